@@ -1,0 +1,38 @@
+"""What goes wrong, in words a person can act on.
+
+Every message names the file, the key, the value and the repair. Nothing here is a programming
+error: those stay ordinary exceptions and keep their traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A mistake the user can repair. Shown without a traceback."""
+
+
+class UnavailableError(UserError):
+    """Weights or packages are not to be had here. Skips a default, fails what somebody named."""
+
+
+class UnreadableError(UserError):
+    """One picture cannot be decoded. Counted and named; the other pictures go on."""
+
+
+class NotApplicableError(UserError):
+    """The question does not apply to this classifier or these images. Never a pass."""
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    """Return ``'; did you mean "x"?'``, or the choices when none is near, or ``""`` without any."""
+    known = sorted(set(choices))
+    near = difflib.get_close_matches(word, known, n=3, cutoff=0.6)
+    if near:
+        return "; did you mean " + " or ".join(f'"{choice}"' for choice in near) + "?"
+    if not known:
+        return ""
+    shown = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
+    return f"; known are {shown}"
