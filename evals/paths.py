@@ -16,4 +16,6 @@ def data_folder(name: str) -> Path:
     for parent in (_PACKAGE / "data", _PACKAGE.parent):
         if (parent / name).is_dir():
             return parent / name
-    raise FileNotFoundError(f"{name}/ is missing beside and inside {_PACKAGE}; reinstall vision-evals")
+    raise FileNotFoundError(
+        f"{name}/ is missing beside and inside {_PACKAGE}; reinstall vision-evals"
+    )

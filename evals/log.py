@@ -1,0 +1,367 @@
+"""The run on disk: ``run.json`` beside ``tables/*.parquet`` and ``pictures/*``.
+
+The log is the artefact; the report, comparisons and gates are views of it. Absent values are null
+with a reason, never NaN. Sizes are in pixels, epsilons and pixel values in [0, 1], times in seconds.
+"""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from evals.errors import UserError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+VERSION = 1
+"""Format of ``run.json``. A loader refuses a newer one."""
+
+
+class Record(BaseModel):
+    """Frozen, strict about its keys, and documented by the strings below its fields."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+
+class Verdict(StrEnum):
+    """What a check says of a classifier, worst first."""
+
+    INVALID = "invalid"
+    FAILED = "failed"
+    INCONCLUSIVE = "inconclusive"
+    PASSED = "passed"
+    RECORDED = "recorded"
+    NOT_APPLICABLE = "not applicable"
+    UNAVAILABLE = "unavailable"
+
+    @property
+    def judged(self) -> bool:
+        """Whether an expectation was held against a number (or the number was refused)."""
+        return self in _JUDGED
+
+
+_JUDGED = {Verdict.INVALID, Verdict.FAILED, Verdict.INCONCLUSIVE, Verdict.PASSED}
+
+
+class Metric(Record):
+    """A named number with unit, n, denominator, interval and direction."""
+
+    name: str
+    """Such as ``top5_accuracy``."""
+    at: str | None = None
+    """Value of the axis as the suite wrote it (``1/255``), null for metrics without an axis."""
+    value: float | None
+    """The number; null where it does not exist, and then ``reason`` says why."""
+    unit: str
+    """``fraction``, ``nats``, ``images``, ..."""
+    n: int
+    """How many observations it rests on: the size of the denominator."""
+    denominator: str
+    """What was counted, in words: ``images``, ``images correct when clean``."""
+    low: float | None = None
+    """Lower end of the interval."""
+    high: float | None = None
+    """Upper end of the interval."""
+    confidence: float | None = None
+    """Two-sided confidence of the interval, such as 0.95."""
+    method: str | None = None
+    """How the interval was made: ``wilson``, ``bootstrap``; null without an interval."""
+    reason: str | None = None
+    """Why there is no value, or no interval."""
+    higher_is_better: bool = True
+    """Direction, for thresholds, colours and trends."""
+
+
+class Reference(Record):
+    """A number from elsewhere shown beside a metric; never a pass mark."""
+
+    label: str
+    """Such as ``human annotator 1``."""
+    metric: str
+    """Which metric it stands beside."""
+    value: float
+    """In the metric's unit."""
+    n: int | None = None
+    """Observations behind it, where published."""
+    low: float | None = None
+    """Lower end of its 95 % interval."""
+    high: float | None = None
+    """Upper end of its 95 % interval."""
+    source: str
+    """Paper and section."""
+
+
+class Validity(Record):
+    """Evidence that the evaluation itself can be trusted."""
+
+    name: str
+    """Such as ``finite logits``."""
+    outcome: Literal["holds", "falls", "cannot tell"]
+    """A check that falls makes the verdict INVALID."""
+    evidence: str
+    """The numbers, in one sentence."""
+    meaning: str
+    """What it guards against, in one sentence."""
+
+
+class Judgement(Record):
+    """One expectation held against one metric."""
+
+    metric: str
+    """Name of the metric."""
+    at: str | None = None
+    """Value of the axis."""
+    wanted: str
+    """The expectation in words: ``at least 0.9``, ``at most published + 0.01 = 0.58``."""
+    threshold: float | None
+    """The number it came to; null when the reference has none."""
+    value: float | None
+    """The metric's value."""
+    verdict: Verdict
+    """Of this expectation alone."""
+    sentence: str
+    """What a person reads, numbers first."""
+    severity: Literal["error", "warn"] = "error"
+    """``warn``: shown, never fails the check."""
+    known: str | None = None
+    """Reason why a fall is expected."""
+
+
+class Picture(Record):
+    """One picture that the report shows."""
+
+    image: str
+    """Id of the image in its set."""
+    file: str
+    """Path below the run directory: ``pictures/...webp``."""
+    sample: Literal["worst", "fair"]
+    """Why it was picked: among the worst, or by hash of id."""
+    caption: str
+    """What is seen, for the alt text: label and prediction."""
+
+
+class Item(Record):
+    """One check on one classifier: one pytest item."""
+
+    id: str
+    """pytest's node id, which reproduces it: ``suites/accuracy.toml::photographs[alexnet]``."""
+    suite: str
+    """Path of the suite."""
+    check: str
+    """Name of the check."""
+    classifier: str
+    """Alias of the classifier."""
+    measure: str
+    """Name of the measure."""
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    """Every parameter of the measure, defaults written out."""
+    images: str | None = None
+    """Role of its image set, a key of ``image_sets``."""
+    verdict: Verdict
+    """The worst of its judgements and validity checks."""
+    sentence: str
+    """The verdict in one line, numbers first."""
+    metrics: tuple[Metric, ...] = ()
+    """Every metric of the measure."""
+    references: tuple[Reference, ...] = ()
+    """Numbers from elsewhere to show beside them."""
+    judgements: tuple[Judgement, ...] = ()
+    """One for each expectation."""
+    validity: tuple[Validity, ...] = ()
+    """Whether the numbers can be trusted."""
+    table: str | None = None
+    """Rows, below the run directory: ``tables/....parquet``."""
+    pictures: tuple[Picture, ...] = ()
+    """What the report shows."""
+    seconds: float = 0.0
+    """Forward passes and rows of this item alone, without what it shared."""
+
+
+class Suite(Record):
+    """What a suite says of itself."""
+
+    path: str
+    """As in the node ids."""
+    title: str
+    """One line."""
+    about: str = ""
+    """What it asks and why, for a student."""
+
+
+class Classifier(Record):
+    """A network as it was judged: everything that changes its numbers."""
+
+    alias: str
+    """Its name in ids, thresholds and colours."""
+    network: str
+    """Such as ``torchvision:alexnet``."""
+    weights: str | None = None
+    """Where the weights came from: a published name, a package, a file name without folders."""
+    sha256: str | None = None
+    """Of the weights' file."""
+    fingerprint: str | None = None
+    """Of weights, preprocessing, class map, network and its source; null when not loaded."""
+    input: str = ""
+    """The preprocessing in words: ``resize 256 bilinear, crop 224, mean ..., std ..., rgb``."""
+    classes: str = ""
+    """Class map, such as ``imagenet (1000)``."""
+    class_names: tuple[str, ...] = ()
+    """By index, so that rows can be read without the network."""
+    parameters: int | None = None
+    """How many weights it has."""
+    published: dict[str, float] = Field(default_factory=dict)
+    """Published metrics by name."""
+    unavailable: str | None = None
+    """Why it was not judged, if it was not."""
+    load_seconds: float = 0.0
+    """Reading, checking and building."""
+
+
+class Unreadable(Record):
+    """A picture that could not be decoded."""
+
+    image: str
+    """Its id."""
+    reason: str
+    """What is wrong with it."""
+
+
+class ImageSet(Record):
+    """Which images a role stood for."""
+
+    role: str
+    """Such as ``photographs``."""
+    source: str
+    """What was asked for: ``imagenet_samples``, a folder, a manifest."""
+    n: int
+    """Images in it after the limit."""
+    total: int
+    """Images in it before the limit."""
+    limit: int | None = None
+    """``--evals-limit``; a limited run is never gated against a full one."""
+    fingerprint: str | None = None
+    """Of ids, bytes and labels; null when the walk did not finish."""
+    unreadable: tuple[Unreadable, ...] = ()
+    """Pictures left out, with reasons."""
+    oriented: int = 0
+    """Pictures whose EXIF orientation was ignored, as in the published numbers."""
+
+
+class Walk(Record):
+    """Where the time of one pass went; threads overlap, so parts may exceed the whole."""
+
+    images: str
+    """Role of the image set."""
+    n: int
+    """Images seen."""
+    seconds: float
+    """From first to last image."""
+    decode_seconds: float
+    """Reading, decoding and resizing, added over threads."""
+    wait_seconds: float
+    """How long the networks waited for pixels."""
+    forward_seconds: float
+    """Networks and measures."""
+    rows_seconds: float
+    """Moving rows to the host and to disk."""
+    picture_seconds: float = 0.0
+    """Drawing what the report shows."""
+
+
+class Settings(Record):
+    """What else changes a number."""
+
+    seed: int = 0
+    """Every generator derives from it."""
+    device: str
+    """Such as ``cpu`` or ``cuda:0``."""
+    device_name: str
+    """Such as the name of the processor or GPU."""
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+    """Of convolutions and matrix products."""
+    batch_size: int
+    """Images in one forward."""
+    memory_layout: str = "contiguous"
+    """Of the pixel tensors."""
+
+
+class Environment(Record):
+    """Where it ran."""
+
+    versions: dict[str, str]
+    """Of Python and every library that changes a number."""
+    platform: str
+    """Operating system and processor architecture."""
+    threads: int
+    """Of torch on the CPU."""
+    commit: str | None = None
+    """git commit of the folder the run was started in."""
+    dirty: bool | None = None
+    """Whether that checkout had changes."""
+
+
+class Run(Record):
+    """``run.json``: one execution."""
+
+    version: Annotated[int, Field(ge=1, le=VERSION)] = VERSION
+    """Format of this file."""
+    id: str
+    """Name of the run directory."""
+    status: Literal["running", "finished", "interrupted"]
+    """``running`` in a finished process means that it was killed."""
+    started: str
+    """ISO 8601, UTC."""
+    seconds: float = 0.0
+    """From the first item to the last write."""
+    command: str
+    """What was typed."""
+    settings: Settings
+    environment: Environment
+    suites: tuple[Suite, ...] = ()
+    classifiers: tuple[Classifier, ...] = ()
+    image_sets: tuple[ImageSet, ...] = ()
+    items: tuple[Item, ...] = ()
+    walks: tuple[Walk, ...] = ()
+    warnings: tuple[str, ...] = ()
+    """Warnings that libraries raised inside a pass, each once."""
+
+
+def write(run: Run, directory: Path) -> Path:
+    """Write ``run.json`` so that a reader sees the old one or the new one, never half of one."""
+    path = directory / "run.json"
+    partial = path.with_suffix(".json.part")
+    partial.write_text(run.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    return partial.replace(path)
+
+
+def read(path: Path) -> Run:
+    """Read a run directory or its ``run.json``.
+
+    Raises:
+        UserError: no such run, a damaged one, or one written by a newer version.
+    """
+    file = path / "run.json" if path.is_dir() else path
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{file}: no such run; name a folder that holds run.json") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UserError(f"{file}: not a readable run log: {error}") from None
+    version = data.get("version") if isinstance(data, dict) else None
+    if isinstance(version, int) and version > VERSION:
+        raise UserError(
+            f"{file}: written in format {version}, this version reads up to {VERSION}; "
+            "upgrade vision-evals"
+        )
+    try:
+        return Run.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"{file}: not a run log: {where}: {first['msg']}") from None
