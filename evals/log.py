@@ -1,7 +1,8 @@
 """The run on disk: ``run.json`` beside ``tables/*.parquet`` and ``pictures/*``.
 
 The log is the artefact; the report, comparisons and gates are views of it. Absent values are null
-with a reason, never NaN. Sizes are in pixels, epsilons and pixel values in [0, 1], times in seconds.
+with a reason, never NaN. Sizes are in pixels, epsilons and pixel values in [0, 1], times in
+seconds.
 """
 
 from __future__ import annotations
