@@ -1,0 +1,1 @@
+"""Model cards into classifiers: published weights, packaged samples, files, the user's own."""

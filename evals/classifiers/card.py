@@ -1,0 +1,174 @@
+"""The model card: the TOML table that says how to build a classifier. Imports no torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from evals.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+    from evals.images.geometry import Geometry
+
+
+def _size(value: object) -> object:
+    sides = list(value) if isinstance(value, list | tuple) else [value]
+    if value is None or value == "none":  # TOML has no null
+        return None
+    if len(sides) > 2 or not all(type(side) is int and side > 0 for side in sides):
+        raise ValueError('must be a positive number of pixels, [height, width] or "none"')
+    return tuple(sides) if isinstance(value, list | tuple) else value
+
+
+Size = Annotated[int | tuple[int, int] | None, BeforeValidator(_size)]
+Numbers = tuple[
+    Annotated[float, Field(strict=True)],
+    Annotated[float, Field(strict=True)],
+    Annotated[float, Field(strict=True)],
+]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+class Input(_Table):
+    """From a picture to what the network is fed."""
+
+    resize: Size = 256
+    """Shorter side in pixels, or [height, width], or none."""
+    crop: Size = 224
+    """Side of the central crop in pixels, or [height, width], or none."""
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bilinear"
+    """Of the resize."""
+    mean: Numbers
+    """Subtracted from each channel, in the network's order of channels and its ``range``."""
+    std: Numbers
+    """Divides each channel, in the network's order of channels and its ``range``."""
+    channels: Literal["rgb", "bgr"] = "rgb"
+    """Order of the channels that the network was trained with."""
+    range: Literal[1, 255] = 1
+    """What white is before mean and std: 1 or 255."""
+
+    @field_validator("std")
+    @classmethod
+    def _positive(cls, std: Numbers) -> Numbers:
+        if min(std) <= 0:
+            raise ValueError("must be three positive numbers")
+        return std
+
+    @model_validator(mode="after")
+    def _one_scale(self) -> Input:
+        if self.range == 1 and max(self.mean) > 1:
+            raise ValueError("mean counts 0 to 255 but range is 1; write range = 255")
+        if self.range == 255 and 0 < max(self.mean) <= 1:
+            raise ValueError("mean counts 0 to 1 but range is 255; leave range out")
+        return self
+
+    @property
+    def geometry(self) -> Geometry:
+        """What happens to a picture before it becomes pixels in [0, 1]."""
+        from evals.images.geometry import Geometry
+
+        return Geometry(self.resize, self.crop, self.interpolation)
+
+    def __str__(self) -> str:
+        """Return ``resize 256 bilinear, crop 224, mean ..., std ..., rgb`` for the report."""
+        mean, std = (" ".join(f"{x:.4g}" for x in numbers) for numbers in (self.mean, self.std))
+        scale = "" if self.range == 1 else f", range {self.range}"
+        return f"{self.geometry}, mean {mean}, std {std}, {self.channels}{scale}"
+
+
+class Card(_Table):
+    """How to build one classifier."""
+
+    network: str
+    """``torchvision:NAME``, ``timm:NAME``, ``packaged:NAME`` or ``module:function``."""
+    checkpoint: str | None = None
+    """File of weights, relative to the file that holds the card."""
+    weights: str | None = None
+    """Name of published weights, such as IMAGENET1K_V1; by default the newest."""
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    """Of the weights' file, 64 hexadecimal digits."""
+    input: Input | None = None
+    """Preprocessing; by default what the published weights say."""
+    classes: str = "imagenet"
+    """``imagenet``, or a file of class names relative to the file that holds the card."""
+    published: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)
+    """Published metrics as fractions in [0, 1], such as top1_accuracy."""
+
+    @field_validator("network")
+    @classmethod
+    def _has_a_source(cls, network: str) -> str:
+        if not re.fullmatch(r"[^\s:]+:[^\s:]+", network):
+            raise ValueError(
+                'must be "torchvision:NAME", "timm:NAME", "packaged:NAME" or "module:function"'
+            )
+        return network
+
+    @property
+    def source(self) -> str:
+        """What stands before the colon of ``network``."""
+        return self.network.partition(":")[0]
+
+    @property
+    def name(self) -> str:
+        """What stands behind the colon of ``network``."""
+        return self.network.partition(":")[2]
+
+
+def parse_cards(tables: Mapping[str, Any], where: str, table: str = "models") -> dict[str, Card]:
+    """Turn the tables below ``[models]`` into cards.
+
+    Args:
+        tables: card name to its keys and values.
+        where: the file, for messages.
+        table: what the tables stand under in that file, for messages.
+
+    Raises:
+        UserError: every mistake in the first wrong card, with file, table, key, value and repair.
+    """
+    cards = {}
+    for name, keys in tables.items():
+        place = f"{where}, [{table}.{name}]"
+        if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
+            raise UserError(f"{place}: a name is made of letters, digits, '.', '_' and '-' only")
+        try:
+            cards[name] = Card.model_validate(keys)
+        except ValidationError as error:
+            raise UserError(
+                "\n".join(f"{place}: {_in_words(detail)}" for detail in error.errors())
+            ) from None
+    return cards
+
+
+def _in_words(detail: ErrorDetails) -> str:
+    *parents, key = detail["loc"] or ("",)
+    path = ".".join(map(str, detail["loc"]))
+    if detail["type"] == "extra_forbidden":
+        inside = f"{parents[0]}: " if parents else ""
+        known = Input.model_fields if parents else Card.model_fields
+        return f'{inside}unknown key "{key}"{did_you_mean(str(key), known)}'
+    if detail["type"] == "missing":
+        return f'"{path}" is missing'
+    message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "string_pattern_mismatch":
+        message = "must be 64 lower-case hexadecimal digits"
+    if isinstance(detail["input"], dict):
+        return f"{path}: {message}" if path else message
+    return f"{path} = {detail['input']!r}: {message}"

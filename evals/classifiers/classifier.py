@@ -1,0 +1,86 @@
+"""Network, preprocessing and class names as one value that takes pixels and gives logits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from evals.classifiers.card import Card, Input
+from evals.classifiers.normalise import Normalise
+from evals.errors import UserError
+
+if TYPE_CHECKING:
+    from evals.images.geometry import Geometry
+    from evals.images.labels import ClassMap
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Classifier:
+    """What is judged. The network is in eval mode and every parameter is frozen."""
+
+    alias: str
+    """Its name in ids, thresholds and colours."""
+    card: Card
+    """What it was built from."""
+    network: nn.Module
+    """Takes normalised pixels."""
+    input: Input
+    """The preprocessing that is in force."""
+    classes: ClassMap
+    """Names of the logits, in their order."""
+    fingerprint: str
+    """Of everything that changes its numbers."""
+    weights: str
+    """Where they came from, without folders."""
+    sha256: str | None
+    """Of the weights' file."""
+    published: Mapping[str, float]
+    """Published metrics of exactly these weights and this preprocessing, as fractions."""
+    parameters: int
+    """How many."""
+    _normalise: nn.Module = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        weight = next(self.network.parameters(), torch.empty(0))
+        object.__setattr__(self, "_normalise", Normalise(self.input).to(weight.device))
+
+    @property
+    def geometry(self) -> Geometry:
+        """What happens to a picture before it becomes pixels in [0, 1]."""
+        return self.input.geometry
+
+    def logits(self, pixels: Tensor) -> Tensor:
+        """Return logits (n, classes), differentiable with respect to the pixels.
+
+        Args:
+            pixels: floats (n, 3, height, width) in [0, 1], RGB, after resize and crop.
+
+        Raises:
+            UserError: the network returns anything else than one row of logits for each picture.
+        """
+        output = self.network(self._normalise(pixels))
+        wanted = (len(pixels), len(self.classes))
+        if not isinstance(output, Tensor) or output.shape != wanted:
+            raise UserError(
+                f"{self.alias}: for {len(pixels)} pictures the network returns "
+                f"{_shape(output)}, not logits of shape {wanted}; make it return one row for each "
+                f"picture and one column for each of the {len(self.classes)} classes of "
+                f'"{self.classes.name}" in eval mode, or name other classes in its card'
+            )
+        return output
+
+    def to(self, device: torch.device | str) -> Classifier:
+        """Return the classifier on a device; its network is moved, not copied."""
+        return replace(self, network=self.network.to(device))
+
+
+def _shape(output: object) -> str:
+    if isinstance(output, Tensor):
+        return f"a tensor of shape {tuple(output.shape)}"
+    if isinstance(output, tuple | list):
+        return f"{type(output).__name__} of {', '.join(map(_shape, output)) or 'nothing'}"
+    return f"a {type(output).__name__}"
