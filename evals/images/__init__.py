@@ -1,0 +1,1 @@
+"""What networks are shown: image sets, decoding, geometry and label maps."""

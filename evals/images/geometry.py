@@ -1,0 +1,70 @@
+"""Which pixels a network sees: resize and crop, by PIL and so always antialiased."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from evals.errors import UnreadableError
+from evals.images.decode import LIMIT
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """Resize, then centre crop, in pixels."""
+
+    resize: int | tuple[int, int] | None
+    """New length of the shorter side, or (height, width)."""
+    crop: int | tuple[int, int] | None
+    """Side of the square in the middle, or (height, width); black beyond a smaller picture."""
+    interpolation: Interpolation = "bilinear"
+    """How the resize blends."""
+
+    def __str__(self) -> str:
+        resize = (
+            f"resize {_sides(self.resize)} {self.interpolation}" if self.resize else "no resize"
+        )
+        crop = f"crop {_sides(self.crop)}" if self.crop else "no crop"
+        return f"{resize}, {crop}"
+
+
+def pixels(picture: Image, geometry: Geometry) -> torch.Tensor:
+    """Return what the geometry leaves of an RGB picture.
+
+    Returns:
+        uint8 of shape (3, height, width), RGB, from 0 to 255.
+
+    Raises:
+        UnreadableError: the picture is so oblong that resizing would fill the memory.
+    """
+    from torchvision.transforms import functional
+
+    if geometry.resize is not None:
+        _refuse_oblong(picture, geometry)
+        size = [geometry.resize] if isinstance(geometry.resize, int) else [*geometry.resize]
+        mode = functional.InterpolationMode(geometry.interpolation)
+        picture = functional.resize(picture, size, mode)
+    if geometry.crop is not None:
+        crop = [geometry.crop] if isinstance(geometry.crop, int) else [*geometry.crop]
+        picture = functional.center_crop(picture, crop)
+    tensor: torch.Tensor = functional.pil_to_tensor(picture)
+    return tensor
+
+
+def _refuse_oblong(picture: Image, geometry: Geometry) -> None:
+    short, long = sorted(picture.size)
+    if isinstance(geometry.resize, int) and geometry.resize**2 * long // short > LIMIT:
+        raise UnreadableError(
+            f"{picture.width} x {picture.height} pixels at {geometry}: resized it would have "
+            f"more than {LIMIT:,} pixels; crop it"
+        )
+
+
+def _sides(size: int | tuple[int, int]) -> str:
+    return str(size) if isinstance(size, int) else f"{size[0]}x{size[1]}"

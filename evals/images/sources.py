@@ -1,0 +1,53 @@
+"""What a user may name as images, and the image set it stands for."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from evals.errors import UserError
+from evals.images.files import resolve
+from evals.images.folders import EXTENSIONS, folder
+from evals.images.image_set import Image, ImageSet, collect
+from evals.images.labels import class_map
+from evals.images.manifests import manifest
+
+BUILT_IN = "imagenet_samples"
+
+
+def load(source: str, base: Path) -> ImageSet:
+    """Find the images that a source stands for; none is decoded.
+
+    Args:
+        source: ``imagenet_samples`` (twenty photographs of ImageNet classes that foolbox brings),
+            a folder of class folders, a flat folder, a CSV or Parquet manifest, or one picture.
+            A folder called ``imagenet_samples`` is reached as ``./imagenet_samples``.
+        base: what relative sources start from.
+
+    Raises:
+        UserError: there is no such source, or it cannot be read in one sense only.
+    """
+    if source == BUILT_IN:
+        return collect(source, _imagenet_samples())
+    path = resolve(source, base, BUILT_IN)
+    if path.is_dir():
+        return collect(source, folder(path))
+    extension = path.suffix.lower().removeprefix(".")
+    if extension in {"csv", "parquet"}:
+        return collect(source, manifest(path))
+    if extension in EXTENSIONS:
+        return collect(source, (Image(path.name, path),))
+    raise UserError(
+        f"{path}: neither a folder, a manifest (csv, parquet) nor a picture "
+        f"({', '.join(EXTENSIONS)})"
+    )
+
+
+def _imagenet_samples() -> tuple[Image, ...]:
+    synsets = class_map("imagenet", Path()).synsets
+    # found without importing foolbox, which would import torch
+    spec = find_spec("foolbox")
+    if spec is None or spec.origin is None or synsets is None:
+        raise UserError(f"{BUILT_IN}: the package foolbox is missing; reinstall vision-evals")
+    paths = sorted((Path(spec.origin).parent / "data").glob("imagenet_*_*.jpg"))
+    return tuple(Image(path.name, path, synsets[int(path.stem.split("_")[2])]) for path in paths)
