@@ -22,6 +22,13 @@ VERSION = 1
 """Format of ``run.json``. A loader refuses a newer one."""
 
 
+Precision = Literal["fp32", "tf32", "bf16"]
+"""Of convolutions and matrix products."""
+
+Status = Literal["running", "finished", "interrupted"]
+"""``running`` in a finished process means that it was killed."""
+
+
 class Record(BaseModel):
     """Frozen, strict about its keys, and documented by the strings below its fields."""
 
@@ -284,7 +291,7 @@ class Settings(Record):
     """Such as ``cpu`` or ``cuda:0``."""
     device_name: str
     """Such as the name of the processor or GPU."""
-    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+    precision: Precision = "fp32"
     """Of convolutions and matrix products."""
     batch_size: int
     """Images in one forward."""
@@ -314,8 +321,8 @@ class Run(Record):
     """Format of this file."""
     id: str
     """Name of the run directory."""
-    status: Literal["running", "finished", "interrupted"]
-    """``running`` in a finished process means that it was killed."""
+    status: Status
+    """How far it came."""
     started: str
     """ISO 8601, UTC."""
     seconds: float = 0.0

@@ -1,0 +1,117 @@
+"""``evals``: what is not a test run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evals import __version__
+from evals.errors import UserError
+from evals.paths import data_folder
+
+if TYPE_CHECKING:
+    from evals.selection import Catalog
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0, or 1 with one clear sentence on stderr."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options) or 0)
+    except UserError as error:
+        print(f"evals: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="evals", description="pytest for vision networks; checks run with `pytest SUITE`"
+    )
+    parser.add_argument("--version", action="version", version=f"vision-evals {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    models = commands.add_parser("models", help="list classifiers, and whether they are here")
+    models.add_argument("name", nargs="*", help="show only names that contain one of these")
+    models.add_argument("--cards", help="TOML file with model cards of your own")
+    models.set_defaults(run=_models)
+
+    suites = commands.add_parser("suites", help="print where the shipped suites are")
+    suites.set_defaults(run=_suites)
+
+    predict = commands.add_parser("predict", help="what a network sees in a picture: its top-5")
+    predict.add_argument("picture", nargs="+", help="picture, or folder of pictures")
+    predict.add_argument(
+        "--model", action="append", metavar="[ALIAS=]NAME[@PATH]", help="may be given several times"
+    )
+    predict.add_argument("--cards", help="TOML file with model cards of your own")
+    predict.add_argument("--device", default="auto", help="auto, cpu, cuda:1, mps, ...")
+    predict.set_defaults(run=_predict)
+
+    schema = commands.add_parser("schema", help="print the JSON Schema of suites, for editors")
+    schema.set_defaults(run=_schema)
+
+    report = commands.add_parser("report", help="render a run's report again")
+    report.add_argument("run_dir", type=Path, metavar="RUN", help="folder that holds run.json")
+    report.add_argument("--out", type=Path, help="default: report.html in that folder")
+    report.set_defaults(run=_report)
+    return parser
+
+
+def _catalog(options: argparse.Namespace, models: Sequence[str] = ()) -> Catalog:
+    from evals.options import read
+    from evals.selection import Catalog
+
+    given = {"model": tuple(models), "cards": options.cards}
+    cwd = Path.cwd()
+    return Catalog.read(read({key: value for key, value in given.items() if value}, cwd, cwd))
+
+
+def _models(options: argparse.Namespace) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from evals.classifiers.build import listing
+
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("name", "here", "input", "top-1", "top-5"):
+        shown.add_column(name, overflow="fold")
+    for row in listing(_catalog(options).registry):
+        if options.name and not any(part in row.name for part in options.name):
+            continue
+        published = [row.published.get(name) for name in ("top1_accuracy", "top5_accuracy")]
+        percent = ["" if value is None else f"{value:.1%}" for value in published]
+        shown.add_row(row.name, row.unavailable or "yes", row.input, *percent)
+    Console().print(shown)
+
+
+def _suites(options: argparse.Namespace) -> None:
+    del options
+    print(data_folder("suites"))
+
+
+def _schema(options: argparse.Namespace) -> None:
+    del options
+    from evals.measures import MEASURES, measure
+    from evals.suite import json_schema
+
+    print(json.dumps(json_schema([measure(name, Path()) for name in MEASURES]), indent=2))
+
+
+def _report(options: argparse.Namespace) -> None:
+    from evals import log, report
+
+    directory = options.run_dir if options.run_dir.is_dir() else options.run_dir.parent
+    print(report.write(log.read(directory), directory, options.out or directory / "report.html"))
+
+
+def _predict(options: argparse.Namespace) -> None:
+    from evals.predict import predict
+
+    names = options.model or ["squeezenet1_1_caffe", "efficientnet_lite0"]
+    predict(_catalog(options, names), options.picture, options.device)

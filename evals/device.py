@@ -1,0 +1,75 @@
+"""Where and how exactly it is computed."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from evals.errors import UserError
+from evals.log import Precision
+
+
+def resolve(name: str) -> torch.device:
+    """Return the device called ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``, ...
+
+    Raises:
+        UserError: there is no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        have = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+        have += ["mps"] if torch.backends.mps.is_available() else []
+        reason = str(error).split("\n", maxsplit=1)[0]
+        raise UserError(
+            f"--evals-device {name}: not to be had here ({reason}); here are {', '.join(have)}"
+        ) from None
+    if device.type == "cuda" and device.index is None:
+        return torch.device("cuda:0")
+    return device
+
+
+def name_of(device: torch.device) -> str:
+    """Return the name of the GPU or processor."""
+    if device.type == "cuda":
+        return str(torch.cuda.get_device_name(device))
+    cpuinfo = Path("/proc/cpuinfo")
+    if device.type == "cpu" and cpuinfo.exists():
+        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def default_batch(device: torch.device) -> int:
+    """Return a batch that keeps the default run under 2 GB on a CPU and a GPU busy."""
+    return 16 if device.type == "cpu" else 256
+
+
+@contextlib.contextmanager
+def numerics(device: torch.device, precision: Precision) -> Iterator[None]:
+    """Compute at this precision, and leave torch's settings as they were.
+
+    fp32 is IEEE fp32: without TF32, which torch allows in convolutions by default. bf16 is
+    autocast; pixels and normalisation stay in fp32.
+    """
+    if precision == "tf32" and device.type != "cuda":
+        raise UserError(f"--evals-precision tf32 is a mode of CUDA devices, not of {device}")
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    benchmark = torch.backends.cudnn.benchmark
+    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    torch.backends.cudnn.benchmark = False
+    try:
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+            yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+        torch.backends.cudnn.benchmark = benchmark

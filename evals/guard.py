@@ -1,0 +1,67 @@
+"""Evidence that looking at a network did not change it: modes, buffers, weights, hooks, RNG."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import nn
+
+from evals.log import Validity
+
+
+@dataclass
+class Changes:
+    """What was found different afterwards; filled when the block ends."""
+
+    found: dict[str, list[str]] = field(default_factory=dict)
+    """Alias to what changed."""
+
+    def validity(self, alias: str) -> Validity:
+        """Return the verdict on one network."""
+        found = self.found.get(alias, [])
+        shown = ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
+        return Validity(
+            name="state restored",
+            outcome="falls" if found else "holds",
+            evidence=f"changed: {shown}" if found else "modes, buffers, weights, hooks, RNG equal",
+            meaning="A network that changes while it is looked at is not the one that ships.",
+        )
+
+
+@contextlib.contextmanager
+def watch(networks: Mapping[str, nn.Module]) -> Iterator[Changes]:
+    """Compare every network, and the global generators, before and after the block.
+
+    Generators are put back as they were: a measure draws from its own.
+    """
+    before = {alias: _state(network) for alias, network in networks.items()}
+    generators = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
+    changes = Changes()
+    try:
+        yield changes
+    finally:
+        for alias, network in networks.items():
+            now, then = _state(network), before[alias]
+            changed = [key for key in (now.keys() | then.keys()) if now.get(key) != then.get(key)]
+            if changed:
+                changes.found[alias] = sorted(changed)
+        torch.set_rng_state(generators[0])
+        np.random.set_state(generators[1])  # noqa: NPY002
+        random.setstate(generators[2])
+
+
+def _state(network: nn.Module) -> dict[str, object]:
+    """Name everything that a forward could change; in-place writes raise a tensor's version."""
+    state: dict[str, object] = {}
+    for name, module in network.named_modules():
+        state[f"{name or 'network'}.training"] = module.training
+        hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks)
+        state[f"{name or 'network'} hooks"] = [len(hook) for hook in hooks]
+    for name, tensor in (*network.named_parameters(), *network.named_buffers()):
+        state[name] = (tensor.data_ptr(), tensor._version, tensor.requires_grad)
+    return state

@@ -1,0 +1,205 @@
+"""Top-1 and top-5 accuracy, calibration error and log loss, beside what humans reached."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from pydantic import Field
+
+from evals.log import Metric, Reference
+from evals.measures.measure import Drawing, Measure, Subject
+from evals.schema import Table
+from evals.spec import MetricSpec
+from evals.statistics import bootstrap, generator, wilson
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from evals.measures.measure import Columns
+    from evals.probe import Probe
+
+BINS = 15
+
+
+class Parameters(Table):
+    """Parameters of ``accuracy``."""
+
+    among: Literal["all", "set"] = "all"
+    """Which classes can be predicted: all, or only those that occur in the image set, as is
+    usual for ImageNet-A and ImageNet-R (200 of 1000 classes)."""
+    expected_top1: dict[str, dict[str, str]] = Field(default_factory=dict)
+    """Classifier alias to image id to the class that it is known to put first."""
+
+
+def observe(probe: Probe, parameters: Parameters) -> Columns:
+    """Return per image: the five likeliest classes, whether they are right, and the log loss."""
+    import torch
+
+    answers = probe.answers
+    assert answers is not None, "a measure with labels=True is only asked of labelled images"
+    logits = probe.logits
+    if parameters.among == "set":
+        allowed = logits[:, answers.among]
+        logits = torch.full_like(logits, -torch.inf).index_copy(1, answers.among, allowed)
+    log_probabilities = logits.log_softmax(dim=1)
+    top = log_probabilities.topk(min(5, log_probabilities.shape[1]), dim=1)
+    right = (top.indices[:, :, None] == answers.accepted[:, None, :]).any(dim=2)
+    return {
+        "top5": top.indices,
+        "top5_confidence": top.values.exp(),
+        "confidence": top.values[:, 0].exp(),
+        "correct1": right[:, 0],
+        "correct5": right.any(dim=1),
+        "nll": -log_probabilities.gather(1, answers.label[:, None])[:, 0],
+    }
+
+
+def summarise(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> tuple[Metric, ...]:
+    """Return top-1, top-5, ECE, NLL and the share of known answers that came out."""
+    confidence = rows["confidence"].to_numpy(np.float64)
+    correct = rows["correct1"].to_numpy(np.float64)
+    nll = rows["nll"].to_numpy(np.float64)
+    return (
+        _fraction("top1_accuracy", rows["correct1"], subject),
+        _fraction("top5_accuracy", rows["correct5"], subject),
+        _resampled("ece", calibration_error, (confidence, correct), "fraction", subject),
+        _resampled("nll", lambda x: float(x.mean()), (nll,), "nats", subject),
+        _expected(rows, parameters.expected_top1.get(subject.alias, {}), subject),
+    )
+
+
+def calibration_error(confidence: NDArray[np.floating], correct: NDArray[np.floating]) -> float:
+    """Expected calibration error (Guo et al. 2017, eq. 3): 15 equal-width bins (lo, hi], l1.
+
+    Args:
+        confidence: (n,) highest softmax probability.
+        correct: (n,) 1 where the top-1 class is right, else 0.
+    """
+    bins = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
+    gap = np.bincount(bins, weights=confidence - correct, minlength=BINS)
+    return float(np.abs(gap).sum() / len(confidence))
+
+
+def badness(rows: pd.DataFrame) -> pd.Series[float]:
+    """Return the log loss: confident mistakes first."""
+    return rows.set_index("image")["nll"]
+
+
+def explain(probe: Probe, rows: pd.DataFrame, parameters: Parameters) -> tuple[Drawing, ...]:
+    """Return each photograph as the network saw it."""
+    del parameters
+    names = probe.classifier.classes.names
+    drawings = []
+    columns = (rows[name] for name in ("label", "top5", "confidence"))
+    for image, pixels, label, top5, confidence in zip(
+        probe.ids, probe.pixels, *columns, strict=True
+    ):
+        said = f"{names[top5[0]]} {confidence:.2f}"
+        drawings.append(Drawing(image, pixels, f"{names[label]}, seen as {said}"))
+    return tuple(drawings)
+
+
+def _fraction(name: str, hits: pd.Series[bool], subject: Subject) -> Metric:
+    n, count = len(hits), int(hits.sum())
+    interval = wilson(count, n, subject.confidence)
+    return Metric(
+        name=name,
+        value=count / n,
+        unit="fraction",
+        n=n,
+        denominator="images",
+        low=interval.low,
+        high=interval.high,
+        confidence=subject.confidence,
+        method="wilson",
+    )
+
+
+def _resampled(
+    name: str,
+    statistic: Callable[..., float],
+    columns: tuple[NDArray[np.floating], ...],
+    unit: str,
+    subject: Subject,
+) -> Metric:
+    rng = generator(subject.seed, "accuracy", name, subject.alias)
+    interval = bootstrap(statistic, columns, rng, subject.confidence)
+    return Metric(
+        name=name,
+        value=statistic(*columns),
+        unit=unit,
+        n=len(columns[0]),
+        denominator="images",
+        low=interval.low,
+        high=interval.high,
+        confidence=subject.confidence,
+        method="bootstrap",
+        higher_is_better=False,
+    )
+
+
+def _expected(rows: pd.DataFrame, answers: dict[str, str], subject: Subject) -> Metric:
+    top1 = {image: top5[0] for image, top5 in zip(rows["image"], rows["top5"], strict=True)}
+    listed = {image: name for image, name in answers.items() if image in top1}
+    hits = sum(top1[image] == subject.classes.index(name) for image, name in listed.items())
+    return Metric(
+        name="expected_top1",
+        value=hits / len(listed) if listed else None,
+        unit="fraction",
+        n=len(listed),
+        denominator="images with a known top-1",
+        reason=(
+            "an exact list, not a sample"
+            if listed
+            else f"the check lists no answer of {subject.alias} for these images"
+        ),
+    )
+
+
+_SOURCE = "Russakovsky et al. 2015, section 6.4; numbers of images from the lecture"
+HUMANS = (
+    Reference(
+        label="human annotator 1", metric="top5_accuracy", value=0.949, n=1500, source=_SOURCE
+    ),
+    Reference(label="human annotator 2", metric="top5_accuracy", value=0.88, n=258, source=_SOURCE),
+)
+"""Two people who labelled ImageNet photographs; bands to look at, never pass marks."""
+
+MEASURE = Measure(
+    name="accuracy",
+    about="How often the right class comes first, or among the five likeliest.",
+    parameters=Parameters,
+    labels=True,
+    references=HUMANS,
+    metrics=(
+        MetricSpec(
+            "top1_accuracy", "share of images whose likeliest class is right", interval="wilson"
+        ),
+        MetricSpec(
+            "top5_accuracy",
+            "share of images with a right class among the five likeliest",
+            interval="wilson",
+        ),
+        MetricSpec(
+            "ece",
+            "gap between confidence and accuracy (Guo et al. 2017, 15 bins)",
+            higher_is_better=False,
+            interval="bootstrap",
+        ),
+        MetricSpec(
+            "nll",
+            "mean negative log probability of the label",
+            unit="nats",
+            higher_is_better=False,
+            interval="bootstrap",
+        ),
+        MetricSpec("expected_top1", "share of the listed images whose top-1 is the listed class"),
+    ),
+    observe=observe,
+    summarise=summarise,
+    badness=badness,
+    explain=explain,
+)

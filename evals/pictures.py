@@ -1,0 +1,65 @@
+"""What the report shows: a few images a check and classifier, drawn again after the pass."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from evals.log import Picture
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from evals.measures.measure import Drawing
+
+QUALITY = 85
+"""Of WebP: about 15 kB for 224 x 224 pixels."""
+
+Sample = Literal["worst", "fair"]
+
+
+def pick(badness: pd.Series[float], count: int) -> dict[str, Sample]:
+    """Choose images: half of them the worst, half by hash of id, which is a fair sample.
+
+    Args:
+        badness: image id to a number, highest first.
+        count: how many at most.
+    """
+    ranked = badness.sort_values(ascending=False, kind="stable")
+    picked: dict[str, Sample] = {str(image): "worst" for image in ranked.index[: count // 2]}
+    for image in sorted(map(str, badness.index), key=_hash):
+        if len(picked) >= count:
+            break
+        picked.setdefault(image, "fair")
+    return picked
+
+
+def save(
+    drawings: Iterable[Drawing], samples: Mapping[str, Sample], directory: Path, prefix: str
+) -> tuple[Picture, ...]:
+    """Write drawings as WebP below ``directory/pictures``."""
+    from torchvision.transforms.functional import to_pil_image
+
+    folder = directory / "pictures"
+    folder.mkdir(exist_ok=True)
+    pictures = []
+    for drawing in drawings:
+        file = folder / f"{prefix}-{_hash(drawing.image)[:12]}.webp"
+        # rounded, not truncated: the report shows the nearest 8-bit picture
+        pixels = drawing.pixels.detach().cpu().clamp(0, 1).mul(255).round().byte()
+        to_pil_image(pixels).save(file, quality=QUALITY)
+        pictures.append(
+            Picture(
+                image=drawing.image,
+                file=f"pictures/{file.name}",
+                sample=samples[drawing.image],
+                caption=drawing.caption,
+            )
+        )
+    return tuple(pictures)
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,264 @@
+"""The pytest plugin: options, collection, items, summary. The only module that imports pytest.
+
+Nothing heavier than the standard library is imported until a suite is collected: a project that
+merely has the package installed pays nothing.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from evals.measures import MEASURES
+
+if TYPE_CHECKING:
+    from evals.log import Item
+    from evals.selection import Catalog, Job
+    from evals.session import Session
+
+OPTIONS = (
+    ("model", "[ALIAS=]NAME[@PATH]", "judge this classifier; may be given several times"),
+    ("cards", "FILE", "TOML file with model cards of your own"),
+    ("images", "[ROLE=]SOURCE", "what a role stands for; photographs without a role"),
+    ("limit", "N", "only N images of each set, chosen by hash of their ids"),
+    ("device", "auto|DEVICE", "cpu, cuda:1, mps, ... (default: auto)"),
+    ("precision", "fp32|tf32|bf16", "of convolutions and matrix products (default: fp32)"),
+    ("batch-size", "auto|N", "images in one forward (default: auto)"),
+    ("seed", "N", "every generator derives from it (default: 0)"),
+    ("run-dir", "DIR", "where runs are kept (default: runs)"),
+    ("report", "PATH|none", "HTML report (default: report.html beside the run log)"),
+    ("pictures", "N|none", "pictures a check and classifier in the report, up to 8 (default: 8)"),
+    ("inconclusive", "fail|skip", "what an inconclusive verdict does (default: fail)"),
+)
+
+_CATALOG = pytest.StashKey["Catalog"]()
+_SESSION = pytest.StashKey["Session"]()
+_REPORT = pytest.StashKey["Path | None"]()
+
+
+class CheckFailedError(Exception):
+    """A verdict that fails its item; the entry in the log says why."""
+
+    def __init__(self, item: Item) -> None:
+        super().__init__(item.sentence)
+        self.item = item
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options, each also a key of ``[tool.evals]``."""
+    group = parser.getgroup("evals", "vision networks (vision-evals)")
+    for name, metavar, text in OPTIONS:
+        action = "append" if name in {"model", "images"} else "store"
+        group.addoption(f"--evals-{name}", metavar=metavar, help=text, action=action)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register a marker for each shipped measure."""
+    for name in MEASURES:
+        config.addinivalue_line("markers", f"{name}: checks that measure {name} (vision-evals)")
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SuiteFile | None:
+    """Collect TOML files that say ``evals = 1``; leave every other file alone."""
+    if file_path.suffix != ".toml":
+        return None
+    text = file_path.read_bytes()
+    if b"evals" not in text:
+        return None
+    from evals.suite import is_suite
+
+    if not is_suite(text.decode("utf-8", errors="replace")):
+        return None
+    return SuiteFile.from_parent(parent, path=file_path)
+
+
+class SuiteFile(pytest.File):
+    """A suite; every mistake that can be known now is said now."""
+
+    def collect(self) -> Iterator[CheckItem]:
+        """Yield an item for each check and classifier."""
+        from evals.errors import UserError
+        from evals.selection import Job
+
+        path = self.nodeid or self.path.name
+        try:
+            catalog = _catalog(self.config)
+            suite = catalog.suite(self.path, path)
+            for check in suite.checks:
+                source = catalog.source(suite, check, self.path.parent)
+                for request, named in catalog.requests_of(suite, check):
+                    name = f"{check.name}[{request.alias}]"
+                    job = Job(f"{path}::{name}", suite, check, request, named, source)
+                    # the id is a string: with anything else --lf reruns everything
+                    yield CheckItem.from_parent(self, name=name, nodeid=job.id, job=job)
+        except UserError as error:
+            raise self.CollectError(str(error)) from None
+
+
+class CheckItem(pytest.Item):
+    """One check on one classifier."""
+
+    def __init__(self, *, job: Job, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.job = job
+        marker = job.check.spec.name
+        self.config.addinivalue_line("markers", f"{marker}: checks that measure {marker}")
+        self.add_marker(marker)
+
+    def setup(self) -> None:
+        """Load classifier and images; what cannot be loaded is an error, not a verdict."""
+        from evals.errors import NotApplicableError, UnavailableError
+
+        try:
+            self._session.prepare(self.job)
+        except NotApplicableError as error:
+            pytest.skip(f"not applicable: {error}")
+        except UnavailableError as error:
+            if self.job.named:
+                raise
+            pytest.skip(f"unavailable: {error}")
+
+    def runtest(self) -> None:
+        """Judge; the first item of a pass waits for all of it."""
+        from evals.errors import NotApplicableError
+        from evals.log import Verdict
+        from evals.verdict import excused
+
+        try:
+            item = self._session.judge(self.job)
+        except NotApplicableError as error:
+            pytest.skip(f"not applicable: {error}")
+        self.user_properties += [("evals_verdict", str(item.verdict))]
+        self.user_properties += [("evals_seconds", f"{item.seconds:.3f}")]
+        relaxed = self.config.getoption("--evals-inconclusive", None)
+        relaxed = relaxed or _catalog(self.config).options.table.inconclusive
+        match item.verdict:
+            case Verdict.NOT_APPLICABLE:
+                pytest.skip(f"not applicable: {item.sentence}")
+            case Verdict.INCONCLUSIVE if relaxed == "skip":
+                pytest.skip(f"inconclusive: {item.sentence}")
+            case Verdict.INVALID | Verdict.FAILED | Verdict.INCONCLUSIVE:
+                raise CheckFailedError(item)
+        known = [j.known for j in item.judgements if excused(j) and j.known is not None]
+        if known:
+            pytest.xfail("; ".join(known))
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """Say what fell, numbers first; a user's mistake has no traceback."""
+        from evals.errors import UserError
+
+        match excinfo.value:
+            case CheckFailedError() as failed:
+                return _explained(failed.item)
+            case UserError() as error:
+                return str(error)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """Point at the check's header in the suite."""
+        return self.path, self.job.check.line - 1, self.name
+
+    @property
+    def _session(self) -> Session:
+        return self.config.stash[_SESSION]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Open a run for what was selected, unless items are only listed."""
+    from_suites = [item for item in session.items if isinstance(item, CheckItem)]
+    if not from_suites or session.config.option.collectonly or session.testsfailed:
+        return
+    from evals.errors import UserError
+    from evals.session import Session
+
+    config = session.config
+    command = shlex.join(["pytest", *map(str, config.invocation_params.args)])
+    jobs = [item.job for item in from_suites]
+    try:
+        config.stash[_SESSION] = Session(_catalog(config), jobs, command, _progress(config))
+    except UserError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Close the run; exit code 5 when suites were run and nothing was judged."""
+    run = session.config.stash.get(_SESSION, None)
+    if run is None:
+        return
+    from evals.errors import UserError
+
+    try:
+        report = run.close(interrupted=exitstatus == pytest.ExitCode.INTERRUPTED)
+    except (OSError, UserError) as error:
+        _reporter(session.config).write_line(f"evals: no report: {error}", red=True)
+        report = None
+    session.config.stash[_REPORT] = report
+    if exitstatus == pytest.ExitCode.OK and not any(item.verdict.judged for item in run.items):
+        session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the table of verdicts, and where the report is."""
+    config = terminalreporter.config
+    run = config.stash.get(_SESSION, None)
+    if run is None or not run.items:
+        return
+    from evals.summary import counts, table
+
+    terminalreporter.section("vision networks")
+    screen = terminalreporter
+    for line in table(run.items, color=screen.hasmarkup).splitlines():
+        screen.write_line(line)
+    screen.write_line(counts(run.items))
+    screen.write_line(f"log: {run.directory / 'run.json'}")
+    if report := config.stash.get(_REPORT, None):
+        screen.write_line(f"report: {report}")
+
+
+def _catalog(config: pytest.Config) -> Catalog:
+    if _CATALOG not in config.stash:
+        from evals.options import read
+        from evals.selection import Catalog
+
+        names = [name.replace("-", "_") for name, _, _ in OPTIONS]
+        typed = {name: config.getoption(f"evals_{name}", None) for name in names}
+        given = {name: value for name, value in typed.items() if value is not None}
+        options = read(given, config.rootpath, config.invocation_params.dir)
+        config.stash[_CATALOG] = Catalog.read(options)
+    return config.stash[_CATALOG]
+
+
+def _explained(item: Item) -> str:
+    fallen = [j.sentence for j in item.judgements if j.verdict == item.verdict]
+    evidence = [f"{v.name} falls: {v.evidence}. {v.meaning}" for v in item.validity]
+    kept = [line for line, v in zip(evidence, item.validity, strict=True) if v.outcome == "falls"]
+    return "\n".join([item.sentence, *(kept or (fallen if len(fallen) > 1 else []))])
+
+
+def _reporter(config: pytest.Config) -> pytest.TerminalReporter:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    assert isinstance(reporter, pytest.TerminalReporter)
+    return reporter
+
+
+def _progress(config: pytest.Config) -> Any:
+    """Return a bar on a terminal, else lines, shown past pytest's capturing of output."""
+    from evals import progress
+
+    reporter = _reporter(config)
+    capture: Any = config.pluginmanager.get_plugin("capturemanager")
+    show = progress.bar if reporter.isatty else progress.lines(reporter.write_line)
+
+    @contextmanager
+    def shown(title: str, total: int) -> Iterator[progress.Advance]:
+        reporter.ensure_newline()
+        paused: AbstractContextManager[None] = capture.global_and_fixture_disabled()
+        with paused, show(title, total) as advance:
+            yield advance
+
+    return shown

@@ -1,0 +1,66 @@
+"""``evals predict``: what networks see in a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from evals.classifiers.classifier import Classifier
+from evals.device import numerics, resolve
+from evals.errors import UnreadableError, UserError
+from evals.images import sources
+from evals.images.decode import read
+from evals.images.geometry import pixels
+from evals.passes import to_unit
+from evals.resources import Resources
+from evals.selection import Catalog
+
+TOP = 5
+
+
+def predict(catalog: Catalog, pictures: Sequence[str], device_name: str) -> None:
+    """Print every network's top-5 of every picture, with bars.
+
+    Raises:
+        UserError: a picture or a network is not to be had; the others are shown first.
+    """
+    device = resolve(device_name)
+    resources = Resources(catalog.registry, device, None)
+    classifiers = [resources.classifier(one, download=True) for one in catalog.requests]
+    console, mistakes = Console(), []
+    for text in pictures:
+        for image in sources.load(text, Path.cwd()).images:
+            try:
+                picture = read(image.path).picture
+            except UnreadableError as error:
+                mistakes.append(f"{image.path}: {error}")
+                continue
+            console.print(f"[bold]{image.path}[/]", highlight=False)
+            for classifier in classifiers:
+                raw = pixels(picture, classifier.geometry)[None]
+                with numerics(device, "fp32"):
+                    console.print(_answer(classifier, to_unit(raw, device)))
+    if mistakes:
+        raise UserError("\n".join(mistakes))
+
+
+def top(classifier: Classifier, pixels: torch.Tensor) -> list[tuple[str, float]]:
+    """Return the five likeliest classes of one image (1, 3, H, W) in [0, 1], with confidence."""
+    with torch.inference_mode():
+        probabilities = classifier.logits(pixels).softmax(dim=1)[0]
+    best = probabilities.topk(min(TOP, len(probabilities)))
+    names = classifier.classes.names
+    pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+    return [(names[index], value) for index, value in pairs]
+
+
+def _answer(classifier: Classifier, pixels: torch.Tensor) -> Table:
+    table = Table(title=classifier.alias, title_justify="left", box=None, show_header=False)
+    for name, value in top(classifier, pixels):
+        table.add_row(f"{value:6.1%}", ProgressBar(total=1, completed=value, width=30), name)
+    return table

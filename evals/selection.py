@@ -1,0 +1,117 @@
+"""From a suite to jobs: which classifiers and images each check is about. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from evals.classifiers.registry import Registry, Request, parse_request, unique
+from evals.errors import UserError, did_you_mean
+from evals.measures import measure
+from evals.options import DEFAULT_ROLE, Options, Source
+from evals.suite import Check, Suite, parse
+
+PACKAGED = ("squeezenet1_1_caffe", "efficientnet_lite0")
+"""Judged when nobody says otherwise."""
+
+ROLES = {DEFAULT_ROLE: "imagenet_samples"}
+"""What a role stands for when nobody says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One check on one classifier: one pytest item."""
+
+    id: str
+    """pytest's node id."""
+    suite: Suite
+    check: Check
+    request: Request
+    """Which classifier."""
+    named: bool
+    """Whether somebody asked for this classifier; a default may be missing."""
+    source: Source
+    """Which images."""
+
+    @property
+    def alias(self) -> str:
+        """Of the classifier."""
+        return self.request.alias
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """What can be selected from: options, model cards, and the command line's classifiers."""
+
+    options: Options
+    registry: Registry
+    requests: tuple[Request, ...]
+
+    @classmethod
+    def read(cls, options: Options) -> Catalog:
+        """Read cards and requests.
+
+        Raises:
+            UserError: a card, a name or an alias is wrong.
+        """
+        cards = options.cards
+        registry = Registry.read(options.table.models, cards, options.root)
+        requests = tuple(parse_request(text, base) for text, base in options.models)
+        unique(requests)
+        for request in requests:
+            registry.card(request.name)
+        return cls(options, registry, requests)
+
+    def suite(self, file: Path, path: str) -> Suite:
+        """Read a suite, and hold every name in it against what there is."""
+        suite = parse(
+            file.read_text(encoding="utf-8"), path, lambda name: measure(name, file.parent)
+        )
+        aliases = {request.alias for request in self.requests}
+        for name in sorted({*suite.models, *suite.references()}):
+            if name not in aliases:
+                self._known(name, path, aliases)
+        for check in suite.checks:
+            for name in check.table.models or ():
+                self._known(name, f'{path}:{check.line}, check "{check.name}"', aliases)
+        return suite
+
+    def requests_of(self, suite: Suite, check: Check) -> tuple[tuple[Request, bool], ...]:
+        """Return the classifiers of a check, and whether somebody named them."""
+        by_alias = {request.alias: request for request in self.requests}
+        if check.table.models is not None:
+            names, named = check.table.models, True
+        elif self.requests:
+            return tuple((request, True) for request in self.requests)
+        else:
+            names, named = suite.models or PACKAGED, False
+        return tuple((by_alias.get(name) or Request(name, name, None), named) for name in names)
+
+    def source(self, suite: Suite, check: Check, folder: Path) -> Source:
+        """Return what the check's role stands for: command line, suite, default, in this order."""
+        role = check.table.images
+        if role in self.options.images:
+            return self.options.images[role]
+        if role in suite.images:
+            return Source(suite.images[role], folder)
+        if role in ROLES:
+            return Source(ROLES[role], folder)
+        known = {*self.options.images, *suite.images, *ROLES}
+        raise UserError(
+            f'{suite.path}:{check.line}, check "{check.name}": nothing says what images '
+            f'"{role}" are{did_you_mean(role, known)}; '
+            f'write {role} = "FOLDER" under [images], or --evals-images {role}=FOLDER'
+        )
+
+    def request(self, alias: str) -> Request:
+        """Return the classifier that a threshold names."""
+        by_alias = {request.alias: request for request in self.requests}
+        return by_alias.get(alias) or Request(alias, alias, None)
+
+    def _known(self, name: str, where: str, aliases: Sequence[str] | set[str]) -> None:
+        try:
+            self.registry.card(name)
+        except UserError as error:
+            near = did_you_mean(name, aliases) if aliases else ""
+            raise UserError(f'{where}: classifier "{name}": {error}{near}') from None

@@ -1,0 +1,267 @@
+"""A suite: TOML that says what a network must do. What it does not know, it refuses."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag, create_model, model_validator
+
+from evals.errors import UserError, did_you_mean
+from evals.schema import Table, keys, validate
+from evals.spec import Spec
+
+FORMAT = 1
+"""Value of ``evals =`` that this version reads."""
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
+
+
+class Reference(Table):
+    """A threshold taken from elsewhere."""
+
+    of: str
+    """``published``, or the alias of another classifier."""
+    plus: float = 0.0
+    """Added to it."""
+    minus: float = 0.0
+    """Taken from it."""
+
+
+Bound = Annotated[
+    Annotated[float, Tag("number")] | Annotated[Reference, Tag("reference")],
+    Discriminator(lambda value: "number" if isinstance(value, int | float) else "reference"),
+]
+"""A number, or one taken from elsewhere."""
+
+
+class Expectation(Table):
+    """A metric and its threshold."""
+
+    metric: str
+    """Name of a metric of the check's measure."""
+    at: str | int | float | None = None
+    """For metrics with an axis: one of the check's values."""
+    at_least: Bound | None = None
+    """Lowest value that passes."""
+    at_most: Bound | None = None
+    """Highest value that passes."""
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] | None = None
+    """Ask for the two-sided interval at this confidence, not for the point."""
+    severity: Literal["error", "warn"] = "error"
+    """``warn`` is shown and fails nothing."""
+    known: str | None = None
+    """Reason why a fall is expected; it is then shown and fails nothing."""
+    for_: tuple[str, ...] | None = Field(default=None, alias="for")
+    """Aliases it is meant for; all of them without this key."""
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Expectation:
+        if self.at_least is None and self.at_most is None:
+            raise ValueError("an expectation needs at_least or at_most")
+        return self
+
+    @property
+    def bounds(self) -> tuple[tuple[Literal["at_least", "at_most"], float | Reference], ...]:
+        """The bounds that were given."""
+        low = (("at_least", self.at_least),) if self.at_least is not None else ()
+        high = (("at_most", self.at_most),) if self.at_most is not None else ()
+        return (*low, *high)
+
+
+class CheckTable(Table):
+    """The keys every check has; the others are parameters of its measure."""
+
+    name: Name
+    """Becomes part of the pytest id."""
+    measure: str
+    """``accuracy``, ... or ``my_package.module:name`` for one of your own."""
+    images: str
+    """Role of the image set: ``photographs``, or one from the suite's ``[images]``."""
+    models: tuple[str, ...] | None = None
+    """Classifiers of this check, whatever the command line says."""
+    unreadable: Literal["fail", "skip"] = "fail"
+    """What pictures that cannot be decoded do to the verdict."""
+    expect: tuple[Expectation, ...]
+    """What must hold; ``[]`` only records."""
+
+
+class SuiteTable(Table):
+    """A whole suite, its checks still unread."""
+
+    evals: Literal[1]
+    """Marks a suite, and its format."""
+    title: str
+    """One line."""
+    about: str = ""
+    """What the suite asks and why."""
+    models: tuple[str, ...] = ()
+    """Default classifiers; those that are not to be had here are skipped."""
+    images: dict[Name, str] = Field(default_factory=dict)
+    """Role to source, relative to this file; the command line's goes first."""
+    check: tuple[dict[str, Any], ...] = ()
+    """``[[check]]`` tables."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One ``[[check]]`` with its measure."""
+
+    table: CheckTable
+    spec: Spec
+    parameters: Table
+    line: int
+    """Of its header in the file, from 1."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.table.name
+
+    def expectations(self, alias: str | None) -> tuple[Expectation, ...]:
+        """Those meant for this classifier; all of them for None."""
+        return tuple(
+            e for e in self.table.expect if alias is None or e.for_ is None or alias in e.for_
+        )
+
+    def references(self, alias: str | None) -> set[str]:
+        """Aliases that this classifier's thresholds name; those of all for None."""
+        bounds = (bound for e in self.expectations(alias) for _, bound in e.bounds)
+        return {b.of for b in bounds if isinstance(b, Reference) and b.of != "published"}
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """One file."""
+
+    path: str
+    title: str
+    about: str
+    models: tuple[str, ...]
+    images: Mapping[str, str]
+    checks: tuple[Check, ...]
+
+    def references(self) -> set[str]:
+        """Every alias that a threshold or ``for`` names."""
+        limits = {
+            alias for check in self.checks for e in check.table.expect for alias in e.for_ or ()
+        }
+        return limits.union(*(check.references(None) for check in self.checks))
+
+
+def is_suite(text: str) -> bool:
+    """Whether a TOML text marks itself as a suite: ``evals = ...`` before its first table."""
+    head = re.split(r"^\s*\[", text, maxsplit=1, flags=re.MULTILINE)[0]
+    return re.search(r"^\s*evals\s*=", head, flags=re.MULTILINE) is not None
+
+
+def parse(text: str, path: str, measure: Callable[[str], Spec]) -> Suite:
+    """Read a suite.
+
+    Args:
+        text: the file.
+        path: its name in messages and ids.
+        measure: returns the spec of that name; UserError if there is none.
+
+    Raises:
+        UserError: one line for each mistake, each with file, check, key and repair.
+    """
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path}: not valid TOML: {error}") from None
+    if data.get("evals") != FORMAT:
+        raise UserError(f"{path}: evals = {data.get('evals')!r}: this version reads evals = 1")
+    table = validate(SuiteTable, data, path)
+    lines = [n for n, line in enumerate(text.split("\n"), 1) if re.match(r"\s*\[\[check\]\]", line)]
+    if not table.check:
+        raise UserError(f"{path}: has no [[check]]: a suite without checks judges nothing")
+    checks, mistakes = [], []
+    for index, one in enumerate(table.check):
+        line = lines[index] if index < len(lines) else 1
+        try:
+            checks.append(_check(one, path, line, measure))
+        except UserError as error:
+            mistakes.append(str(error))
+    names = [check.name for check in checks]
+    mistakes += [
+        f'{path}: two checks are named "{name}"; ids need one name each'
+        for name in sorted({name for name in names if names.count(name) > 1})
+    ]
+    if mistakes:
+        raise UserError("\n".join(mistakes))
+    return Suite(path, table.title, table.about, table.models, table.images, tuple(checks))
+
+
+def _check(data: Mapping[str, Any], path: str, line: int, measure: Callable[[str], Spec]) -> Check:
+    where = f'{path}:{line}, check "{data.get("name", "?")}"'
+    if not isinstance(data.get("measure"), str):
+        raise UserError(f'{where}: key "measure" is missing; it says what to compute')
+    if "expect" not in data:
+        raise UserError(f'{where}: key "expect" is missing; expect = [] only records')
+    try:
+        spec = measure(data["measure"])
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+    common, own = keys(CheckTable), keys(spec.parameters)
+    for key in data:
+        if key not in (*common, *own):
+            hint = did_you_mean(key, (*common, *own))
+            raise UserError(f'{where}: unknown key "{key}" for measure {spec.name}{hint}')
+    expect = data["expect"] if isinstance(data["expect"], list) else [data["expect"]]
+    wanted = [validate(Expectation, e, f"{where}, expect {n}") for n, e in enumerate(expect, 1)]
+    shared = {k: v for k, v in data.items() if k in common} | {"expect": wanted}
+    table = validate(CheckTable, shared, where)
+    parameters = validate(spec.parameters, {k: v for k, v in data.items() if k in own}, where)
+    check = Check(table, spec, parameters, line)
+    for expectation in table.expect:
+        _known_metric(expectation, check, where)
+    return check
+
+
+def _known_metric(expectation: Expectation, check: Check, where: str) -> None:
+    names = [metric.name for metric in check.spec.metrics]
+    if expectation.metric not in names:
+        hint = did_you_mean(expectation.metric, names)
+        raise UserError(f'{where}: unknown metric "{expectation.metric}"{hint}')
+    spec = check.spec.metric(expectation.metric)
+    if expectation.confidence is not None and spec.interval is None:
+        raise UserError(f"{where}: {expectation.metric} has no interval; leave out `confidence`")
+    axis = spec.axis
+    if axis is None and expectation.at is not None:
+        raise UserError(f"{where}: {expectation.metric} has no axis; leave out `at`")
+    if axis is not None:
+        values = [str(value) for value in getattr(check.parameters, axis)]
+        if expectation.at is None:
+            raise UserError(f"{where}: {expectation.metric} needs `at`, one of {axis}")
+        if not any(same_point(expectation.at, value) for value in values):
+            raise UserError(
+                f"{where}: at = {expectation.at!r} is none of {axis} = [{', '.join(values)}]"
+            )
+
+
+def same_point(a: object, b: object) -> bool:
+    """Whether two values of an axis are equal: numbers exactly (0.5 is "1/2"), words as is."""
+    try:
+        return Fraction(str(a)) == Fraction(str(b))
+    except ValueError:
+        return str(a) == str(b)
+
+
+def json_schema(specs: Sequence[Spec]) -> dict[str, Any]:
+    """Return the JSON Schema of a suite, the parameters of every measure included."""
+    schema = SuiteTable.model_json_schema()
+    definitions = schema.setdefault("$defs", {})
+    kinds = []
+    for spec in specs:
+        kind = create_model(spec.name, __base__=(CheckTable, spec.parameters))
+        one = kind.model_json_schema(ref_template="#/$defs/{model}")
+        definitions.update(one.pop("$defs", {}))
+        one["properties"]["measure"] = {"const": spec.name, "description": spec.about}
+        kinds.append(one)
+    schema["properties"]["check"] = {"type": "array", "items": {"oneOf": kinds}, "minItems": 1}
+    return schema

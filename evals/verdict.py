@@ -1,0 +1,186 @@
+"""Measurement and expectation to verdict: pure, and never a pass without a number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from evals import log
+from evals.log import Judgement, Metric, Validity, Verdict
+from evals.statistics import wilson_images_needed
+from evals.suite import Expectation, Reference, same_point
+
+Threshold = float | str
+"""A number, or the reason why there is none."""
+
+_ORDER = [Verdict.INVALID, Verdict.FAILED, Verdict.INCONCLUSIVE, Verdict.PASSED]
+
+
+def judge(
+    expectation: Expectation,
+    metrics: Sequence[Metric],
+    reference: Callable[[Reference], Threshold],
+) -> tuple[Judgement, ...]:
+    """Hold an expectation against the metrics: one judgement for each of its bounds.
+
+    Args:
+        expectation: what must hold.
+        metrics: of one classifier, at the expectation's confidence.
+        reference: turns ``{ of = ... }`` into the number, plus and minus not yet applied.
+    """
+    metric = find(expectation.metric, expectation.at, metrics)
+    return tuple(
+        _judge(expectation, metric, side, bound, reference) for side, bound in expectation.bounds
+    )
+
+
+def worst(judgements: Sequence[Judgement], validity: Sequence[Validity]) -> Verdict:
+    """Return the verdict of a check: invalid, failed, inconclusive, passed, in this order.
+
+    Warnings and known falls are shown and decide nothing. Without any expectation it is
+    *recorded*; when none of them applied, *not applicable*.
+    """
+    if any(check.outcome == "falls" for check in validity):
+        return Verdict.INVALID
+    if not judgements:
+        return Verdict.RECORDED
+    deciding = [j.verdict for j in judgements if not excused(j)]
+    for verdict in _ORDER:
+        if verdict in deciding:
+            return verdict
+    return Verdict.PASSED if any(excused(j) for j in judgements) else Verdict.NOT_APPLICABLE
+
+
+def excused(judgement: Judgement) -> bool:
+    """Whether a fall is only shown, as the suite asked."""
+    fell = judgement.verdict in {Verdict.FAILED, Verdict.INCONCLUSIVE}
+    return fell and (judgement.severity == "warn" or judgement.known is not None)
+
+
+def summary(verdict: Verdict, judgements: Sequence[Judgement], validity: Sequence[Validity]) -> str:
+    """Return one line for a person: the fallen first, numbers first."""
+    if verdict is Verdict.INVALID:
+        fallen = [f"{v.name}: {v.evidence}" for v in validity if v.outcome == "falls"]
+        return "INVALID: " + "; ".join(fallen)
+    said = [j.sentence for j in judgements if j.verdict is verdict and not excused(j)]
+    said += [f"{_excuse(j)}: {j.sentence}" for j in judgements if excused(j)]
+    return "; ".join(said) or str(verdict)
+
+
+def _excuse(judgement: Judgement) -> str:
+    return f"known ({judgement.known})" if judgement.known is not None else "warning"
+
+
+def find(name: str, at: object, metrics: Sequence[Metric]) -> Metric:
+    """Return the metric of this name, at this point of its axis; LookupError without one."""
+    for metric in metrics:
+        if metric.name == name and (at is None or same_point(metric.at, at)):
+            return metric
+    raise LookupError(f"no metric {name} at {at}")
+
+
+def _judge(
+    expectation: Expectation,
+    metric: Metric,
+    side: Literal["at_least", "at_most"],
+    bound: float | Reference,
+    reference: Callable[[Reference], Threshold],
+) -> Judgement:
+    words = "at least" if side == "at_least" else "at most"
+    threshold, wanted = _threshold(bound, words, reference)
+    if metric.value is None:
+        verdict, sentence = Verdict.NOT_APPLICABLE, f"no {metric.name}: {metric.reason}"
+    elif isinstance(threshold, str):
+        verdict, sentence = Verdict.NOT_APPLICABLE, f"{wanted}: {threshold}"
+    elif expectation.confidence is None:
+        fits = metric.value >= threshold if side == "at_least" else metric.value <= threshold
+        verdict = Verdict.PASSED if fits else Verdict.FAILED
+        sentence = f"{_apart(metric.value, threshold)}, {wanted} wanted: {describe(metric)}"
+    else:
+        verdict = _by_interval(metric, side, threshold)
+        sentence = f"{_apart(metric.value, threshold)}, {wanted} wanted: {describe(metric)}"
+        if verdict is Verdict.INCONCLUSIVE:
+            sentence += _needed(metric, threshold, expectation.confidence)
+    return Judgement(
+        metric=metric.name,
+        at=metric.at,
+        wanted=wanted,
+        threshold=threshold if isinstance(threshold, float) else None,
+        value=metric.value,
+        verdict=verdict,
+        sentence=sentence,
+        severity=expectation.severity,
+        known=expectation.known,
+    )
+
+
+def _threshold(
+    bound: float | Reference, words: str, reference: Callable[[Reference], Threshold]
+) -> tuple[Threshold, str]:
+    if not isinstance(bound, Reference):
+        return float(bound), f"{words} {_number(bound)}"
+    wanted = f"{words} that of {bound.of}" if bound.of != "published" else f"{words} the published"
+    wanted += f" + {_number(bound.plus)}" if bound.plus else ""
+    wanted += f" - {_number(bound.minus)}" if bound.minus else ""
+    value = reference(bound)
+    if isinstance(value, str):
+        return value, wanted
+    threshold = value + bound.plus - bound.minus
+    return threshold, f"{wanted} = {_number(threshold)}"
+
+
+def _by_interval(metric: Metric, side: Literal["at_least", "at_most"], threshold: float) -> Verdict:
+    if metric.low is None or metric.high is None:
+        return Verdict.NOT_APPLICABLE
+    above, below = metric.low >= threshold, metric.high <= threshold
+    good, bad = (
+        (above, metric.high < threshold)
+        if side == "at_least"
+        else (
+            below,
+            metric.low > threshold,
+        )
+    )
+    if good:
+        return Verdict.PASSED
+    return Verdict.FAILED if bad else Verdict.INCONCLUSIVE
+
+
+def _needed(metric: Metric, threshold: float, confidence: float) -> str:
+    """Say how many more images would decide if the value stayed what it is."""
+    assert metric.value is not None
+    assert metric.low is not None
+    assert metric.high is not None
+    if metric.method == "wilson":
+        total = wilson_images_needed(metric.value, threshold, confidence)
+    elif metric.value == threshold:
+        total = None
+    else:  # a bootstrap interval shrinks with the square root of n
+        width = max(metric.high - metric.value, metric.value - metric.low)
+        total = math.floor(metric.n * (width / abs(metric.value - threshold)) ** 2) + 1
+    if total is None or total <= metric.n:
+        return "; the value lies too close to the threshold for any number of images to decide"
+    return f"; about {total - metric.n:,} more {metric.denominator} would decide"
+
+
+def describe(metric: log.Metric) -> str:
+    """Return a metric in words: name, point, interval and n."""
+    at = f" at {metric.at}" if metric.at is not None else ""
+    if metric.low is None or metric.high is None or metric.confidence is None:
+        interval = f"no interval ({metric.reason})" if metric.reason else "no interval"
+    else:
+        low, high = _number(metric.low), _number(metric.high)
+        interval = f"{metric.confidence * 100:g} % interval {low} to {high}"
+    return f"{metric.name}{at}, {interval}, n = {metric.n:,}"
+
+
+def _apart(value: float, threshold: float) -> str:
+    """Show so many digits that a value below its threshold never looks like it."""
+    if _number(value) == _number(threshold):
+        return repr(value)
+    return _number(value)
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}"
