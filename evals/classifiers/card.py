@@ -17,11 +17,10 @@ from pydantic import (
 )
 
 from evals.errors import UserError, did_you_mean
+from evals.images.geometry import Geometry, Interpolation
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
-
-    from evals.images.geometry import Geometry
 
 
 def _size(value: object) -> object:
@@ -54,7 +53,7 @@ class Input(_Table):
     """Shorter side in pixels, or [height, width], or none."""
     crop: Size = 224
     """Side of the central crop in pixels, or [height, width], or none."""
-    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bilinear"
+    interpolation: Interpolation = "bilinear"
     """Of the resize."""
     mean: Numbers
     """Subtracted from each channel, in the network's order of channels and its ``range``."""
@@ -83,8 +82,6 @@ class Input(_Table):
     @property
     def geometry(self) -> Geometry:
         """What happens to a picture before it becomes pixels in [0, 1]."""
-        from evals.images.geometry import Geometry
-
         return Geometry(self.resize, self.crop, self.interpolation)
 
     def __str__(self) -> str:

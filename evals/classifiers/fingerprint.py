@@ -24,8 +24,8 @@ def fingerprint(network: nn.Module, given: Input, classes: str, card: Card) -> s
         card: only its network entry counts.
     """
     digest = hashlib.sha256()
-    tensors = dict(network.named_parameters(remove_duplicate=False))
-    tensors |= dict(network.named_buffers(remove_duplicate=False))
+    tensors: dict[str, Tensor] = dict(network.named_buffers(remove_duplicate=False))
+    tensors.update(network.named_parameters(remove_duplicate=False))
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(_bytes(tensor))
@@ -53,6 +53,6 @@ def _source(kind: type) -> str:
         return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _bytes(tensor: Tensor) -> memoryview:
+def _bytes(tensor: Tensor) -> bytes:
     flat = tensor.detach().cpu().contiguous().reshape(-1)
-    return memoryview(flat.view(torch.uint8).numpy())
+    return flat.view(torch.uint8).numpy().tobytes()

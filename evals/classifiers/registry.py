@@ -27,7 +27,12 @@ PACKAGED = (
 _SNIPPET = """\
 [models.my_net]
 network = "{name}"
-input   = {{ resize = 256, crop = 224, mean = [0.485, 0.456, 0.406], std = [0.229, 0.224, 0.225] }}"""
+
+[models.my_net.input]
+resize = 256
+crop   = 224
+mean   = [0.485, 0.456, 0.406]
+std    = [0.229, 0.224, 0.225]"""
 
 
 @dataclass(frozen=True)
