@@ -1,0 +1,73 @@
+"""The page: templates filled with the view of a run."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+import evals
+from evals.log import Run
+from evals.paths import data_folder
+from evals.report import glossary, rounding, view, words
+
+STYLE = "style.css"
+
+
+def render(run: Run, directory: Path) -> str:
+    """Return the report of a run as one HTML page that loads nothing.
+
+    Args:
+        run: the log.
+        directory: the run's, with ``tables/`` and ``pictures/``. What is missing there is named
+            on the page.
+    """
+    environment = _environment()
+    # Included by the layout as it is rendered here; the browser applies it by this hash alone.
+    style = environment.get_template(STYLE).render()
+    digest = base64.b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii")
+    return environment.get_template("report.html.jinja").render(
+        run=run,
+        page=view.page(run, directory),
+        style_hash=f"sha256-{digest}",
+        product=f"vision-evals {evals.__version__}",
+    )
+
+
+def write(run: Run, directory: Path, path: Path) -> Path:
+    """Write the report so that a reader sees the old page or the new one, never half of one."""
+    partial = path.with_name(path.name + ".part")
+    # Without newline translation: the style's hash counts every byte.
+    partial.write_text(render(run, directory), encoding="utf-8", newline="\n")
+    return partial.replace(path)
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(data_folder("reports")),
+        autoescape=True,  # everything; select_autoescape() would leave *.jinja out
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "position": _position,
+        "seconds": rounding.seconds,
+        "count": rounding.count,
+        "plural": words.plural,
+        "written": rounding.written,
+    }
+    environment.globals |= {
+        "symbols": words.SYMBOLS,
+        "verdict_words": glossary.VERDICTS,
+        "metric_words": glossary.METRICS,
+        "method_words": glossary.METHODS,
+    }
+    return environment
+
+
+def _position(share: float) -> str:
+    """Return a share of the axis as a length in SVG, inside the axis."""
+    return f"{100 * min(max(share, 0.0), 1.0):.2f}%"

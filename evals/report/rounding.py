@@ -1,0 +1,127 @@
+"""Numbers as people read them: no more digits than the interval justifies.
+
+Rounding happens here and nowhere else; the log keeps every digit. Tables speak in the unit that
+suites are written in (``0.85``), charts and pictures in percent (``85 %``).
+"""
+
+from __future__ import annotations
+
+import math
+
+from evals.log import Metric
+
+MOST = 8
+"""Decimals beyond which no measurement here goes."""
+
+
+def decimals(low: float, high: float) -> int | None:
+    """Return the decimals that show two digits of an interval's width; None for width zero."""
+    width = high - low
+    if width <= 0:
+        return None
+    return min(max(1 - math.floor(math.log10(width)), 0), MOST)
+
+
+def places(metric: Metric) -> int:
+    """Return the decimals of a metric: by its interval, else by its n, else three digits."""
+    known = None
+    if metric.low is not None and metric.high is not None:
+        known = decimals(metric.low, metric.high)
+    if known is not None:
+        return known
+    if metric.unit == "fraction":
+        return min(max(math.ceil(math.log10(max(metric.n, 1))), 2), 4)
+    return _three_digits(metric.value or 0.0)
+
+
+def fixed(number: float, decimal_places: int) -> str:
+    """Return a number with thousands separators, a true minus and never a minus zero."""
+    text = f"{number:,.{decimal_places}f}" if abs(number) < 1e12 else f"{number:.3g}"
+    if text.startswith("-"):
+        positive = text[1:]
+        return positive if not positive.strip("0.,") else "\N{MINUS SIGN}" + positive
+    return text
+
+
+def point(metric: Metric) -> str:
+    """Return the value alone: ``0.85``, or ``none``."""
+    return "none" if metric.value is None else fixed(metric.value, places(metric))
+
+
+def interval(metric: Metric) -> str | None:
+    """Return ``0.64 to 0.95``, or None where there is no interval."""
+    if metric.value is None or metric.low is None or metric.high is None:
+        return None
+    digits = places(metric)
+    return f"{fixed(metric.low, digits)} to {fixed(metric.high, digits)}"
+
+
+def full(metric: Metric) -> str:
+    """Return ``0.85 (0.64 to 0.95), n = 20``."""
+    bounds = interval(metric)
+    return point(metric) + (f" ({bounds})" if bounds else "") + f", n = {count(metric.n)}"
+
+
+def percent(metric: Metric) -> str:
+    """Return ``85 %``; the metric must be a fraction."""
+    if metric.value is None:
+        return "none"
+    return f"{fixed(100 * metric.value, max(places(metric) - 2, 0))} %"
+
+
+def percent_interval(metric: Metric) -> str | None:
+    """Return ``64 to 95 %``, or None where there is no interval."""
+    if metric.value is None or metric.low is None or metric.high is None:
+        return None
+    digits = max(places(metric) - 2, 0)
+    return f"{fixed(100 * metric.low, digits)} to {fixed(100 * metric.high, digits)} %"
+
+
+def share(part: float) -> str:
+    """Return one confidence in percent; certainty is said only where there is no rest at all."""
+    if 0 < part < 0.01:
+        return "< 1 %"
+    if 0.99 < part < 1:
+        return "> 99 %"
+    return f"{fixed(100 * part, 0)} %"
+
+
+def written(number: float, *, in_percent: bool = False) -> str:
+    """Return a threshold or a published value with the digits it was written with."""
+    scaled = 100 * number if in_percent else number
+    text = f"{scaled:.6g}".replace("-", "\N{MINUS SIGN}")
+    return f"{text} %" if in_percent else text
+
+
+def apart(value: float, threshold: float, decimal_places: int) -> str:
+    """Return the value with so many digits that it cannot be taken for the threshold."""
+    for digits in range(decimal_places, 17):
+        text = fixed(value, digits)
+        if value == threshold or text != fixed(threshold, digits):
+            return text
+    return repr(value)
+
+
+def count(number: int) -> str:
+    """Return ``1,500``."""
+    return f"{number:,}"
+
+
+def seconds(duration: float) -> str:
+    """Return ``12 ms``, ``1.2 s``, ``38 s`` or ``2 min 5 s``."""
+    if duration < 0.9995:
+        return f"{round(1000 * duration)} ms"
+    if duration < 9.95:
+        return f"{duration:.1f} s"
+    whole = round(duration)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def _three_digits(number: float) -> int:
+    if number == 0:
+        return 2
+    return min(max(2 - math.floor(math.log10(abs(number))), 0), MOST)

@@ -1,0 +1,121 @@
+"""What the page says in words: the headline, dates, and the command that reproduces a check."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+from evals.log import Run, Verdict
+
+BAD = (Verdict.INVALID, Verdict.FAILED, Verdict.INCONCLUSIVE)
+"""Verdicts that ask for somebody's attention, worst first."""
+
+SYMBOLS = {
+    Verdict.INVALID: "!",
+    Verdict.FAILED: "\N{MULTIPLICATION X}",
+    Verdict.INCONCLUSIVE: "?",
+    Verdict.PASSED: "\N{CHECK MARK}",
+    Verdict.RECORDED: "\N{BULLET}",
+    Verdict.NOT_APPLICABLE: "\N{EN DASH}",
+    Verdict.UNAVAILABLE: "\N{EMPTY SET}",
+}
+"""Beside the word, so that colour is never the only sign."""
+
+_ENDED = {
+    "finished": "",
+    "running": ", and the run has not finished",
+    "interrupted": ", then the run was interrupted",
+}
+
+_ALERTS = {
+    "finished": None,
+    "running": (
+        "This run has not finished. It is still running, or it was killed. What had been judged "
+        "when its log was last written stands below and speaks for nothing else."
+    ),
+    "interrupted": (
+        "This run was interrupted. What had been judged by then stands below and speaks for "
+        "nothing else."
+    ),
+}
+
+# Of the run's own options: they say where results go, and change none.
+_ELSEWHERE = {"--evals-run-dir", "--evals-report", "--evals-pictures"}
+# Of pytest's: without them the node id or the settings mean something else.
+_PYTEST = {"-c", "--config-file", "--rootdir"}
+
+
+def headline(run: Run, counts: Mapping[Verdict, int]) -> str:
+    """Return the verdict over the whole run in one sentence without a full stop."""
+    return _judged(counts) + _ENDED[run.status]
+
+
+def alert(run: Run) -> str | None:
+    """Return what must be said loudly of a run that did not finish."""
+    return _ALERTS[run.status]
+
+
+def _judged(counts: Mapping[Verdict, int]) -> str:
+    judged = sum(n for verdict, n in counts.items() if verdict.judged)
+    bad = {verdict: counts[verdict] for verdict in BAD if counts[verdict]}
+    if not judged:
+        return "Nothing was judged"
+    if not bad:
+        return (
+            "The one judged check passed" if judged == 1 else f"All {judged} judged checks passed"
+        )
+    total = sum(bad.values())
+    of = f"{total} of {judged} judged checks" if judged > 1 else "The one judged check"
+    if len(bad) > 1:
+        return f"{of} did not pass: " + ", ".join(f"{n} {verdict}" for verdict, n in bad.items())
+    (verdict,) = bad
+    if verdict is Verdict.FAILED:
+        return f"{of} failed"
+    return f"{of} {'is' if total == 1 else 'are'} {verdict}"
+
+
+def plural(number: int, one: str, many: str | None = None) -> str:
+    """Return ``1 picture``, ``1,500 pictures``."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def listed(words: list[str]) -> str:
+    """Return ``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def date(iso: str) -> str:
+    """Return ``23 November 2026, 08:17 UTC``, or the text itself when it is no date."""
+    try:
+        moment = datetime.fromisoformat(iso)
+    except ValueError:
+        return iso
+    zone = moment.tzname() or "UTC"
+    return f"{moment.day} {moment:%B %Y, %H:%M} {zone}"
+
+
+def reproduce(node_id: str, command: str) -> str:
+    """Return the command that judges one check again as this run did.
+
+    Args:
+        node_id: pytest's, of the check.
+        command: what was typed; its options that change a number are kept.
+    """
+    return shlex.join(["pytest", node_id, *_kept(command)])
+
+
+def _kept(command: str) -> Iterator[str]:
+    try:
+        words = shlex.split(command)
+    except ValueError:  # an open quote: better no options than wrong ones
+        return
+    rest = iter(words)
+    for word in rest:
+        name, equals, _ = word.partition("=")
+        if not (name.startswith("--evals-") or name in _PYTEST):
+            continue
+        values = [] if equals else [value for value in [next(rest, None)] if value is not None]
+        if name not in _ELSEWHERE:
+            yield word
+            yield from values
