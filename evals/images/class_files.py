@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from evals.errors import UserError, did_you_mean
+from evals.errors import UserError
 from evals.images.files import Line, csv_lines, text
 
 COLUMNS = ("name", "synset", "index")
@@ -37,7 +37,10 @@ def read_classes(path: Path) -> Classes:
         header, lines = lines[0].cells, lines[1:]
     for column in header:
         if column not in COLUMNS or header.count(column) > 1:
-            raise UserError(f'{path}, line 1: column "{column}"{did_you_mean(column, COLUMNS)}')
+            raise UserError(
+                f'{path}, line 1: unknown or repeated column "{column}"; '
+                f"the columns are {', '.join(COLUMNS)}"
+            )
     if not lines:
         raise UserError(f"{path}: no class in it; write one a line")
     table = [_checked(path, header, line, index) for index, line in enumerate(lines)]

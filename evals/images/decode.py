@@ -97,7 +97,7 @@ def read(path: Path) -> Decoded:
         raise UnreadableError(f"{path.name}: too many pixels: {error}") from None
     except Exception as error:  # noqa: BLE001 - damaged bytes make PIL raise nearly anything
         reason = str(error) or type(error).__name__
-        raise UnreadableError(f"{path.name}: damaged or cut short: {reason}") from None
+        raise UnreadableError(f"{path.name}: cannot be decoded: {reason}") from None
     return Decoded(picture, hashlib.sha256(data).hexdigest(), _oriented(source))
 
 

@@ -36,8 +36,8 @@ def resolve(given: str, base: Path, built_in: str) -> Path:
     except (OSError, RuntimeError, ValueError) as error:
         raise UserError(f'"{given}" cannot be reached: {error}') from None
     raise UserError(
-        f'"{given}" does not exist (looked for {path}){did_you_mean(path.name, beside)} '
-        f'Built in is "{built_in}".'
+        f'"{given}" is neither the built-in "{built_in}" nor does {path} exist'
+        f"{did_you_mean(path.name, [*beside, built_in])}"
     )
 
 

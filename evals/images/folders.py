@@ -23,14 +23,17 @@ def folder(root: Path) -> tuple[Image, ...]:
         UserError: no picture, pictures both beside and in subfolders, a folder that cannot be
             listed, or a name that is not UTF-8.
     """
-    flat, classes, others = [], [], 0
-    for entry in _entries(root):
-        if entry.is_dir():
-            classes += [Image(_id(path, root), path, entry.name) for path in _walk(entry, (root,))]
-        elif _is_picture(entry):
-            flat.append(Image(_id(entry, root), entry))
-        else:
-            others += 1
+    try:
+        entries = _entries(root)
+        flat = [Image(_id(path, root), path) for path in entries if _is_picture(path)]
+        classes = [
+            Image(_id(path, root), path, place.name)
+            for place in entries
+            if place.is_dir()
+            for path in _walk(place, (root,))
+        ]
+    except OSError as error:
+        raise UserError(f"{error.filename}: cannot be listed: {error.strerror}") from None
     if flat and classes:
         raise UserError(
             f'{root}: holds pictures ("{flat[0].id}") and class folders '
@@ -39,7 +42,7 @@ def folder(root: Path) -> tuple[Image, ...]:
         )
     images = flat or classes
     if not images:
-        what = "no picture in it" if others or any(_entries(root)) else "an empty folder"
+        what = "no picture in it" if entries else "an empty folder"
         raise UserError(f"{root}: {what}; looked for {', '.join(EXTENSIONS)}")
     return tuple(sorted(images, key=lambda image: natural(image.id)))
 
@@ -56,14 +59,12 @@ def _walk(place: Path, above: tuple[Path, ...]) -> Iterator[Path]:
 
 
 def _entries(place: Path) -> list[Path]:
-    try:
-        return [entry for entry in place.iterdir() if not entry.name.startswith(".")]
-    except OSError as error:
-        raise UserError(f"{place}: cannot be listed: {error.strerror}") from None
+    return [entry for entry in place.iterdir() if not entry.name.startswith(".")]
 
 
 def _is_picture(path: Path) -> bool:
-    return path.suffix.lower().removeprefix(".") in EXTENSIONS
+    # a broken link is a picture that cannot be read, and will be named as such
+    return path.suffix.lower().removeprefix(".") in EXTENSIONS and not path.is_dir()
 
 
 def _id(path: Path, root: Path) -> str:

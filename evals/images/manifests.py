@@ -87,7 +87,7 @@ def _row(manifest: Path, where: str, cells: Mapping[str, object]) -> _Row:
     )
     if not path:
         raise UserError(f'{manifest}, {where}: empty "path"; name a picture or remove the line')
-    if not (manifest.parent / path).is_file():
+    if not _is_file(manifest.parent / path):
         raise UserError(
             f'{manifest}, {where}: no file "{path}"; paths are relative to {manifest.parent}'
         )
@@ -97,6 +97,13 @@ def _row(manifest: Path, where: str, cells: Mapping[str, object]) -> _Row:
     return _Row(
         where, path, label or None, name or path, tuple(token for token in further if token)
     )
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _text(manifest: Path, where: str, key: str, value: object) -> str:
