@@ -61,6 +61,10 @@ def judge(
     """
     if measured.rows.empty:
         raise UserError(f"not one picture of {job.source} could be read{_named(measured)}")
+    validity = (*measured.validity, finite(measured.rows))
+    if any(check.outcome == "falls" for check in validity):
+        sentence = verdict.summary(Verdict.INVALID, (), validity)
+        return unjudged(job, Verdict.INVALID, sentence).model_copy(update={"validity": validity})
     parameters = job.check.parameters
     expectations = job.check.expectations(job.alias)
     metrics = measured.metrics(measure, parameters)
@@ -78,7 +82,6 @@ def judge(
         )
     ]
     judgements += _readable(job, measured)
-    validity = (*measured.validity, finite(measured.rows))
     outcome = verdict.worst(judgements, validity)
     return log.Item(
         **identity(job),

@@ -134,7 +134,7 @@ class CheckItem(pytest.Item):
         except NotApplicableError as error:
             pytest.skip(f"not applicable: {error}")
         self.user_properties += [("evals_verdict", str(item.verdict))]
-        self.user_properties += [("evals_seconds", f"{item.seconds:.3f}")]
+        self.user_properties += [("evals_seconds", f"{item.seconds:.6f}")]
         relaxed = self.config.getoption("--evals-inconclusive", None)
         relaxed = relaxed or _catalog(self.config).options.table.inconclusive
         match item.verdict:
@@ -166,6 +166,16 @@ class CheckItem(pytest.Item):
     @property
     def _session(self) -> Session:
         return self.config.stash[_SESSION]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Let a skip point at the check in its suite, not at this module."""
+    report = yield
+    if isinstance(item, CheckItem) and report.skipped and isinstance(report.longrepr, tuple):
+        path, line, _ = item.reportinfo()
+        report.longrepr = (str(path), line + 1, report.longrepr[2])
+    return report
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

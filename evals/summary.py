@@ -21,20 +21,23 @@ def table(items: Iterable[Item], *, color: bool) -> str:
     """Return a line for each metric of each item: value, interval, n, threshold, verdict."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     shown = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("classifier", "check", "metric"):
-        shown.add_column(name, overflow="fold")
-    shown.add_column("value", justify="right")
-    for name in ("n", "threshold", "verdict"):
-        shown.add_column(name, overflow="fold", justify="right" if name == "n" else "left")
+    for name in ("classifier", "check", "metric", "value"):
+        shown.add_column(name, no_wrap=True)
+    shown.add_column("n", justify="right", no_wrap=True)
+    shown.add_column("threshold", overflow="fold")
+    shown.add_column("verdict", no_wrap=True)
     for item in items:
-        for classifier, check, metric, value, n, threshold, verdict in _rows(item):
-            style = STYLES.get(verdict, "dim")
-            shown.add_row(classifier, check, metric, value, n, threshold, f"[{style}]{verdict}[/]")
+        head = (item.classifier, item.check)
+        for *cells, verdict in _rows(item):
+            words = Text(str(verdict), style=STYLES.get(verdict, "dim"))
+            shown.add_row(*map(Text, (*head, *cells)), words)
+            head = ("", "")
     text = io.StringIO()
-    width = shutil.get_terminal_size().columns
-    Console(file=text, width=max(width, 100), force_terminal=color).print(shown)
+    width = max(shutil.get_terminal_size().columns, 120)
+    Console(file=text, width=width, force_terminal=color).print(shown)
     return text.getvalue()
 
 
@@ -46,20 +49,19 @@ def counts(items: Iterable[Item]) -> str:
     return ", ".join(said) + ("" if judged else ": nothing was judged")
 
 
-def _rows(item: Item) -> Iterator[tuple[str, str, str, str, str, str, Verdict]]:
-    head = (item.classifier, item.check)
+def _rows(item: Item) -> Iterator[tuple[str, str, str, str, Verdict]]:
     if not item.metrics:
-        yield (*head, "", "", "", _short(item.sentence), item.verdict)
+        yield "", "", "", item.sentence, item.verdict
     for metric in item.metrics:
         at = f" at {metric.at}" if metric.at is not None else ""
         held = [j for j in item.judgements if (j.metric, j.at) == (metric.name, metric.at)]
         verdict = _worst(held) if held else Verdict.RECORDED
         threshold = "; ".join(judgement.wanted for judgement in held)
-        yield (*head, metric.name + at, _value(metric), str(metric.n), threshold, verdict)
+        yield metric.name + at, _value(metric), f"{metric.n:,}", threshold, verdict
     for judgement in item.judgements:
         if judgement.metric not in {metric.name for metric in item.metrics}:
             value = "" if judgement.value is None else f"{judgement.value:g}"
-            yield (*head, judgement.metric, value, "", judgement.wanted, judgement.verdict)
+            yield judgement.metric, value, "", judgement.wanted, judgement.verdict
 
 
 def _worst(judgements: Iterable[Judgement]) -> Verdict:
@@ -72,7 +74,3 @@ def _value(metric: Metric) -> str:
     if metric.low is None or metric.high is None:
         return f"{metric.value:.3f}"
     return f"{metric.value:.3f} ({metric.low:.3f} to {metric.high:.3f})"
-
-
-def _short(sentence: str) -> str:
-    return sentence if len(sentence) <= 60 else sentence[:57] + "..."

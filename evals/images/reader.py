@@ -84,9 +84,9 @@ def _look(image: Image, geometries: Collection[Geometry]) -> _Look:
     start = time.perf_counter()
     try:
         decoded = read(image.path)
+        cut = {geometry: pixels(decoded.picture, geometry) for geometry in geometries}
     except UnreadableError as error:
         return _Look(image.id, {}, "", False, str(error), time.perf_counter() - start)
-    cut = {geometry: pixels(decoded.picture, geometry) for geometry in geometries}
     seconds = time.perf_counter() - start
     return _Look(image.id, cut, decoded.sha256, decoded.oriented, None, seconds)
 

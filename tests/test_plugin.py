@@ -1,0 +1,644 @@
+"""The plugin as a person meets it: real pytest runs of small suites on small networks."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from evals import log
+from evals.log import Verdict
+
+pytest_plugins = ("pytester",)
+
+COLORS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
+
+NETS = '''
+import torch
+from torch import nn
+
+class Color(nn.Module):
+    """Says which channel is brightest."""
+    def forward(self, pixels):
+        return pixels.mean(dim=(2, 3)) * 10
+
+class Wrong(nn.Module):
+    """Says which channel is darkest."""
+    def forward(self, pixels):
+        return -pixels.mean(dim=(2, 3)) * 10
+
+class Broken(nn.Module):
+    def forward(self, pixels):
+        raise RuntimeError("this network always breaks")
+
+class Nan(nn.Module):
+    def forward(self, pixels):
+        return pixels.mean(dim=(2, 3)) * float("nan")
+
+class Restless(nn.Module):
+    """Counts its own forwards in a buffer."""
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(()))
+    def forward(self, pixels):
+        self.seen += 1
+        return pixels.mean(dim=(2, 3)) * 10
+'''
+
+CARD = """
+[tool.evals.models.{name}]
+network = "nets:{network}"
+classes = "classes.txt"
+input = {{ resize = 16, crop = 16, mean = [0, 0, 0], std = [1, 1, 1] }}
+"""
+
+SUITE = """
+evals = 1
+title = "Colours"
+models = ["color"]
+[images]
+photographs = "pictures"
+[[check]]
+name = "colors"
+measure = "accuracy"
+images = "photographs"
+expect = [{ metric = "top1_accuracy", at_least = 0.9 }]
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _imported(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Run once before any inner run: those forget every module that they import themselves."""
+    folder = tmp_path_factory.mktemp("warm")
+    furnish(folder)
+    arguments = ["colors.toml", "-q", "-p", "no:cacheprovider", f"--rootdir={folder}"]
+    with contextlib.chdir(folder):
+        assert pytest.main(arguments) == 0
+    sys.modules.pop("nets")
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester) -> pytest.Pytester:
+    """A user's repository: networks, twelve pictures of which one is mislabelled, a suite."""
+    furnish(pytester.path)
+    return pytester
+
+
+def furnish(folder: Path) -> None:
+    networks = ("Color", "Wrong", "Broken", "Nan", "Restless")
+    cards = "".join(CARD.format(name=name.lower(), network=name) for name in networks)
+    files = {
+        "pyproject.toml": '[tool.evals]\nrun_dir = "runs"\n' + cards,
+        "nets.py": NETS,
+        "classes.txt": "red\ngreen\nblue\n",
+        "colors.toml": SUITE,
+    }
+    for name, text in files.items():
+        folder.joinpath(name).write_text(text, encoding="utf-8")
+    for name, color in COLORS.items():
+        (folder / "pictures" / name).mkdir(parents=True)
+        for index in range(4):
+            picture = Image.new("RGB", (20 + index, 18), color)
+            picture.save(folder / "pictures" / name / f"{index}.png")
+    Image.new("RGB", (20, 20), COLORS["blue"]).save(folder / "pictures" / "red" / "0.png")
+
+
+def write_suite(project: pytest.Pytester, text: str = SUITE, name: str = "colors.toml") -> None:
+    project.path.joinpath(name).write_text(text, encoding="utf-8")
+
+
+def last_run(project: pytest.Pytester) -> log.Run:
+    return log.read(project.path / "runs" / "latest")
+
+
+def test_a_passing_suite(project: pytest.Pytester) -> None:
+    result = project.runpytest("colors.toml")
+    result.assert_outcomes(passed=1)
+    assert result.ret == 0
+    run = last_run(project)
+    assert run.status == "finished"
+    (item,) = run.items
+    assert item.id == "colors.toml::colors[color]"
+    assert item.verdict is Verdict.PASSED
+    top1 = {metric.name: metric for metric in item.metrics}["top1_accuracy"]
+    assert (top1.value, top1.n) == (11 / 12, 12)
+    result.stdout.fnmatch_lines(
+        [
+            "*vision networks*",
+            "classifier*check*metric*value*n*threshold*verdict*",
+            "color*colors*top1_accuracy*0.917 (0.646 to 0.985)*12*at least 0.9*passed*",
+            "1 passed",
+            "log: *run.json",
+            "report: *report.html",
+        ]
+    )
+    assert (project.path / "runs" / "latest" / "report.html").stat().st_size > 1000
+
+
+def test_a_failing_check_says_value_threshold_metric_interval_and_n(
+    project: pytest.Pytester,
+) -> None:
+    write_suite(project, SUITE.replace("0.9 }", "0.95 }"))
+    result = project.runpytest("colors.toml")
+    result.assert_outcomes(failed=1)
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        ["FAILED colors.toml::colors[[]color] - 0.9167, at least 0.95 wanted: top1_acc*"]
+    )
+    assert "n = 12" in last_run(project).items[0].sentence
+    assert "Traceback" not in result.stdout.str()
+
+
+def test_the_command_line_names_the_classifiers(project: pytest.Pytester) -> None:
+    result = project.runpytest("colors.toml", "--evals-model", "mine=wrong", "--evals-model=color")
+    result.assert_outcomes(passed=1, failed=1)
+    assert [item.classifier for item in last_run(project).items] == ["mine", "color"]
+
+
+def test_each_classifier_is_an_item_and_one_pass_serves_all(project: pytest.Pytester) -> None:
+    project.runpytest("colors.toml", "--evals-model=color", "--evals-model=wrong")
+    run = last_run(project)
+    assert len(run.items) == 2
+    assert len(run.walks) == 1
+    assert run.walks[0].n == 12
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ran"),
+    [
+        (["-k", "wrong"], ["wrong"]),
+        (["-m", "accuracy"], ["color", "wrong"]),
+        (["colors.toml::colors[wrong]"], ["wrong"]),
+        (["--deselect", "colors.toml::colors[wrong]"], ["color"]),
+    ],
+)
+def test_selection(project: pytest.Pytester, arguments: list[str], ran: list[str]) -> None:
+    where = [] if arguments[0].startswith("colors") else ["colors.toml"]
+    models = ["--evals-model=color", "--evals-model=wrong"]
+    project.runpytest(*where, *models, *arguments)
+    assert [item.classifier for item in last_run(project).items] == ran
+
+
+def test_nothing_selected_by_another_marker(project: pytest.Pytester) -> None:
+    result = project.runpytest("colors.toml", "-m", "not accuracy")
+    result.assert_outcomes(deselected=1)
+    assert not (project.path / "runs").exists()
+
+
+def test_exitfirst_stops_after_the_first_failure(project: pytest.Pytester) -> None:
+    models = ["--evals-model=wrong", "--evals-model=color"]
+    result = project.runpytest("colors.toml", "-x", *models)
+    result.assert_outcomes(failed=1)
+
+
+def test_last_failed_reruns_only_what_failed(project: pytest.Pytester) -> None:
+    models = ["--evals-model=wrong", "--evals-model=color"]
+    project.runpytest("colors.toml", *models)
+    result = project.runpytest("colors.toml", "--lf", *models)
+    result.assert_outcomes(failed=1, deselected=1)
+
+
+def test_stepwise_goes_on_where_it_stopped(project: pytest.Pytester) -> None:
+    models = ["--evals-model=color", "--evals-model=wrong"]
+    project.runpytest("colors.toml", "--sw", *models).assert_outcomes(passed=1, failed=1)
+    result = project.runpytest("colors.toml", "--sw", *models)
+    result.assert_outcomes(failed=1, deselected=1)
+
+
+def test_collect_only_lists_and_runs_nothing(project: pytest.Pytester) -> None:
+    result = project.runpytest("colors.toml", "--collect-only", "-q")
+    result.stdout.fnmatch_lines(["colors.toml::colors[[]color]"])
+    assert not (project.path / "runs").exists()
+
+
+def test_junitxml_has_verdict_and_seconds(project: pytest.Pytester) -> None:
+    project.runpytest("colors.toml", "--junitxml=junit.xml")
+    tree = ET.parse(project.path / "junit.xml")
+    properties = {p.get("name"): p.get("value") for p in tree.iter("property")}
+    assert properties["evals_verdict"] == "passed"
+    assert float(properties["evals_seconds"] or "") > 0
+
+
+def test_ids_hold_in_folders_and_from_elsewhere(project: pytest.Pytester) -> None:
+    (project.path / "suites").mkdir()
+    write_suite(project, SUITE.replace('"pictures"', '"../pictures"'), "suites/c.toml")
+    project.runpytest("suites")
+    assert last_run(project).items[0].id == "suites/c.toml::colors[color]"
+
+
+def test_the_seconds_are_the_items_own(project: pytest.Pytester) -> None:
+    project.runpytest("colors.toml", "--evals-model=color", "--evals-model=wrong")
+    run = last_run(project)
+    assert 0 < sum(item.seconds for item in run.items) <= run.walks[0].seconds
+
+
+def test_other_toml_files_are_left_alone(pytester: pytest.Pytester) -> None:
+    pytester.makepyprojecttoml("[tool.pytest]\n")
+    pytester.path.joinpath("broken.toml").write_text("[[[", encoding="utf-8")
+    pytester.path.joinpath("other.toml").write_text("[evals]\nx = 1\n", encoding="utf-8")
+    pytester.makepyfile("def test_one(): pass")
+    result = pytester.runpytest()
+    result.assert_outcomes(passed=1)
+    assert "vision networks" not in result.stdout.str()
+    assert not (pytester.path / "runs").exists()
+
+
+def test_a_project_without_suites_pays_nothing(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import sys
+        def test_nothing_heavy_is_loaded():
+            heavy = {"torch", "numpy", "pandas", "pydantic", "rich", "jinja2", "PIL", "scipy"}
+            assert not heavy & sys.modules.keys()
+            assert "evals.plugin" in sys.modules
+        """
+    )
+    result = pytester.runpytest_subprocess()
+    result.assert_outcomes(passed=1)
+
+
+def test_collecting_a_suite_of_packaged_networks_needs_no_torch(
+    pytester: pytest.Pytester,
+) -> None:
+    write_suite(pytester, SUITE.replace("color", "efficientnet_lite0"), "s.toml")
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import pytest, sys; pytest.main(['s.toml', '--collect-only', '-q'])\n"
+            "print('torch' in sys.modules)",
+        ],
+        cwd=pytester.path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "s.toml::efficientnet_lite0s[efficientnet_lite0]" in done.stdout
+    assert done.stdout.strip().endswith("False")
+
+
+def test_a_suite_and_ordinary_tests_run_together(project: pytest.Pytester) -> None:
+    project.makepyfile("def test_one(): pass")
+    project.runpytest().assert_outcomes(passed=2)
+
+
+# What cannot be judged
+
+
+def test_unavailable_defaults_are_skipped_and_nothing_judged_is_exit_5(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(project.path / "torch"))
+    write_suite(project, SUITE.replace('["color"]', '["alexnet"]'))
+    result = project.runpytest("colors.toml", "-ra")
+    result.assert_outcomes(skipped=1)
+    assert result.ret == 5
+    result.stdout.fnmatch_lines(
+        ["1 unavailable: nothing was judged", "SKIPPED*colors.toml:7: unavailable: alexnet-*"]
+    )
+
+
+def test_without_labels_accuracy_is_not_applicable(project: pytest.Pytester) -> None:
+    result = project.runpytest("colors.toml", "--evals-images", "pictures/red")
+    result.assert_outcomes(skipped=1)
+    assert result.ret == 5
+    assert last_run(project).items[0].verdict is Verdict.NOT_APPLICABLE
+
+
+def test_recorded_is_counted_apart_and_judges_nothing(project: pytest.Pytester) -> None:
+    write_suite(project, SUITE.replace('[{ metric = "top1_accuracy", at_least = 0.9 }]', "[]"))
+    result = project.runpytest("colors.toml")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["1 recorded: nothing was judged"])
+    assert result.ret == 5
+
+
+def test_expectations_for_other_classifiers_leave_an_item_recorded(
+    project: pytest.Pytester,
+) -> None:
+    write_suite(project, SUITE.replace("0.9 }", '0.9, for = ["color"] }'))
+    project.runpytest("colors.toml", "--evals-model=color", "--evals-model=wrong")
+    assert [i.verdict for i in last_run(project).items] == [Verdict.PASSED, Verdict.RECORDED]
+
+
+def test_inconclusive_fails_unless_relaxed(project: pytest.Pytester) -> None:
+    write_suite(project, SUITE.replace("0.9 }", "0.9, confidence = 0.95 }"))
+    result = project.runpytest("colors.toml")
+    result.assert_outcomes(failed=1)
+    assert "more images would decide" in last_run(project).items[0].sentence
+    project.runpytest("colors.toml", "--evals-inconclusive=skip").assert_outcomes(skipped=1)
+
+
+def test_known_falls_are_expected_and_warnings_shown(project: pytest.Pytester) -> None:
+    write_suite(project, SUITE.replace("0.9 }", '0.99, known = "issue 7" }'))
+    project.runpytest("colors.toml").assert_outcomes(xfailed=1)
+    write_suite(project, SUITE.replace("0.9 }", '0.99, severity = "warn" }'))
+    project.runpytest("colors.toml").assert_outcomes(passed=1)
+    assert "warning: 0.9167, at least 0.99" in last_run(project).items[0].sentence
+
+
+def test_a_threshold_may_name_another_classifier_which_is_then_measured(
+    project: pytest.Pytester,
+) -> None:
+    expect = '{ of = "wrong", plus = 0.1 } }'
+    write_suite(project, SUITE.replace("0.9 }", expect))
+    result = project.runpytest("colors.toml")
+    result.assert_outcomes(passed=1)
+    (item,) = last_run(project).items
+    assert (
+        item.judgements[0].wanted == "at least that of wrong + 0.1 = 0.1833"
+    )  # 1 of 12 is called by its darkest
+    project.runpytest("colors.toml", "--evals-model=wrong").assert_outcomes(failed=1)
+
+
+def test_published_numbers_are_not_held_against_a_limited_run(project: pytest.Pytester) -> None:
+    toml = project.path / "pyproject.toml"
+    text = toml.read_text(encoding="utf-8").replace(
+        'network = "nets:Color"', 'network = "nets:Color"\npublished = { top1_accuracy = 0.9 }'
+    )
+    toml.write_text(text, encoding="utf-8")
+    write_suite(project, SUITE.replace("0.9 }", '{ of = "published" } }'))
+    project.runpytest("colors.toml").assert_outcomes(passed=1)
+    result = project.runpytest("colors.toml", "--evals-limit", "6")
+    result.assert_outcomes(skipped=1)
+    run = last_run(project)
+    assert "never held against a full one" in run.items[0].sentence
+    assert (run.image_sets[0].n, run.image_sets[0].total, run.image_sets[0].limit) == (6, 12, 6)
+
+
+# Networks that break
+
+
+def test_a_network_that_breaks_fails_alone(project: pytest.Pytester) -> None:
+    models = ["--evals-model=broken", "--evals-model=nan", "--evals-model=color"]
+    result = project.runpytest("colors.toml", *models)
+    result.assert_outcomes(failed=2, passed=1)
+    broken, nan, _ = last_run(project).items
+    assert broken.verdict is nan.verdict is Verdict.INVALID
+    assert "this network always breaks" in broken.sentence
+    assert "INVALID: finite rows: 12 of 12 rows" in nan.sentence
+    result.stdout.fnmatch_lines(["FAILED*broken* - INVALID:*", "FAILED*nan* - INVALID:*"])
+
+
+def test_a_network_that_changes_while_it_is_looked_at_is_invalid(
+    project: pytest.Pytester,
+) -> None:
+    project.runpytest("colors.toml", "--evals-model=restless").assert_outcomes(failed=1)
+    assert "state restored: changed: seen" in last_run(project).items[0].sentence
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--evals-device=cuda:7"], "--evals-device cuda:7: not to be had here"),
+        (["--evals-device=gpu"], "--evals-device gpu: not to be had here"),
+        (["--evals-precision=fp64"], "--evals-precision"),
+        (["--evals-precision=tf32", "--evals-device=cpu"], "tf32 is a mode of CUDA devices"),
+        (["--evals-limit=0"], "--evals-limit"),
+        (["--evals-limit=many"], "--evals-limit"),
+        (["--evals-pictures=9"], "--evals-pictures"),
+        (["--evals-batch-size=-1"], "--evals-batch-size"),
+        (["--evals-model=colr"], 'did you mean "color"'),
+        (["--evals-model=color", "--evals-model=color"], "color"),
+        (["--evals-model=a=color", "--evals-model=a=wrong"], "name one of them with ALIAS=wrong"),
+        (["--evals-cards=none.toml"], "none.toml"),
+        (["--evals-run-dir=classes.txt"], "--evals-run-dir"),
+    ],
+)
+def test_wrong_options_are_named(project: pytest.Pytester, arguments: list[str], said: str) -> None:
+    result = project.runpytest("colors.toml", *arguments)
+    assert result.ret in {2, 4}
+    text = result.stdout.str() + result.stderr.str()
+    assert said in text
+    assert "Traceback" not in text
+    assert "INTERNALERROR" not in text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('images = "photographs"', 'images = "photo"', 'did you mean "photographs"?'),
+        ('["color"]', '["colour"]', 'did you mean "color"?'),
+        ("0.9 }", '0.9, for = ["colour"] }', 'did you mean "color"?'),
+        ("0.9 }", '{ of = "colour" } }', 'did you mean "color"?'),
+        ("top1_accuracy", "top1_acuracy", 'did you mean "top1_accuracy"'),
+        ('measure = "accuracy"', 'measure = "nets:nothing"', "cannot be imported"),
+        ('measure = "accuracy"', 'measure = "nets:Color"', "not a Measure"),
+    ],
+)
+def test_a_typo_in_a_suite_is_a_collection_error(
+    project: pytest.Pytester, old: str, new: str, said: str
+) -> None:
+    write_suite(project, SUITE.replace(old, new))
+    result = project.runpytest("colors.toml")
+    assert result.ret == 2
+    text = result.stdout.str()
+    assert said in text
+    assert "colors.toml" in text
+    assert "Traceback" not in text
+    assert not (project.path / "runs").exists()
+
+
+def test_a_typo_in_tool_evals(project: pytest.Pytester) -> None:
+    toml = project.path / "pyproject.toml"
+    text = toml.read_text(encoding="utf-8").replace("run_dir", "rundir")
+    toml.write_text(text, encoding="utf-8")
+    result = project.runpytest("colors.toml")
+    assert result.ret == 2
+    assert 'pyproject.toml, [tool.evals]: unknown key "rundir"; did you mean "run_dir"?' in (
+        result.stdout.str()
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("nowhere", "nowhere"),
+        ("empty", "empty"),
+        ("photographs=nowhere", "nowhere"),
+    ],
+)
+def test_missing_images_are_an_error_in_setup(
+    project: pytest.Pytester, source: str, said: str
+) -> None:
+    (project.path / "empty").mkdir()
+    result = project.runpytest("colors.toml", "--evals-images", source)
+    result.assert_outcomes(errors=1)
+    assert said in result.stdout.str()
+    assert "Traceback" not in result.stdout.str()
+    assert last_run(project).items[0].verdict is Verdict.INVALID
+
+
+def test_labels_outside_the_classes_are_an_error_in_setup(project: pytest.Pytester) -> None:
+    shutil.move(project.path / "pictures" / "red", project.path / "pictures" / "violet")
+    result = project.runpytest("colors.toml")
+    result.assert_outcomes(errors=1)
+    assert "violet" in result.stdout.str()
+
+
+def test_unreadable_pictures_fail_the_check_and_are_named(project: pytest.Pytester) -> None:
+    bad = project.path / "pictures" / "blue" / "bad.png"
+    bad.write_bytes(b"<html>quota exceeded</html>")
+    result = project.runpytest("colors.toml")
+    result.assert_outcomes(failed=1)
+    run = last_run(project)
+    assert [one.image for one in run.image_sets[0].unreadable] == ["blue/bad.png"]
+    assert "1 picture unreadable: blue/bad.png" in run.items[0].sentence
+    assert run.items[0].metrics[0].n == 12
+    write_suite(project, SUITE.replace("expect =", 'unreadable = "skip"\nexpect ='))
+    project.runpytest("colors.toml").assert_outcomes(passed=1)
+    assert len(last_run(project).image_sets[0].unreadable) == 1
+
+
+def test_a_set_of_which_nothing_can_be_read_is_never_a_pass(project: pytest.Pytester) -> None:
+    for picture in project.path.glob("pictures/*/*.png"):
+        picture.write_bytes(b"")
+    write_suite(project, SUITE.replace("expect =", 'unreadable = "skip"\nexpect ='))
+    result = project.runpytest("colors.toml")
+    assert result.ret == 1
+    assert "not one picture" in result.stdout.str()
+
+
+def test_an_unavailable_classifier_that_was_named_is_an_error(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toml = project.path / "pyproject.toml"
+    toml.write_text(
+        toml.read_text(encoding="utf-8").replace(
+            'network = "nets:Color"', 'network = "nets:Color"\ncheckpoint = "gone.safetensors"'
+        ),
+        encoding="utf-8",
+    )
+    result = project.runpytest("colors.toml", "--evals-model=color")
+    result.assert_outcomes(errors=1)
+    assert "gone.safetensors" in result.stdout.str()
+    assert result.ret == 1
+
+
+# What is written
+
+
+def test_rows_are_what_the_network_said(project: pytest.Pytester) -> None:
+    import pandas as pd
+
+    project.runpytest("colors.toml")
+    run = last_run(project)
+    assert run.items[0].table is not None
+    rows = pd.read_parquet(project.path / "runs" / "latest" / run.items[0].table)
+    assert list(rows["image"][:2]) == ["blue/0.png", "blue/1.png"]
+    wrong = rows[~rows["correct1"]]
+    assert list(wrong["image"]) == ["red/0.png"]
+    expected = np.exp([10, 0, 0])[0] / np.exp([10, 0, 0]).sum()
+    assert rows["confidence"].to_numpy() == pytest.approx(expected, rel=1e-6)
+    assert not list((project.path / "runs" / "latest" / "tables").glob("*.shards"))
+
+
+def test_pictures_are_bounded_and_can_be_left_out(project: pytest.Pytester) -> None:
+    project.runpytest("colors.toml", "--evals-pictures=3")
+    pictures = last_run(project).items[0].pictures
+    assert [picture.sample for picture in pictures].count("worst") == 1
+    assert len(pictures) == 3
+    assert pictures[[p.sample for p in pictures].index("worst")].image == "red/0.png"
+    for picture in pictures:
+        assert (project.path / "runs" / "latest" / picture.file).is_file()
+    project.runpytest("colors.toml", "--evals-pictures=none")
+    assert last_run(project).items[0].pictures == ()
+
+
+def test_the_report_goes_where_it_is_told(project: pytest.Pytester) -> None:
+    project.runpytest("colors.toml", "--evals-report=out.html")
+    assert (project.path / "out.html").is_file()
+    result = project.runpytest("colors.toml", "--evals-report=none")
+    assert "report:" not in result.stdout.str()
+    assert not (project.path / "runs" / "latest" / "report.html").exists()
+
+
+def test_the_same_command_twice_gives_identical_rows(project: pytest.Pytester) -> None:
+    tables = []
+    for _ in range(2):
+        project.runpytest("colors.toml")
+        table = last_run(project).items[0].table
+        assert table is not None
+        tables.append((project.path / "runs" / "latest" / table).read_bytes())
+    assert tables[0] == tables[1]
+
+
+def test_options_from_pyproject(project: pytest.Pytester) -> None:
+    toml = project.path / "pyproject.toml"
+    more = 'run_dir = "kept"\nmodel = ["mine=wrong"]\nlimit = 5\nbatch-size = 2\nseed = 3'
+    text = toml.read_text(encoding="utf-8").replace('run_dir = "runs"', more)
+    toml.write_text(text, encoding="utf-8")
+    project.runpytest("colors.toml")
+    run = log.read(project.path / "kept" / "latest")
+    assert run.items[0].classifier == "mine"
+    assert (run.settings.batch_size, run.settings.seed, run.image_sets[0].limit) == (2, 3, 5)
+
+
+def test_an_interrupted_run_leaves_a_readable_log(project: pytest.Pytester) -> None:
+    """Ctrl-C in the second shard: the first one's rows and the finished items are kept."""
+    for index in range(300):
+        Image.new("RGB", (16, 16), (0, 255, 0)).save(
+            project.path / "pictures" / "green" / f"more{index}.png"
+        )
+    project.path.joinpath("nets.py").write_text(
+        NETS
+        + """
+class Interrupted(nn.Module):
+    seen = 0
+    def forward(self, pixels):
+        self.seen += len(pixels)
+        if self.seen > 280:
+            raise KeyboardInterrupt
+        return pixels.mean(dim=(2, 3)) * 10
+""",
+        encoding="utf-8",
+    )
+    with (project.path / "pyproject.toml").open("a", encoding="utf-8") as file:
+        file.write(CARD.format(name="interrupted", network="Interrupted"))
+    write_suite(
+        project,
+        SUITE.replace('["color"]', '["color"]\n')
+        + SUITE[SUITE.index("[[check]]") :]
+        .replace('"colors"', '"second"')
+        .replace('"photographs"', '"others"'),
+    )
+    text = (project.path / "colors.toml").read_text(encoding="utf-8")
+    write_suite(project, text.replace("[images]", '[images]\nothers = "pictures/../pictures"'))
+    result = project.runpytest_subprocess(
+        "colors.toml",
+        "--evals-model=interrupted",
+        "--evals-model=color",
+        "-k",
+        "colors-color or second",
+    )
+    assert result.ret == 2
+    run = last_run(project)
+    assert run.status == "interrupted"
+    shards = list((project.path / "runs" / "latest" / "tables").glob("*"))
+    assert shards
+
+
+def test_progress_is_plain_lines_without_a_terminal(project: pytest.Pytester) -> None:
+    result = project.runpytest("colors.toml")
+    result.stdout.fnmatch_lines(["photographs, color: 12 of 12 images, * images/s, * s"])
+
+
+def test_run_json_is_strict_json(project: pytest.Pytester) -> None:
+    project.runpytest("colors.toml", "--evals-model=nan")
+    text = (project.path / "runs" / "latest" / "run.json").read_text(encoding="utf-8")
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    json.loads(text, parse_constant=refuse)

@@ -1,0 +1,177 @@
+"""Suites: what is read, and what is said of every mistake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from evals.errors import UserError
+from evals.measures import MEASURES, measure
+from evals.schema import Table
+from evals.spec import MetricSpec, Spec
+from evals.suite import Reference, Suite, is_suite, json_schema, parse, same_point
+
+
+class Sweep(Table):
+    """Parameters with an axis."""
+
+    epsilons: tuple[str | float, ...] = ("0", "1/255")
+
+
+SWEEP = Spec(
+    name="sweep",
+    about="A measure with an axis.",
+    parameters=Sweep,
+    labels=True,
+    metrics=(
+        MetricSpec("robust", "share", axis="epsilons", interval="wilson"),
+        MetricSpec("exact", "no interval"),
+    ),
+)
+
+HEAD = 'evals = 1\ntitle = "T"\n'
+CHECK = '[[check]]\nname = "a"\nmeasure = "sweep"\nimages = "photographs"\n'
+
+
+def read(text: str) -> Suite:
+    return parse(text, "s.toml", lambda name: SWEEP if name == "sweep" else measure(name, Path()))
+
+
+def refused(text: str) -> str:
+    with pytest.raises(UserError) as caught:
+        read(text)
+    return str(caught.value)
+
+
+def test_a_whole_suite() -> None:
+    suite = read(
+        HEAD
+        + 'about = "why"\nmodels = ["alexnet"]\n[images]\nart = "art"\n'
+        + CHECK
+        + """epsilons = [0, "1/510", 0.5]
+expect = [
+  { metric = "robust", at = "2/1020", at_least = 0.5, confidence = 0.9, for = ["alexnet"] },
+  { metric = "exact", at_most = { of = "vgg11", plus = 0.1 }, known = "see 12" },
+  { metric = "exact", at_least = { of = "published", minus = 0.1 } },
+]
+"""
+    )
+    check = suite.checks[0]
+    assert (suite.title, suite.about, suite.models) == ("T", "why", ("alexnet",))
+    assert suite.images == {"art": "art"}
+    assert (check.name, check.line) == ("a", 7)
+    assert [e.metric for e in check.expectations("alexnet")] == ["robust", "exact", "exact"]
+    assert [e.metric for e in check.expectations("vgg11")] == ["exact", "exact"]
+    assert check.table.expect[1].bounds == (("at_most", Reference(of="vgg11", plus=0.1)),)
+    assert suite.references() == {"alexnet", "vgg11"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("evals = 2\ntitle = 'T'\n", "evals = 2: this version reads evals = 1"),
+        (HEAD, "has no [[check]]"),
+        ("evals = 1\n" + CHECK + "expect = []", 'key "title" is missing'),
+        (HEAD + "titel = 1\n" + CHECK + "expect = []", 'unknown key "titel"; did you mean "title"'),
+        (HEAD + CHECK, 'check "a": key "expect" is missing; expect = [] only records'),
+        (HEAD + "[[check]]\nname = 'a'\n", 'key "measure" is missing'),
+        (
+            HEAD + CHECK + "expect = []\nepsilon = 1",
+            'unknown key "epsilon" for measure sweep; did you mean "epsilons"',
+        ),
+        (HEAD + CHECK.replace("sweep", "acuracy") + "expect = []", 'did you mean "accuracy"?'),
+        (HEAD + CHECK.replace('"a"', '"a b"') + "expect = []", '"name": string should match'),
+        (HEAD + CHECK + 'expect = [{ metric = "robst" }]', "expect 1"),
+        (
+            HEAD + CHECK + 'expect = [{ metric = "robst", at_least = 1 }]',
+            'unknown metric "robst"; did you mean "robust"',
+        ),
+        (
+            HEAD + CHECK + 'expect = [{ metric = "exact", at_lest = 1 }]',
+            'unknown key "at_lest"; did you mean "at_least"',
+        ),
+        (
+            HEAD + CHECK + 'expect = [{ metric = "exact" }]',
+            "an expectation needs at_least or at_most",
+        ),
+        (
+            HEAD + CHECK + 'expect = [{ metric = "exact", at_least = "high" }]',
+            "at_least",
+        ),
+        (
+            HEAD + CHECK + 'expect = [{ metric = "exact", at_least = nan }]',
+            "finite number",
+        ),
+        (
+            HEAD + CHECK + 'expect = [{ metric = "robust", at_least = 1 }]',
+            "robust needs `at`, one of epsilons",
+        ),
+        (
+            HEAD + CHECK + 'expect = [{ metric = "robust", at = "1/256", at_least = 1 }]',
+            "at = '1/256' is none of epsilons = [0, 1/255]",
+        ),
+        (
+            HEAD + CHECK + 'expect = [{ metric = "exact", at = 0, at_least = 1 }]',
+            "exact has no axis; leave out `at`",
+        ),
+        (
+            HEAD + CHECK + 'expect = [{ metric = "exact", at_least = 1, confidence = 0.9 }]',
+            "exact has no interval; leave out `confidence`",
+        ),
+        (
+            HEAD
+            + CHECK
+            + 'expect = [{ metric = "robust", at = 0, at_least = 1, confidence = 95 }]',
+            "less than 1 (got 95)",
+        ),
+        (HEAD + CHECK + "expect = []\n" + CHECK + "expect = []", 'two checks are named "a"'),
+        (HEAD + "about =", "not valid TOML"),
+    ],
+)
+def test_mistakes_are_named_with_the_repair(text: str, said: str) -> None:
+    message = refused(text)
+    assert message.startswith("s.toml")
+    assert said in message
+
+
+def test_every_broken_check_is_named_at_once() -> None:
+    message = refused(HEAD + CHECK + CHECK.replace('"a"', '"b"'))
+    assert 'check "a"' in message
+    assert 'check "b"' in message
+
+
+def test_the_line_of_the_header_is_in_the_message() -> None:
+    assert "s.toml:3, check" in refused(HEAD + CHECK)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("evals = 1\n", True),
+        ("# c\n  evals=2", True),
+        ("[tool]\nevals = 1\n", False),
+        ("[project]\nname = 'evals'\n", False),
+        ("evaluation = 1\n", False),
+        ("broken = [\nevals = 1\n", True),
+        ("", False),
+    ],
+)
+def test_only_files_that_say_so_are_suites(text: str, expected: bool) -> None:
+    assert is_suite(text) is expected
+
+
+def test_points_of_an_axis_are_equal_as_numbers() -> None:
+    assert same_point("1/2", 0.5)
+    assert same_point("4/1020", "1/255")
+    assert not same_point("1/255", 0.00392)
+    assert same_point("blur", "blur")
+    assert not same_point("blur", 1)
+
+
+def test_the_schema_knows_every_measure_and_parameter() -> None:
+    schema = json_schema([measure(name, Path()) for name in MEASURES])
+    kinds = schema["properties"]["check"]["items"]["oneOf"]
+    assert [kind["properties"]["measure"]["const"] for kind in kinds] == list(MEASURES)
+    assert "expected_top1" in kinds[0]["properties"]
+    assert "for" in schema["$defs"]["Expectation"]["properties"]
