@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 
 def _size(value: object) -> object:
-    sides = list(value) if isinstance(value, list | tuple) else [value]
     if value is None or value == "none":  # TOML has no null
         return None
-    if len(sides) > 2 or not all(type(side) is int and side > 0 for side in sides):
+    sides = tuple(value) if isinstance(value, list | tuple) and len(value) == 2 else (value,)
+    if not all(type(side) is int and side > 0 for side in sides):
         raise ValueError('must be a positive number of pixels, [height, width] or "none"')
-    return tuple(sides) if isinstance(value, list | tuple) else value
+    return sides if len(sides) == 2 else value
 
 
 Size = Annotated[int | tuple[int, int] | None, BeforeValidator(_size)]

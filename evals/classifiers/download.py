@@ -13,7 +13,8 @@ import torch.hub
 
 from evals.errors import UnavailableError
 
-_TIMEOUT = 10.0
+TIMEOUT = 10.0
+"""Seconds without a byte until there is no network."""
 
 
 def hub_file(url: str) -> Path:
@@ -49,7 +50,7 @@ def fetch(url: str, *, download: bool) -> Path:
     if not download:
         raise UnavailableError(f"{reason}; allow the download, or copy the file there")
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_TIMEOUT)
+    socket.setdefaulttimeout(TIMEOUT)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(url, str(file), hash_digits(file), sys.stderr.isatty())

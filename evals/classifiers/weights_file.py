@@ -52,12 +52,16 @@ def examine(path: Path, sha256: str | None) -> Format:
             f"{path}: wrong file: its sha256 is {actual}, expected {sha256}"
             f"{'' if len(sha256) == 64 else '...'}; fetch it again, or correct the card"
         )
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < size:
+        return Format.SAFETENSORS
+    if path.suffix == ".safetensors":
+        raise UserError(
+            f"{path}: does not begin as a safetensors file does: truncated, damaged, or written "
+            "by torch.save; fetch it again, or rename it to .pt"
+        )
     if head.startswith(b"PK"):
         _whole_zip(path)
         return Format.ZIP
-    header = int.from_bytes(head[:8], "little")
-    if path.suffix == ".safetensors" or (head[8:9] == b"{" and header < size):
-        return Format.SAFETENSORS
     return Format.PICKLE
 
 

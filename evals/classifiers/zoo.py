@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 from torch import Tensor, nn
 from torchvision import models
@@ -62,8 +63,8 @@ def network(
     assert state is not None
     published = _published(card)
     options: dict[str, object] = {}
-    if card.name == "googlenet":  # its builder drops the auxiliary heads
-        options = {"transform_input": True, "aux_logits": False, "init_weights": False}
+    if card.name == "googlenet":
+        options = {"transform_input": True, "aux_logits": True, "init_weights": False}
         state = {name: t for name, t in state.items() if not name.startswith(("aux1.", "aux2."))}
     elif card.name == "inception_v3":
         heads = any(name.startswith("AuxLogits.") for name in state)
@@ -74,9 +75,11 @@ def network(
         state = {_OLD_DENSENET.sub(r"\1\2", name): tensor for name, tensor in state.items()}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of deprecations inside torchvision
-        built: nn.Module = models.get_model(card.name, weights=None, num_classes=classes, **options)
+        built = models.get_model(card.name, weights=None, num_classes=classes, **options)
+    if card.name == "googlenet":  # its auxiliary heads were never trained
+        built.aux_logits, built.aux1, built.aux2 = False, None, None
     fit(built, state, where)
-    return built
+    return cast("nn.Module", built)
 
 
 def _published(card: Card) -> models.WeightsEnum:
