@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from evals.selection import Catalog
 
 
+FEW = 5
+"""Classifiers for which a listing says why they are not here."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0, or 1 with one clear sentence on stderr."""
     options = _parser().parse_args(arguments)
@@ -76,18 +80,31 @@ def _models(options: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from evals.classifiers.build import listing
+    from evals.classifiers.listing import listing
 
+    wanted = options.name or [""]
+    rows = [
+        row
+        for row in listing(_catalog(options).registry)
+        if any(part in row.name for part in wanted)
+    ]
+    if not rows:
+        raise UserError(f"no classifier's name contains {' or '.join(wanted)}; try evals models")
     shown = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("name", "here", "input", "top-1", "top-5"):
+    for name in ("name", "here", "top-1", "top-5", "input"):
         shown.add_column(name, overflow="fold")
-    for row in listing(_catalog(options).registry):
-        if options.name and not any(part in row.name for part in options.name):
-            continue
-        published = [row.published.get(name) for name in ("top1_accuracy", "top5_accuracy")]
-        percent = ["" if value is None else f"{value:.1%}" for value in published]
-        shown.add_row(row.name, row.unavailable or "yes", row.input, *percent)
-    Console().print(shown)
+    for row in rows:
+        percent = ["" if value is None else f"{value:.1%}" for value in (row.top1, row.top5)]
+        shown.add_row(row.name, "no" if row.unavailable else "yes", *percent, row.input)
+    console = Console()
+    console.print(shown)
+    missing = [row for row in rows if row.unavailable]
+    for row in missing[:FEW]:
+        console.print(f"{row.name}: {row.unavailable}", style="dim", highlight=False, markup=False)
+    if len(missing) > FEW:
+        console.print(
+            f"{len(missing)} are not here; `evals models NAME` says why", style="dim", markup=False
+        )
 
 
 def _suites(options: argparse.Namespace) -> None:

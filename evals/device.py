@@ -31,9 +31,7 @@ def resolve(name: str) -> torch.device:
         raise UserError(
             f"--evals-device {name}: not to be had here ({reason}); here are {', '.join(have)}"
         ) from None
-    if device.type == "cuda" and device.index is None:
-        return torch.device("cuda:0")
-    return device
+    return torch.device("cuda:0") if name == "cuda" else device
 
 
 def name_of(device: torch.device) -> str:

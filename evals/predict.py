@@ -9,6 +9,7 @@ import torch
 from rich.console import Console
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 from evals.classifiers.classifier import Classifier
 from evals.device import numerics, resolve
@@ -16,8 +17,8 @@ from evals.errors import UnreadableError, UserError
 from evals.images import sources
 from evals.images.decode import read
 from evals.images.geometry import pixels
-from evals.passes import to_unit
-from evals.resources import Resources
+from evals.passes.resources import Resources
+from evals.passes.walk import to_unit
 from evals.selection import Catalog
 
 TOP = 5
@@ -40,7 +41,12 @@ def predict(catalog: Catalog, pictures: Sequence[str], device_name: str) -> None
             except UnreadableError as error:
                 mistakes.append(f"{image.path}: {error}")
                 continue
-            console.print(f"[bold]{image.path}[/]", highlight=False)
+            console.print(
+                image.path.name if len(pictures) == 1 else str(image.path),
+                style="bold",
+                highlight=False,
+                markup=False,
+            )
             for classifier in classifiers:
                 raw = pixels(picture, classifier.geometry)[None]
                 with numerics(device, "fp32"):
@@ -62,5 +68,5 @@ def top(classifier: Classifier, pixels: torch.Tensor) -> list[tuple[str, float]]
 def _answer(classifier: Classifier, pixels: torch.Tensor) -> Table:
     table = Table(title=classifier.alias, title_justify="left", box=None, show_header=False)
     for name, value in top(classifier, pixels):
-        table.add_row(f"{value:6.1%}", ProgressBar(total=1, completed=value, width=30), name)
+        table.add_row(f"{value:6.1%}", ProgressBar(total=1, completed=value, width=30), Text(name))
     return table

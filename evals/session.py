@@ -9,16 +9,17 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from evals import log, measuring, tables
+from evals import log
 from evals.device import default_batch, name_of, numerics, resolve
 from evals.environment import environment
 from evals.errors import NotApplicableError, UnavailableError, UserError
 from evals.judging import Measured, judge, unjudged
 from evals.log import Verdict
-from evals.measuring import Manner, Pass, task_of
 from evals.options import Source
+from evals.passes import stage, tables
+from evals.passes.resources import Resources
+from evals.passes.stage import Manner, Pass, task_of
 from evals.progress import Progress
-from evals.resources import Resources
 from evals.selection import Catalog, Job
 
 
@@ -135,7 +136,7 @@ class Session:
         return item.model_copy(
             update={
                 "table": tables.file(task.table),
-                "pictures": measuring.draw(
+                "pictures": stage.draw(
                     this, task, job.alias, self._catalog.options.pictures, self._manner
                 ),
                 "seconds": walked.seconds[task.table],
@@ -146,10 +147,10 @@ class Session:
         if job.source not in self._passes:
             image_set = self._resources.image_set(job.source)
             together = [other for other in self._jobs if other.source == job.source]
-            looking = measuring.stations(together, image_set, self._catalog, self._resources)
+            looking = stage.stations(together, image_set, self._catalog, self._resources)
             this = Pass(job.source, self._role(job), image_set, looking)
             self._passes[job.source] = this
-            measuring.run(this, self._manner, self._progress)
+            stage.run(this, self._manner, self._progress)
         return self._passes[job.source]
 
     def _role(self, job: Job) -> str:
@@ -169,9 +170,9 @@ class Session:
                 "status": status,
                 "seconds": time.perf_counter() - self._start,
                 "classifiers": tuple(self._resources.records.values()),
-                "image_sets": tuple(measuring.image_set_record(this) for this in passes),
+                "image_sets": tuple(stage.image_set_record(this) for this in passes),
                 "items": self.items,
-                "walks": tuple(measuring.walk_record(this) for this in passes),
+                "walks": tuple(stage.walk_record(this) for this in passes),
                 "warnings": tuple(dict.fromkeys(w for this in passes for w in this.warnings)),
             }
         )

@@ -87,7 +87,7 @@ def figures(items: Sequence[Item], colours: Mapping[str, str]) -> tuple[Figure, 
             value=rounding.point(metric),
             interval=rounding.interval(metric),
             n=rounding.count(metric.n),
-            unit="" if metric.unit == "fraction" else metric.unit,
+            unit=rounding.unit(metric),
             better="higher is better" if metric.higher_is_better else "lower is better",
             reason=metric.reason,
         )
@@ -111,7 +111,7 @@ def bar(metric: Metric, item: Item, colour: str, published: float | None = None)
         interval=rounding.percent_interval(metric),
         n=rounding.count(metric.n),
         published=published,
-        published_text=None if published is None else rounding.written(published, in_percent=True),
+        published_text=None if published is None else f"{rounding.fixed(100 * published, 1)} %",
         reason=metric.reason,
     )
 

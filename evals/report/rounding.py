@@ -48,18 +48,17 @@ def point(metric: Metric) -> str:
     return "none" if metric.value is None else fixed(metric.value, places(metric))
 
 
+def unit(metric: Metric) -> str:
+    """Return the unit where it must be said: a fraction goes without."""
+    return "" if metric.unit == "fraction" or metric.value is None else metric.unit
+
+
 def interval(metric: Metric) -> str | None:
     """Return ``0.64 to 0.95``, or None where there is no interval."""
     if metric.value is None or metric.low is None or metric.high is None:
         return None
     digits = places(metric)
     return f"{fixed(metric.low, digits)} to {fixed(metric.high, digits)}"
-
-
-def full(metric: Metric) -> str:
-    """Return ``0.85 (0.64 to 0.95), n = 20``."""
-    bounds = interval(metric)
-    return point(metric) + (f" ({bounds})" if bounds else "") + f", n = {count(metric.n)}"
 
 
 def percent(metric: Metric) -> str:

@@ -42,6 +42,7 @@ class Line:
     metric: str
     at: str | None
     value: str
+    unit: str
     interval: str | None
     n: str
     denominator: str
@@ -184,19 +185,26 @@ def _line(metric: Metric, judgement: Judgement | None, item: Item) -> Line:
     value = rounding.point(metric)
     if judgement and metric.value is not None and judgement.threshold is not None:
         value = rounding.apart(metric.value, judgement.threshold, rounding.places(metric))
-    unmeasured = item.verdict if not item.verdict.judged else Verdict.RECORDED
     return Line(
         metric=metric.name,
         at=metric.at,
         value=value,
+        unit=rounding.unit(metric),
         interval=rounding.interval(metric),
         n=rounding.count(metric.n),
         denominator=metric.denominator,
         reason=metric.reason,
         wanted=judgement.wanted if judgement else None,
-        verdict=judgement.verdict if judgement else unmeasured,
+        verdict=_said(judgement, item),
         excuse=_excuse(judgement) if judgement else None,
     )
+
+
+def _said(judgement: Judgement | None, item: Item) -> Verdict:
+    # A number that cannot be trusted passes nothing, whatever was said of it alone.
+    if item.verdict is Verdict.INVALID or not item.verdict.judged:
+        return item.verdict
+    return judgement.verdict if judgement else Verdict.RECORDED
 
 
 def _excuse(judgement: Judgement) -> str | None:
@@ -225,11 +233,11 @@ def _short(judgement: Judgement, metric: Metric | None) -> str | None:
     if metric is None or judgement.value is None or judgement.threshold is None:
         return None
     if judgement.verdict is Verdict.INCONCLUSIVE:
-        return f"the interval holds the threshold, {rounding.written(judgement.threshold)}"
+        return f"the interval holds the threshold of {rounding.written(judgement.threshold)}"
     gap = judgement.value - judgement.threshold
     size = rounding.apart(abs(gap), 0.0, rounding.places(metric))
     side = "below" if gap < 0 else "above"
-    return f"{size} {side} the threshold, {rounding.written(judgement.threshold)}"
+    return f"{size} {side} the threshold of {rounding.written(judgement.threshold)}"
 
 
 def _chapters(

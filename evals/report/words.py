@@ -68,7 +68,7 @@ def _judged(counts: Mapping[Verdict, int]) -> str:
     total = sum(bad.values())
     of = f"{total} of {judged} judged checks" if judged > 1 else "The one judged check"
     if len(bad) > 1:
-        return f"{of} did not pass: " + ", ".join(f"{n} {verdict}" for verdict, n in bad.items())
+        return f"{of} did not pass"
     (verdict,) = bad
     if verdict is Verdict.FAILED:
         return f"{of} failed"

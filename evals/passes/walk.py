@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from evals import tables
 from evals.errors import NotApplicableError
 from evals.images.reader import Batch, batches
+from evals.passes import tables
 from evals.probe import Answers, Probe
 
 if TYPE_CHECKING:

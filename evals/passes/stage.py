@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from evals import guard, log, pictures, tables
+from evals import log
 from evals.device import numerics
 from evals.errors import UserError
 from evals.images.image_set import ImageSet, fingerprint
@@ -20,10 +20,11 @@ from evals.images.reader import batches
 from evals.judging import Measured
 from evals.measures.measure import Measure
 from evals.options import Source
-from evals.passes import Station, Task, Walked, to_unit, walk
+from evals.passes import guard, pictures, tables
+from evals.passes.resources import Resources
+from evals.passes.walk import Station, Task, Walked, to_unit, walk
 from evals.probe import Probe
 from evals.progress import Progress
-from evals.resources import Resources
 from evals.selection import Catalog, Job
 
 

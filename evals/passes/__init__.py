@@ -1,0 +1,1 @@
+"""A pass: one walk over an image set, from what is loaded to what is written."""
