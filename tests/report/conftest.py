@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import io
+import sys
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -14,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from evals import log
+from evals import log, report
 from evals.log import Verdict
 
 NAMES = {
@@ -111,12 +114,17 @@ def write_rows(directory: Path, alias: str, hits1: int, check: str = CHECK) -> s
     return file
 
 
-def write_picture(directory: Path, source: Path, name: str) -> str:
-    (directory / "pictures").mkdir(exist_ok=True)
+@functools.cache
+def webp(source: Path) -> bytes:
     out = io.BytesIO()
     with Image.open(source) as image:
         image.convert("RGB").resize((224, 224)).save(out, "WEBP", quality=80)
-    (directory / "pictures" / f"{name}.webp").write_bytes(out.getvalue())
+    return out.getvalue()
+
+
+def write_picture(directory: Path, source: Path, name: str) -> str:
+    (directory / "pictures").mkdir(exist_ok=True)
+    (directory / "pictures" / f"{name}.webp").write_bytes(webp(source))
     return f"pictures/{name}.webp"
 
 
@@ -321,7 +329,11 @@ class Page(HTMLParser):
 
 
 @pytest.fixture
-def make_page(tmp_path: Path) -> Callable[[log.Run], Page]:
-    from evals import report
+def runs() -> ModuleType:
+    """This module: with importlib mode a test cannot import its conftest by name."""
+    return sys.modules[__name__]
 
+
+@pytest.fixture
+def read(tmp_path: Path) -> Callable[[log.Run], Page]:
     return lambda run: Page(report.render(run, tmp_path))

@@ -1,0 +1,72 @@
+"""Whatever stands in a log, the page shows it and obeys none of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from evals import log, report
+
+ATTACKS = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "' onmouseover='alert(1)",
+    "</style><script>alert(1)</script>",
+    "{{ 7 * 7 }}{% raw %}",
+    "]]><!--<b>",
+    "javascript:alert(1)",
+]
+
+
+def poison(value: Any, attack: str, name: str = "") -> Any:
+    """Return the value with the attack appended to every free text in it."""
+    if isinstance(value, BaseModel):
+        fields = {n: poison(getattr(value, n), attack, n) for n in type(value).model_fields}
+        return type(value).model_validate(fields)
+    if isinstance(value, dict):
+        return {key + attack: poison(item, attack) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return tuple(poison(item, attack, name) for item in value)
+    # Closed words stay, and what decides the shape of the page: files must still be found, and
+    # shares of images still be charts.
+    closed = {"verdict", "status", "outcome", "sample", "severity", "precision", "unit", "method"}
+    if isinstance(value, str) and name not in closed | {"table", "file", "image", "class_names"}:
+        return value + attack
+    return value
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_texts_of_the_log_never_become_markup(
+    runs: ModuleType, tmp_path: Path, attack: str
+) -> None:
+    items = runs.every_verdict(tmp_path)
+    clean = runs.make_run(*items)
+    names = tuple(name + attack for name in runs.CLASS_NAMES)
+    dirty = poison(clean, attack)
+    cards = tuple(card.model_copy(update={"class_names": names}) for card in dirty.classifiers)
+    dirty = dirty.model_copy(update={"classifiers": cards})
+    before, after = (runs.Page(report.render(run, tmp_path)) for run in (clean, dirty))
+    assert [tag for tag, _ in after.tags] == [tag for tag, _ in before.tags]
+    assert {name for _, a in after.tags for name in a} == {
+        name for _, a in before.tags for name in a
+    }, "the same attributes"
+    assert all(href.startswith("#") for href in after.attributes("href"))
+    for text in (dirty.id, dirty.command, dirty.suites[0].title, dirty.items[0].check):
+        assert " ".join(text.split()) in after.text
+    assert any(attack in alt for alt in after.attributes("alt"))
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_names_of_files_never_become_markup(runs: ModuleType, tmp_path: Path, attack: str) -> None:
+    picture = log.Picture(image=attack, file=attack, sample="worst", caption=attack)
+    unreadable = log.Unreadable(image=attack, reason=attack)
+    images = log.ImageSet(role="r", source=attack, n=1, total=2, unreadable=(unreadable,))
+    item = runs.accuracy_item(tmp_path, "a", pictures=(picture,), table=attack)
+    page = runs.Page(report.render(runs.make_run(item, image_sets=(images,)), tmp_path))
+    assert not {"script", "img"} & {tag for tag, _ in page.tags}
+    assert " ".join(attack.split()) in page.text
+    assert not [name for _, a in page.tags for name in a if name.startswith("on")]
