@@ -18,12 +18,15 @@ from evals.classifiers.weights_file import sha256_of
 from evals.errors import UnavailableError, UserError, did_you_mean
 
 _FILES = ("model.safetensors", "pytorch_model.bin")
-_TIMEOUT = 10.0
+TIMEOUT = 10.0
 
 
 def facts(card: Card) -> Facts:
     """Return the preprocessing of the weights; timm publishes its accuracies elsewhere."""
-    config = _timm().data.resolve_data_config(pretrained_cfg=_published(card).to_dict())
+    published = _published(card)
+    if card.input is not None or not _has_weights(published):
+        return Facts(card.input)
+    config = _timm().data.resolve_data_config(pretrained_cfg=published.to_dict())
     _, *crop = config["input_size"]
     resize: Any = [math.floor(side / config["crop_pct"]) for side in crop]
     if config["crop_mode"] == "center" and resize[0] == resize[1]:
@@ -50,6 +53,8 @@ def unavailable(card: Card) -> str | None:
         published = _published(card)
     except UnavailableError as error:
         return str(error)
+    if not _has_weights(published):
+        return f"timm publishes no weights of {card.name}"
     if not published.hf_hub_id:
         return missing(hub_file(published.url))
     return None if _cached(published) else f"{published.hf_hub_id} is not in the hub's cache"
@@ -58,6 +63,8 @@ def unavailable(card: Card) -> str | None:
 def weights(card: Card, *, download: bool) -> Weights:
     """Return timm's weights."""
     published = _published(card)
+    if not _has_weights(published):
+        raise UserError(f"{card.network}: timm publishes no weights of it; name a checkpoint")
     file = _fetch(published, download=download)
     state = load_state_dict(file, card.sha256 or hash_digits(file))
     origin = f"timm {published.architecture}.{published.tag}".rstrip(".")
@@ -118,6 +125,10 @@ def _published(card: Card) -> Any:
     return published
 
 
+def _has_weights(published: Any) -> bool:
+    return bool(published.hf_hub_id or published.url)
+
+
 def _names() -> list[str]:
     names: list[str] = _timm().list_models()
     return names
@@ -149,17 +160,19 @@ def _fetch(published: Any, *, download: bool) -> Path:
     import huggingface_hub
 
     repository, _, revision = published.hf_hub_id.partition("@")
+    version = revision or None
     reason: Exception | None = None
     for name in _files(published):
         try:
             # one question first: the download itself asks again for half a minute
-            url = huggingface_hub.hf_hub_url(repository, name, revision=revision or None)
-            huggingface_hub.get_hf_file_metadata(url, timeout=_TIMEOUT)
-            return Path(
-                huggingface_hub.hf_hub_download(repository, name, revision=revision or None)
-            )
-        except huggingface_hub.errors.EntryNotFoundError as error:
+            url = huggingface_hub.hf_hub_url(repository, name, revision=version)
+            huggingface_hub.get_hf_file_metadata(url, timeout=TIMEOUT)
+            return Path(huggingface_hub.hf_hub_download(repository, name, revision=version))
+        except Exception as error:  # noqa: BLE001 - its errors have no common class
             reason = error
-        except Exception as error:
-            raise UnavailableError(f"{what} and cannot be downloaded: {error}") from error
-    raise UnavailableError(f"{what} and cannot be downloaded: {reason}") from reason
+            if not isinstance(error, huggingface_hub.errors.EntryNotFoundError):
+                break
+    raise UnavailableError(
+        f"{what} and cannot be downloaded ({type(reason).__name__}); fetch it once where there is "
+        "a network, and copy the cache"
+    ) from reason

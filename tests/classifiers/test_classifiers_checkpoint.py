@@ -204,7 +204,8 @@ def test_a_whole_pickled_network(tmp_path: Path, form: str) -> None:
 def test_a_torchscript_program(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.jit.save(torch.jit.script(nn.Linear(2, 2)), tmp_path / "a.pt")  # type: ignore[no-untyped-call]
+        program = torch.jit.script(nn.Linear(2, 2))
+        torch.jit.save(program, tmp_path / "a.pt")
     assert "TorchScript" in refused(tmp_path / "a.pt")
 
 
