@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.machinery
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -41,6 +42,7 @@ def network(
     """Return what the function returns, with the checkpoint's weights if there are any."""
     module, _, function = card.network.partition(":")
     with _importable(base):
+        _refuse_namesakes(module.partition(".")[0], base, where)
         try:
             loaded = importlib.import_module(module)
         except Exception as error:
@@ -64,6 +66,16 @@ def network(
     if state is not None:
         fit(built, state, where)
     return built
+
+
+def _refuse_namesakes(package: str, base: Path, where: str) -> None:
+    wanted = importlib.machinery.PathFinder.find_spec(package, [str(base.resolve())])
+    there = getattr(sys.modules.get(package), "__spec__", None)
+    if wanted and there and wanted.origin != there.origin:
+        raise UserError(
+            f"{where}: {wanted.origin} and {there.origin} have one name, and the second is "
+            "already imported; rename the first"
+        )
 
 
 def _parents(module: str) -> set[str]:

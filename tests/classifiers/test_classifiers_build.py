@@ -2,6 +2,7 @@
 
 import hashlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from evals.errors import UnavailableError, UserError
 
 INPUT = Input(resize=9, crop=8, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 NETS = """
+from torch import nn
 
 number = 3
 
@@ -48,13 +50,14 @@ def build_nan():
 
 
 @pytest.fixture
-def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def base(tmp_path: Path) -> Iterator[Path]:
     (tmp_path / "own_nets.py").write_text(NETS)
     (tmp_path / "own_broken.py").write_text("import own_missing_dependency\n")
     (tmp_path / "own_syntax.py").write_text("def build(:\n")
     (tmp_path / "classes.txt").write_text("ant\nbee\n")
-    monkeypatch.setattr(sys, "modules", dict(sys.modules))
-    return tmp_path
+    yield tmp_path
+    for name in [name for name in sys.modules if name.startswith("own_")]:
+        del sys.modules[name]
 
 
 def own(function: str = "own_nets:build", **keys: object) -> Card:
@@ -148,6 +151,16 @@ def test_mistakes_have_a_repair(card: Card, says: str, base: Path) -> None:
 def test_a_module_that_is_nowhere_names_the_folder(base: Path) -> None:
     assert f"{base} holds no such module" in refused(own("own_nest:build"), base)
     assert "holds no such module" not in refused(own("own_broken:build"), base)
+
+
+def test_two_modules_of_one_name(base: Path) -> None:
+    build("mine", own(), base, download=False)
+    other = base / "other"
+    other.mkdir()
+    (other / "own_nets.py").write_text(NETS.replace("mean", "amax"))
+    (other / "classes.txt").write_text("ant\nbee\n")
+    message = refused(own(), other)
+    assert f"{other / 'own_nets.py'} and {base / 'own_nets.py'} have one name" in message
 
 
 def test_a_checkpoint_of_another_network(base: Path) -> None:
