@@ -8,45 +8,12 @@ from pathlib import Path
 from typing import Literal
 
 from evals.log import Classifier, Item, Picture
-from evals.report import files, rounding
+from evals.report import files
+from evals.report.answers import Column, Key, class_name, columns_of, right_classes, set_of
 from evals.report.words import listed
 
 BUDGET = 2_500_000
 """Bytes of pictures on one page; what does not fit is counted and named."""
-
-Key = tuple[str, str, str]
-"""Image set, measure, image: items that share it show the same picture."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One of the classes a classifier finds likeliest."""
-
-    name: str
-    confidence: float
-    share: str
-    right: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One classifier's answers to one image."""
-
-    classifier: str
-    colour: str
-    checks: str
-    answers: tuple[Answer, ...]
-    labelled: bool
-
-    @property
-    def right(self) -> str:
-        """What these answers come to, in words."""
-        if not self.labelled:
-            return "no label to judge by"
-        hits = [place for place, answer in enumerate(self.answers, 1) if answer.right]
-        if not hits:
-            return f"no right answer among the {len(self.answers)} likeliest"
-        return "right" if hits[0] == 1 else f"right in place {hits[0]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +72,7 @@ def gallery(
                 continue
             room -= len(content)
             uri = files.data_uri(content)
-        columns = tuple(_columns(key, items, tables, classifiers, colours))
+        columns = tuple(columns_of(key, items, tables, classifiers, colours))
         cards.append(_card(key, found, columns, tables, classifiers, uri, lacking))
     return Gallery(tuple(cards), tuple(left_out), tuple(missing))
 
@@ -117,7 +84,7 @@ def _tables(
     missing: list[str],
 ) -> Iterator[tuple[str, dict[str, files.Row]]]:
     for item in items:
-        wanted = {image for role, measure, image in groups if (role, measure) == _set(item)}
+        wanted = {image for role, measure, image in groups if (role, measure) == set_of(item)}
         if item.table is None or not wanted:
             continue
         try:
@@ -126,66 +93,8 @@ def _tables(
             missing.append(f"{error}; the answers of {item.classifier} cannot be shown")
 
 
-def _set(item: Item) -> tuple[str, str]:
-    return item.images or "", item.measure
-
-
 def _sample(found: Sequence[tuple[Item, Picture]]) -> Literal["worst", "fair"]:
     return "worst" if any(picture.sample == "worst" for _, picture in found) else "fair"
-
-
-def _columns(
-    key: Key,
-    items: Sequence[Item],
-    tables: Mapping[str, Mapping[str, files.Row]],
-    classifiers: Mapping[str, Classifier],
-    colours: Mapping[str, str],
-) -> Iterator[Column]:
-    """Yield a column a classifier; checks that saw the same share one."""
-    same: dict[tuple[str, tuple[Answer, ...]], list[Item]] = {}
-    labelled: dict[str, bool] = {}
-    for item in items:
-        row = tables.get(item.id, {}).get(key[2])
-        if row is None or _set(item) != key[:2] or not row.get("top5"):
-            continue
-        right = _right(row)
-        labelled[item.id] = bool(right)
-        answers = _answers(row, right, classifiers.get(item.classifier))
-        same.setdefault((item.classifier, answers), []).append(item)
-    aliases = [alias for alias, _ in same]
-    for (alias, answers), sharing in same.items():
-        several = aliases.count(alias) > 1
-        yield Column(
-            classifier=alias,
-            colour=colours[alias],
-            checks=listed([item.check for item in sharing]) if several else "",
-            answers=answers,
-            labelled=labelled[sharing[0].id],
-        )
-
-
-def _right(row: files.Row) -> set[int]:
-    right = {index for index in row.get("accepted") or () if index is not None}
-    label = row.get("label")
-    return right | ({int(label)} if label is not None else set())
-
-
-def _answers(row: files.Row, right: set[int], card: Classifier | None) -> tuple[Answer, ...]:
-    confidences = row.get("top5_confidence") or [None] * len(row["top5"])
-    return tuple(
-        Answer(
-            name=_class(index, card),
-            confidence=min(max(confidence or 0.0, 0.0), 1.0),
-            share="none" if confidence is None else rounding.share(confidence),
-            right=index in right,
-        )
-        for index, confidence in zip(row["top5"], confidences, strict=False)
-    )
-
-
-def _class(index: int, card: Classifier | None) -> str:
-    names = card.class_names if card else ()
-    return names[index] if 0 <= index < len(names) else f"class {index}"
 
 
 def _card(
@@ -222,11 +131,11 @@ def _label(
 ) -> str | None:
     for item, picture in found:
         row = tables.get(item.id, {}).get(picture.image)
-        if row is not None and (right := sorted(_right(row))):
+        if row is not None and (right := sorted(right_classes(row))):
             first = row.get("label")
             order = sorted(right, key=lambda index: index != first)
             card = classifiers.get(item.classifier)
-            return " or ".join(_class(index, card) for index in order)
+            return " or ".join(class_name(index, card) for index in order)
     return None
 
 

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from evals.log import Classifier, Item, Judgement, Metric, Run, Suite, Validity, Verdict
-from evals.report import rounding, words
-from evals.report.charts import Bar, Chart, Figure, bar, charts, figures
+from evals.log import Classifier, Item, Run, Suite, Verdict
+from evals.report import words
+from evals.report.charts import Chart, Figure, charts, figures
+from evals.report.checks import Check, check
 from evals.report.gallery import Gallery, gallery
 from evals.report.timing import Timing, timing
 
@@ -26,55 +27,13 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True)
-class Fall:
-    """An expectation that does not hold."""
-
-    judgement: Judgement
-    short: str | None
-    bar: Bar | None
-    threshold: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One metric in the table of all checks, with one of its expectations if it has any."""
-
-    metric: str
-    at: str | None
-    value: str
-    unit: str
-    interval: str | None
-    n: str
-    denominator: str
-    reason: str | None
-    wanted: str | None
-    verdict: Verdict
-    excuse: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One item: a check on a classifier."""
-
-    anchor: str
-    item: Item
-    colour: str
-    lines: tuple[Line, ...]
-    falls: tuple[Fall, ...]
-    excused: tuple[Fall, ...]
-    broken: tuple[Validity, ...]
-    unsure: tuple[Validity, ...]
-    holding: tuple[Validity, ...]
-    command: str
-
-
-@dataclass(frozen=True, slots=True)
 class Group:
-    """All items of one check of a suite."""
+    """All items of one check of a suite, with the numbers that no check before it showed."""
 
     name: str
     charts: tuple[Chart, ...]
     figures: tuple[Figure, ...]
+    repeated: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +75,10 @@ def page(run: Run, directory: Path) -> Page:
     colours = {alias: f"c{i % COLOURS}" for i, alias in enumerate(dict.fromkeys(aliases))}
     cards = {card.alias: card for card in run.classifiers}
     checks = tuple(
-        _check(f"check-{number}", item, colours[item.classifier], run.command)
+        check(f"check-{number}", item, colours[item.classifier], run.command)
         for number, item in enumerate(run.items, 1)
     )
+    selected = {item.classifier for item in run.items}
     counts = Counter(item.verdict for item in run.items)
     used = [metric for item in run.items for metric in item.metrics]
     return Page(
@@ -127,18 +87,20 @@ def page(run: Run, directory: Path) -> Page:
         tone=_tone(run, counts),
         date=words.date(run.started),
         counts=tuple(Count(verdict, counts[verdict]) for verdict in Verdict),
-        bad=tuple(
-            check for verdict in words.BAD for check in checks if check.item.verdict is verdict
-        ),
-        excused=tuple(check for check in checks if check.excused),
-        unsure=tuple(check for check in checks if check.unsure),
+        bad=tuple(one for verdict in words.BAD for one in checks if one.item.verdict is verdict),
+        excused=tuple(one for one in checks if one.excused),
+        unsure=tuple(one for one in checks if one.unsure),
         unjudged=tuple(
-            check
-            for check in checks
-            if check.item.verdict in {Verdict.NOT_APPLICABLE, Verdict.UNAVAILABLE}
+            one
+            for one in checks
+            if one.item.verdict in {Verdict.NOT_APPLICABLE, Verdict.UNAVAILABLE}
         ),
         checks=checks,
-        unavailable=tuple(card for card in run.classifiers if card.unavailable is not None),
+        unavailable=tuple(
+            card
+            for card in run.classifiers
+            if card.unavailable is not None and card.alias not in selected
+        ),
         colours=colours,
         chapters=_chapters(run, cards, colours),
         gallery=gallery(run.items, cards, colours, directory),
@@ -154,90 +116,6 @@ def _tone(run: Run, counts: Mapping[Verdict, int]) -> str:
     if counts[Verdict.INCONCLUSIVE] or run.status != "finished":
         return "unsure"
     return "good" if counts[Verdict.PASSED] else "unsure"
-
-
-def _check(anchor: str, item: Item, colour: str, command: str) -> Check:
-    falls = [
-        (judgement, _fall(judgement, item, colour))
-        for judgement in item.judgements
-        if judgement.verdict in words.BAD
-    ]
-    return Check(
-        anchor=anchor,
-        item=item,
-        colour=colour,
-        lines=tuple(line for metric in item.metrics for line in _lines(metric, item)),
-        falls=tuple(fall for judgement, fall in falls if not _excuse(judgement)),
-        excused=tuple(fall for judgement, fall in falls if _excuse(judgement)),
-        broken=tuple(v for v in item.validity if v.outcome == "falls"),
-        unsure=tuple(v for v in item.validity if v.outcome == "cannot tell"),
-        holding=tuple(v for v in item.validity if v.outcome == "holds"),
-        command=words.reproduce(item.id, command),
-    )
-
-
-def _lines(metric: Metric, item: Item) -> list[Line]:
-    held = [j for j in item.judgements if (j.metric, j.at) == (metric.name, metric.at)]
-    return [_line(metric, judgement, item) for judgement in held] or [_line(metric, None, item)]
-
-
-def _line(metric: Metric, judgement: Judgement | None, item: Item) -> Line:
-    value = rounding.point(metric)
-    if judgement and metric.value is not None and judgement.threshold is not None:
-        value = rounding.apart(metric.value, judgement.threshold, rounding.places(metric))
-    return Line(
-        metric=metric.name,
-        at=metric.at,
-        value=value,
-        unit=rounding.unit(metric),
-        interval=rounding.interval(metric),
-        n=rounding.count(metric.n),
-        denominator=metric.denominator,
-        reason=metric.reason,
-        wanted=judgement.wanted if judgement else None,
-        verdict=_said(judgement, item),
-        excuse=_excuse(judgement) if judgement else None,
-    )
-
-
-def _said(judgement: Judgement | None, item: Item) -> Verdict:
-    # A number that cannot be trusted passes nothing, whatever was said of it alone.
-    if item.verdict is Verdict.INVALID or not item.verdict.judged:
-        return item.verdict
-    return judgement.verdict if judgement else Verdict.RECORDED
-
-
-def _excuse(judgement: Judgement) -> str | None:
-    if judgement.verdict not in words.BAD:
-        return None
-    if judgement.known is not None:
-        return f"known: {judgement.known}"
-    return "only a warning" if judgement.severity == "warn" else None
-
-
-def _fall(judgement: Judgement, item: Item, colour: str) -> Fall:
-    metric = next(
-        (m for m in item.metrics if (m.name, m.at) == (judgement.metric, judgement.at)), None
-    )
-    share = metric is not None and metric.unit == "fraction" and metric.value is not None
-    return Fall(
-        judgement=judgement,
-        short=_short(judgement, metric),
-        bar=bar(metric, item, colour) if metric is not None and share else None,
-        threshold=judgement.threshold,
-    )
-
-
-def _short(judgement: Judgement, metric: Metric | None) -> str | None:
-    """Say by how much a number fell, or why it is not known whether it did."""
-    if metric is None or judgement.value is None or judgement.threshold is None:
-        return None
-    if judgement.verdict is Verdict.INCONCLUSIVE:
-        return f"the interval holds the threshold of {rounding.written(judgement.threshold)}"
-    gap = judgement.value - judgement.threshold
-    size = rounding.apart(abs(gap), 0.0, rounding.places(metric))
-    side = "below" if gap < 0 else "above"
-    return f"{size} {side} the threshold of {rounding.written(judgement.threshold)}"
 
 
 def _chapters(
@@ -264,9 +142,15 @@ def _chapter(
     cards: Mapping[str, Classifier],
     colours: Mapping[str, str],
 ) -> Chapter:
-    groups = []
+    groups: list[Group] = []
     for name in dict.fromkeys(item.check for item in items):
         members = [item for item in items if item.check == name]
-        groups.append(Group(name, charts(members, cards, colours), figures(members, colours)))
+        seen_charts = [chart for group in groups for chart in group.charts]
+        seen_figures = [figure for group in groups for figure in group.figures]
+        drawn, lines = charts(members, cards, colours), figures(members, colours)
+        new_charts = tuple(chart for chart in drawn if chart not in seen_charts)
+        new_figures = tuple(figure for figure in lines if figure not in seen_figures)
+        repeated = (new_charts, new_figures) != (drawn, lines)
+        groups.append(Group(name, new_charts, new_figures, repeated))
     paragraphs = (" ".join(part.split()) for part in suite.about.split("\n\n"))
     return Chapter(anchor, suite, tuple(filter(None, paragraphs)), tuple(groups))

@@ -62,9 +62,8 @@ def _judged(counts: Mapping[Verdict, int]) -> str:
     if not judged:
         return "Nothing was judged"
     if not bad:
-        return (
-            "The one judged check passed" if judged == 1 else f"All {judged} judged checks passed"
-        )
+        few = {1: "The one judged check passed", 2: "Both judged checks passed"}
+        return few.get(judged, f"All {judged} judged checks passed")
     total = sum(bad.values())
     of = f"{total} of {judged} judged checks" if judged > 1 else "The one judged check"
     if len(bad) > 1:

@@ -204,6 +204,41 @@ def test_several_right_answers_are_all_named(runs: ModuleType, tmp_path: Path, r
     assert "beaker or bald eagle or goose" in read(runs.make_run(item)).text
 
 
+def test_checks_that_say_the_same_of_a_picture_share_a_column(
+    runs: ModuleType, tmp_path: Path, read: Read
+) -> None:
+    same = [runs.accuracy_item(tmp_path, "a", 17, check=check) for check in ("one", "two")]
+    page = read(runs.make_run(*same))
+    assert page.text.count("beaker ✓ right") == 1
+    assert "Its numbers stand above." in page.text
+    other = runs.accuracy_item(tmp_path, "a", 0, check="three")
+    page = read(runs.make_run(*same, other))
+    assert page.text.count("beaker ✓ right") == 2
+    assert "a on one and two" in page.text
+
+
+def test_an_unavailable_classifier_is_named_once(
+    runs: ModuleType, tmp_path: Path, read: Read
+) -> None:
+    *_, item = runs.every_verdict(tmp_path)
+    card = runs.classifier("away", unavailable=item.sentence)
+    lone = runs.classifier("lone", unavailable="nobody asked")
+    page = read(runs.make_run(item, classifiers=(card, lone)))
+    section = page.text.rpartition("What failed ")[2].partition(" All checks ")[0]
+    assert section.count(item.sentence) == 1
+    assert "lone : nobody asked" in section
+
+
+def test_a_number_nobody_asked_about_is_recorded_in_an_item_that_does_not_apply(
+    runs: ModuleType, tmp_path: Path, read: Read
+) -> None:
+    item = runs.accuracy_item(tmp_path, "a", verdict=Verdict.NOT_APPLICABLE, judgements=())
+    html = read(runs.make_run(item)).html
+    table = html[html.index("<table") : html.index("</table>")]
+    assert table.count("</span>not applicable<") == 2, "the item, and the metric without a value"
+    assert table.count("</span>recorded<") == 4
+
+
 def test_colours_follow_the_classifier_through_the_report(
     runs: ModuleType, tmp_path: Path, read: Read
 ) -> None:

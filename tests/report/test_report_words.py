@@ -32,6 +32,7 @@ def run(status: str = "finished") -> log.Run:
         ({}, "Nothing was judged"),
         ({Verdict.RECORDED: 3, Verdict.UNAVAILABLE: 1}, "Nothing was judged"),
         ({Verdict.PASSED: 6, Verdict.RECORDED: 2}, "All 6 judged checks passed"),
+        ({Verdict.PASSED: 2}, "Both judged checks passed"),
         ({Verdict.PASSED: 1}, "The one judged check passed"),
         ({Verdict.PASSED: 4, Verdict.FAILED: 2}, "2 of 6 judged checks failed"),
         ({Verdict.FAILED: 1}, "The one judged check failed"),
@@ -47,7 +48,7 @@ def test_headline(verdicts: dict[Verdict, int], sentence: str) -> None:
 def test_a_run_that_did_not_finish_says_so_in_the_headline() -> None:
     passed = Counter({Verdict.PASSED: 2})
     interrupted = words.headline(run("interrupted"), passed)
-    assert interrupted == "All 2 judged checks passed, then the run was interrupted"
+    assert interrupted == "Both judged checks passed, then the run was interrupted"
     assert "not finished" in words.headline(run("running"), passed)
     assert words.alert(run()) is None
 

@@ -1,0 +1,105 @@
+"""What a classifier answered to an image, and whether it was right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from evals.log import Classifier, Item
+from evals.report import files, rounding
+from evals.report.words import listed
+
+Key = tuple[str, str, str]
+"""Image set, measure, image: items that share it show the same picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One of the classes a classifier finds likeliest."""
+
+    name: str
+    confidence: float
+    share: str
+    right: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One classifier's answers to one image."""
+
+    classifier: str
+    colour: str
+    checks: str
+    answers: tuple[Answer, ...]
+    labelled: bool
+
+    @property
+    def right(self) -> str:
+        """What these answers come to, in words."""
+        if not self.labelled:
+            return "no label to judge by"
+        hits = [place for place, answer in enumerate(self.answers, 1) if answer.right]
+        if not hits:
+            return f"no right answer among the {len(self.answers)} likeliest"
+        return "right" if hits[0] == 1 else f"right in place {hits[0]}"
+
+
+def set_of(item: Item) -> tuple[str, str]:
+    """Return what items must share for their pictures to be the same."""
+    return item.images or "", item.measure
+
+
+def columns_of(
+    key: Key,
+    items: Sequence[Item],
+    tables: Mapping[str, Mapping[str, files.Row]],
+    classifiers: Mapping[str, Classifier],
+    colours: Mapping[str, str],
+) -> Iterator[Column]:
+    """Yield a column a classifier; checks that saw the same share one."""
+    same: dict[tuple[str, tuple[Answer, ...]], list[Item]] = {}
+    labelled: dict[str, bool] = {}
+    for item in items:
+        row = tables.get(item.id, {}).get(key[2])
+        if row is None or set_of(item) != key[:2] or not row.get("top5"):
+            continue
+        right = right_classes(row)
+        labelled[item.id] = bool(right)
+        answers = _answers(row, right, classifiers.get(item.classifier))
+        same.setdefault((item.classifier, answers), []).append(item)
+    aliases = [alias for alias, _ in same]
+    for (alias, answers), sharing in same.items():
+        several = aliases.count(alias) > 1
+        yield Column(
+            classifier=alias,
+            colour=colours[alias],
+            checks=listed([item.check for item in sharing]) if several else "",
+            answers=answers,
+            labelled=labelled[sharing[0].id],
+        )
+
+
+def right_classes(row: files.Row) -> set[int]:
+    """Return every class that counts as right, the label among them."""
+    right = {index for index in row.get("accepted") or () if index is not None}
+    label = row.get("label")
+    return right | ({int(label)} if label is not None else set())
+
+
+def _answers(row: files.Row, right: set[int], card: Classifier | None) -> tuple[Answer, ...]:
+    confidences = row.get("top5_confidence") or [None] * len(row["top5"])
+    return tuple(
+        Answer(
+            name=class_name(index, card),
+            confidence=min(max(confidence or 0.0, 0.0), 1.0),
+            share="none" if confidence is None else rounding.share(confidence),
+            right=index in right,
+        )
+        for index, confidence in zip(row["top5"], confidences, strict=False)
+    )
+
+
+def class_name(index: int, card: Classifier | None) -> str:
+    """Return the name of a class, or its number where the log has no name."""
+    names = card.class_names if card else ()
+    return names[index] if 0 <= index < len(names) else f"class {index}"

@@ -1,0 +1,146 @@
+"""One item of the log: its numbers, what fell and by how much, and how to see it again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from evals.log import Item, Judgement, Metric, Validity, Verdict
+from evals.report import rounding, words
+from evals.report.charts import Bar, bar
+
+
+@dataclass(frozen=True, slots=True)
+class Fall:
+    """An expectation that does not hold."""
+
+    judgement: Judgement
+    short: str | None
+    bar: Bar | None
+    threshold: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One metric in the table of all checks, with one of its expectations if it has any."""
+
+    metric: str
+    at: str | None
+    value: str
+    unit: str
+    interval: str | None
+    n: str
+    denominator: str
+    reason: str | None
+    wanted: str | None
+    verdict: Verdict
+    excuse: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One item: a check on a classifier."""
+
+    anchor: str
+    item: Item
+    colour: str
+    lines: tuple[Line, ...]
+    falls: tuple[Fall, ...]
+    excused: tuple[Fall, ...]
+    broken: tuple[Validity, ...]
+    unsure: tuple[Validity, ...]
+    holding: tuple[Validity, ...]
+    command: str
+
+
+def check(anchor: str, item: Item, colour: str, command: str) -> Check:
+    """Return the view of an item.
+
+    Args:
+        anchor: its place on the page.
+        item: of the log.
+        colour: its classifier's.
+        command: what was typed to start the run.
+    """
+    falls = [
+        (judgement, _fall(judgement, item, colour))
+        for judgement in item.judgements
+        if judgement.verdict in words.BAD
+    ]
+    return Check(
+        anchor=anchor,
+        item=item,
+        colour=colour,
+        lines=tuple(line for metric in item.metrics for line in _lines(metric, item)),
+        falls=tuple(fall for judgement, fall in falls if not _excuse(judgement)),
+        excused=tuple(fall for judgement, fall in falls if _excuse(judgement)),
+        broken=tuple(v for v in item.validity if v.outcome == "falls"),
+        unsure=tuple(v for v in item.validity if v.outcome == "cannot tell"),
+        holding=tuple(v for v in item.validity if v.outcome == "holds"),
+        command=words.reproduce(item.id, command),
+    )
+
+
+def _lines(metric: Metric, item: Item) -> list[Line]:
+    held = [j for j in item.judgements if (j.metric, j.at) == (metric.name, metric.at)]
+    return [_line(metric, judgement, item) for judgement in held] or [_line(metric, None, item)]
+
+
+def _line(metric: Metric, judgement: Judgement | None, item: Item) -> Line:
+    value = rounding.point(metric)
+    if judgement and metric.value is not None and judgement.threshold is not None:
+        value = rounding.apart(metric.value, judgement.threshold, rounding.places(metric))
+    return Line(
+        metric=metric.name,
+        at=metric.at,
+        value=value,
+        unit=rounding.unit(metric),
+        interval=rounding.interval(metric),
+        n=rounding.count(metric.n),
+        denominator=metric.denominator,
+        reason=metric.reason,
+        wanted=judgement.wanted if judgement else None,
+        verdict=_said(metric, judgement, item),
+        excuse=_excuse(judgement) if judgement else None,
+    )
+
+
+def _said(metric: Metric, judgement: Judgement | None, item: Item) -> Verdict:
+    if item.verdict is Verdict.INVALID:
+        # A number that cannot be trusted passes nothing, whatever was said of it alone.
+        return Verdict.INVALID
+    if judgement is not None:
+        return judgement.verdict
+    return Verdict.NOT_APPLICABLE if metric.value is None else Verdict.RECORDED
+
+
+def _excuse(judgement: Judgement) -> str | None:
+    if judgement.verdict not in words.BAD:
+        return None
+    if judgement.known is not None:
+        return f"known: {judgement.known}"
+    return "only a warning" if judgement.severity == "warn" else None
+
+
+def _fall(judgement: Judgement, item: Item, colour: str) -> Fall:
+    metric = next(
+        (m for m in item.metrics if (m.name, m.at) == (judgement.metric, judgement.at)), None
+    )
+    share = metric is not None and metric.unit == "fraction" and metric.value is not None
+    return Fall(
+        judgement=judgement,
+        short=_short(judgement, metric),
+        bar=bar(metric, item, colour) if metric is not None and share else None,
+        threshold=judgement.threshold,
+    )
+
+
+def _short(judgement: Judgement, metric: Metric | None) -> str | None:
+    """Say by how much a number fell, or why it is not known whether it did."""
+    if metric is None or judgement.value is None or judgement.threshold is None:
+        return None
+    if judgement.verdict is Verdict.INCONCLUSIVE:
+        return f"the interval holds the threshold of {rounding.written(judgement.threshold)}"
+    gap = judgement.value - judgement.threshold
+    size = rounding.apart(abs(gap), 0.0, rounding.places(metric))
+    side = "below" if gap < 0 else "above"
+    return f"{size} {side} the threshold of {rounding.written(judgement.threshold)}"
