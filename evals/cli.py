@@ -114,10 +114,10 @@ def _suites(options: argparse.Namespace) -> None:
 
 def _schema(options: argparse.Namespace) -> None:
     del options
-    from evals.measures import MEASURES, measure
+    from evals.measures import MEASURES, lookup
     from evals.suite import json_schema
 
-    print(json.dumps(json_schema([measure(name, Path()) for name in MEASURES]), indent=2))
+    print(json.dumps(json_schema([lookup(name, Path()) for name in MEASURES]), indent=2))
 
 
 def _report(options: argparse.Namespace) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from evals.classifiers.registry import Registry, Request, parse_request, unique
 from evals.errors import UserError, did_you_mean
-from evals.measures import measure
+from evals.measures import lookup
 from evals.options import DEFAULT_ROLE, Options, Source
 from evals.suite import Check, Suite, parse
 
@@ -66,7 +66,7 @@ class Catalog:
     def suite(self, file: Path, path: str) -> Suite:
         """Read a suite, and hold every name in it against what there is."""
         suite = parse(
-            file.read_text(encoding="utf-8"), path, lambda name: measure(name, file.parent)
+            file.read_text(encoding="utf-8"), path, lambda name: lookup(name, file.parent)
         )
         aliases = {request.alias for request in self.requests}
         for name in sorted({*suite.models, *suite.references()}):

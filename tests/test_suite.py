@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from evals.errors import UserError
-from evals.measures import MEASURES, measure
+from evals.measures import MEASURES, lookup
 from evals.schema import Table
 from evals.spec import MetricSpec, Spec
 from evals.suite import Reference, Suite, is_suite, json_schema, parse, same_point
@@ -35,7 +35,7 @@ CHECK = '[[check]]\nname = "a"\nmeasure = "sweep"\nimages = "photographs"\n'
 
 
 def read(text: str) -> Suite:
-    return parse(text, "s.toml", lambda name: SWEEP if name == "sweep" else measure(name, Path()))
+    return parse(text, "s.toml", lambda name: SWEEP if name == "sweep" else lookup(name, Path()))
 
 
 def refused(text: str) -> str:
@@ -170,7 +170,7 @@ def test_points_of_an_axis_are_equal_as_numbers() -> None:
 
 
 def test_the_schema_knows_every_measure_and_parameter() -> None:
-    schema = json_schema([measure(name, Path()) for name in MEASURES])
+    schema = json_schema([lookup(name, Path()) for name in MEASURES])
     kinds = schema["properties"]["check"]["items"]["oneOf"]
     assert [kind["properties"]["measure"]["const"] for kind in kinds] == list(MEASURES)
     assert "expected_top1" in kinds[0]["properties"]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 MEASURES = {"accuracy": "evals.measures.accuracy:MEASURE"}
 
 
-def measure(name: str, base: Path) -> Measure:
+def lookup(name: str, base: Path) -> Measure:
     """Return the measure called ``name``, or the ``module:object`` of a user's own.
 
     Args:

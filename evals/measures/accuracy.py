@@ -40,12 +40,13 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
 
     answers = probe.answers
     assert answers is not None, "a measure with labels=True is only asked of labelled images"
-    logits = probe.logits
+    logits, competing = probe.logits, probe.logits.shape[1]
     if parameters.among == "set":
         allowed = logits[:, answers.among]
         logits = torch.full_like(logits, -torch.inf).index_copy(1, answers.among, allowed)
+        competing = len(answers.among)
     log_probabilities = logits.log_softmax(dim=1)
-    top = log_probabilities.topk(min(5, log_probabilities.shape[1]), dim=1)
+    top = log_probabilities.topk(min(5, competing), dim=1)
     right = (top.indices[:, :, None] == answers.accepted[:, None, :]).any(dim=2)
     return {
         "top5": top.indices,

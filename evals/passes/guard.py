@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -56,12 +57,19 @@ def watch(networks: Mapping[str, nn.Module]) -> Iterator[Changes]:
 
 
 def _state(network: nn.Module) -> dict[str, object]:
-    """Name everything that a forward could change; in-place writes raise a tensor's version."""
+    """Name everything that a forward could change.
+
+    Weights are told by their version, which in-place writes raise; buffers by their bytes, since
+    batch norm writes its running statistics without raising it.
+    """
     state: dict[str, object] = {}
     for name, module in network.named_modules():
         state[f"{name or 'network'}.training"] = module.training
         hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks)
         state[f"{name or 'network'} hooks"] = [len(hook) for hook in hooks]
-    for name, tensor in (*network.named_parameters(), *network.named_buffers()):
-        state[name] = (tensor.data_ptr(), tensor._version, tensor.requires_grad)
+    for name, weight in network.named_parameters():
+        state[name] = (weight.data_ptr(), weight._version, weight.requires_grad)
+    for name, buffer in network.named_buffers():
+        raw = buffer.detach().cpu().contiguous().view(-1).view(torch.uint8)
+        state[name] = hashlib.sha256(raw.numpy().tobytes()).hexdigest()
     return state

@@ -1,0 +1,54 @@
+"""What several tests need: photographs, and classifiers small enough to reason about."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from evals.classifiers.card import Card, Input
+from evals.classifiers.classifier import Classifier
+from evals.images.labels import ClassMap
+
+
+@pytest.fixture(scope="session")
+def photographs() -> tuple[Path, ...]:
+    """Return foolbox's twenty photographs, in the order of their names."""
+    spec = importlib.util.find_spec("foolbox")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    folder = Path(spec.submodule_search_locations[0]) / "data"
+    return tuple(sorted(folder.glob("imagenet_*.jpg")))
+
+
+class Brightness(nn.Module):
+    """Logits = (n, 3) mean of each channel, times ten."""
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return pixels.mean(dim=(2, 3)) * 10
+
+
+@pytest.fixture
+def small() -> Callable[..., Classifier]:
+    """Return a function that wraps any network as a classifier of red, green, blue at 16 x 16."""
+
+    def make(network: nn.Module | None = None, alias: str = "small") -> Classifier:
+        card_input = Input(resize=16, crop=16, mean=(0, 0, 0), std=(1, 1, 1))
+        return Classifier(
+            alias=alias,
+            card=Card(network="tests:small", input=card_input),
+            network=(network or Brightness()).eval(),
+            input=card_input,
+            classes=ClassMap("colors", ("red", "green", "blue"), None),
+            fingerprint="0" * 64,
+            weights="none",
+            sha256=None,
+            published={},
+            parameters=0,
+        )
+
+    return make

@@ -1,0 +1,97 @@
+"""Tables and pictures: what a run leaves on the disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from evals.measures.measure import Drawing
+from evals.passes import pictures, tables
+from evals.passes.tables import Part
+
+
+def part(first: int, n: int) -> Part:
+    ids = tuple(f"{i}.png" for i in range(first, first + n))
+    values = torch.arange(first, first + n)
+    padded = torch.stack([values, torch.where(values % 2 == 0, values, -1)], dim=1)
+    return Part(
+        ids,
+        {
+            "value": values.float(),
+            "right": values % 2 == 0,
+            "accepted": padded,
+            "top": torch.stack([values.float()] * 3, dim=1),
+        },
+    )
+
+
+def test_shards_join_in_order(tmp_path: Path) -> None:
+    for index in range(12):
+        tables.add_shard(tmp_path, "t", index, [part(10 * index, 4), part(10 * index + 4, 6)])
+    rows = tables.merge(tmp_path, "t")
+    assert rows is not None
+    assert list(rows["image"]) == [f"{i}.png" for i in range(120)]
+    assert rows["value"].tolist() == list(range(120))
+    assert rows["right"].dtype == bool
+    assert [list(a) for a in rows["accepted"][:3]] == [[0, 0], [1], [2, 2]]
+    assert [list(a) for a in rows["top"][:2]] == [[0, 0, 0], [1, 1, 1]]
+    assert list((tmp_path / "tables").iterdir()) == [tmp_path / tables.file("t")]
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / tables.file("t")), rows)
+
+
+def test_nothing_to_join(tmp_path: Path) -> None:
+    assert tables.merge(tmp_path, "t") is None
+
+
+def test_a_half_written_shard_is_not_read(tmp_path: Path) -> None:
+    tables.add_shard(tmp_path, "t", 0, [part(0, 3)])
+    (tmp_path / "tables" / "t.shards" / "000001.part").write_bytes(b"PAR1 and then the power went")
+    rows = tables.merge(tmp_path, "t")
+    assert rows is not None
+    assert len(rows) == 3
+
+
+@given(st.text(max_size=100))
+def test_slugs_are_harmless_file_names(text: str) -> None:
+    slug = tables.slug(text)
+    assert len(slug) <= 60
+    assert not set(slug) & set('/\\:*?"<>| \0')
+    assert not slug.startswith(".")
+
+
+@given(st.integers(0, 8), st.lists(st.integers(0, 9), max_size=30))
+def test_half_are_the_worst_and_half_a_fair_sample(count: int, values: list[int]) -> None:
+    badness = pd.Series(values, index=[f"{i}.png" for i in range(len(values))], dtype=float)
+    picked = pictures.pick(badness, count)
+    assert len(picked) == min(count, len(values))
+    worst = [image for image, sample in picked.items() if sample == "worst"]
+    assert len(worst) == min(count // 2, len(values))
+    if worst and len(worst) < len(values):
+        assert badness[worst].min() >= badness.drop(worst).max()
+
+
+def test_the_fair_sample_does_not_depend_on_the_values() -> None:
+    ids = [f"{i}.png" for i in range(100)]
+    one = pictures.pick(pd.Series(range(100), index=ids, dtype=float), 8)
+    other = pictures.pick(pd.Series([0.0] * 100, index=ids), 8)
+    fair = {image for image, sample in one.items() if sample == "fair"}
+    assert fair & {image for image, sample in other.items() if sample == "fair"}
+
+
+def test_a_picture_is_saved_as_it_was_seen(tmp_path: Path) -> None:
+    pixels = torch.full((3, 8, 8), 100.4 / 255)
+    (saved,) = pictures.save(
+        [Drawing("a/<b>.png", pixels, "c")], {"a/<b>.png": "fair"}, tmp_path, "p"
+    )
+    with Image.open(tmp_path / saved.file) as picture:
+        assert (picture.format, picture.size) == ("WEBP", (8, 8))
+        assert np.asarray(picture.convert("RGB")) == pytest.approx(100, abs=2)
+    assert saved.image == "a/<b>.png"
+    assert "<" not in saved.file

@@ -1,0 +1,121 @@
+"""Imports go one way, and what must stay light stays light (DESIGN: rooms)."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import evals
+
+PACKAGE = Path(evals.__file__).parent
+
+LAYERS = (
+    {"errors", "paths"},
+    {"schema", "log", "statistics", "progress"},
+    {"spec"},
+    {"suite", "options", "environment", "device"},
+    {"verdict", "summary"},
+    {"images"},
+    {"classifiers"},
+    {"probe"},
+    {"measures"},
+    {"selection"},
+    {"judging"},
+    {"passes"},
+    {"session", "predict"},
+    {"plugin", "cli"},
+)
+"""From the ground up: a room imports from its own layer and those before it."""
+
+ALONE = {"report": {"errors", "paths", "log"}}
+"""The report reads the log and nothing else, so an old run renders without torch."""
+
+
+def imports(file: Path) -> set[str]:
+    """Return the rooms of ``evals`` that a file imports, at the top or inside functions."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "evals":
+            parts = (node.module or "").split(".")
+            names = [parts[1]] if len(parts) > 1 else [alias.name for alias in node.names]
+            found |= set(names) - {"__version__"}
+    return found
+
+
+def rooms() -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for file in PACKAGE.rglob("*.py"):
+        room = file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        found.setdefault(room, set()).update(imports(file) - {room})
+    found.pop("__init__")
+    return found
+
+
+def test_every_room_has_a_layer() -> None:
+    assert set(rooms()) == set().union(*LAYERS) | set(ALONE)
+
+
+@pytest.mark.parametrize("room", sorted(rooms()))
+def test_imports_go_one_way(room: str) -> None:
+    if room in ALONE:
+        allowed = ALONE[room]
+    else:
+        level = next(i for i, layer in enumerate(LAYERS) if room in layer)
+        allowed = set().union(*LAYERS[: level + 1])
+        allowed |= set(ALONE) if room in {"session", "cli"} else set()
+    assert rooms()[room] <= allowed
+
+
+def test_only_the_plugin_imports_pytest() -> None:
+    for file in PACKAGE.rglob("*.py"):
+        names = {
+            name
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            for name in (
+                [alias.name for alias in node.names]
+                if isinstance(node, ast.Import)
+                else [node.module or ""]
+            )
+        }
+        assert file.name == "plugin.py" or not any(n.split(".")[0] == "pytest" for n in names), file
+
+
+def test_no_measure_imports_another() -> None:
+    for file in (PACKAGE / "measures").glob("*.py"):
+        text = file.read_text(encoding="utf-8")
+        others = {f.stem for f in (PACKAGE / "measures").glob("*.py")} - {"measure", "__init__"}
+        assert not any(f"measures.{other} import" in text for other in others)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "evals.plugin",
+        "evals.suite",
+        "evals.selection",
+        "evals.report",
+        "evals.log",
+        "evals.cli",
+        "evals.measures.accuracy",
+        "evals.judging",
+    ],
+)
+def test_without_torch(module: str) -> None:
+    code = f"import sys, {module}; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_the_plugin_alone_is_light() -> None:
+    """``import evals.plugin`` loads nothing that pytest has not loaded already."""
+    code = (
+        "import pytest, sys; before = set(sys.modules); import evals.plugin;"
+        "print(sorted(n for n in set(sys.modules) - before if not n.startswith('evals')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() in {"[]", "['difflib']"}

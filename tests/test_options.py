@@ -1,0 +1,67 @@
+"""Options: command line before ``[tool.evals]``, and paths relative to where they were written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from evals.errors import UserError
+from evals.options import Source, read
+
+
+def write(folder: Path, text: str) -> None:
+    (folder / "pyproject.toml").write_text("[tool.evals]\n" + text, encoding="utf-8")
+
+
+def test_defaults(tmp_path: Path) -> None:
+    options = read({}, tmp_path, tmp_path)
+    assert options.models == ()
+    assert options.run_dir == tmp_path / "runs"
+    assert (options.reporting, options.report, options.pictures) == (True, None, 8)
+
+
+def test_the_command_line_goes_first(tmp_path: Path) -> None:
+    write(tmp_path, 'limit = 5\nseed = 7\nmodel = ["a=x"]\n')
+    options = read({"limit": "9", "model": ["y"]}, tmp_path, tmp_path)
+    assert (options.table.limit, options.table.seed) == (9, 7)
+    assert [text for text, _ in options.models] == ["y"]
+
+
+def test_paths_are_relative_to_where_they_were_written(tmp_path: Path) -> None:
+    write(tmp_path, 'images = ["art=pictures"]\ncards = "cards.toml"\nrun_dir = "here"\n')
+    cwd = tmp_path / "below"
+    options = read({"run_dir": "there"}, tmp_path, cwd)
+    assert options.images == {"art": Source("pictures", tmp_path)}
+    assert options.cards == tmp_path / "cards.toml"
+    assert options.run_dir == cwd / "there"
+    assert read({"images": ["val"]}, tmp_path, cwd).images == {"photographs": Source("val", cwd)}
+
+
+def test_a_source_may_hold_an_equals_sign_behind_a_folder(tmp_path: Path) -> None:
+    options = read({"images": ["a/b=c"]}, tmp_path, tmp_path)
+    assert options.images == {"photographs": Source("a/b=c", tmp_path)}
+
+
+def test_report_and_pictures_can_be_left_out(tmp_path: Path) -> None:
+    options = read({"report": "none", "pictures": "none"}, tmp_path, tmp_path)
+    assert (options.reporting, options.report, options.pictures) == (False, None, 0)
+
+
+@pytest.mark.parametrize(
+    ("given", "written", "said"),
+    [
+        ({}, "limmit = 3", r'pyproject.toml, \[tool.evals\]: unknown key "limmit"; .*"limit"'),
+        ({}, "limit = 0", r"\[tool.evals\].*limit.*greater than or equal to 1"),
+        ({"limit": "x"}, "", "--evals-limit.*valid integer"),
+        ({"precision": "fp8"}, "", "--evals-precision.*'fp32', 'tf32' or 'bf16'"),
+        ({"seed": "-1"}, "", "--evals-seed"),
+        ({"images": ["art="]}, "", "--evals-images art=: write ROLE=SOURCE"),
+        ({"batch_size": "0"}, "", "--evals-batch-size"),
+        ({}, "= 1", "not valid TOML"),
+    ],
+)
+def test_mistakes(tmp_path: Path, given: dict[str, object], written: str, said: str) -> None:
+    write(tmp_path, written)
+    with pytest.raises(UserError, match=said):
+        read(given, tmp_path, tmp_path)
