@@ -42,7 +42,10 @@ class Measured:
         """Return every metric of the measure, its intervals at this confidence."""
         classifier = self.classifier
         subject = Subject(classifier.alias, classifier.classes, self.seed, confidence)
-        return measure.summarise(self.rows, parameters, subject)
+        return tuple(
+            metric.model_copy(update={"about": measure.metric(metric.name).about})
+            for metric in measure.summarise(self.rows, parameters, subject)
+        )
 
 
 def judge(

@@ -84,6 +84,8 @@ class Metric(Record):
     """Why there is no value, or no interval."""
     higher_is_better: bool = True
     """Direction, for thresholds, colours and trends."""
+    about: str = ""
+    """What it is, in a sentence: the glossary's."""
 
 
 class Reference(Record):
@@ -262,7 +264,7 @@ class ImageSet(Record):
 
 
 class Walk(Record):
-    """Where the time of one pass went; threads overlap, so parts may exceed the whole."""
+    """Where the time of one pass went; decoding threads run beside the networks."""
 
     images: str
     """Role of the image set."""
@@ -279,7 +281,7 @@ class Walk(Record):
     rows_seconds: float
     """Moving rows to the host and to disk."""
     picture_seconds: float = 0.0
-    """Drawing what the report shows."""
+    """Drawing what the report shows, after the walk."""
 
 
 class Settings(Record):

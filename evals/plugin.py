@@ -220,13 +220,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     run = config.stash.get(_SESSION, None)
     if run is None or not run.items:
         return
-    from evals.summary import counts, table
+    from evals.summary import counts, reasons, table
 
     terminalreporter.section("vision networks")
     screen = terminalreporter
     for line in table(run.items, color=screen.hasmarkup).splitlines():
         screen.write_line(line)
-    screen.write_line(counts(run.items))
+    for line in (*reasons(run.items), counts(run.items)):
+        screen.write_line(line)
     screen.write_line(f"log: {run.directory / 'run.json'}")
     if report := config.stash.get(_REPORT, None):
         screen.write_line(f"report: {report}")

@@ -41,6 +41,13 @@ def table(items: Iterable[Item], *, color: bool) -> str:
     return text.getvalue()
 
 
+def reasons(items: Iterable[Item]) -> list[str]:
+    """Return why items have no number, one line each."""
+    return [
+        f"{item.classifier}, {item.check}: {item.sentence}" for item in items if not item.metrics
+    ]
+
+
 def counts(items: Iterable[Item]) -> str:
     """Return how many items got each verdict, worst first."""
     counted = Counter(item.verdict for item in items)
@@ -51,7 +58,7 @@ def counts(items: Iterable[Item]) -> str:
 
 def _rows(item: Item) -> Iterator[tuple[str, str, str, str, Verdict]]:
     if not item.metrics:
-        yield "", "", "", item.sentence, item.verdict
+        yield "", "", "", "", item.verdict
     for metric in item.metrics:
         at = f" at {metric.at}" if metric.at is not None else ""
         held = [j for j in item.judgements if (j.metric, j.at) == (metric.name, metric.at)]

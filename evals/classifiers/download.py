@@ -30,7 +30,7 @@ def hash_digits(file: Path) -> str | None:
 
 def missing(file: Path) -> str | None:
     """Return which file is not in which folder, or None if it is there."""
-    return None if file.is_file() else f"{file.name} is not in {file.parent}"
+    return None if file.is_file() else f"{file.name} is not in {_shown(file.parent)}"
 
 
 def fetch(url: str, *, download: bool) -> Path:
@@ -48,7 +48,10 @@ def fetch(url: str, *, download: bool) -> Path:
     if reason is None:
         return file
     if not download:
-        raise UnavailableError(f"{reason}; allow the download, or copy the file there")
+        raise UnavailableError(
+            f"{reason}; name the classifier with --evals-model to "
+            "download it, or copy the file there"
+        )
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT)
     try:
@@ -61,3 +64,9 @@ def fetch(url: str, *, download: bool) -> Path:
     finally:
         socket.setdefaulttimeout(before)
     return file
+
+
+def _shown(folder: Path) -> str:
+    """Write the home folder as ``~``: reports are shared, and whose home it is is nobody's."""
+    home = Path.home()
+    return f"~/{folder.relative_to(home)}" if folder.is_relative_to(home) else str(folder)

@@ -156,7 +156,7 @@ def _fetch(published: Any, *, download: bool) -> Path:
         return cached
     what = f"{published.hf_hub_id} is not in the hub's cache"
     if not download:
-        raise UnavailableError(f"{what}; allow the download")
+        raise UnavailableError(f"{what}; name it with --evals-model to download it")
     import huggingface_hub
 
     repository, _, revision = published.hf_hub_id.partition("@")

@@ -177,27 +177,37 @@ MEASURE = Measure(
     references=HUMANS,
     metrics=(
         MetricSpec(
-            "top1_accuracy", "share of images whose likeliest class is right", interval="wilson"
+            "top1_accuracy",
+            "Share of images whose likeliest class is a right one.",
+            interval="wilson",
         ),
         MetricSpec(
             "top5_accuracy",
-            "share of images with a right class among the five likeliest",
+            "Share of images with a right class among the five likeliest.",
             interval="wilson",
         ),
         MetricSpec(
             "ece",
-            "gap between confidence and accuracy (Guo et al. 2017, 15 bins)",
+            "Expected calibration error (Guo et al. 2017, 15 equal-width bins): how far confidence "
+            "and accuracy lie apart, averaged over images. 0 means that of all answers given with "
+            "confidence 0.8, eight in ten are right.",
             higher_is_better=False,
             interval="bootstrap",
         ),
         MetricSpec(
             "nll",
-            "mean negative log probability of the label",
+            "Negative log-likelihood: minus the logarithm of the probability given to the label, "
+            "averaged over images. Confident mistakes cost most.",
             unit="nats",
             higher_is_better=False,
             interval="bootstrap",
         ),
-        MetricSpec("expected_top1", "share of the listed images whose top-1 is the listed class"),
+        MetricSpec(
+            "expected_top1",
+            "Share of the images listed in the check on which the classifier puts first exactly "
+            "the class that it is known to put first. Below 1, weights, preprocessing or "
+            "libraries are not what they were.",
+        ),
     ),
     observe=observe,
     summarise=summarise,

@@ -8,7 +8,6 @@ from string import ascii_lowercase
 
 from evals.log import Classifier, Item, Metric, Reference
 from evals.report import rounding
-from evals.report.glossary import METRICS
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +139,7 @@ def _chart(
     references = dict.fromkeys(r for item, _ in found for r in item.references if r.metric == name)
     return Chart(
         metric=name,
-        about=METRICS.get(name),
+        about=found[0][1].about or None,
         denominator=found[0][1].denominator,
         bars=tuple(bars),
         bands=tuple(_band(index, reference) for index, reference in enumerate(references)),

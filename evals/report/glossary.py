@@ -1,4 +1,4 @@
-"""Every verdict and every metric in a sentence."""
+"""Every verdict and every interval in a sentence; metrics bring their own."""
 
 from __future__ import annotations
 
@@ -15,19 +15,6 @@ VERDICTS = {
     Verdict.NOT_APPLICABLE: "The question does not apply to this classifier or these images. "
     "That is never a pass.",
     Verdict.UNAVAILABLE: "The weights or a package could not be had here, so nothing was measured.",
-}
-
-METRICS = {
-    "top1_accuracy": "Share of images whose likeliest class is a right one.",
-    "top5_accuracy": "Share of images with a right class among the five likeliest.",
-    "ece": "Expected calibration error (Guo et al. 2017, 15 equal-width bins): how far confidence "
-    "and accuracy lie apart, averaged over images. 0 means that of all answers given with "
-    "confidence 0.8, eight in ten are right.",
-    "nll": "Negative log-likelihood: minus the logarithm of the probability given to the right "
-    "class, averaged over images. Confident mistakes cost most.",
-    "expected_top1": "Share of images on which the classifier puts first exactly the class that it "
-    "is known to put first. Anything below 1 means that weights, preprocessing or libraries are "
-    "not what they were.",
 }
 
 METHODS = {

@@ -62,7 +62,6 @@ def _environment() -> Environment:
     environment.globals |= {
         "symbols": words.SYMBOLS,
         "verdict_words": glossary.VERDICTS,
-        "metric_words": glossary.METRICS,
         "method_words": glossary.METHODS,
     }
     return environment

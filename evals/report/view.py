@@ -65,7 +65,7 @@ class Page:
     chapters: tuple[Chapter, ...]
     gallery: Gallery
     timings: tuple[Timing, ...]
-    metrics: tuple[str, ...]
+    metrics: dict[str, str]
     methods: tuple[str, ...]
 
 
@@ -105,7 +105,7 @@ def page(run: Run, directory: Path) -> Page:
         chapters=_chapters(run, cards, colours),
         gallery=gallery(run.items, cards, colours, directory),
         timings=tuple(timing(walk) for walk in run.walks),
-        metrics=tuple(dict.fromkeys(metric.name for metric in used)),
+        metrics={metric.name: metric.about for metric in used},
         methods=tuple(dict.fromkeys(metric.method for metric in used if metric.method)),
     )
 
