@@ -123,8 +123,9 @@ def _schema(options: argparse.Namespace) -> None:
 def _report(options: argparse.Namespace) -> None:
     from evals import log, report
 
+    run = log.read(options.run_dir)
     directory = options.run_dir if options.run_dir.is_dir() else options.run_dir.parent
-    print(report.write(log.read(directory), directory, options.out or directory / "report.html"))
+    print(report.write(run, directory, options.out or directory / "report.html"))
 
 
 def _predict(options: argparse.Namespace) -> None:

@@ -23,15 +23,20 @@ def resolve(name: str) -> torch.device:
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
+    except RuntimeError:
+        raise UserError(f'there is no kind of device "{name}"; {_here()}') from None
+    try:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        have = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
-        have += ["mps"] if torch.backends.mps.is_available() else []
         reason = str(error).split("\n", maxsplit=1)[0]
-        raise UserError(
-            f"--evals-device {name}: not to be had here ({reason}); here are {', '.join(have)}"
-        ) from None
+        raise UserError(f'device "{name}" is not to be had ({reason}); {_here()}') from None
     return torch.device("cuda:0") if name == "cuda" else device
+
+
+def _here() -> str:
+    have = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    have += ["mps"] if torch.backends.mps.is_available() else []
+    return f"available: {', '.join(have)}"
 
 
 def name_of(device: torch.device) -> str:
@@ -59,7 +64,7 @@ def numerics(device: torch.device, precision: Precision) -> Iterator[None]:
     autocast; pixels and normalisation stay in fp32.
     """
     if precision == "tf32" and device.type != "cuda":
-        raise UserError(f"--evals-precision tf32 is a mode of CUDA devices, not of {device}")
+        raise UserError(f"precision tf32 is a mode of CUDA devices, not of {device}")
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     benchmark = torch.backends.cudnn.benchmark
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"

@@ -41,12 +41,7 @@ def predict(catalog: Catalog, pictures: Sequence[str], device_name: str) -> None
             except UnreadableError as error:
                 mistakes.append(f"{image.path}: {error}")
                 continue
-            console.print(
-                image.path.name if len(pictures) == 1 else str(image.path),
-                style="bold",
-                highlight=False,
-                markup=False,
-            )
+            console.print(Text(text if Path(text).is_file() else str(image.path), "bold"))
             for classifier in classifiers:
                 raw = pixels(picture, classifier.geometry)[None]
                 with numerics(device, "fp32"):

@@ -401,8 +401,8 @@ def test_a_network_that_changes_while_it_is_looked_at_is_invalid(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--evals-device=cuda:7"], "--evals-device cuda:7: not to be had here"),
-        (["--evals-device=gpu"], "--evals-device gpu: not to be had here"),
+        (["--evals-device=cuda:7"], 'device "cuda:7" is not to be had'),
+        (["--evals-device=gpu"], 'no kind of device "gpu"; available: cpu'),
         (["--evals-precision=fp64"], "--evals-precision"),
         (["--evals-precision=tf32", "--evals-device=cpu"], "tf32 is a mode of CUDA devices"),
         (["--evals-limit=0"], "--evals-limit"),

@@ -35,16 +35,15 @@ class Changes:
 
 
 @contextlib.contextmanager
-def watch(networks: Mapping[str, nn.Module]) -> Iterator[Changes]:
-    """Compare every network, and the global generators, before and after the block.
+def watch(networks: Mapping[str, nn.Module], changes: Changes) -> Iterator[None]:
+    """Compare every network before and after the block, and fill ``changes``.
 
-    Generators are put back as they were: a measure draws from its own.
+    Global generators are put back as they were: a measure draws from its own.
     """
     before = {alias: _state(network) for alias, network in networks.items()}
     generators = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
-    changes = Changes()
     try:
-        yield changes
+        yield
     finally:
         for alias, network in networks.items():
             now, then = _state(network), before[alias]

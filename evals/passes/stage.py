@@ -94,18 +94,17 @@ def stations(
 
 
 def run(this: Pass, manner: Manner, progress: Progress) -> None:
-    """Walk, then turn the rows of every finished shard into tables."""
+    """Walk, then join the rows of every finished shard, also when the walk was interrupted."""
     networks = {alias: station.classifier.network for alias, station in this.stations.items()}
-    title = f"{this.role}, {', '.join(networks)}"
-    n = len(this.image_set.images)
-    with (
-        warnings.catch_warnings(record=True) as caught,
-        guard.watch(networks) as changes,
-        numerics(manner.device, manner.precision),
-        progress(title, n) as advance,
-    ):
-        warnings.simplefilter("default")
-        try:
+    changes = guard.Changes()
+    try:
+        with (
+            warnings.catch_warnings(record=True) as caught,
+            guard.watch(networks, changes),
+            numerics(manner.device, manner.precision),
+            progress(f"{this.role}, {', '.join(networks)}", len(this.image_set.images)) as advance,
+        ):
+            warnings.simplefilter("default")
             walk(
                 this.image_set,
                 tuple(this.stations.values()),
@@ -115,20 +114,24 @@ def run(this: Pass, manner: Manner, progress: Progress) -> None:
                 advance=advance,
                 walked=this.walked,
             )
-        finally:
-            this.warnings |= {f"{w.category.__name__}: {w.message}": None for w in caught}
-    for alias, station in this.stations.items():
-        for task in station.tasks:
-            rows = tables.merge(manner.directory, task.table)
-            if rows is not None:
-                this.measured[task.table] = Measured(
-                    classifier=station.classifier,
-                    rows=rows,
-                    limited=len(this.image_set.images) < this.image_set.total,
-                    unreadable=this.walked.unreadable,
-                    validity=(changes.validity(alias),),
-                    seed=manner.seed,
-                )
+    finally:
+        this.warnings |= {f"{w.category.__name__}: {w.message}": None for w in caught}
+        for station in this.stations.values():
+            _join(this, station, changes, manner)
+
+
+def _join(this: Pass, station: Station, changes: guard.Changes, manner: Manner) -> None:
+    for task in station.tasks:
+        rows = tables.merge(manner.directory, task.table)
+        if rows is not None:
+            this.measured[task.table] = Measured(
+                classifier=station.classifier,
+                rows=rows,
+                limited=len(this.image_set.images) < this.image_set.total,
+                unreadable=this.walked.unreadable,
+                validity=(changes.validity(station.classifier.alias),),
+                seed=manner.seed,
+            )
 
 
 def draw(this: Pass, task: Task, alias: str, count: int, manner: Manner) -> tuple[log.Picture, ...]:

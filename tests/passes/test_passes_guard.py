@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from evals.passes.guard import watch
+from evals.passes.guard import Changes, watch
 
 
 def network() -> nn.Sequential:
@@ -36,7 +36,8 @@ CHANGES: dict[str, Callable[[nn.Sequential], object]] = {
 @pytest.mark.parametrize("named", CHANGES)
 def test_a_change_is_found_and_named(named: str) -> None:
     net = network()
-    with torch.no_grad(), watch({"a": net}) as changes:
+    changes = Changes()
+    with torch.no_grad(), watch({"a": net}, changes):
         CHANGES[named](net)
     assert named in changes.found["a"]
     assert changes.validity("a").outcome == "falls"
@@ -45,7 +46,8 @@ def test_a_change_is_found_and_named(named: str) -> None:
 
 def test_a_forward_in_eval_mode_changes_nothing() -> None:
     net = network()
-    with torch.inference_mode(), watch({"a": net}) as changes:
+    changes = Changes()
+    with torch.inference_mode(), watch({"a": net}, changes):
         net(torch.rand(2, 3, 4, 4))
     assert changes.found == {}
     assert changes.validity("a").outcome == "holds"
@@ -53,7 +55,8 @@ def test_a_forward_in_eval_mode_changes_nothing() -> None:
 
 def test_only_the_changed_network_is_named() -> None:
     one, other = network(), network()
-    with watch({"one": one, "other": other}) as changes:
+    changes = Changes()
+    with watch({"one": one, "other": other}, changes):
         other.train()
     assert list(changes.found) == ["other"]
 
@@ -63,7 +66,7 @@ def test_global_generators_are_put_back() -> None:
     before = torch.get_rng_state()
     draw = random.getstate()
     numpy = np.random.get_state()[1].copy()  # type: ignore[index]  # noqa: NPY002
-    with watch({}):
+    with watch({}, Changes()):
         torch.rand(5)
         random.random()
         np.random.rand(5)  # noqa: NPY002
@@ -74,7 +77,8 @@ def test_global_generators_are_put_back() -> None:
 
 def test_changes_are_known_after_an_exception_too() -> None:
     net = network()
-    with contextlib.suppress(RuntimeError), watch({"a": net}) as changes:
+    changes = Changes()
+    with contextlib.suppress(RuntimeError), watch({"a": net}, changes):
         net.train()
         raise RuntimeError
     assert changes is not None
