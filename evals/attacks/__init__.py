@@ -1,0 +1,1 @@
+"""Perturbations within a norm ball that change what a network says."""
