@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +28,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.run(options) or 0)
     except UserError as error:
+        print(f"evals: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # the reader, such as `head`, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
         print(f"evals: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -72,8 +79,7 @@ def _catalog(options: argparse.Namespace, models: Sequence[str] = ()) -> Catalog
     from evals.selection import Catalog
 
     given = {"model": tuple(models), "cards": options.cards}
-    cwd = Path.cwd()
-    return Catalog.read(read({key: value for key, value in given.items() if value}, cwd, cwd))
+    return Catalog.read(read({key: value for key, value in given.items() if value}, Path.cwd()))
 
 
 def _models(options: argparse.Namespace) -> None:
@@ -130,6 +136,6 @@ def _report(options: argparse.Namespace) -> None:
 
 def _predict(options: argparse.Namespace) -> None:
     from evals.predict import predict
+    from evals.selection import DEFAULTS
 
-    names = options.model or ["squeezenet1_1_caffe", "efficientnet_lite0"]
-    predict(_catalog(options, names), options.picture, options.device)
+    predict(_catalog(options, options.model or DEFAULTS), options.picture, options.device)

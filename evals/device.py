@@ -6,6 +6,7 @@ import contextlib
 import platform
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -60,19 +61,28 @@ def default_batch(device: torch.device) -> int:
 def numerics(device: torch.device, precision: Precision) -> Iterator[None]:
     """Compute at this precision, and leave torch's settings as they were.
 
-    fp32 is IEEE fp32: without TF32, which torch allows in convolutions by default. bf16 is
-    autocast; pixels and normalisation stay in fp32.
+    fp32 is IEEE fp32: without TF32, which torch allows in convolutions by default, and whatever
+    the process chose for itself. bf16 is autocast; pixels and normalisation stay in fp32.
+
+    Raises:
+        UserError: the device has no such precision.
     """
     if precision == "tf32" and device.type != "cuda":
         raise UserError(f"precision tf32 is a mode of CUDA devices, not of {device}")
-    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    benchmark = torch.backends.cudnn.benchmark
-    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
-    torch.backends.cudnn.allow_tf32 = precision == "tf32"
-    torch.backends.cudnn.benchmark = False
+    backends: Any = torch.backends
+    exactness = (
+        backends.cuda.matmul, backends.cudnn.conv, backends.mkldnn.matmul, backends.mkldnn.conv
+    )  # fmt: skip
+    before = [backend.fp32_precision for backend in exactness]
+    benchmark = backends.cudnn.benchmark
+    backends.cudnn.benchmark = False
     try:
+        for backend in exactness:
+            cuda = backend in exactness[:2]
+            backend.fp32_precision = "tf32" if cuda and precision == "tf32" else "ieee"
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
             yield
     finally:
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
-        torch.backends.cudnn.benchmark = benchmark
+        for backend, value in zip(exactness, before, strict=True):
+            backend.fp32_precision = value
+        backends.cudnn.benchmark = benchmark

@@ -36,3 +36,8 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
         return ""
     shown = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
     return f"; known are {shown}"
+
+
+def printable(text: str) -> str:
+    """Return text without control characters, which a terminal would obey."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,18 +14,20 @@ from evals.log import Judgement, Metric, Validity, Verdict
 from evals.measures.measure import Measure, Subject
 from evals.selection import Job
 from evals.statistics import wilson
-from evals.suite import Reference
+from evals.suite import Expectation, Reference
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from evals.classifiers.classifier import Classifier
-    from evals.schema import Table
+
+CONFIDENCE = 0.95
+"""Of intervals that nobody asks otherwise for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Rows of one classifier and what is known about how they came to be."""
+    """Rows of one classifier on one image set, and whether they can be trusted."""
 
     classifier: Classifier
     rows: pd.DataFrame
@@ -36,73 +38,97 @@ class Measured:
     validity: tuple[Validity, ...]
     seed: int
 
-    def metrics(
-        self, measure: Measure, parameters: Table, confidence: float = 0.95
-    ) -> tuple[Metric, ...]:
-        """Return every metric of the measure, its intervals at this confidence."""
-        classifier = self.classifier
-        subject = Subject(classifier.alias, classifier.classes, self.seed, confidence)
+    @property
+    def fallen(self) -> str | None:
+        """Why the rows cannot be trusted, if they cannot."""
+        fallen = [f"{v.name}: {v.evidence}" for v in self.validity if v.outcome == "falls"]
+        return "; ".join(fallen) or None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A job with the rows that its metrics read."""
+
+    job: Job
+    measure: Measure
+    measured: Measured
+    against: Measured | None
+    """The second image set, for checks that compare."""
+    others: Mapping[str, Measured]
+    """The same question to the other classifiers, by alias."""
+
+    def metrics(self, alias: str, confidence: float = CONFIDENCE) -> tuple[Metric, ...]:
+        """Return every metric of one of the classifiers, its intervals at this confidence."""
+        everyone = {**self.others, self.job.alias: self.measured}
+        measured = everyone[alias]
+        subject = Subject(
+            alias,
+            measured.classifier.classes,
+            measured.seed,
+            confidence,
+            against=None if self.against is None else self.against.rows,
+            others={a: m.rows for a, m in everyone.items() if a != alias and m.fallen is None},
+        )
+        found = self.measure.summarise(measured.rows, self.job.check.parameters, subject)
         return tuple(
-            metric.model_copy(update={"about": measure.metric(metric.name).about})
-            for metric in measure.summarise(self.rows, parameters, subject)
+            metric.model_copy(update={"about": self.measure.metric(metric.name).about})
+            for metric in found
         )
 
 
-def judge(
-    job: Job, measured: Measured, measure: Measure, of: Callable[[str], Measured | str]
-) -> log.Item:
+def judge(question: Question, role: str) -> log.Item:
     """Return the entry of a job, without its table, pictures and seconds.
 
     Args:
-        job: what was asked.
-        measured: its rows.
-        measure: of the check.
-        of: the same check on another classifier, or why it was not measured.
+        question: what was asked, and the rows.
+        role: name of the image set in the log.
 
     Raises:
         UserError: not one picture could be read.
     """
-    if measured.rows.empty:
-        raise UserError(f"not one picture of {job.source} could be read{_named(measured)}")
-    validity = (*measured.validity, finite(measured.rows))
-    if any(check.outcome == "falls" for check in validity):
+    job, measured = question.job, question.measured
+    tables = [measured] if question.against is None else [measured, question.against]
+    validity = tuple(check for table in tables for check in table.validity)
+    if any(table.fallen for table in tables):
         sentence = verdict.summary(Verdict.INVALID, (), validity)
-        return unjudged(job, Verdict.INVALID, sentence).model_copy(update={"validity": validity})
-    parameters = job.check.parameters
-    expectations = job.check.expectations(job.alias)
-    metrics = measured.metrics(measure, parameters)
+        return unjudged(job, Verdict.INVALID, sentence, role, validity)
+    if any(table.rows.empty for table in tables):
+        raise UserError(f"not one picture of {job.source} could be read{_named(measured)}")
+    metrics = question.metrics(job.alias)
     judgements = [
         judgement
-        for expectation in expectations
-        for judgement in verdict.judge(
-            expectation,
-            metrics
-            if expectation.confidence in {None, 0.95}
-            else measured.metrics(measure, parameters, expectation.confidence or 0.95),
-            lambda reference, wanted=expectation: _reference(  # type: ignore[misc]
-                reference, wanted.metric, wanted.at, measured, measure, parameters, of
-            ),
-        )
+        for expectation in job.check.expectations(job.alias)
+        for judgement in _hold(expectation, metrics, question)
     ]
     judgements += _readable(job, measured)
     outcome = verdict.worst(judgements, validity)
     return log.Item(
-        **identity(job),
+        **identity(job, role),
         verdict=outcome,
         sentence=verdict.summary(outcome, judgements, validity),
         metrics=metrics,
-        references=tuple(with_interval(reference) for reference in measure.references),
+        references=tuple(
+            with_interval(reference)
+            for reference in question.measure.references
+            if reference.classes in {None, measured.classifier.classes.name}
+        ),
         judgements=tuple(judgements),
         validity=validity,
     )
 
 
-def unjudged(job: Job, outcome: Verdict, sentence: str) -> log.Item:
-    """Return the entry of a job that has no rows."""
-    return log.Item(**identity(job), verdict=outcome, sentence=sentence)
+def unjudged(
+    job: Job,
+    outcome: Verdict,
+    sentence: str,
+    role: str | None = None,
+    validity: tuple[Validity, ...] = (),
+) -> log.Item:
+    """Return the entry of a job that has no numbers."""
+    return log.Item(**identity(job, role), verdict=outcome, sentence=sentence, validity=validity)
 
 
-def identity(job: Job) -> dict[str, Any]:
+def identity(job: Job, role: str | None) -> dict[str, Any]:
     """Return the fields of an entry that say what was asked."""
     return {
         "id": job.id,
@@ -111,15 +137,15 @@ def identity(job: Job) -> dict[str, Any]:
         "classifier": job.alias,
         "measure": job.check.spec.name,
         "parameters": job.check.parameters.model_dump(mode="json"),
-        "images": job.check.table.images,
+        "images": role or job.check.table.images,
     }
 
 
 def finite(rows: pd.DataFrame) -> Validity:
     """Hold the rows against NaN and infinity, which no metric survives."""
     floats = rows.select_dtypes("floating")
-    bad = ~np.isfinite(floats.to_numpy()).all(axis=1)
-    names = ", ".join(rows["image"][bad].head(3))
+    bad = ~np.isfinite(floats.to_numpy(dtype=np.float64)).all(axis=1)
+    names = ", ".join(dict.fromkeys(rows.iloc[bad.nonzero()[0][:3], 0].astype(str)))
     return Validity(
         name="finite rows",
         outcome="falls" if bad.any() else "holds",
@@ -137,27 +163,37 @@ def with_interval(reference: log.Reference) -> log.Reference:
     return reference.model_copy(update={"low": low, "high": high})
 
 
+def _hold(
+    expectation: Expectation, metrics: tuple[Metric, ...], question: Question
+) -> tuple[Judgement, ...]:
+    if expectation.confidence not in {None, CONFIDENCE}:
+        metrics = question.metrics(question.job.alias, expectation.confidence or CONFIDENCE)
+
+    def look_up(reference: Reference) -> verdict.Threshold:
+        return _reference(reference, expectation, question)
+
+    return verdict.judge(expectation, metrics, look_up)
+
+
 def _reference(
-    reference: Reference,
-    metric: str,
-    at: object,
-    measured: Measured,
-    measure: Measure,
-    parameters: Table,
-    of: Callable[[str], Measured | str],
+    reference: Reference, expectation: Expectation, question: Question
 ) -> verdict.Threshold:
+    measured = question.measured
     if reference.of == "published":
         if measured.limited:
             return "the run is limited, and never held against a full one"
         published = measured.classifier.published
-        return published.get(metric, f"nothing published for {measured.classifier.alias}")
-    other = of(reference.of)
-    if isinstance(other, str):
-        return other
-    value = verdict.find(metric, at, other.metrics(measure, parameters))
-    if value.value is None:
-        return f"{reference.of} has none: {value.reason}"
-    return value.value
+        missing = f"nothing is published for {measured.classifier.alias} with these weights"
+        return published.get(expectation.metric, missing)
+    other = question.others.get(reference.of)
+    if other is None:
+        return f"{reference.of} was not measured on these images"
+    if other.fallen is not None:
+        return f"{reference.of} is invalid: {other.fallen}"
+    if other.rows.empty:
+        return f"{reference.of} saw no picture"
+    metric = verdict.find(expectation.metric, expectation.at, question.metrics(reference.of))
+    return metric.value if metric.value is not None else f"{reference.of} has none: {metric.reason}"
 
 
 def _readable(job: Job, measured: Measured) -> Sequence[Judgement]:

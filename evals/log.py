@@ -105,6 +105,8 @@ class Reference(Record):
     """Upper end of its 95 % interval."""
     source: str
     """Paper and section."""
+    classes: str | None = None
+    """Class map it is about, such as ``imagenet``; null for all."""
 
 
 class Validity(Record):
@@ -190,7 +192,7 @@ class Item(Record):
     pictures: tuple[Picture, ...] = ()
     """What the report shows."""
     seconds: float = 0.0
-    """Forward passes and rows of this item alone, without what it shared."""
+    """Forward passes and rows of this item, as if it had been asked alone."""
 
 
 class Suite(Record):
@@ -338,8 +340,10 @@ class Run(Record):
     image_sets: tuple[ImageSet, ...] = ()
     items: tuple[Item, ...] = ()
     walks: tuple[Walk, ...] = ()
+    not_run: tuple[str, ...] = ()
+    """Ids of selected items that were never judged."""
     warnings: tuple[str, ...] = ()
-    """Warnings that libraries raised inside a pass, each once."""
+    """What a person should know, and what libraries warned of, each once."""
 
 
 def write(run: Run, directory: Path) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -51,11 +51,12 @@ class OptionsTable(Table):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where images come from."""
+    """Where images come from; equal when they are the same place, however it was written."""
 
-    text: str
-    """As written: ``imagenet_samples``, or a path relative to ``base``."""
-    base: Path
+    text: str = field(compare=False)
+    """As written."""
+    place: str
+    """``imagenet_samples``, or an absolute path."""
 
     def __str__(self) -> str:
         return self.text
@@ -68,14 +69,16 @@ class Options:
     table: OptionsTable
     models: tuple[tuple[str, Path], ...]
     """Each ``--evals-model`` with the folder its path is relative to."""
-    images: Mapping[str, Source]
-    """Role to source."""
+    images: Mapping[str, tuple[str, Path]]
+    """Role to source, with the folder it is relative to."""
+    typed: frozenset[str]
+    """Roles that the command line names: some check must be about them."""
     cards: Path | None
     run_dir: Path
     report: Path | None
     """None: beside the run log."""
     root: Path
-    """Where ``pyproject.toml`` is."""
+    """Where the ``pyproject.toml`` with ``[tool.evals]`` is, or the current folder."""
 
     @property
     def reporting(self) -> bool:
@@ -88,28 +91,34 @@ class Options:
         return 0 if self.table.pictures == "none" else self.table.pictures
 
 
-def read(given: Mapping[str, Any], root: Path, cwd: Path) -> Options:
-    """Join the command line (which goes first) and ``[tool.evals]`` of ``pyproject.toml``.
+def read(given: Mapping[str, Any], cwd: Path) -> Options:
+    """Join the command line (which goes first) and the nearest ``[tool.evals]``.
 
     Args:
         given: option name to value, as typed; absent options are left out.
-        root: folder of ``pyproject.toml``.
-        cwd: folder the command was typed in.
+        cwd: folder the command was typed in; ``[tool.evals]`` is looked for here and above.
 
     Raises:
         UserError: an unknown key or an unusable value, with the place it was written.
     """
-    file = root / "pyproject.toml"
-    written = _tool_table(file)
-    validate(OptionsTable, written, f"{file.name}, [tool.evals]")
+    file, written = _tool_table(cwd)
+    root = cwd if file is None else file.parent
+    mistakes = _mistakes(written, f"{file}, [tool.evals]")
     for key, value in given.items():
-        validate(OptionsTable, {key: value}, f"--evals-{key.replace('_', '-')}")
-    table = validate(OptionsTable, {**written, **given}, "options")
+        mistakes += _mistakes({key: value}, f"--evals-{key.replace('_', '-')}")
+    if mistakes:
+        raise UserError("\n".join(mistakes))
+    table = OptionsTable.model_validate({**written, **given})
     base = {key: cwd if key in given else root for key in OptionsTable.model_fields}
+    images = [_role(text) for text in table.images]
+    twice = {role for role, _ in images if [r for r, _ in images].count(role) > 1}
+    if twice:
+        raise UserError(f"images: {twice.pop()} is given twice; a role stands for one source")
     return Options(
         table=table,
         models=tuple((text, base["model"]) for text in table.model),
-        images=dict(_role(text, base["images"]) for text in table.images),
+        images={role: (source, base["images"]) for role, source in images},
+        typed=frozenset(role for role, _ in images if "images" in given),
         cards=None if table.cards is None else base["cards"] / Path(table.cards).expanduser(),
         run_dir=base["run_dir"] / Path(table.run_dir).expanduser(),
         report=(
@@ -121,21 +130,33 @@ def read(given: Mapping[str, Any], root: Path, cwd: Path) -> Options:
     )
 
 
-def _tool_table(file: Path) -> dict[str, Any]:
-    if not file.is_file():
-        return {}
+def _mistakes(table: Mapping[str, Any], where: str) -> list[str]:
     try:
-        data = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: not valid TOML: {error}") from None
-    table = data.get("tool", {}).get("evals", {})
-    return {key.replace("-", "_"): value for key, value in table.items()}
+        validate(OptionsTable, table, where)
+    except UserError as error:
+        return [str(error)]
+    return []
 
 
-def _role(text: str, base: Path) -> tuple[str, Source]:
+def _tool_table(cwd: Path) -> tuple[Path | None, dict[str, Any]]:
+    for folder in (cwd, *cwd.parents):
+        file = folder / "pyproject.toml"
+        if not file.is_file():
+            continue
+        try:
+            data = tomllib.loads(file.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise UserError(f"{file}: not valid TOML: {error}") from None
+        table = data.get("tool", {}).get("evals")
+        if table is not None:
+            return file, {key.replace("-", "_"): value for key, value in table.items()}
+    return None, {}
+
+
+def _role(text: str) -> tuple[str, str]:
     role, equals, source = text.partition("=")
     if not equals or "/" in role:
-        return DEFAULT_ROLE, Source(text, base)
+        return DEFAULT_ROLE, text
     if not role or not source:
         raise UserError(f"--evals-images {text}: write ROLE=SOURCE, or a source for photographs")
-    return role, Source(source, base)
+    return role, source

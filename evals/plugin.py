@@ -6,11 +6,11 @@ merely has the package installed pays nothing.
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from collections.abc import Generator, Iterator
-from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -18,8 +18,10 @@ from evals.measures import MEASURES
 
 if TYPE_CHECKING:
     from evals.log import Item
+    from evals.progress import Progress
     from evals.selection import Catalog, Job
     from evals.session import Session
+    from evals.suite import Suite
 
 OPTIONS = (
     ("model", "[ALIAS=]NAME[@PATH]", "judge this classifier; may be given several times"),
@@ -39,6 +41,7 @@ OPTIONS = (
 _CATALOG = pytest.StashKey["Catalog"]()
 _SESSION = pytest.StashKey["Session"]()
 _REPORT = pytest.StashKey["Path | None"]()
+_SUITES: pytest.StashKey[list[Suite]] = pytest.StashKey()
 
 
 class CheckFailedError(Exception):
@@ -63,11 +66,27 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"{name}: checks that measure {name} (vision-evals)")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Hold what was typed against what there is, before anything is collected."""
+    if not _typed(session.config):
+        return
+    from evals.errors import UserError
+
+    try:
+        _catalog(session.config)
+    except UserError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SuiteFile | None:
     """Collect TOML files that say ``evals = 1``; leave every other file alone."""
     if file_path.suffix != ".toml":
         return None
-    text = file_path.read_bytes()
+    try:
+        text = file_path.read_bytes()
+    except OSError:
+        return None
     if b"evals" not in text:
         return None
     from evals.suite import is_suite
@@ -89,11 +108,12 @@ class SuiteFile(pytest.File):
         try:
             catalog = _catalog(self.config)
             suite = catalog.suite(self.path, path)
+            self.config.stash.setdefault(_SUITES, []).append(suite)
             for check in suite.checks:
-                source = catalog.source(suite, check, self.path.parent)
+                images = catalog.sources(suite, check, self.path.parent)
                 for request, named in catalog.requests_of(suite, check):
                     name = f"{check.name}[{request.alias}]"
-                    job = Job(f"{path}::{name}", suite, check, request, named, source)
+                    job = Job(f"{path}::{name}", suite, check, request, named, *images)
                     # the id is a string: with anything else --lf reruns everything
                     yield CheckItem.from_parent(self, name=name, nodeid=job.id, job=job)
         except UserError as error:
@@ -117,11 +137,11 @@ class CheckItem(pytest.Item):
         try:
             self._session.prepare(self.job)
         except NotApplicableError as error:
-            pytest.skip(f"not applicable: {error}")
+            self._skip(f"not applicable: {error}")
         except UnavailableError as error:
             if self.job.named:
                 raise
-            pytest.skip(f"unavailable: {error}")
+            self._skip(f"unavailable: {error}")
 
     def runtest(self) -> None:
         """Judge; the first item of a pass waits for all of it."""
@@ -132,21 +152,25 @@ class CheckItem(pytest.Item):
         try:
             item = self._session.judge(self.job)
         except NotApplicableError as error:
-            pytest.skip(f"not applicable: {error}")
+            self._skip(f"not applicable: {error}")
         self.user_properties += [("evals_verdict", str(item.verdict))]
         self.user_properties += [("evals_seconds", f"{item.seconds:.6f}")]
-        relaxed = self.config.getoption("--evals-inconclusive", None)
-        relaxed = relaxed or _catalog(self.config).options.table.inconclusive
         match item.verdict:
             case Verdict.NOT_APPLICABLE:
                 pytest.skip(f"not applicable: {item.sentence}")
-            case Verdict.INCONCLUSIVE if relaxed == "skip":
+            case Verdict.INCONCLUSIVE if _catalog(self.config).options.table.inconclusive == "skip":
                 pytest.skip(f"inconclusive: {item.sentence}")
             case Verdict.INVALID | Verdict.FAILED | Verdict.INCONCLUSIVE:
                 raise CheckFailedError(item)
         known = [j.known for j in item.judgements if excused(j) and j.known is not None]
+        if known and self.config.option.runxfail:
+            raise CheckFailedError(item)
         if known:
             pytest.xfail("; ".join(known))
+
+    def _skip(self, reason: str) -> NoReturn:
+        self.user_properties += [("evals_verdict", reason.partition(":")[0])]
+        pytest.skip(reason)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Say what fell, numbers first; a user's mistake has no traceback."""
@@ -170,29 +194,39 @@ class CheckItem(pytest.Item):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
-    item: pytest.Item,
+    item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Let a skip point at the check in its suite, not at this module."""
+    """Let a skip point at the check in its suite, and a user's mistake be a sentence."""
     report = yield
-    if isinstance(item, CheckItem) and report.skipped and isinstance(report.longrepr, tuple):
+    if not isinstance(item, CheckItem):
+        return report
+    if report.skipped and isinstance(report.longrepr, tuple):
         path, line, _ = item.reportinfo()
         report.longrepr = (str(path), line + 1, report.longrepr[2])
+    if report.failed and call.when == "setup" and call.excinfo is not None:
+        from evals.errors import UserError
+
+        if isinstance(call.excinfo.value, UserError):  # pytest asks repr_failure for calls only
+            report.longrepr = str(call.excinfo.value)
     return report
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Open a run for what was selected, unless items are only listed."""
-    from_suites = [item for item in session.items if isinstance(item, CheckItem)]
-    if not from_suites or session.config.option.collectonly or session.testsfailed:
+    config = session.config
+    if config.option.collectonly or _SUITES not in config.stash:
         return
     from evals.errors import UserError
-    from evals.session import Session
 
-    config = session.config
-    command = shlex.join(["pytest", *map(str, config.invocation_params.args)])
-    jobs = [item.job for item in from_suites]
     try:
-        config.stash[_SESSION] = Session(_catalog(config), jobs, command, _progress(config))
+        suites = config.stash[_SUITES]
+        _catalog(config).unused_roles(suites)
+        jobs = [item.job for item in session.items if isinstance(item, CheckItem)]
+        if jobs and (config.option.continue_on_collection_errors or not session.testsfailed):
+            from evals.session import Session
+
+            command = shlex.join(["pytest", *map(str, config.invocation_params.args)])
+            config.stash[_SESSION] = Session(_catalog(config), jobs, command, _progress(config))
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
 
@@ -202,15 +236,16 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     run = session.config.stash.get(_SESSION, None)
     if run is None:
         return
-    from evals.errors import UserError
-
+    through = {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED}
     try:
-        report = run.close(interrupted=exitstatus == pytest.ExitCode.INTERRUPTED)
-    except (OSError, UserError) as error:
-        _reporter(session.config).write_line(f"evals: no report: {error}", red=True)
-        report = None
-    session.config.stash[_REPORT] = report
-    if exitstatus == pytest.ExitCode.OK and not any(item.verdict.judged for item in run.items):
+        session.config.stash[_REPORT] = run.close(interrupted=exitstatus not in through)
+    except OSError as error:
+        session.config.issue_config_time_warning(
+            pytest.PytestWarning(f"evals: the report could not be written: {error}"), stacklevel=2
+        )
+    judged = any(item.verdict.judged for item in run.log.items)
+    only = all(isinstance(item, CheckItem) for item in session.items)
+    if exitstatus == pytest.ExitCode.OK and only and not judged:
         session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
 
 
@@ -218,19 +253,25 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the table of verdicts, and where the report is."""
     config = terminalreporter.config
     run = config.stash.get(_SESSION, None)
-    if run is None or not run.items:
+    if run is None:
         return
-    from evals.summary import counts, reasons, table
+    from evals.summary import counts, remarks, table
 
-    terminalreporter.section("vision networks")
     screen = terminalreporter
-    for line in table(run.items, color=screen.hasmarkup).splitlines():
+    screen.section("vision networks")
+    for line in table(run.log.items, color=screen.hasmarkup).splitlines():
         screen.write_line(line)
-    for line in (*reasons(run.items), counts(run.items)):
+    for line in (*remarks(run.log), counts(run.log)):
         screen.write_line(line)
     screen.write_line(f"log: {run.directory / 'run.json'}")
     if report := config.stash.get(_REPORT, None):
         screen.write_line(f"report: {report}")
+
+
+def _typed(config: pytest.Config) -> dict[str, Any]:
+    names = [name.replace("-", "_") for name, _, _ in OPTIONS]
+    typed = {name: config.getoption(f"evals_{name}", None) for name in names}
+    return {name: value for name, value in typed.items() if value is not None}
 
 
 def _catalog(config: pytest.Config) -> Catalog:
@@ -238,10 +279,7 @@ def _catalog(config: pytest.Config) -> Catalog:
         from evals.options import read
         from evals.selection import Catalog
 
-        names = [name.replace("-", "_") for name, _, _ in OPTIONS]
-        typed = {name: config.getoption(f"evals_{name}", None) for name in names}
-        given = {name: value for name, value in typed.items() if value is not None}
-        options = read(given, config.rootpath, config.invocation_params.dir)
+        options = read(_typed(config), config.invocation_params.dir)
         config.stash[_CATALOG] = Catalog.read(options)
     return config.stash[_CATALOG]
 
@@ -253,24 +291,20 @@ def _explained(item: Item) -> str:
     return "\n".join([item.sentence, *(kept or (fallen if len(fallen) > 1 else []))])
 
 
-def _reporter(config: pytest.Config) -> pytest.TerminalReporter:
-    reporter = config.pluginmanager.get_plugin("terminalreporter")
-    assert isinstance(reporter, pytest.TerminalReporter)
-    return reporter
-
-
-def _progress(config: pytest.Config) -> Any:
+def _progress(config: pytest.Config) -> Progress:
     """Return a bar on a terminal, else lines, shown past pytest's capturing of output."""
     from evals import progress
 
-    reporter = _reporter(config)
+    screen: Any = config.pluginmanager.get_plugin("terminalreporter")
     capture: Any = config.pluginmanager.get_plugin("capturemanager")
-    show = progress.bar if reporter.isatty else progress.lines(reporter.write_line)
+    if screen is None:
+        return progress.lines(lambda _: None)
+    show = progress.bar if screen.isatty else progress.lines(screen.write_line)
 
-    @contextmanager
+    @contextlib.contextmanager
     def shown(title: str, total: int) -> Iterator[progress.Advance]:
-        reporter.ensure_newline()
-        paused: AbstractContextManager[None] = capture.global_and_fixture_disabled()
+        screen.ensure_newline()
+        paused = capture.global_and_fixture_disabled() if capture else contextlib.nullcontext()
         with paused, show(title, total) as advance:
             yield advance
 

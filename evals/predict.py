@@ -13,7 +13,7 @@ from rich.text import Text
 
 from evals.classifiers.classifier import Classifier
 from evals.device import numerics, resolve
-from evals.errors import UnreadableError, UserError
+from evals.errors import UnreadableError, UserError, printable
 from evals.images import sources
 from evals.images.decode import read
 from evals.images.geometry import pixels
@@ -31,19 +31,23 @@ def predict(catalog: Catalog, pictures: Sequence[str], device_name: str) -> None
         UserError: a picture or a network is not to be had; the others are shown first.
     """
     device = resolve(device_name)
-    resources = Resources(catalog.registry, device, None)
-    classifiers = [resources.classifier(one, download=True) for one in catalog.requests]
+    named = frozenset(request.alias for request in catalog.requests)
+    resources = Resources(catalog.registry, device, None, named)
+    classifiers = [resources.classifier(request) for request in catalog.requests]
     console, mistakes = Console(), []
+    for remark in resources.remarks:
+        Console(stderr=True).print(Text(remark, "yellow"))
     for text in pictures:
         for image in sources.load(text, Path.cwd()).images:
+            name = text if Path(text).is_file() else str(image.path)
             try:
                 picture = read(image.path).picture
+                seen = [pixels(picture, classifier.geometry)[None] for classifier in classifiers]
             except UnreadableError as error:
-                mistakes.append(f"{image.path}: {error}")
+                mistakes.append(f"{name}: {str(error).removeprefix(f'{image.path.name}: ')}")
                 continue
-            console.print(Text(text if Path(text).is_file() else str(image.path), "bold"))
-            for classifier in classifiers:
-                raw = pixels(picture, classifier.geometry)[None]
+            console.print(Text(printable(name), "bold"))
+            for classifier, raw in zip(classifiers, seen, strict=True):
                 with numerics(device, "fp32"):
                     console.print(_answer(classifier, to_unit(raw, device)))
     if mistakes:

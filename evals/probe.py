@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
+
+from evals.attacks.gradients import slope
+from evals.errors import NotApplicableError
 
 if TYPE_CHECKING:
     from evals.classifiers.classifier import Classifier
@@ -44,6 +48,16 @@ def answers(targets: Targets) -> Answers:
     )
 
 
+class Look(NamedTuple):
+    """What one forward gave."""
+
+    logits: torch.Tensor
+    gradient: torch.Tensor | None
+    refusal: NotApplicableError | None
+    """Why there is no gradient, though one was wanted."""
+    seconds: float
+
+
 @dataclass(frozen=True)
 class Probe:
     """One classifier and one batch of n images."""
@@ -54,12 +68,47 @@ class Probe:
     """(n, 3, H, W) in [0, 1], RGB, after resize and crop: the domain of the threat model."""
     answers: Answers | None
     """None for unlabelled images."""
+    seed: int = 0
+    """Of the run."""
+    differentiate: bool = False
+    """Whether some measure will want the gradient: it then shares the forward of the logits."""
 
-    @cached_property
+    @property
     def logits(self) -> torch.Tensor:
         """(n, classes) in fp32."""
+        return self._look.logits
+
+    @property
+    def gradient(self) -> torch.Tensor:
+        """(n, 3, H, W) of each image's cross-entropy at its label with respect to its pixels.
+
+        Raises:
+            NotApplicableError: the network has none.
+        """
+        assert self.differentiate, "a measure that uses the gradient says so in its spec"
+        if self._look.refusal is not None:
+            raise self._look.refusal
+        assert self._look.gradient is not None, "gradients are only asked of labelled images"
+        return self._look.gradient
+
+    @property
+    def shared_seconds(self) -> float:
+        """How long the forward took that measures share; 0 before the first of them asks."""
+        return self._look.seconds if "_look" in self.__dict__ else 0.0
+
+    @cached_property
+    def _look(self) -> Look:
+        started = time.perf_counter()
+        refusal = None
+        if self.differentiate and self.answers is not None:
+            try:
+                found = slope(self.classifier, self.pixels, self.answers.label)
+                return Look(*found, None, time.perf_counter() - started)
+            except NotApplicableError as error:
+                refusal = error
         with torch.inference_mode():
-            return self.classifier.logits(self.pixels)
+            logits = self.classifier.logits(self.pixels)
+        return Look(logits, None, refusal, time.perf_counter() - started)
 
     def halves(self) -> tuple[Probe, Probe]:
         """Return two probes of half the batch each."""
@@ -69,4 +118,4 @@ class Probe:
     def _part(self, rows: slice) -> Probe:
         known = self.answers
         part = known and Answers(known.label[rows], known.accepted[rows], known.among)
-        return Probe(self.classifier, self.ids[rows], self.pixels[rows], part)
+        return replace(self, ids=self.ids[rows], pixels=self.pixels[rows], answers=part)

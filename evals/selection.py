@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from evals.classifiers.registry import Registry, Request, parse_request, unique
 from evals.errors import UserError, did_you_mean
+from evals.images.sources import BUILT_IN
 from evals.measures import lookup
 from evals.options import DEFAULT_ROLE, Options, Source
 from evals.suite import Check, Suite, parse
 
-PACKAGED = ("squeezenet1_1_caffe", "efficientnet_lite0")
+DEFAULTS = ("squeezenet1_1_caffe", "efficientnet_lite0")
 """Judged when nobody says otherwise."""
 
 ROLES = {DEFAULT_ROLE: "imagenet_samples"}
@@ -33,6 +35,8 @@ class Job:
     """Whether somebody asked for this classifier; a default may be missing."""
     source: Source
     """Which images."""
+    against: Source | None
+    """Which images to compare with."""
 
     @property
     def alias(self) -> str:
@@ -65,9 +69,11 @@ class Catalog:
 
     def suite(self, file: Path, path: str) -> Suite:
         """Read a suite, and hold every name in it against what there is."""
-        suite = parse(
-            file.read_text(encoding="utf-8"), path, lambda name: lookup(name, file.parent)
-        )
+        try:
+            text = file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{path}: cannot be read as UTF-8: {error}; save it as UTF-8") from None
+        suite = parse(text, path, lambda name: lookup(name, file.parent))
         aliases = {request.alias for request in self.requests}
         for name in sorted({*suite.models, *suite.references()}):
             if name not in aliases:
@@ -85,24 +91,39 @@ class Catalog:
         elif self.requests:
             return tuple((request, True) for request in self.requests)
         else:
-            names, named = suite.models or PACKAGED, False
+            names, named = suite.models or DEFAULTS, False
         return tuple((by_alias.get(name) or Request(name, name, None), named) for name in names)
 
-    def source(self, suite: Suite, check: Check, folder: Path) -> Source:
-        """Return what the check's role stands for: command line, suite, default, in this order."""
-        role = check.table.images
+    def sources(self, suite: Suite, check: Check, folder: Path) -> tuple[Source, Source | None]:
+        """Return what the check's roles stand for: the images, and those to compare with."""
+        against = check.table.against
+        where = f'{suite.path}:{check.line}, check "{check.name}"'
+        return (
+            self._source(suite, check.table.images, folder, where),
+            None if against is None else self._source(suite, against, folder, where),
+        )
+
+    def _source(self, suite: Suite, role: str, folder: Path, where: str) -> Source:
+        """Look a role up: command line or options, suite, default, in this order."""
         if role in self.options.images:
-            return self.options.images[role]
+            return source_of(*self.options.images[role])
         if role in suite.images:
-            return Source(suite.images[role], folder)
+            return source_of(suite.images[role], folder)
         if role in ROLES:
-            return Source(ROLES[role], folder)
+            return source_of(ROLES[role], folder)
         known = {*self.options.images, *suite.images, *ROLES}
         raise UserError(
-            f'{suite.path}:{check.line}, check "{check.name}": nothing says what images '
-            f'"{role}" are{did_you_mean(role, known)}; '
+            f'{where}: nothing says what images "{role}" are{did_you_mean(role, known)}; '
             f'write {role} = "FOLDER" under [images], or --evals-images {role}=FOLDER'
         )
+
+    def unused_roles(self, suites: Iterable[Suite]) -> None:
+        """Refuse a role on the command line that no collected check is about."""
+        roles = {role for suite in suites for role in suite.roles()}
+        for role in sorted(self.options.typed - roles):
+            raise UserError(
+                f'--evals-images {role}=...: no check is about "{role}"{did_you_mean(role, roles)}'
+            )
 
     def request(self, alias: str) -> Request:
         """Return the classifier that a threshold names."""
@@ -115,3 +136,10 @@ class Catalog:
         except UserError as error:
             near = did_you_mean(name, aliases) if aliases else ""
             raise UserError(f'{where}: classifier "{name}": {error}{near}') from None
+
+
+def source_of(text: str, base: Path) -> Source:
+    """Return the place a source is written for; whether it is there is seen when it is loaded."""
+    if text == BUILT_IN:
+        return Source(text, text)
+    return Source(text, os.path.normpath(base / Path(text).expanduser()))

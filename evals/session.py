@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import secrets
 import time
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from evals import log
 from evals.device import default_batch, name_of, numerics, resolve
 from evals.environment import environment
 from evals.errors import NotApplicableError, UnavailableError, UserError
-from evals.judging import Measured, judge, unjudged
+from evals.judging import Measured, Question, judge, unjudged
 from evals.log import Verdict
+from evals.measures.measure import Measure
 from evals.options import Source
 from evals.passes import stage, tables
 from evals.passes.resources import Resources
 from evals.passes.stage import Manner, Pass, task_of
+from evals.passes.walk import Task
 from evals.progress import Progress
 from evals.selection import Catalog, Job
 
@@ -32,7 +36,7 @@ class Session:
         """Make the run directory and the first log.
 
         Raises:
-            UserError: the device or precision is not to be had, or the directory not writable.
+            UserError: the device or precision is not to be had, or a place not writable.
         """
         table = catalog.options.table
         device = resolve(table.device)
@@ -43,12 +47,15 @@ class Session:
         self._jobs = tuple(jobs)
         self._progress = progress
         self._start = time.perf_counter()
-        self._resources = Resources(catalog.registry, device, table.limit)
+        named = frozenset(job.alias for job in jobs if job.named)
+        self._resources = Resources(catalog.registry, device, table.limit, named)
         self._passes: dict[Source, Pass] = {}
         self._items: dict[str, log.Item] = {}
+        self._warnings: dict[str, None] = {}
+        _can_be_written(catalog.options.report)
         self.directory = _new_directory(catalog.options.run_dir)
         self._manner = Manner(device, table.precision, batch, table.seed, self.directory)
-        self._run = log.Run(
+        self.log = log.Run(
             id=self.directory.name,
             status="running",
             started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -67,11 +74,7 @@ class Session:
             ),
         )
         self._write("running")
-
-    @property
-    def items(self) -> tuple[log.Item, ...]:
-        """Every entry so far."""
-        return tuple(self._items.values())
+        _point_latest(self.directory)
 
     def prepare(self, job: Job) -> None:
         """Load what a job needs, or record what is missing.
@@ -79,17 +82,18 @@ class Session:
         Raises:
             UnavailableError, NotApplicableError, UserError: as their classes say.
         """
-        try:
-            classifier = self._resources.classifier(job.request, download=job.named)
+        with self._recording(job):
+            classifier = self._resources.classifier(job.request)
+            measure = _measure(job)
+            for source in (job.source, *([job.against] if job.against else [])):
+                image_set = self._resources.image_set(source)
+                if measure.labels and not image_set.labelled:
+                    raise NotApplicableError(
+                        f"{source} has no labels, and {measure.name} means nothing without"
+                    )
+                self._resources.answers(classifier, source)
             image_set = self._resources.image_set(job.source)
-            if job.check.spec.labels and not image_set.labelled:
-                raise NotApplicableError(
-                    f"{job.source} has no labels, and {job.check.spec.name} means nothing without"
-                )
-            self._resources.answers(classifier, job.source)
-        except UserError as error:
-            self._record(unjudged(job, _verdict_of(error), str(error)))
-            raise
+            measure.prepare(image_set, classifier.classes, job.alias, job.check.parameters)
 
     def judge(self, job: Job) -> log.Item:
         """Return the verdict on a prepared job; the first of a pass waits for all of it.
@@ -97,67 +101,87 @@ class Session:
         Raises:
             UserError: it cannot be judged, and the log says why.
         """
-        try:
-            item = self._judge(job, self._pass(job))
-        except UserError as error:
-            self._record(unjudged(job, _verdict_of(error), str(error)))
-            raise
-        self._record(item)
+        with self._recording(job):
+            this = self._pass(job.source, job.check.table.images)
+            measured = self._measured(this, task_of(job, job.alias, job.source))
+            against = None
+            if job.against is not None:
+                second = self._pass(job.against, job.check.table.against or "")
+                against = self._measured(second, task_of(job, job.alias, job.against))
+            others = {
+                alias: this.measured[table]
+                for alias in this.stations
+                if (table := task_of(job, alias, job.source).table) in this.measured
+                and alias != job.alias
+            }
+            item = judge(Question(job, _measure(job), measured, against, others), this.role)
+            item = self._illustrated(item, this, task_of(job, job.alias, job.source))
+            self._record(item)
         return item
 
     def close(self, *, interrupted: bool) -> Path | None:
-        """Finish the log, write the report, and return the report's path if there is one."""
+        """Finish the log, write the report, and return the report's path if there is one.
+
+        Raises:
+            OSError: the report could not be written; the log was.
+        """
         self._write("interrupted" if interrupted else "finished")
-        _point_latest(self.directory)
         options = self._catalog.options
         if not options.reporting:
             return None
         from evals import report
 
-        return report.write(
-            self._run, self.directory, options.report or self.directory / "report.html"
-        )
+        return report.write(self.log, self.directory, options.report or self.directory / REPORT)
 
-    def _judge(self, job: Job, this: Pass) -> log.Item:
-        task, walked = task_of(job, job.alias), this.walked
-        if job.alias in walked.failures:
-            sentence = f"INVALID: the network failed: {walked.failures[job.alias]}"
-            return unjudged(job, Verdict.INVALID, sentence)
-        if task.table in walked.not_applicable:
-            raise NotApplicableError(walked.not_applicable[task.table])
-        if task.table not in this.measured:
-            raise UserError(_nothing_read(job, this))
+    def _measured(self, this: Pass, task: Task) -> Measured:
+        if this.broken is not None:
+            raise UserError(this.broken)
+        if task.table in this.walked.not_applicable:
+            raise NotApplicableError(this.walked.not_applicable[task.table])
+        return this.measured[task.table]
 
-        def other(alias: str) -> Measured | str:
-            found = this.measured.get(task_of(job, alias).table)
-            return found or f"{alias} was not measured on these images"
+    def _illustrated(self, item: log.Item, this: Pass, task: Task) -> log.Item:
+        """Add table, time and pictures; a picture that cannot be drawn costs no verdict."""
+        drawn: tuple[log.Picture, ...] = ()
+        count = self._catalog.options.pictures
+        if count and not this.measured[task.table].rows.empty and item.metrics:
+            try:
+                drawn = stage.draw(this, task, item.classifier, count, self._manner)
+            except Exception as error:  # noqa: BLE001 - see above
+                self._warnings[f"no pictures for {item.id}: {type(error).__name__}: {error}"] = None
+        seconds = this.walked.seconds[task.table]
+        table = None if this.measured[task.table].rows.empty else tables.file(task.table)
+        return item.model_copy(update={"table": table, "pictures": drawn, "seconds": seconds})
 
-        item = judge(job, this.measured[task.table], task.measure, other)
-        return item.model_copy(
-            update={
-                "table": tables.file(task.table),
-                "pictures": stage.draw(
-                    this, task, job.alias, self._catalog.options.pictures, self._manner
-                ),
-                "seconds": walked.seconds[task.table],
-            }
-        )
-
-    def _pass(self, job: Job) -> Pass:
-        if job.source not in self._passes:
-            image_set = self._resources.image_set(job.source)
-            together = [other for other in self._jobs if other.source == job.source]
-            looking = stage.stations(together, image_set, self._catalog, self._resources)
-            this = Pass(job.source, self._role(job), image_set, looking)
-            self._passes[job.source] = this
+    def _pass(self, source: Source, role: str) -> Pass:
+        if source not in self._passes:
+            together = [other for other in self._jobs if source in {other.source, other.against}]
+            looking = stage.stations(together, source, self._catalog, self._resources)
+            image_set = self._resources.image_set(source)
+            this = Pass(source, self._name(role), image_set, looking)
+            self._passes[source] = this
             stage.run(this, self._manner, self._progress)
-        return self._passes[job.source]
+        return self._passes[source]
 
-    def _role(self, job: Job) -> str:
-        """Return the name of an image set in the log: its role, unless that is taken."""
-        role = job.check.table.images
-        taken = {this.role for this in self._passes.values()}
-        return role if role not in taken else f"{role} ({job.source})"
+    def _name(self, role: str) -> str:
+        """Return a name for an image set in the log: its role, unless that is taken."""
+        taken = [this.role for this in self._passes.values()]
+        return next(n for i in range(len(taken) + 1) if (n := _nth(role, i)) not in taken)
+
+    @contextlib.contextmanager
+    def _recording(self, job: Job) -> Iterator[None]:
+        """Keep warnings from the user's filters, and give every failure its entry in the log."""
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("default")
+            try:
+                yield
+            except Exception as error:
+                sentence = str(error) if isinstance(error, UserError) else repr(error)
+                self._record(unjudged(job, _verdict_of(error), sentence))
+                raise
+            finally:
+                said = (f"{w.category.__name__}: {w.message}" for w in caught)
+                self._warnings.update(dict.fromkeys(said))
 
     def _record(self, item: log.Item) -> None:
         self._items[item.id] = item
@@ -165,21 +189,34 @@ class Session:
 
     def _write(self, status: log.Status) -> None:
         passes = self._passes.values()
-        self._run = self._run.model_copy(
+        self.log = self.log.model_copy(
             update={
                 "status": status,
                 "seconds": time.perf_counter() - self._start,
                 "classifiers": tuple(self._resources.records.values()),
                 "image_sets": tuple(stage.image_set_record(this) for this in passes),
-                "items": self.items,
+                "items": tuple(self._items.values()),
                 "walks": tuple(stage.walk_record(this) for this in passes),
-                "warnings": tuple(dict.fromkeys(w for this in passes for w in this.warnings)),
+                "not_run": tuple(job.id for job in self._jobs if job.id not in self._items),
+                "warnings": (*self._resources.remarks, *self._warnings),
             }
         )
-        log.write(self._run, self.directory)
+        log.write(self.log, self.directory)
 
 
-def _verdict_of(error: UserError) -> Verdict:
+REPORT = "report.html"
+
+
+def _measure(job: Job) -> Measure:
+    assert isinstance(job.check.spec, Measure)
+    return job.check.spec
+
+
+def _nth(role: str, index: int) -> str:
+    return role if index == 0 else f"{role} {index + 1}"
+
+
+def _verdict_of(error: Exception) -> Verdict:
     match error:
         case UnavailableError():
             return Verdict.UNAVAILABLE
@@ -189,9 +226,16 @@ def _verdict_of(error: UserError) -> Verdict:
             return Verdict.INVALID
 
 
-def _nothing_read(job: Job, this: Pass) -> str:
-    image, reason = next(iter(this.walked.unreadable.items()), ("", ""))
-    return f"not one picture of {job.source} could be read: {image}: {reason}"
+def _can_be_written(report: Path | None) -> None:
+    """Make the report's folder before anything is measured."""
+    if report is None:
+        return
+    try:
+        report.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--evals-report {report}: {error.strerror}; name another place") from None
+    if report.is_dir():
+        raise UserError(f"--evals-report {report}: is a folder; name a file in it")
 
 
 def _new_directory(parent: Path) -> Path:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from evals.log import Reference
 from evals.schema import Table
@@ -18,9 +19,11 @@ class MetricSpec:
     unit: str = "fraction"
     higher_is_better: bool = True
     interval: Literal["wilson", "bootstrap"] | None = None
-    """How its interval is made; without one, an expectation cannot ask for ``confidence``."""
+    """How the interval is made that an expectation may ask for with ``confidence``."""
     axis: str | None = None
     """Parameter that lists the values of its axis; an expectation then says ``at``."""
+    range: tuple[float, float] = (0.0, 1.0)
+    """Values that it can take: a threshold must lie inside, or it could never fail."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +36,14 @@ class Spec:
     metrics: tuple[MetricSpec, ...]
     labels: bool
     """Whether it means nothing without labels."""
+    gradient: bool = False
+    """Whether it asks the probe for the gradient with respect to the pixels."""
+    axis: tuple[str, str] | None = None
+    """Second key column of its rows, and the parameter that lists its values."""
+    against: bool = False
+    """Whether a check may name a second image set to compare with."""
+    aliases: Callable[[Any], Iterable[str]] = lambda _: ()
+    """Classifiers that its parameters name: a typo there is found at collection."""
     references: tuple[Reference, ...] = ()
     """Numbers from elsewhere that the report shows beside its metrics."""
 

@@ -13,7 +13,7 @@ from pydantic import Discriminator, Field, Tag, create_model, model_validator
 
 from evals.errors import UserError, did_you_mean
 from evals.schema import Table, keys, validate
-from evals.spec import Spec
+from evals.spec import MetricSpec, Spec
 
 FORMAT = 1
 """Value of ``evals =`` that this version reads."""
@@ -33,8 +33,8 @@ class Reference(Table):
 
 
 Bound = Annotated[
-    Annotated[float, Tag("number")] | Annotated[Reference, Tag("reference")],
-    Discriminator(lambda value: "number" if isinstance(value, int | float) else "reference"),
+    Annotated[float, Field(strict=True), Tag("number")] | Annotated[Reference, Tag("reference")],
+    Discriminator(lambda value: "reference" if isinstance(value, dict | Reference) else "number"),
 ]
 """A number, or one taken from elsewhere."""
 
@@ -63,6 +63,15 @@ class Expectation(Table):
     def _bounded(self) -> Expectation:
         if self.at_least is None and self.at_most is None:
             raise ValueError("an expectation needs at_least or at_most")
+        low, high = self.at_least, self.at_most
+        if isinstance(low, float) and isinstance(high, float) and low > high:
+            raise ValueError(f"nothing is at least {low:g} and at most {high:g}")
+        of = [b.of for _, b in self.bounds if isinstance(b, Reference) and b.of != "published"]
+        if of and self.confidence is not None:
+            raise ValueError(
+                f"confidence together with of = {of[0]!r} needs a test on pairs, which there is "
+                "not: leave out one of them"
+            )
         return self
 
     @property
@@ -82,6 +91,8 @@ class CheckTable(Table):
     """``accuracy``, ... or ``my_package.module:name`` for one of your own."""
     images: str
     """Role of the image set: ``photographs``, or one from the suite's ``[images]``."""
+    against: str | None = None
+    """Role of a second image set to compare with, for measures that do."""
     models: tuple[str, ...] | None = None
     """Classifiers of this check, whatever the command line says."""
     unreadable: Literal["fail", "skip"] = "fail"
@@ -146,17 +157,24 @@ class Suite:
     checks: tuple[Check, ...]
 
     def references(self) -> set[str]:
-        """Every alias that a threshold or ``for`` names."""
+        """Every alias that a threshold, a parameter or ``for`` names."""
         limits = {
             alias for check in self.checks for e in check.table.expect for alias in e.for_ or ()
         }
-        return limits.union(*(check.references(None) for check in self.checks))
+        mentioned = (set(check.spec.aliases(check.parameters)) for check in self.checks)
+        return limits.union(*mentioned, *(check.references(None) for check in self.checks))
+
+    def roles(self) -> set[str]:
+        """Every role of images that a check names."""
+        pairs = ((check.table.images, check.table.against) for check in self.checks)
+        return {role for pair in pairs for role in pair if role is not None}
 
 
 def is_suite(text: str) -> bool:
-    """Whether a TOML text marks itself as a suite: ``evals = ...`` before its first table."""
+    """Whether a TOML text marks itself as a suite: ``evals = 1`` before its first table."""
     head = re.split(r"^\s*\[", text, maxsplit=1, flags=re.MULTILINE)[0]
-    return re.search(r"^\s*evals\s*=", head, flags=re.MULTILINE) is not None
+    mark = r"""^\ufeff?\s*["']?evals["']?\s*=\s*\d"""
+    return re.search(mark, head, flags=re.MULTILINE) is not None
 
 
 def parse(text: str, path: str, measure: Callable[[str], Spec]) -> Suite:
@@ -171,7 +189,7 @@ def parse(text: str, path: str, measure: Callable[[str], Spec]) -> Suite:
         UserError: one line for each mistake, each with file, check, key and repair.
     """
     try:
-        data = tomllib.loads(text)
+        data = tomllib.loads(text.removeprefix("\ufeff"))
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path}: not valid TOML: {error}") from None
     if data.get("evals") != FORMAT:
@@ -192,9 +210,16 @@ def parse(text: str, path: str, measure: Callable[[str], Spec]) -> Suite:
         f'{path}: two checks are named "{name}"; ids need one name each'
         for name in sorted({name for name in names if names.count(name) > 1})
     ]
+    suite = Suite(path, table.title, table.about, table.models, table.images, tuple(checks))
+    if not mistakes:
+        mistakes = [
+            f'{path}: [images] names "{role}", which no check is about'
+            + did_you_mean(role, suite.roles())
+            for role in sorted(set(table.images) - suite.roles())
+        ]
     if mistakes:
         raise UserError("\n".join(mistakes))
-    return Suite(path, table.title, table.about, table.models, table.images, tuple(checks))
+    return suite
 
 
 def _check(data: Mapping[str, Any], path: str, line: int, measure: Callable[[str], Spec]) -> Check:
@@ -217,6 +242,8 @@ def _check(data: Mapping[str, Any], path: str, line: int, measure: Callable[[str
     shared = {k: v for k, v in data.items() if k in common} | {"expect": wanted}
     table = validate(CheckTable, shared, where)
     parameters = validate(spec.parameters, {k: v for k, v in data.items() if k in own}, where)
+    if table.against is not None and not spec.against:
+        raise UserError(f"{where}: {spec.name} compares no two image sets; leave out `against`")
     check = Check(table, spec, parameters, line)
     for expectation in table.expect:
         _known_metric(expectation, check, where)
@@ -231,6 +258,9 @@ def _known_metric(expectation: Expectation, check: Check, where: str) -> None:
     spec = check.spec.metric(expectation.metric)
     if expectation.confidence is not None and spec.interval is None:
         raise UserError(f"{where}: {expectation.metric} has no interval; leave out `confidence`")
+    for side, bound in expectation.bounds:
+        if isinstance(bound, float):
+            _can_fail(spec, side, bound, where)
     axis = spec.axis
     if axis is None and expectation.at is not None:
         raise UserError(f"{where}: {expectation.metric} has no axis; leave out `at`")
@@ -244,11 +274,22 @@ def _known_metric(expectation: Expectation, check: Check, where: str) -> None:
             )
 
 
+def _can_fail(spec: MetricSpec, side: str, bound: float, where: str) -> None:
+    """Refuse a threshold that every value meets, or none: percent for a share, mostly."""
+    low, high = spec.range
+    if not low <= bound <= high or (side, bound) in {("at_least", low), ("at_most", high)}:
+        verb = "cannot fail" if (bound <= low) == (side == "at_least") else "cannot be met"
+        raise UserError(
+            f"{where}: {spec.name} {side} = {bound:g} {verb}: it lies in [{low:g}, {high:g}]"
+            + (f"; {bound:g} % is {bound / 100:g}" if high == 1 < bound <= 100 else "")
+        )
+
+
 def same_point(a: object, b: object) -> bool:
     """Whether two values of an axis are equal: numbers exactly (0.5 is "1/2"), words as is."""
     try:
         return Fraction(str(a)) == Fraction(str(b))
-    except ValueError:
+    except (ValueError, ZeroDivisionError):
         return str(a) == str(b)
 
 

@@ -6,8 +6,11 @@ import io
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
-from evals.log import Item, Judgement, Metric, Verdict
+from evals.errors import printable
+from evals.log import Item, Judgement, Metric, Run, Verdict
+from evals.verdict import excuse, excused
 
 STYLES = {
     Verdict.INVALID: "bold red",
@@ -29,10 +32,13 @@ def table(items: Iterable[Item], *, color: bool) -> str:
     shown.add_column("n", justify="right", no_wrap=True)
     shown.add_column("threshold", overflow="fold")
     shown.add_column("verdict", no_wrap=True)
+    items = list(items)
+    several = len({item.suite for item in items}) > 1
     for item in items:
-        head = (item.classifier, item.check)
-        for *cells, verdict in _rows(item):
-            words = Text(str(verdict), style=STYLES.get(verdict, "dim"))
+        check = f"{item.check} ({Path(item.suite).stem})" if several else item.check
+        head = (item.classifier, check)
+        for *cells, verdict, mark in _rows(item):
+            words = Text(f"{verdict}{mark}", style="yellow" if mark else _style(verdict))
             shown.add_row(*map(Text, (*head, *cells)), words)
             head = ("", "")
     text = io.StringIO()
@@ -41,34 +47,49 @@ def table(items: Iterable[Item], *, color: bool) -> str:
     return text.getvalue()
 
 
-def reasons(items: Iterable[Item]) -> list[str]:
-    """Return why items have no number, one line each."""
-    return [
-        f"{item.classifier}, {item.check}: {item.sentence}" for item in items if not item.metrics
+def remarks(run: Run) -> list[str]:
+    """Return what the table leaves out, one line each: no numbers, pictures left out, warnings."""
+    lines = [f"{i.classifier}, {i.check}: {i.sentence}" for i in run.items if not i.metrics]
+    lines += [
+        f"{images.role}: {len(images.unreadable)} of {images.n} pictures could not be read"
+        for images in run.image_sets
+        if images.unreadable
     ]
+    lines += [f"warning: {warning}" for warning in run.warnings]
+    lines += [f"{len(run.not_run)} selected checks did not run"] if run.not_run else []
+    return [printable(line) for line in lines]
 
 
-def counts(items: Iterable[Item]) -> str:
+def counts(run: Run) -> str:
     """Return how many items got each verdict, worst first."""
-    counted = Counter(item.verdict for item in items)
+    counted = Counter(item.verdict for item in run.items)
     said = [f"{counted[verdict]} {verdict}" for verdict in Verdict if counted[verdict]]
     judged = any(verdict.judged for verdict in counted)
-    return ", ".join(said) + ("" if judged else ": nothing was judged")
+    interrupted = "interrupted: " if run.status == "interrupted" else ""
+    return interrupted + ", ".join(said) + ("" if judged else ": nothing was judged")
 
 
-def _rows(item: Item) -> Iterator[tuple[str, str, str, str, Verdict]]:
+def _style(verdict: Verdict) -> str:
+    return STYLES.get(verdict, "dim")
+
+
+def _rows(item: Item) -> Iterator[tuple[str, str, str, str, Verdict, str]]:
     if not item.metrics:
-        yield "", "", "", "", item.verdict
+        yield "", "", "", "", item.verdict, ""
     for metric in item.metrics:
         at = f" at {metric.at}" if metric.at is not None else ""
         held = [j for j in item.judgements if (j.metric, j.at) == (metric.name, metric.at)]
+        if not held and metric.value is None:
+            continue
         verdict = _worst(held) if held else Verdict.RECORDED
         threshold = "; ".join(judgement.wanted for judgement in held)
-        yield metric.name + at, _value(metric), f"{metric.n:,}", threshold, verdict
+        excuses = [excuse(j) for j in held if excused(j) and j.verdict is verdict]
+        mark = f", {excuses[0]}" if excuses else ""
+        yield metric.name + at, _value(metric), f"{metric.n:,}", threshold, verdict, mark
     for judgement in item.judgements:
         if judgement.metric not in {metric.name for metric in item.metrics}:
             value = "" if judgement.value is None else f"{judgement.value:g}"
-            yield judgement.metric, value, "", judgement.wanted, judgement.verdict
+            yield judgement.metric, value, "", judgement.wanted, judgement.verdict, ""
 
 
 def _worst(judgements: Iterable[Judgement]) -> Verdict:

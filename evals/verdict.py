@@ -64,11 +64,18 @@ def summary(verdict: Verdict, judgements: Sequence[Judgement], validity: Sequenc
         fallen = [f"{v.name}: {v.evidence}" for v in validity if v.outcome == "falls"]
         return "INVALID: " + "; ".join(fallen)
     said = [j.sentence for j in judgements if j.verdict is verdict and not excused(j)]
-    said += [f"{_excuse(j)}: {j.sentence}" for j in judgements if excused(j)]
+    for j in judgements:
+        if excused(j):
+            said.append(f"{excuse(j)}: {j.sentence}")
+        elif j.verdict is Verdict.NOT_APPLICABLE is not verdict:
+            said.append(f"not applicable: {j.sentence}")
+        elif j.known is not None and j.verdict is Verdict.PASSED:
+            said.append(f"{j.metric} holds although known to fall ({j.known}): remove `known`")
     return "; ".join(said) or str(verdict)
 
 
-def _excuse(judgement: Judgement) -> str:
+def excuse(judgement: Judgement) -> str:
+    """Return why a fall fails nothing."""
     return f"known ({judgement.known})" if judgement.known is not None else "warning"
 
 
@@ -92,7 +99,8 @@ def _judge(
     if metric.value is None:
         verdict, sentence = Verdict.NOT_APPLICABLE, f"no {metric.name}: {metric.reason}"
     elif isinstance(threshold, str):
-        verdict, sentence = Verdict.NOT_APPLICABLE, f"{wanted}: {threshold}"
+        # a gate that cannot be held is no pass: the checkpoint it guards may be the one it missed
+        verdict, sentence = Verdict.INCONCLUSIVE, f"{metric.name} {wanted}: {threshold}"
     elif expectation.confidence is None:
         fits = metric.value >= threshold if side == "at_least" else metric.value <= threshold
         verdict = Verdict.PASSED if fits else Verdict.FAILED
@@ -132,7 +140,7 @@ def _threshold(
 
 def _by_interval(metric: Metric, side: Literal["at_least", "at_most"], threshold: float) -> Verdict:
     if metric.low is None or metric.high is None:
-        return Verdict.NOT_APPLICABLE
+        return Verdict.INCONCLUSIVE
     above, below = metric.low >= threshold, metric.high <= threshold
     good, bad = (
         (above, metric.high < threshold)
@@ -150,8 +158,8 @@ def _by_interval(metric: Metric, side: Literal["at_least", "at_most"], threshold
 def _needed(metric: Metric, threshold: float, confidence: float) -> str:
     """Say how many more images would decide if the value stayed what it is."""
     assert metric.value is not None
-    assert metric.low is not None
-    assert metric.high is not None
+    if metric.low is None or metric.high is None:
+        return f"; there is no interval: {metric.reason}"
     if metric.method == "wilson":
         total = wilson_images_needed(metric.value, threshold, confidence)
     elif metric.value == threshold:

@@ -64,7 +64,7 @@ def test_predict_shows_the_rest_and_names_what_it_cannot_read(
     assert run(folder, "predict", "bad.png", "a.png", "--model=color", "--cards=cards.toml") == 1
     captured = capsys.readouterr()
     assert "red" in captured.out
-    assert captured.err.startswith("evals: ")
+    assert "\nevals: bad.png: not a picture" in captured.err
     assert "bad.png" in captured.err
     assert "Traceback" not in captured.err
 

@@ -21,6 +21,7 @@ LAYERS = (
     {"verdict", "summary"},
     {"images"},
     {"classifiers"},
+    {"attacks"},
     {"probe"},
     {"measures"},
     {"selection"},

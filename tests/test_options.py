@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from evals.errors import UserError
-from evals.options import Source, read
+from evals.options import read
 
 
 def write(folder: Path, text: str) -> None:
@@ -15,7 +15,7 @@ def write(folder: Path, text: str) -> None:
 
 
 def test_defaults(tmp_path: Path) -> None:
-    options = read({}, tmp_path, tmp_path)
+    options = read({}, tmp_path)
     assert options.models == ()
     assert options.run_dir == tmp_path / "runs"
     assert (options.reporting, options.report, options.pictures) == (True, None, 8)
@@ -23,7 +23,7 @@ def test_defaults(tmp_path: Path) -> None:
 
 def test_the_command_line_goes_first(tmp_path: Path) -> None:
     write(tmp_path, 'limit = 5\nseed = 7\nmodel = ["a=x"]\n')
-    options = read({"limit": "9", "model": ["y"]}, tmp_path, tmp_path)
+    options = read({"limit": "9", "model": ["y"]}, tmp_path)
     assert (options.table.limit, options.table.seed) == (9, 7)
     assert [text for text, _ in options.models] == ["y"]
 
@@ -31,20 +31,41 @@ def test_the_command_line_goes_first(tmp_path: Path) -> None:
 def test_paths_are_relative_to_where_they_were_written(tmp_path: Path) -> None:
     write(tmp_path, 'images = ["art=pictures"]\ncards = "cards.toml"\nrun_dir = "here"\n')
     cwd = tmp_path / "below"
-    options = read({"run_dir": "there"}, tmp_path, cwd)
-    assert options.images == {"art": Source("pictures", tmp_path)}
+    options = read({"run_dir": "there"}, cwd)
+    assert options.images == {"art": ("pictures", tmp_path)}
     assert options.cards == tmp_path / "cards.toml"
     assert options.run_dir == cwd / "there"
-    assert read({"images": ["val"]}, tmp_path, cwd).images == {"photographs": Source("val", cwd)}
+    assert read({"images": ["val"]}, cwd).images == {"photographs": ("val", cwd)}
 
 
 def test_a_source_may_hold_an_equals_sign_behind_a_folder(tmp_path: Path) -> None:
-    options = read({"images": ["a/b=c"]}, tmp_path, tmp_path)
-    assert options.images == {"photographs": Source("a/b=c", tmp_path)}
+    options = read({"images": ["a/b=c"]}, tmp_path)
+    assert options.images == {"photographs": ("a/b=c", tmp_path)}
+
+
+def test_the_nearest_table_counts_and_other_projects_files_do_not(tmp_path: Path) -> None:
+    write(tmp_path, "limit = 3")
+    below = tmp_path / "a" / "b"
+    below.mkdir(parents=True)
+    (tmp_path / "a" / "pyproject.toml").write_text("[project]\n", encoding="utf-8")
+    options = read({}, below)
+    assert (options.table.limit, options.root) == (3, tmp_path)
+    (below / "pyproject.toml").write_text("[tool.evals]\nlimit = 4\n", encoding="utf-8")
+    assert read({}, below).table.limit == 4
+
+
+def test_a_role_stands_for_one_source(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="photographs is given twice"):
+        read({"images": ["a", "photographs=b"]}, tmp_path)
+
+
+def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"(?s)--evals-seed.*--evals-limit"):
+        read({"seed": "x", "limit": "0"}, tmp_path)
 
 
 def test_report_and_pictures_can_be_left_out(tmp_path: Path) -> None:
-    options = read({"report": "none", "pictures": "none"}, tmp_path, tmp_path)
+    options = read({"report": "none", "pictures": "none"}, tmp_path)
     assert (options.reporting, options.report, options.pictures) == (False, None, 0)
 
 
@@ -64,4 +85,4 @@ def test_report_and_pictures_can_be_left_out(tmp_path: Path) -> None:
 def test_mistakes(tmp_path: Path, given: dict[str, object], written: str, said: str) -> None:
     write(tmp_path, written)
     with pytest.raises(UserError, match=said):
-        read(given, tmp_path, tmp_path)
+        read(given, tmp_path)

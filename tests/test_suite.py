@@ -47,7 +47,7 @@ def refused(text: str) -> str:
 def test_a_whole_suite() -> None:
     suite = read(
         HEAD
-        + 'about = "why"\nmodels = ["alexnet"]\n[images]\nart = "art"\n'
+        + 'about = "why"\nmodels = ["alexnet"]\n[images]\nphotographs = "art"\n'
         + CHECK
         + """epsilons = [0, "1/510", 0.5]
 expect = [
@@ -59,7 +59,7 @@ expect = [
     )
     check = suite.checks[0]
     assert (suite.title, suite.about, suite.models) == ("T", "why", ("alexnet",))
-    assert suite.images == {"art": "art"}
+    assert suite.images == {"photographs": "art"}
     assert (check.name, check.line) == ("a", 7)
     assert [e.metric for e in check.expectations("alexnet")] == ["robust", "exact", "exact"]
     assert [e.metric for e in check.expectations("vgg11")] == ["exact", "exact"]
@@ -84,7 +84,7 @@ expect = [
         (HEAD + CHECK.replace('"a"', '"a b"') + "expect = []", '"name": string should match'),
         (HEAD + CHECK + 'expect = [{ metric = "robst" }]', "expect 1"),
         (
-            HEAD + CHECK + 'expect = [{ metric = "robst", at_least = 1 }]',
+            HEAD + CHECK + 'expect = [{ metric = "robst", at_least = 0.9 }]',
             'unknown metric "robst"; did you mean "robust"',
         ),
         (
@@ -104,27 +104,48 @@ expect = [
             "finite number",
         ),
         (
-            HEAD + CHECK + 'expect = [{ metric = "robust", at_least = 1 }]',
+            HEAD + CHECK + 'expect = [{ metric = "robust", at_least = 0.9 }]',
             "robust needs `at`, one of epsilons",
         ),
         (
-            HEAD + CHECK + 'expect = [{ metric = "robust", at = "1/256", at_least = 1 }]',
+            HEAD + CHECK + 'expect = [{ metric = "robust", at = "1/256", at_least = 0.9 }]',
             "at = '1/256' is none of epsilons = [0, 1/255]",
         ),
         (
-            HEAD + CHECK + 'expect = [{ metric = "exact", at = 0, at_least = 1 }]',
+            HEAD + CHECK + 'expect = [{ metric = "exact", at = 0, at_least = 0.9 }]',
             "exact has no axis; leave out `at`",
         ),
         (
-            HEAD + CHECK + 'expect = [{ metric = "exact", at_least = 1, confidence = 0.9 }]',
+            HEAD + CHECK + 'expect = [{ metric = "exact", at_least = 0.9, confidence = 0.9 }]',
             "exact has no interval; leave out `confidence`",
         ),
         (
             HEAD
             + CHECK
-            + 'expect = [{ metric = "robust", at = 0, at_least = 1, confidence = 95 }]',
+            + 'expect = [{ metric = "robust", at = 0, at_least = 0.9, confidence = 95 }]',
             "less than 1 (got 95)",
         ),
+        (
+            HEAD + CHECK + 'expect = [{ metric = "exact", at_most = 5 }]',
+            "exact at_most = 5 cannot fail: it lies in [0, 1]; 5 % is 0.05",
+        ),
+        (HEAD + CHECK + 'expect = [{ metric = "exact", at_least = 0 }]', "cannot fail"),
+        (HEAD + CHECK + 'expect = [{ metric = "exact", at_least = 99 }]', "cannot be met"),
+        (HEAD + CHECK + 'expect = [{ metric = "exact", at_least = true }]', "valid number"),
+        (
+            HEAD + CHECK + 'expect = [{ metric = "exact", at_least = 0.9, at_most = 0.1 }]',
+            "nothing is at least 0.9 and at most 0.1",
+        ),
+        (
+            HEAD + CHECK + 'expect = [{ metric = "robust", at = 0, at_least = { of = "x" }, '
+            "confidence = 0.9 }]",
+            "confidence together with of = 'x' needs a test on pairs",
+        ),
+        (
+            HEAD + "[images]\nphotograhps = 'x'\n" + CHECK + "expect = []",
+            '[images] names "photograhps", which no check is about; did you mean "photographs"?',
+        ),
+        (HEAD + CHECK + 'against = "x"\nexpect = []', "compares no two image sets"),
         (HEAD + CHECK + "expect = []\n" + CHECK + "expect = []", 'two checks are named "a"'),
         (HEAD + "about =", "not valid TOML"),
     ],
@@ -155,6 +176,9 @@ def test_the_line_of_the_header_is_in_the_message() -> None:
         ("evaluation = 1\n", False),
         ("broken = [\nevals = 1\n", True),
         ("", False),
+        ("\ufeffevals = 1\n", True),
+        ('"evals" = 1\n', True),
+        ("evals = true\n", False),
     ],
 )
 def test_only_files_that_say_so_are_suites(text: str, expected: bool) -> None:

@@ -133,9 +133,9 @@ def test_references_move_by_plus_and_minus() -> None:
     )
 
 
-def test_a_missing_reference_is_not_applicable_with_its_reason() -> None:
+def test_a_gate_that_cannot_be_held_is_no_pass() -> None:
     judgement = judge(fraction(1, 2), "nothing published for x", at_least=Reference(of="published"))
-    assert judgement.verdict is Verdict.NOT_APPLICABLE
+    assert judgement.verdict is Verdict.INCONCLUSIVE
     assert "nothing published for x" in judgement.sentence
 
 
@@ -177,3 +177,9 @@ def test_the_summary_names_what_fell_and_what_was_excused() -> None:
     judgements = [made(Verdict.FAILED), made(Verdict.FAILED, known="issue 3")]
     assert verdict.summary(Verdict.FAILED, judgements, []) == "failed; known (issue 3): failed"
     assert verdict.summary(Verdict.INVALID, judgements, [FALLS]) == "INVALID: v: e"
+    both = [made(Verdict.PASSED), made(Verdict.NOT_APPLICABLE)]
+    assert verdict.summary(Verdict.PASSED, both, []) == "passed; not applicable: not applicable"
+    healed = [made(Verdict.PASSED, known="issue 3")]
+    assert "holds although known to fall (issue 3): remove `known`" in verdict.summary(
+        Verdict.PASSED, healed, []
+    )

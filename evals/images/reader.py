@@ -86,7 +86,8 @@ def _look(image: Image, geometries: Collection[Geometry]) -> _Look:
         decoded = read(image.path)
         cut = {geometry: pixels(decoded.picture, geometry) for geometry in geometries}
     except UnreadableError as error:
-        return _Look(image.id, {}, "", False, str(error), time.perf_counter() - start)
+        reason = str(error).removeprefix(f"{image.path.name}: ")
+        return _Look(image.id, {}, "", False, reason, time.perf_counter() - start)
     seconds = time.perf_counter() - start
     return _Look(image.id, cut, decoded.sha256, decoded.oriented, None, seconds)
 

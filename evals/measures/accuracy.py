@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field
 
+from evals.errors import UserError, did_you_mean
 from evals.log import Metric, Reference
 from evals.measures.measure import Drawing, Measure, Subject
 from evals.schema import Table
@@ -16,12 +17,18 @@ from evals.statistics import bootstrap, generator, wilson
 
 if TYPE_CHECKING:
     import pandas as pd
+    import torch
     from numpy.typing import NDArray
 
+    from evals.images.image_set import ImageSet
+    from evals.images.labels import ClassMap
     from evals.measures.measure import Columns
     from evals.probe import Probe
 
 BINS = 15
+TOP = 5
+FEWEST = 10
+"""Images below which a bootstrap interval is not shown."""
 
 
 class Parameters(Table):
@@ -46,16 +53,46 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
         logits = torch.full_like(logits, -torch.inf).index_copy(1, answers.among, allowed)
         competing = len(answers.among)
     log_probabilities = logits.log_softmax(dim=1)
-    top = log_probabilities.topk(min(5, competing), dim=1)
-    right = (top.indices[:, :, None] == answers.accepted[:, None, :]).any(dim=2)
+    top = log_probabilities.topk(min(TOP, competing), dim=1)
+    place = _place(log_probabilities, answers.accepted)
     return {
         "top5": top.indices,
         "top5_confidence": top.values.exp(),
         "confidence": top.values[:, 0].exp(),
-        "correct1": right[:, 0],
-        "correct5": right.any(dim=1),
+        "correct1": place < 1,
+        "correct5": place < TOP,
         "nll": -log_probabilities.gather(1, answers.label[:, None])[:, 0],
+        "competing": torch.full_like(answers.label, competing),
     }
+
+
+def _place(log_probabilities: torch.Tensor, accepted: torch.Tensor) -> torch.Tensor:
+    """Return (n,) how many wrong classes are at least as likely as the likeliest right one.
+
+    A tie is lost: a network that says the same of every class knows nothing.
+    """
+    import torch
+
+    n, classes = log_probabilities.shape
+    right = torch.zeros(n, classes + 1, dtype=torch.bool, device=accepted.device)
+    right = right.scatter(1, accepted.where(accepted >= 0, classes), True)[:, :classes]
+    best = log_probabilities.where(right, -torch.inf).amax(dim=1, keepdim=True)
+    return ((log_probabilities >= best) & ~right).sum(dim=1)
+
+
+def prepare(image_set: ImageSet, classes: ClassMap, alias: str, parameters: Parameters) -> None:
+    """Hold the listed answers against the classes and the images; UserError for a typo."""
+    listed = parameters.expected_top1.get(alias, {})
+    for name in listed.values():
+        classes.index(name)
+    ids = {image.id for image in image_set.images}
+    whole = image_set.total == len(image_set.images)
+    missing = [image for image in listed if image not in ids]
+    if whole and missing and len(missing) < len(listed):
+        raise UserError(
+            f'expected_top1.{alias} lists "{missing[0]}", which is not among the images'
+            + did_you_mean(missing[0], ids)
+        )
 
 
 def summarise(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> tuple[Metric, ...]:
@@ -65,7 +102,7 @@ def summarise(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> t
     nll = rows["nll"].to_numpy(np.float64)
     return (
         _fraction("top1_accuracy", rows["correct1"], subject),
-        _fraction("top5_accuracy", rows["correct5"], subject),
+        _top5(rows, subject),
         _resampled("ece", calibration_error, (confidence, correct), "fraction", subject),
         _resampled("nll", lambda x: float(x.mean()), (nll,), "nats", subject),
         _expected(rows, parameters.expected_top1.get(subject.alias, {}), subject),
@@ -103,6 +140,20 @@ def explain(probe: Probe, rows: pd.DataFrame, parameters: Parameters) -> tuple[D
     return tuple(drawings)
 
 
+def _top5(rows: pd.DataFrame, subject: Subject) -> Metric:
+    competing = int(rows["competing"].min())
+    if competing > TOP:
+        return _fraction("top5_accuracy", rows["correct5"], subject)
+    return Metric(
+        name="top5_accuracy",
+        value=None,
+        unit="fraction",
+        n=len(rows),
+        denominator="images",
+        reason=f"of {competing} classes every one is among the five likeliest",
+    )
+
+
 def _fraction(name: str, hits: pd.Series[bool], subject: Subject) -> Metric:
     n, count = len(hits), int(hits.sum())
     interval = wilson(count, n, subject.confidence)
@@ -126,18 +177,25 @@ def _resampled(
     unit: str,
     subject: Subject,
 ) -> Metric:
-    rng = generator(subject.seed, "accuracy", name, subject.alias)
-    interval = bootstrap(statistic, columns, rng, subject.confidence)
+    n, value = len(columns[0]), statistic(*columns)
+    few = n < FEWEST
+    low = high = None
+    if not few:
+        rng = generator(subject.seed, "accuracy", name)
+        low, high = bootstrap(statistic, columns, rng, subject.confidence)
+        # a resample repeats images, which raises a calibration error: the point may lie below
+        low, high = min(low, value), max(high, value)
     return Metric(
         name=name,
-        value=statistic(*columns),
+        value=value,
         unit=unit,
-        n=len(columns[0]),
+        n=n,
         denominator="images",
-        low=interval.low,
-        high=interval.high,
-        confidence=subject.confidence,
-        method="bootstrap",
+        low=low,
+        high=high,
+        confidence=None if few else subject.confidence,
+        method=None if few else "bootstrap",
+        reason=f"resampling {n} images says little" if few else None,
         higher_is_better=False,
     )
 
@@ -163,7 +221,12 @@ def _expected(rows: pd.DataFrame, answers: dict[str, str], subject: Subject) -> 
 _SOURCE = "Russakovsky et al. 2015, section 6.4; numbers of images from the lecture"
 HUMANS = (
     Reference(
-        label="human annotator 1", metric="top5_accuracy", value=0.949, n=1500, source=_SOURCE
+        label="human annotator 1",
+        metric="top5_accuracy",
+        value=0.949,
+        n=1500,
+        source=_SOURCE,
+        classes="imagenet",
     ),
     Reference(label="human annotator 2", metric="top5_accuracy", value=0.88, n=258, source=_SOURCE),
 )
@@ -191,14 +254,15 @@ MEASURE = Measure(
             "Expected calibration error (Guo et al. 2017, 15 equal-width bins): how far confidence "
             "and accuracy lie apart, averaged over images. 0 means that of all answers given with "
             "confidence 0.8, eight in ten are right.",
+            # no interval to gate on: the error of few images is biased upwards, resamples more so
             higher_is_better=False,
-            interval="bootstrap",
         ),
         MetricSpec(
             "nll",
             "Negative log-likelihood: minus the logarithm of the probability given to the label, "
             "averaged over images. Confident mistakes cost most.",
             unit="nats",
+            range=(0.0, float("inf")),
             higher_is_better=False,
             interval="bootstrap",
         ),
@@ -209,6 +273,8 @@ MEASURE = Measure(
             "libraries are not what they were.",
         ),
     ),
+    aliases=lambda parameters: parameters.expected_top1,
+    prepare=prepare,
     observe=observe,
     summarise=summarise,
     badness=badness,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from evals.log import Metric
@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     import pandas as pd
     import torch
 
+    from evals.images.image_set import ImageSet
     from evals.images.labels import ClassMap
     from evals.probe import Probe
 
 
 Columns: TypeAlias = "Mapping[str, torch.Tensor]"
-"""Of one batch: name to (n,) or (n, k)."""
+"""Of one batch: name to (n, ...), or with an axis (n, axis, ...)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,10 @@ class Subject:
     classes: ClassMap
     seed: int
     confidence: float = 0.95
+    against: pd.DataFrame | None = None
+    """Rows of the second image set, for checks that compare."""
+    others: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    """Rows of the other classifiers that were asked the same, by alias."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +60,5 @@ class Measure(Spec):
     """Rows to a number an image: the worst are shown first."""
     explain: Callable[[Probe, pd.DataFrame, Any], tuple[Drawing, ...]]
     """A few images and their rows to pictures."""
+    prepare: Callable[[ImageSet, ClassMap, str, Any], None] = lambda *_: None
+    """Image set, classes, alias, parameters: raises UserError for what rows could not show."""

@@ -1,4 +1,4 @@
-"""Evidence that looking at a network did not change it: modes, buffers, weights, hooks, RNG."""
+"""Evidence that looking at a network did not change it: modes, buffers, weights, hooks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Changes:
         return Validity(
             name="state restored",
             outcome="falls" if found else "holds",
-            evidence=f"changed: {shown}" if found else "modes, buffers, weights, hooks, RNG equal",
+            evidence=f"changed: {shown}" if found else "modes, buffers, weights, hooks are equal",
             meaning="A network that changes while it is looked at is not the one that ships.",
         )
 
@@ -42,6 +42,7 @@ def watch(networks: Mapping[str, nn.Module], changes: Changes) -> Iterator[None]
     """
     before = {alias: _state(network) for alias, network in networks.items()}
     generators = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
+    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     try:
         yield
     finally:
@@ -51,6 +52,8 @@ def watch(networks: Mapping[str, nn.Module], changes: Changes) -> Iterator[None]
             if changed:
                 changes.found[alias] = sorted(changed)
         torch.set_rng_state(generators[0])
+        if devices:
+            torch.cuda.set_rng_state_all(devices)
         np.random.set_state(generators[1])  # noqa: NPY002
         random.setstate(generators[2])
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
 import torch
 
 from evals import log
 from evals.classifiers.build import build
+from evals.classifiers.card import Card
 from evals.classifiers.classifier import Classifier
 from evals.classifiers.registry import Registry, Request
 from evals.errors import UserError
@@ -29,13 +31,17 @@ class Resources:
     registry: Registry
     device: torch.device
     limit: int | None
+    named: frozenset[str]
+    """Aliases that somebody asked for: their weights may be downloaded."""
     records: dict[str, log.Classifier] = field(default_factory=dict)
     """Alias to its entry in the log, the unavailable ones included."""
+    remarks: dict[str, None] = field(default_factory=dict)
+    """What a person should know of them, in order."""
     _classifiers: dict[str, Classifier | UserError] = field(default_factory=dict)
     _image_sets: dict[Source, ImageSet | UserError] = field(default_factory=dict)
     _answers: dict[tuple[str, Source], Answers | UserError | None] = field(default_factory=dict)
 
-    def classifier(self, request: Request, *, download: bool) -> Classifier:
+    def classifier(self, request: Request) -> Classifier:
         """Return a classifier on the device.
 
         Raises:
@@ -43,14 +49,14 @@ class Resources:
             UserError: its card or checkpoint is wrong.
         """
         if request.alias not in self._classifiers:
-            self._classifiers[request.alias] = self._build(request, download)
+            self._classifiers[request.alias] = self._build(request)
         return _unless_error(self._classifiers[request.alias])
 
     def image_set(self, source: Source) -> ImageSet:
         """Return an image set; UserError if it is missing, empty or wrong."""
         if source not in self._image_sets:
             try:
-                image_set = sources.load(source.text, source.base)
+                image_set = sources.load(source.place, Path())
                 cut = image_set if self.limit is None else limited(image_set, self.limit)
                 self._image_sets[source] = cut
             except UserError as error:
@@ -70,22 +76,33 @@ class Resources:
                 self._answers[key] = error
         return _unless_error(self._answers[key])
 
-    def _build(self, request: Request, download: bool) -> Classifier | UserError:
+    def _build(self, request: Request) -> Classifier | UserError:
         start = time.perf_counter()
         try:
             card, base = self.registry.card(request.name)
             classifier = build(
-                request.alias, card, base, download=download, checkpoint=request.checkpoint
+                request.alias,
+                card,
+                base,
+                download=request.alias in self.named,
+                checkpoint=request.checkpoint,
             ).to(self.device)
         except UserError as error:
-            self.records[request.alias] = log.Classifier(
-                alias=request.alias, network=request.name, unavailable=str(error)
-            )
-            return error
+            return self._missing(request, error)
         except torch.OutOfMemoryError as error:
-            return UserError(f"{request.alias} does not fit on {self.device}: {error}")
+            reason = f"{request.alias} does not fit on {self.device}: {error}"
+            return self._missing(request, UserError(reason))
         self.records[request.alias] = record(classifier, time.perf_counter() - start)
+        if classifier.sha256 is None and _own(card) and not (card.checkpoint or request.checkpoint):
+            remark = f"{request.alias}: no checkpoint; judged with the weights {card.network} made"
+            self.remarks[remark] = None
         return classifier
+
+    def _missing(self, request: Request, error: UserError) -> UserError:
+        self.records[request.alias] = log.Classifier(
+            alias=request.alias, network=request.name, unavailable=str(error)
+        )
+        return error
 
 
 def record(classifier: Classifier, seconds: float) -> log.Classifier:
@@ -103,6 +120,10 @@ def record(classifier: Classifier, seconds: float) -> log.Classifier:
         published=dict(classifier.published),
         load_seconds=seconds,
     )
+
+
+def _own(card: Card) -> bool:
+    return card.network.partition(":")[0] not in {"torchvision", "timm", "packaged"}
 
 
 def _unless_error(found: T | UserError) -> T:

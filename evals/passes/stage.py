@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import pandas as pd
 import torch
 
 from evals import log
@@ -17,7 +17,8 @@ from evals.device import numerics
 from evals.errors import UserError
 from evals.images.image_set import ImageSet, fingerprint
 from evals.images.reader import batches
-from evals.judging import Measured
+from evals.judging import Measured, finite
+from evals.log import Validity
 from evals.measures.measure import Measure
 from evals.options import Source
 from evals.passes import guard, pictures, tables
@@ -46,45 +47,47 @@ class Pass:
 
     source: Source
     role: str
+    """Name of the image set in the log, unique in the run."""
     image_set: ImageSet
     stations: dict[str, Station]
     """By alias."""
     walked: Walked = field(default_factory=Walked)
     measured: dict[str, Measured] = field(default_factory=dict)
-    """By table."""
-    warnings: dict[str, None] = field(default_factory=dict)
-    """What libraries warned of, each once, in order."""
+    """By table; filled when the walk is through."""
+    broken: str | None = None
+    """Why the walk did not finish, for every item that waited for it."""
     picture_seconds: float = 0.0
 
 
-def task_of(job: Job, alias: str) -> Task:
-    """Return what a job asks of a classifier; equal questions share a table."""
+def task_of(job: Job, alias: str, source: Source) -> Task:
+    """Return what a job asks of a classifier about images; equal questions share a table."""
     measure = job.check.spec
     assert isinstance(measure, Measure)
     parameters = job.check.parameters
-    asked = [job.check.table.measure, parameters.model_dump(mode="json"), str(job.source.base)]
-    digest = hashlib.sha256(json.dumps([*asked, job.source.text, alias]).encode()).hexdigest()
-    name = tables.slug(f"{measure.name}-{job.check.table.images}-{alias}")
+    asked = [job.check.table.measure, parameters.model_dump(mode="json"), source.place, alias]
+    digest = hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+    name = tables.slug(f"{measure.name}-{Path(source.text).name}-{alias}")
     return Task(measure, parameters, f"{name}-{digest[:8]}")
 
 
 def stations(
-    jobs: Iterable[Job], image_set: ImageSet, catalog: Catalog, resources: Resources
+    jobs: Iterable[Job], source: Source, catalog: Catalog, resources: Resources
 ) -> dict[str, Station]:
     """Return every classifier that can be loaded, with all that the jobs ask of it.
 
     A classifier that a threshold names is asked too, whether or not its own item was selected.
     """
     found: dict[str, Station] = {}
+    image_set = resources.image_set(source)
     for job in jobs:
         others = map(catalog.request, sorted(job.check.references(job.alias)))
         for request in (job.request, *others):
-            task = task_of(job, request.alias)
+            task = task_of(job, request.alias, source)
             if task.measure.labels and not image_set.labelled:
                 continue
             try:
-                classifier = resources.classifier(request, download=job.named)
-                answers = resources.answers(classifier, job.source)
+                classifier = resources.classifier(request)
+                answers = resources.answers(classifier, source)
             except UserError:
                 continue  # said where its own item is prepared, or where a threshold names it
             station = found.setdefault(request.alias, Station(classifier, answers, ()))
@@ -94,44 +97,83 @@ def stations(
 
 
 def run(this: Pass, manner: Manner, progress: Progress) -> None:
-    """Walk, then join the rows of every finished shard, also when the walk was interrupted."""
+    """Walk, and join the rows of every finished shard, also when the walk was interrupted."""
     networks = {alias: station.classifier.network for alias, station in this.stations.items()}
     changes = guard.Changes()
+    rows: dict[str, pd.DataFrame | None] = {}
     try:
         with (
-            warnings.catch_warnings(record=True) as caught,
             guard.watch(networks, changes),
             numerics(manner.device, manner.precision),
             progress(f"{this.role}, {', '.join(networks)}", len(this.image_set.images)) as advance,
         ):
-            warnings.simplefilter("default")
             walk(
                 this.image_set,
                 tuple(this.stations.values()),
                 device=manner.device,
                 batch_size=manner.batch_size,
+                seed=manner.seed,
                 directory=manner.directory,
                 advance=advance,
                 walked=this.walked,
             )
+    except BaseException as error:
+        this.broken = f"the pass over {this.role} broke: {type(error).__name__}: {error}"
+        raise
     finally:
-        this.warnings |= {f"{w.category.__name__}: {w.message}": None for w in caught}
-        for station in this.stations.values():
-            _join(this, station, changes, manner)
+        for task in (task for station in this.stations.values() for task in station.tasks):
+            rows[task.table] = tables.merge(manner.directory, task.table)
+    for station in this.stations.values():
+        for task in station.tasks:
+            if task.table not in this.walked.not_applicable:
+                found = _measured(this, station, rows[task.table], changes, manner)
+                this.measured[task.table] = found
 
 
-def _join(this: Pass, station: Station, changes: guard.Changes, manner: Manner) -> None:
-    for task in station.tasks:
-        rows = tables.merge(manner.directory, task.table)
-        if rows is not None:
-            this.measured[task.table] = Measured(
-                classifier=station.classifier,
-                rows=rows,
-                limited=len(this.image_set.images) < this.image_set.total,
-                unreadable=this.walked.unreadable,
-                validity=(changes.validity(station.classifier.alias),),
-                seed=manner.seed,
-            )
+def _measured(
+    this: Pass,
+    station: Station,
+    rows: pd.DataFrame | None,
+    changes: guard.Changes,
+    manner: Manner,
+) -> Measured:
+    alias = station.classifier.alias
+    table = pd.DataFrame({"image": []}) if rows is None else rows
+    return Measured(
+        classifier=station.classifier,
+        rows=table,
+        limited=len(this.image_set.images) < this.image_set.total,
+        unreadable=this.walked.unreadable,
+        validity=(
+            _ran(alias, this.walked),
+            changes.validity(alias),
+            _drew(alias, this.walked),
+            finite(table),
+        ),
+        seed=manner.seed,
+    )
+
+
+def _ran(alias: str, walked: Walked) -> Validity:
+    failure = walked.failures.get(alias)
+    return Validity(
+        name="the network ran",
+        outcome="holds" if failure is None else "falls",
+        evidence=failure or f"on all of {walked.n} images",
+        meaning="Numbers from the images before a crash are not numbers of the whole set.",
+    )
+
+
+def _drew(alias: str, walked: Walked) -> Validity:
+    drew = alias in walked.drew
+    return Validity(
+        name="deterministic",
+        outcome="falls" if drew else "holds",
+        evidence="drew from a global generator in eval mode"
+        if drew
+        else "no draw from a global generator",
+        meaning="A network that throws dice in eval mode answers otherwise the next time.",
+    )
 
 
 def draw(this: Pass, task: Task, alias: str, count: int, manner: Manner) -> tuple[log.Picture, ...]:
@@ -145,10 +187,16 @@ def draw(this: Pass, task: Task, alias: str, count: int, manner: Manner) -> tupl
     chosen = [this.image_set.images[i] for i in positions]
     geometry = station.classifier.geometry
     (batch,) = batches(chosen, [range(len(chosen))], {geometry})
-    answers = station.answers and station.answers.of(positions, manner.device)
-    pixels = to_unit(batch.pixels[geometry], manner.device)
-    probe = Probe(station.classifier, batch.ids, pixels, answers)
-    shown = rows.set_index("image", drop=False).loc[list(batch.ids)]
+    seen = [positions[i] for i in batch.positions]
+    probe = Probe(
+        station.classifier,
+        batch.ids,
+        to_unit(batch.pixels[geometry], manner.device),
+        station.answers and station.answers.of(seen, manner.device),
+        manner.seed,
+        differentiate=task.measure.gradient,
+    )
+    shown = rows[rows["image"].isin(batch.ids)]
     with numerics(manner.device, manner.precision):
         drawings = task.measure.explain(probe, shown, task.parameters)
     saved = pictures.save(drawings, samples, manner.directory, task.table)

@@ -19,12 +19,24 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Axis:
+    """The second key of rows: one row an image and value."""
+
+    column: str
+    values: tuple[str, ...]
+    """As the suite wrote them."""
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
-    """Rows of one batch, their values still on the device."""
+    """Rows of one batch of n images, their values still on the device."""
 
     images: tuple[str, ...]
+    known: Mapping[str, torch.Tensor]
+    """Of the image alone: (n,), or (n, k) where -1 is padding and left out."""
     columns: Mapping[str, torch.Tensor]
-    """Each (n,) or (n, k); of integers in (n, k), -1 is padding and left out."""
+    """Observed: (n, ...), or (n, axis, ...) with an axis."""
+    axis: Axis | None = None
 
 
 def add_shard(directory: Path, name: str, index: int, parts: Sequence[Part]) -> None:
@@ -72,16 +84,27 @@ def _write(table: pa.Table, file: Path) -> None:
 
 
 def _table(parts: Sequence[Part]) -> pa.Table:
-    columns = {"image": pa.array([image for part in parts for image in part.images], pa.string())}
+    axis = parts[0].axis
+    times = 1 if axis is None else len(axis.values)
+    ids = [image for part in parts for image in part.images]
+    columns = {"image": pa.array(np.repeat(np.array(ids, dtype=object), times), pa.string())}
+    if axis is not None:
+        columns[axis.column] = pa.array(list(axis.values) * len(ids), pa.string())
+    for name in parts[0].known:
+        arrays = [part.known[name].cpu().numpy().repeat(times, axis=0) for part in parts]
+        columns[name] = pa.concat_arrays([_array(array, array != -1) for array in arrays])
     for name in parts[0].columns:
-        arrays = [part.columns[name].cpu().numpy() for part in parts]
-        columns[name] = pa.concat_arrays([_array(array) for array in arrays])
+        arrays = [part.columns[name].detach().cpu().numpy() for part in parts]
+        if axis is not None:
+            arrays = [array.reshape(-1, *array.shape[2:]) for array in arrays]
+        columns[name] = pa.concat_arrays([_array(array, None) for array in arrays])
     return pa.table(columns)
 
 
-def _array(values: np.ndarray) -> pa.Array:
+def _array(values: np.ndarray, kept: np.ndarray | None) -> pa.Array:
+    """Return (m,) as numbers and (m, k) as lists, without what is not kept."""
     if values.ndim == 1:
         return pa.array(values)
-    kept = values != -1 if values.dtype.kind == "i" else np.ones_like(values, dtype=bool)
+    kept = np.ones(values.shape, dtype=bool) if kept is None else kept
     offsets = np.concatenate([[0], kept.sum(axis=1).cumsum()])
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(values[kept]))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from evals.probe import Answers, Probe
 
 if TYPE_CHECKING:
     from evals.classifiers.classifier import Classifier
+    from evals.images.geometry import Geometry
     from evals.images.image_set import ImageSet
     from evals.measures.measure import Columns, Measure
     from evals.schema import Table
@@ -58,10 +60,21 @@ class Walked:
     """Alias to what went wrong: that classifier alone stops."""
     not_applicable: dict[str, str] = field(default_factory=dict)
     """Table to the reason: that task alone stops."""
+    drew: set[str] = field(default_factory=set)
+    """Aliases that drew from a global generator."""
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
-    """Table to the time of its own forward passes and rows."""
+    """Table to its own time, the forward that it shares with others included."""
     spent: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     """``total``, ``decode``, ``wait``, ``forward``, ``rows``: where the time went."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Visit:
+    """Who looks, and how; the same for every batch."""
+
+    stations: Sequence[Station]
+    device: torch.device
+    seed: int
 
 
 def walk(
@@ -70,6 +83,7 @@ def walk(
     *,
     device: torch.device,
     batch_size: int,
+    seed: int,
     directory: Path,
     advance: Callable[[int], None],
     walked: Walked,
@@ -81,13 +95,14 @@ def walk(
         stations: who looks.
         device: where the classifiers are.
         batch_size: images in one forward; halved on its own where memory runs out.
+        seed: of the run; every draw derives from it.
         directory: of the run; finished shards of rows are written below it.
         advance: told the number of images done.
         walked: filled.
     """
     start = waiting = time.perf_counter()
     geometries = {station.classifier.geometry for station in stations}
-    shard = _Shard(directory)
+    shard, visit = _Shard(directory), _Visit(stations, device, seed)
     for batch in batches(image_set.images, _spans(len(image_set.images), batch_size), geometries):
         walked.spent["wait"] += time.perf_counter() - waiting
         walked.spent["decode"] += batch.seconds
@@ -95,7 +110,7 @@ def walk(
         walked.unreadable.update(batch.unreadable)
         walked.oriented += batch.oriented
         if batch.ids:
-            _look(batch, stations, device, shard, walked)
+            _look(batch, visit, shard, walked)
         if batch.span.stop % SHARD == 0 or batch.span.stop == len(image_set.images):
             shard.write(walked)
         walked.n += len(batch.ids)
@@ -134,31 +149,52 @@ def to_unit(pixels: torch.Tensor, device: torch.device) -> torch.Tensor:
     return pixels.to(device, non_blocking=True).to(torch.float32).div(255)
 
 
-def _look(
-    batch: Batch,
-    stations: Sequence[Station],
-    device: torch.device,
-    shard: _Shard,
-    walked: Walked,
-) -> None:
+def _look(batch: Batch, visit: _Visit, shard: _Shard, walked: Walked) -> None:
     started = time.perf_counter()
-    pixels = {geometry: to_unit(raw, device) for geometry, raw in batch.pixels.items()}
-    for station in stations:
-        classifier = station.classifier
-        answers = station.answers.of(batch.positions, device) if station.answers else None
-        probe = Probe(classifier, batch.ids, pixels[classifier.geometry], answers)
-        for task in station.tasks:
-            if classifier.alias in walked.failures or task.table in walked.not_applicable:
+    pixels = {geometry: to_unit(raw, visit.device) for geometry, raw in batch.pixels.items()}
+    for station in visit.stations:
+        alias = station.classifier.alias
+        before = _generators(visit.device)
+        for probe, task in _asked(station, batch, pixels, visit):
+            if alias in walked.failures or task.table in walked.not_applicable:
                 continue
-            began = time.perf_counter()
+            began, shared = time.perf_counter(), probe.shared_seconds
             try:
-                shard.add(task.table, batch.ids, answers, observe(task, probe))
+                shard.add(task, probe, observe(task, probe))
             except NotApplicableError as error:
                 walked.not_applicable[task.table] = str(error)
             except Exception as error:  # noqa: BLE001 - one network's failure is not the others'
-                walked.failures[classifier.alias] = f"{type(error).__name__}: {error}"
-            walked.seconds[task.table] += time.perf_counter() - began
+                walked.failures[alias] = f"{type(error).__name__}: {error}{_place(error)}"
+            walked.seconds[task.table] += time.perf_counter() - began + shared
+        if not all(map(torch.equal, before, _generators(visit.device))):
+            walked.drew.add(alias)
     walked.spent["forward"] += time.perf_counter() - started
+
+
+def _asked(
+    station: Station, batch: Batch, pixels: Mapping[Geometry, torch.Tensor], visit: _Visit
+) -> Iterator[tuple[Probe, Task]]:
+    probe = Probe(
+        station.classifier,
+        batch.ids,
+        pixels[station.classifier.geometry],
+        station.answers.of(batch.positions, visit.device) if station.answers else None,
+        visit.seed,
+        differentiate=any(task.measure.gradient for task in station.tasks),
+    )
+    return ((probe, task) for task in station.tasks)
+
+
+def _generators(device: torch.device) -> list[torch.Tensor]:
+    """Return the state of the global generators that a network in eval mode must not draw from."""
+    states = [torch.get_rng_state()]
+    return [*states, torch.cuda.get_rng_state(device)] if device.type == "cuda" else states
+
+
+def _place(error: Exception) -> str:
+    """Say where in whose file an exception comes from."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
 
 
 class _Shard:
@@ -169,11 +205,11 @@ class _Shard:
         self._parts: dict[str, list[tables.Part]] = {}
         self._index = 0
 
-    def add(
-        self, table: str, ids: tuple[str, ...], answers: Answers | None, columns: Columns
-    ) -> None:
+    def add(self, task: Task, probe: Probe, columns: Columns) -> None:
+        answers = probe.answers
         known = {} if answers is None else {"label": answers.label, "accepted": answers.accepted}
-        self._parts.setdefault(table, []).append(tables.Part(ids, {**known, **columns}))
+        part = tables.Part(probe.ids, known, columns, axis_of(task))
+        self._parts.setdefault(task.table, []).append(part)
 
     def write(self, walked: Walked) -> None:
         started = time.perf_counter()
@@ -184,3 +220,11 @@ class _Shard:
         self._parts = {}
         self._index += 1
         walked.spent["rows"] += time.perf_counter() - started
+
+
+def axis_of(task: Task) -> tables.Axis | None:
+    """Return the axis of a task's rows, its values as the suite wrote them."""
+    if task.measure.axis is None:
+        return None
+    column, parameter = task.measure.axis
+    return tables.Axis(column, tuple(map(str, getattr(task.parameters, parameter))))

@@ -104,7 +104,7 @@ def test_logistic_loss_equals_the_closed_form(small: Small) -> None:
     for epsilon in (0.0, 0.007, 0.1):
         moved = fast_gradient_sign(x, found.gradient, epsilon)
         loss = torch.nn.functional.cross_entropy(classifier.logits(moved), y, reduction="none")
-        norm = classifier.network.weight.abs().sum()  # type: ignore[union-attr, operator]
+        norm = classifier.network.weight.abs().sum()  # type: ignore[operator]
         expected = torch.nn.functional.softplus(epsilon * norm - margin)
         assert torch.allclose(loss, expected, atol=1e-9)
 
@@ -137,9 +137,11 @@ def test_fgsm_equals_foolbox(small: Small) -> None:
     network = Curved()
     classifier = small(network)
     x, y = images(6), torch.tensor([0, 1, 2, 0, 1, 2])
-    model = foolbox.PyTorchModel(network.eval(), bounds=(0, 1))
+    model = foolbox.PyTorchModel(  # type: ignore[attr-defined]
+        network.eval(), bounds=(0, 1)
+    )
     epsilons = [0.001, 0.01, 0.1]
-    attack = foolbox.attacks.LinfFastGradientAttack()
+    attack = foolbox.attacks.LinfFastGradientAttack()  # type: ignore[attr-defined]
     _, clipped, _ = attack(model, x, y, epsilons=epsilons)
     gradient = slope(classifier, x, y).gradient
     for epsilon, theirs in zip(epsilons, clipped, strict=True):

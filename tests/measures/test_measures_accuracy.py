@@ -57,6 +57,7 @@ def rows_of(
         (Station(classifier, known, (task,)),),
         device=torch.device("cpu"),
         batch_size=batch_size,
+        seed=0,
         directory=directory,
         advance=done.append,
         walked=Walked(),
@@ -184,6 +185,7 @@ def table(n: int, seed: int = 0, classes: int = 10) -> pd.DataFrame:
             "correct1": top5[:, 0] == label,
             "correct5": (top5 == label[:, None]).any(axis=1),
             "nll": -np.log(probabilities[np.arange(n), label]),
+            "competing": classes,
         }
     )
 

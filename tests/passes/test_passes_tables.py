@@ -14,7 +14,7 @@ from PIL import Image
 
 from evals.measures.measure import Drawing
 from evals.passes import pictures, tables
-from evals.passes.tables import Part
+from evals.passes.tables import Axis, Part
 
 
 def part(first: int, n: int) -> Part:
@@ -23,10 +23,10 @@ def part(first: int, n: int) -> Part:
     padded = torch.stack([values, torch.where(values % 2 == 0, values, -1)], dim=1)
     return Part(
         ids,
+        {"accepted": padded},
         {
             "value": values.float(),
             "right": values % 2 == 0,
-            "accepted": padded,
             "top": torch.stack([values.float()] * 3, dim=1),
         },
     )
@@ -44,6 +44,22 @@ def test_shards_join_in_order(tmp_path: Path) -> None:
     assert [list(a) for a in rows["top"][:2]] == [[0, 0, 0], [1, 1, 1]]
     assert list((tmp_path / "tables").iterdir()) == [tmp_path / tables.file("t")]
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / tables.file("t")), rows)
+
+
+def test_an_axis_makes_a_row_an_image_and_value(tmp_path: Path) -> None:
+    values = torch.arange(6.0).reshape(3, 2)
+    lists = torch.arange(12).reshape(3, 2, 2)
+    known = {"label": torch.tensor([7, 8, 9])}
+    axis = Axis("epsilon", ("0", "1/255"))
+    part = Part(("a", "b", "c"), known, {"value": values, "top": lists - 1}, axis)
+    tables.add_shard(tmp_path, "t", 0, [part])
+    rows = tables.merge(tmp_path, "t")
+    assert rows is not None
+    assert list(rows["image"]) == ["a", "a", "b", "b", "c", "c"]
+    assert list(rows["epsilon"]) == ["0", "1/255"] * 3
+    assert list(rows["label"]) == [7, 7, 8, 8, 9, 9]
+    assert list(rows["value"]) == [0, 1, 2, 3, 4, 5]
+    assert [list(top) for top in rows["top"][:2]] == [[-1, 0], [1, 2]]  # -1 is a value here
 
 
 def test_nothing_to_join(tmp_path: Path) -> None:

@@ -1,0 +1,63 @@
+"""Devices and precision: what is set is put back, whatever the process chose before."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from evals.device import numerics, resolve
+from evals.errors import UserError
+
+CPU = torch.device("cpu")
+
+
+def state() -> list[str]:
+    backends = torch.backends
+    return [
+        backends.cuda.matmul.fp32_precision,
+        backends.cudnn.conv.fp32_precision,  # type: ignore[attr-defined]
+        backends.mkldnn.matmul.fp32_precision,  # type: ignore[attr-defined]
+        str(backends.cudnn.benchmark),
+    ]
+
+
+@pytest.mark.parametrize("chosen", ["highest", "high", "medium"])
+def test_fp32_is_fp32_whatever_the_process_chose(chosen: str) -> None:
+    before_all = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(chosen)
+    try:
+        before = state()
+        with numerics(CPU, "fp32"):
+            assert state()[:3] == ["ieee", "ieee", "ieee"]
+            assert not torch.is_autocast_enabled("cpu")
+        assert state() == before
+        assert torch.get_float32_matmul_precision() == chosen
+    finally:
+        torch.set_float32_matmul_precision(before_all)
+
+
+def test_bf16_is_autocast() -> None:
+    with numerics(CPU, "bf16"):
+        assert (torch.rand(4, 4) @ torch.rand(4, 4)).dtype == torch.bfloat16
+    assert (torch.rand(4, 4) @ torch.rand(4, 4)).dtype == torch.float32
+
+
+def test_tf32_is_refused_on_a_cpu() -> None:
+    with pytest.raises(UserError, match="a mode of CUDA devices"), numerics(CPU, "tf32"):
+        pass
+
+
+def test_devices() -> None:
+    assert resolve("cpu") == CPU
+    assert resolve("auto").type in {"cpu", "cuda"}
+    with pytest.raises(UserError, match='no kind of device "gpu"; available: cpu'):
+        resolve("gpu")
+    with pytest.raises(UserError, match='device "cuda:99" is not to be had'):
+        resolve("cuda:99")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_tf32_on_a_gpu() -> None:
+    with numerics(torch.device("cuda:0"), "tf32"):
+        assert torch.backends.cuda.matmul.fp32_precision == "tf32"
