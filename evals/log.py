@@ -145,6 +145,15 @@ class Judgement(Record):
     """Reason why a fall is expected."""
 
 
+class Panel(Record):
+    """One of the parts of a picture that stand side by side, all of one width."""
+
+    title: str
+    """What it is: ``image``, ``perturbation x 36``, ``adversarial at 2/255``."""
+    said: str = ""
+    """What the network says of it: ``gibbon 0.99``."""
+
+
 class Picture(Record):
     """One picture that the report shows."""
 
@@ -156,6 +165,8 @@ class Picture(Record):
     """Why it was picked: among the worst, or by hash of id."""
     caption: str
     """What is seen, for the alt text: label and prediction."""
+    panels: tuple[Panel, ...] = ()
+    """From left to right, where there are several."""
 
 
 class Item(Record):
@@ -261,6 +272,8 @@ class ImageSet(Record):
     """Of ids, bytes and labels; null when the walk did not finish."""
     unreadable: tuple[Unreadable, ...] = ()
     """Pictures left out, with reasons."""
+    about: dict[str, dict[str, str]] = Field(default_factory=dict)
+    """Image id to what is known of it: title, artist, year, shift, source."""
     oriented: int = 0
     """Pictures whose EXIF orientation was ignored, as in the published numbers."""
 

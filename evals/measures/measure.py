@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from evals.log import Metric
+from evals.log import Metric, Panel
 from evals.spec import Spec
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ class Drawing:
     """(3, H, W) in [0, 1], RGB; panels stand side by side."""
     caption: str
     """What is seen, in words."""
+    panels: tuple[Panel, ...] = ()
+    """From left to right, all of one width."""
 
 
 @dataclass(frozen=True, kw_only=True)

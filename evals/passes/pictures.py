@@ -56,6 +56,7 @@ def save(
                 file=f"pictures/{file.name}",
                 sample=samples[drawing.image],
                 caption=drawing.caption,
+                panels=drawing.panels,
             )
         )
     return tuple(pictures)
