@@ -12,7 +12,7 @@ from evals.errors import UserError, did_you_mean
 if TYPE_CHECKING:
     from evals.measures.measure import Measure
 
-MEASURES = {"accuracy": "evals.measures.accuracy:MEASURE"}
+MEASURES = {"accuracy": "evals.measures.accuracy:MEASURE", "fgsm": "evals.measures.fgsm:MEASURE"}
 
 
 def lookup(name: str, base: Path) -> Measure:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -11,9 +10,9 @@ from pydantic import Field
 from evals.errors import UserError, did_you_mean
 from evals.log import Metric, Reference
 from evals.measures.measure import Drawing, Measure, Subject
+from evals.measures.metrics import absent, fraction, resampled
 from evals.schema import Table
 from evals.spec import MetricSpec
-from evals.statistics import bootstrap, generator, wilson
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 
 BINS = 15
 TOP = 5
-FEWEST = 10
-"""Images below which a bootstrap interval is not shown."""
 
 
 class Parameters(Table):
@@ -100,12 +97,14 @@ def summarise(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> t
     confidence = rows["confidence"].to_numpy(np.float64)
     correct = rows["correct1"].to_numpy(np.float64)
     nll = rows["nll"].to_numpy(np.float64)
+    answers = parameters.expected_top1.get(subject.alias, {})
+    lower = {"higher_is_better": False}
     return (
-        _fraction("top1_accuracy", rows["correct1"], subject),
+        fraction("top1_accuracy", rows["correct1"], subject),
         _top5(rows, subject),
-        _resampled("ece", calibration_error, (confidence, correct), "fraction", subject),
-        _resampled("nll", lambda x: float(x.mean()), (nll,), "nats", subject),
-        _expected(rows, parameters.expected_top1.get(subject.alias, {}), subject),
+        resampled("ece", calibration_error, (confidence, correct), subject, **lower),
+        resampled("nll", np.mean, (nll,), subject, unit="nats", **lower),
+        _expected(rows, answers, subject),
     )
 
 
@@ -143,61 +142,9 @@ def explain(probe: Probe, rows: pd.DataFrame, parameters: Parameters) -> tuple[D
 def _top5(rows: pd.DataFrame, subject: Subject) -> Metric:
     competing = int(rows["competing"].min())
     if competing > TOP:
-        return _fraction("top5_accuracy", rows["correct5"], subject)
-    return Metric(
-        name="top5_accuracy",
-        value=None,
-        unit="fraction",
-        n=len(rows),
-        denominator="images",
-        reason=f"of {competing} classes every one is among the five likeliest",
-    )
-
-
-def _fraction(name: str, hits: pd.Series[bool], subject: Subject) -> Metric:
-    n, count = len(hits), int(hits.sum())
-    interval = wilson(count, n, subject.confidence)
-    return Metric(
-        name=name,
-        value=count / n,
-        unit="fraction",
-        n=n,
-        denominator="images",
-        low=interval.low,
-        high=interval.high,
-        confidence=subject.confidence,
-        method="wilson",
-    )
-
-
-def _resampled(
-    name: str,
-    statistic: Callable[..., float],
-    columns: tuple[NDArray[np.floating], ...],
-    unit: str,
-    subject: Subject,
-) -> Metric:
-    n, value = len(columns[0]), statistic(*columns)
-    few = n < FEWEST
-    low = high = None
-    if not few:
-        rng = generator(subject.seed, "accuracy", name)
-        low, high = bootstrap(statistic, columns, rng, subject.confidence)
-        # a resample repeats images, which raises a calibration error: the point may lie below
-        low, high = min(low, value), max(high, value)
-    return Metric(
-        name=name,
-        value=value,
-        unit=unit,
-        n=n,
-        denominator="images",
-        low=low,
-        high=high,
-        confidence=None if few else subject.confidence,
-        method=None if few else "bootstrap",
-        reason=f"resampling {n} images says little" if few else None,
-        higher_is_better=False,
-    )
+        return fraction("top5_accuracy", rows["correct5"], subject)
+    reason = f"of {competing} classes every one is among the five likeliest"
+    return absent("top5_accuracy", reason, n=len(rows))
 
 
 def _expected(rows: pd.DataFrame, answers: dict[str, str], subject: Subject) -> Metric:

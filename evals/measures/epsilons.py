@@ -1,0 +1,39 @@
+"""Perturbation sizes as people write them: exact fractions on the pixel scale [0, 1]."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+
+def value(epsilon: str | float) -> float:
+    """Return the number that an epsilon was written for."""
+    return float(Fraction(str(epsilon)))
+
+
+def _sensible(epsilon: str | float) -> str | float:
+    try:
+        size = Fraction(str(epsilon))
+    except (ValueError, ZeroDivisionError):
+        raise ValueError(f'{epsilon!r} is no number; write 0.007 or "8/255"') from None
+    if size < 0:
+        raise ValueError(f"{epsilon} is negative; an epsilon is a distance")
+    if size > 1:
+        raise ValueError(f'{epsilon} is above 1, the whole pixel scale; write "{epsilon}/255"')
+    return epsilon
+
+
+Epsilon = Annotated[str | float, AfterValidator(_sensible)]
+"""At most so far does a pixel value move: ``0``, ``0.007``, ``"8/255"``."""
+
+Epsilons = Annotated[tuple[Epsilon, ...], Field(min_length=1), AfterValidator(lambda e: _once(e))]
+
+
+def _once(epsilons: tuple[str | float, ...]) -> tuple[str | float, ...]:
+    sizes = [Fraction(str(epsilon)) for epsilon in epsilons]
+    for epsilon, size in zip(epsilons, sizes, strict=True):
+        if sizes.count(size) > 1:
+            raise ValueError(f"{epsilon} is written twice")
+    return epsilons

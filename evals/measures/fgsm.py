@@ -1,0 +1,248 @@
+"""The fast gradient sign method: one step of every pixel along the sign of the gradient."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from evals.log import Metric
+from evals.measures.epsilons import Epsilons, value
+from evals.measures.measure import Drawing, Measure, Subject
+from evals.measures.metrics import fraction, resampled
+from evals.schema import Table
+from evals.spec import MetricSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+
+    from evals.measures.measure import Columns
+    from evals.probe import Probe
+
+SWEEP: tuple[str | float, ...] = (
+    "0", "1/2040", "1/1020", "1/510", "1/255", 0.007, "4/255", "16/255"
+)  # fmt: skip
+"""Points below one 8-bit level too: at 1/255 undefended networks have mostly fallen already."""
+
+
+class Parameters(Table):
+    """Parameters of ``fgsm``."""
+
+    epsilons: Epsilons = SWEEP
+    """Sizes of the step, pixel scale [0, 1]; fractions stay exact."""
+
+
+def observe(probe: Probe, parameters: Parameters) -> Columns:
+    """Return for each epsilon what the network says after the step, after rounding, after noise.
+
+    One gradient serves all epsilons, and epsilon 0 is the forward it came from.
+    """
+    import torch
+
+    from evals.attacks.signs import eight_bit, fast_gradient_sign, sign_noise
+
+    assert probe.answers is not None, "a measure with labels=True is only asked of labelled images"
+    gradient, signs = probe.gradient, _random_signs(probe)
+    parts = []
+    for epsilon in map(value, parameters.epsilons):
+        moved = fast_gradient_sign(probe.pixels, gradient, epsilon)
+        logits = probe.logits if epsilon == 0 else _logits(probe, moved)
+        noisy = sign_noise(probe.pixels, signs, epsilon)
+        said = probe.logits if epsilon == 0 else _logits(probe, noisy)
+        rounded = _logits(probe, eight_bit(moved))
+        parts.append(
+            {
+                "top1": logits.argmax(dim=1),
+                "confidence": logits.softmax(dim=1).amax(dim=1),
+                "margin": _margin(logits, probe.answers.label),
+                "correct": _right(logits, probe.answers.accepted),
+                "correct_8bit": _right(rounded, probe.answers.accepted),
+                "correct_noise": _right(said, probe.answers.accepted),
+            }
+        )
+    return {name: torch.stack([part[name] for part in parts], dim=1) for name in parts[0]}
+
+
+def _logits(probe: Probe, pixels: torch.Tensor) -> torch.Tensor:
+    import torch
+
+    with torch.inference_mode():
+        return probe.classifier.logits(pixels)
+
+
+def _random_signs(probe: Probe) -> torch.Tensor:
+    """Return (n, 3, H, W) of -1 and 1, from one generator an image: no batch changes a draw."""
+    import torch
+
+    from evals.draws import generator
+
+    shape = probe.pixels.shape[1:]
+    draws = [
+        torch.randint(0, 2, shape, generator=generator(probe.seed, "fgsm", "noise", image))
+        for image in probe.ids
+    ]
+    return (torch.stack(draws) * 2 - 1).to(probe.pixels)
+
+
+def _right(logits: torch.Tensor, accepted: torch.Tensor) -> torch.Tensor:
+    return (logits.argmax(dim=1, keepdim=True) == accepted).any(dim=1)
+
+
+def _margin(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    """Return (n,) the label's logit less the best other one."""
+    import torch
+
+    mine = logits.gather(1, label[:, None])[:, 0]
+    return mine - logits.scatter(1, label[:, None], -torch.inf).amax(dim=1)
+
+
+def summarise(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> tuple[Metric, ...]:
+    """Return the curves over epsilon, and the epsilon at which half of the images have flipped."""
+    clean = _clean(rows, parameters)
+    found = []
+    for epsilon in map(str, parameters.epsilons):
+        at = rows[rows["epsilon"] == epsilon].set_index("image")
+        was_right = at["correct"][clean]
+        mistakes = at["confidence"][~at["correct"]].to_numpy(np.float64)
+        found += [
+            fraction("robust_accuracy", at["correct"], subject, at=epsilon),
+            fraction("robust_accuracy_8bit", at["correct_8bit"], subject, at=epsilon),
+            fraction("noise_accuracy", at["correct_noise"], subject, at=epsilon),
+            fraction(
+                "attack_success", ~was_right, subject, at=epsilon, of="images correct when clean"
+            ),
+            resampled(
+                "confidence_on_mistakes", np.mean, (mistakes,), subject, at=epsilon, of="mistakes"
+            ),
+            _against_noise(at, epsilon),
+        ]
+    return (*found, _median_flip(rows, parameters, clean))
+
+
+def _clean(rows: pd.DataFrame, parameters: Parameters) -> list[str]:
+    """Return the images that are right at the smallest epsilon, which should be 0."""
+    smallest = str(min(parameters.epsilons, key=value))
+    at = rows[rows["epsilon"] == smallest]
+    return list(at["image"][at["correct"]])
+
+
+def _against_noise(at: pd.DataFrame, epsilon: str) -> Metric:
+    """Exact one-sided McNemar: does the gradient break more images than noise of its size does?"""
+    from scipy.stats import binomtest
+
+    only_gradient = int((at["correct_noise"] & ~at["correct"]).sum())
+    only_noise = int((at["correct"] & ~at["correct_noise"]).sum())
+    discordant = only_gradient + only_noise
+    return Metric(
+        name="noise_p_value",
+        at=epsilon,
+        value=(
+            float(binomtest(only_gradient, discordant, alternative="greater").pvalue)
+            if discordant
+            else None
+        ),
+        unit="probability",
+        n=discordant,
+        denominator="images that only one of the two breaks",
+        reason="a test has no interval" if discordant else "both break the same images",
+        higher_is_better=False,
+    )
+
+
+def _median_flip(rows: pd.DataFrame, parameters: Parameters, clean: list[str]) -> Metric:
+    """Return the smallest epsilon of the sweep at which half of the right images are wrong."""
+    name, n, reason = "median_flip_epsilon", len(clean), "a point of the sweep, not a sample"
+    size = None
+    for epsilon in sorted(parameters.epsilons, key=value):
+        at = rows[rows["epsilon"] == str(epsilon)].set_index("image")["correct"]
+        if n and (~at[clean]).mean() >= 0.5:
+            size = value(epsilon)
+            break
+    if size is None:
+        reason = "no image is right when clean" if not n else "half stand the whole sweep"
+    return Metric(
+        name=name, value=size, unit="epsilon", n=n, denominator="images correct when clean",
+        reason=reason,
+    )  # fmt: skip
+
+
+def badness(rows: pd.DataFrame) -> pd.Series[float]:
+    """Return how confidently wrong an image became at any epsilon."""
+    wrong = rows["confidence"].where(~rows["correct"], 0.0)
+    return wrong.groupby(rows["image"], sort=False).max()
+
+
+def explain(probe: Probe, rows: pd.DataFrame, parameters: Parameters) -> tuple[Drawing, ...]:
+    """Return image, perturbation and adversarial side by side, at the smallest step that flips."""
+    from evals.attacks.signs import fast_gradient_sign
+    from evals.measures.triptych import triptych
+
+    sizes = {str(epsilon): value(epsilon) for epsilon in parameters.epsilons}
+    drawings = []
+    for i, image in enumerate(probe.ids):
+        mine = rows[rows["image"] == image]
+        wrong = mine[~mine["correct"] & (mine["epsilon"].map(sizes) > 0)]
+        shown = min(wrong["epsilon"], key=sizes.__getitem__, default=max(sizes, key=sizes.get))  # type: ignore[arg-type]
+        moved = fast_gradient_sign(probe.pixels[i : i + 1], probe.gradient[i : i + 1], sizes[shown])
+        drawings.append(triptych(probe, i, moved[0], f"adversarial at {shown}"))
+    return tuple(drawings)
+
+
+def _spec(name: str, about: str, **more: object) -> MetricSpec:
+    return MetricSpec(name, about, axis="epsilons", **more)  # type: ignore[arg-type]
+
+
+MEASURE = Measure(
+    name="fgsm",
+    about="How fast accuracy falls when every pixel moves by at most epsilon.",
+    parameters=Parameters,
+    labels=True,
+    gradient=True,
+    axis=("epsilon", "epsilons"),
+    metrics=(
+        _spec(
+            "robust_accuracy",
+            "Share of all images still named rightly after one step of size epsilon along the sign "
+            "of the gradient (Goodfellow et al. 2015). One step: rising again is normal.",
+            interval="wilson",
+        ),
+        _spec(
+            "robust_accuracy_8bit",
+            "The same after rounding to 8 bits, as a saved picture would be.",
+            interval="wilson",
+        ),
+        _spec(
+            "noise_accuracy",
+            "Share named rightly when every pixel moves by epsilon up or down at random.",
+            interval="wilson",
+        ),
+        _spec(
+            "attack_success",
+            "Share of the images that were right when clean and are wrong after the step.",
+            interval="wilson",
+            higher_is_better=False,
+        ),
+        _spec(
+            "confidence_on_mistakes",
+            "Mean confidence of the wrong answers after the step.",
+            interval="bootstrap",
+            higher_is_better=False,
+        ),
+        _spec(
+            "noise_p_value",
+            "Exact McNemar test, one-sided: how likely the gradient's lead over random signs of "
+            "the same size is by chance.",
+            higher_is_better=False,
+        ),
+        MetricSpec(
+            "median_flip_epsilon",
+            "Smallest epsilon of the sweep at which half of the right images have turned wrong.",
+            unit="epsilon",
+        ),
+    ),
+    observe=observe,
+    summarise=summarise,
+    badness=badness,
+    explain=explain,
+)
