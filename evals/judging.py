@@ -13,6 +13,7 @@ from evals.errors import UserError
 from evals.log import Judgement, Metric, Validity, Verdict
 from evals.measures.measure import Measure, Subject
 from evals.selection import Job
+from evals.spec import MetricSpec
 from evals.statistics import wilson
 from evals.suite import Expectation, Reference
 
@@ -70,10 +71,14 @@ class Question:
             others={a: m.rows for a, m in everyone.items() if a != alias and m.fallen is None},
         )
         found = self.measure.summarise(measured.rows, self.job.check.parameters, subject)
-        return tuple(
-            metric.model_copy(update={"about": self.measure.metric(metric.name).about})
-            for metric in found
-        )
+        return tuple(_promised(metric, self.measure.metric(metric.name)) for metric in found)
+
+
+def _promised(metric: Metric, spec: MetricSpec) -> Metric:
+    """Give a metric what its measure says of it."""
+    return metric.model_copy(
+        update={"about": spec.about, "higher_is_better": spec.higher_is_better}
+    )
 
 
 def judge(question: Question, role: str) -> log.Item:

@@ -79,8 +79,8 @@ def _rows(item: Item) -> Iterator[tuple[str, str, str, str, Verdict, str]]:
     for metric in item.metrics:
         at = f" at {metric.at}" if metric.at is not None else ""
         held = [j for j in item.judgements if (j.metric, j.at) == (metric.name, metric.at)]
-        if not held and metric.value is None:
-            continue
+        if not held and (metric.value is None or metric.at is not None):
+            continue  # a curve belongs into the report
         verdict = _worst(held) if held else Verdict.RECORDED
         threshold = "; ".join(judgement.wanted for judgement in held)
         excuses = [excuse(j) for j in held if excused(j) and j.verdict is verdict]

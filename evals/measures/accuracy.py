@@ -98,12 +98,11 @@ def summarise(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> t
     correct = rows["correct1"].to_numpy(np.float64)
     nll = rows["nll"].to_numpy(np.float64)
     answers = parameters.expected_top1.get(subject.alias, {})
-    lower = {"higher_is_better": False}
     return (
         fraction("top1_accuracy", rows["correct1"], subject),
         _top5(rows, subject),
-        resampled("ece", calibration_error, (confidence, correct), subject, **lower),
-        resampled("nll", np.mean, (nll,), subject, unit="nats", **lower),
+        resampled("ece", calibration_error, (confidence, correct), subject),
+        resampled("nll", np.mean, (nll,), subject, unit="nats"),
         _expected(rows, answers, subject),
     )
 

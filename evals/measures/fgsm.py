@@ -146,7 +146,6 @@ def _against_noise(at: pd.DataFrame, epsilon: str) -> Metric:
         n=discordant,
         denominator="images that only one of the two breaks",
         reason="a test has no interval" if discordant else "both break the same images",
-        higher_is_better=False,
     )
 
 

@@ -24,12 +24,11 @@ def fraction(
     *,
     at: str | None = None,
     of: str = "images",
-    **more: Any,
 ) -> Metric:
     """Return the share of hits with Wilson's interval; null when there is nothing to count."""
     n, count = len(hits), int(hits.sum())
     if not n:
-        return absent(name, f"there are no {of}", at=at, of=of, **more)
+        return absent(name, f"there are no {of}", at=at, of=of)
     interval = wilson(count, n, subject.confidence)
     return Metric(
         name=name,
@@ -42,7 +41,6 @@ def fraction(
         high=interval.high,
         confidence=subject.confidence,
         method="wilson",
-        **more,
     )
 
 
@@ -55,12 +53,11 @@ def resampled(
     at: str | None = None,
     of: str = "images",
     unit: str = "fraction",
-    **more: Any,
 ) -> Metric:
     """Return a statistic of paired columns with a seeded percentile bootstrap over rows."""
     n = len(columns[0])
     if not n:
-        return absent(name, f"there are no {of}", at=at, of=of, unit=unit, **more)
+        return absent(name, f"there are no {of}", at=at, of=of, unit=unit)
     value, few = float(statistic(*columns)), n < FEWEST
     low = high = None
     if not few:
@@ -80,7 +77,6 @@ def resampled(
         confidence=None if few else subject.confidence,
         method=None if few else "bootstrap",
         reason=f"resampling {n} {of} says little" if few else None,
-        **more,
     )
 
 
@@ -92,9 +88,6 @@ def absent(
     of: str = "images",
     unit: str = "fraction",
     n: int = 0,
-    **more: Any,
 ) -> Metric:
     """Return a metric that does not exist, and why."""
-    return Metric(
-        name=name, at=at, value=None, unit=unit, n=n, denominator=of, reason=reason, **more
-    )
+    return Metric(name=name, at=at, value=None, unit=unit, n=n, denominator=of, reason=reason)
