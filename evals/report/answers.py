@@ -12,6 +12,9 @@ from evals.report.words import listed
 Key = tuple[str, str, str]
 """Image set, measure, image: items that share it show the same picture."""
 
+OVERCONFIDENT = 0.5
+"""Confidence above which an answer to an image without a right answer is called overconfident."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -32,6 +35,26 @@ class Column:
     checks: str
     answers: tuple[Answer, ...]
     labelled: bool
+    stable: bool | None
+
+    @property
+    def confidence(self) -> float | None:
+        """Of the likeliest class."""
+        return self.answers[0].confidence if self.answers else None
+
+    @property
+    def overconfident(self) -> bool:
+        """Whether it is sure although nobody says what is right."""
+        return not self.labelled and (self.confidence or 0.0) > OVERCONFIDENT
+
+    @property
+    def steadiness(self) -> str | None:
+        """Whether the answer outlives a change that no person would see, where that was tried."""
+        if self.stable is None:
+            return None
+        if self.stable:
+            return "stable under a small shift and re-encoding"
+        return "not stable: a small shift and re-encoding change the answer"
 
     @property
     def right(self) -> str:
@@ -57,7 +80,7 @@ def columns_of(
     colours: Mapping[str, str],
 ) -> Iterator[Column]:
     """Yield a column a classifier; checks that saw the same share one."""
-    same: dict[tuple[str, tuple[Answer, ...]], list[Item]] = {}
+    same: dict[tuple[str, tuple[Answer, ...], bool | None], list[Item]] = {}
     labelled: dict[str, bool] = {}
     for item in items:
         row = tables.get(item.id, {}).get(key[2])
@@ -66,9 +89,9 @@ def columns_of(
         right = right_classes(row)
         labelled[item.id] = bool(right)
         answers = _answers(row, right, classifiers.get(item.classifier))
-        same.setdefault((item.classifier, answers), []).append(item)
-    aliases = [alias for alias, _ in same]
-    for (alias, answers), sharing in same.items():
+        same.setdefault((item.classifier, answers, row.get("stable")), []).append(item)
+    aliases = [alias for alias, _, _ in same]
+    for (alias, answers, stable), sharing in same.items():
         several = aliases.count(alias) > 1
         yield Column(
             classifier=alias,
@@ -76,7 +99,20 @@ def columns_of(
             checks=listed([item.check for item in sharing]) if several else "",
             answers=answers,
             labelled=labelled[sharing[0].id],
+            stable=stable,
         )
+
+
+def agreement(columns: Sequence[Column]) -> str | None:
+    """Say whether the classifiers name the same class first; None for fewer than two."""
+    aliases = {column.classifier for column in columns}
+    if len(aliases) < 2:
+        return None
+    firsts = {column.answers[0].name for column in columns}
+    if len(firsts) > 1:
+        return "The networks disagree."
+    many = "Both" if len(aliases) == 2 else f"All {len(aliases)}"
+    return f"{many} networks say {firsts.pop()}."
 
 
 def right_classes(row: files.Row) -> set[int]:

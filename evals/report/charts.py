@@ -8,6 +8,7 @@ from string import ascii_lowercase
 
 from evals.log import Classifier, Item, Metric, Reference
 from evals.report import rounding
+from evals.report.curves import swept
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class Chart:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A metric that is no share of images, or has an axis: a line in a table."""
+    """A metric that is no share of images, or has one point on an axis: a line in a table."""
 
     metric: str
     at: str | None
@@ -75,8 +76,8 @@ def charts(
 
 
 def figures(items: Sequence[Item], colours: Mapping[str, str]) -> tuple[Figure, ...]:
-    """Return what no chart shows, metric by metric."""
-    charted = _charted(items)
+    """Return what no chart and no curve shows, metric by metric."""
+    elsewhere = {*_charted(items), *swept(items)}
     lines = [
         Figure(
             metric=metric.name,
@@ -92,7 +93,7 @@ def figures(items: Sequence[Item], colours: Mapping[str, str]) -> tuple[Figure, 
         )
         for item in items
         for metric in item.metrics
-        if metric.name not in charted
+        if metric.name not in elsewhere
     ]
     order = list(dict.fromkeys((line.metric, line.at) for line in lines))
     return tuple(sorted(lines, key=lambda line: order.index((line.metric, line.at))))

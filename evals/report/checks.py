@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from evals.log import Item, Judgement, Metric, Validity, Verdict
 from evals.report import rounding, words
 from evals.report.charts import Bar, bar
+
+FEW = 2
+"""Points of an axis that stand in the table although nothing is expected of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +42,23 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Family:
+    """All lines of one metric: of a long axis only the judged points stand in the open."""
+
+    metric: str
+    lines: tuple[Line, ...]
+    folded: tuple[Line, ...]
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """One item: a check on a classifier."""
 
     anchor: str
     item: Item
     colour: str
-    lines: tuple[Line, ...]
+    families: tuple[Family, ...]
     falls: tuple[Fall, ...]
     excused: tuple[Fall, ...]
     broken: tuple[Validity, ...]
@@ -70,7 +85,7 @@ def check(anchor: str, item: Item, colour: str, command: str) -> Check:
         anchor=anchor,
         item=item,
         colour=colour,
-        lines=tuple(line for metric in item.metrics for line in _lines(metric, item)),
+        families=tuple(_families(item)),
         falls=tuple(fall for judgement, fall in falls if not _excuse(judgement)),
         excused=tuple(fall for judgement, fall in falls if _excuse(judgement)),
         broken=tuple(v for v in item.validity if v.outcome == "falls"),
@@ -78,6 +93,24 @@ def check(anchor: str, item: Item, colour: str, command: str) -> Check:
         holding=tuple(v for v in item.validity if v.outcome == "holds"),
         command=words.reproduce(item.id, command),
     )
+
+
+def _families(item: Item) -> Iterator[Family]:
+    for name in dict.fromkeys(metric.name for metric in item.metrics):
+        lines = [line for m in item.metrics if m.name == name for line in _lines(m, item)]
+        quiet = [line for line in lines if line.at is not None and line.wanted is None]
+        folded = quiet if len(quiet) > FEW else []
+        shown = tuple(line for line in lines if line not in folded)
+        yield Family(name, shown, tuple(folded), _said_of(folded, more=bool(shown)))
+
+
+def _said_of(folded: Sequence[Line], *, more: bool) -> str:
+    """Return ``7 more points recorded``, or what else is said of points that nobody judged."""
+    counts = Counter(line.verdict for line in folded)
+    points = words.plural(len(folded), "more point" if more else "point")
+    if set(counts) == {Verdict.RECORDED}:
+        return f"{points} recorded"
+    return f"{points}: {words.listed([f'{n} {verdict}' for verdict, n in counts.items()])}"
 
 
 def _lines(metric: Metric, item: Item) -> list[Line]:

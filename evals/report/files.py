@@ -9,7 +9,7 @@ from typing import Any
 
 Row = Mapping[str, Any]
 
-COLUMNS = ("image", "label", "accepted", "top5", "top5_confidence")
+COLUMNS = ("image", "label", "accepted", "top5", "top5_confidence", "stable")
 """What the gallery shows of a row; the others stay on disk."""
 
 

@@ -1,112 +1,233 @@
-"""Pictures with what every classifier made of them, worst first."""
+"""Pictures with what every classifier made of them: in albums by image, in series by check."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from evals.log import Classifier, Item, Picture
-from evals.report import files
+from evals.log import Classifier, ImageSet, Item, Panel, Picture, Run
+from evals.report import answers, files, samples
 from evals.report.answers import Column, Key, class_name, columns_of, right_classes, set_of
 from evals.report.words import listed
 
-BUDGET = 2_500_000
-"""Bytes of pictures on one page; what does not fit is counted and named."""
+BUDGET = 3_400_000
+"""Bytes of pictures on one page, a third more as text; what does not fit is counted and named."""
+
+Sample = Literal["worst", "fair"]
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What the image set knows of an image."""
+
+    title: str | None = None
+    maker: str = ""
+    facts: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One image."""
+    """One image with the likeliest classes of every classifier."""
 
     image: str
     images: str
-    label: str
-    sample: Literal["worst", "fair"]
+    heading: str
+    label: str | None
+    about: About
+    sample: Sample
     why: str
     uri: str | None
     missing: str | None
     alt: str
+    agreement: str | None
     columns: tuple[Column, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Album:
+    """Cards under one heading, with what is to be said of them together."""
+
+    title: str
+    meaning: str
+    remarks: tuple[str, ...]
+    cards: tuple[Card, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """One picture of several panels."""
+
+    image: str
+    heading: str
+    about: About
+    sample: Sample
+    word: str
+    uri: str | None
+    missing: str | None
+    caption: str
+    panels: tuple[Panel, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """The strips of one check on one classifier, the worst first."""
+
+    check: str
+    classifier: str
+    colour: str
+    meaning: str
+    strips: tuple[Strip, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
     """All pictures of a run."""
 
-    cards: tuple[Card, ...]
+    albums: tuple[Album, ...]
+    series: tuple[Series, ...]
     left_out: tuple[str, ...]
     missing: tuple[str, ...]
 
 
-def gallery(
-    items: Sequence[Item],
-    classifiers: Mapping[str, Classifier],
-    colours: Mapping[str, str],
-    directory: Path,
-) -> Gallery:
-    """Gather the pictures of all items by image, and read the rows that explain them."""
-    groups: dict[Key, list[tuple[Item, Picture]]] = {}
-    for item in items:
-        for picture in item.pictures:
-            key = (item.images or "", item.measure, picture.image)
-            groups.setdefault(key, []).append((item, picture))
-    missing: list[str] = []
-    tables = dict(_tables(items, groups, directory, missing))
-    cards: list[Card] = []
-    left_out: list[str] = []
-    room = BUDGET
-    # Stable: within the worst and within the fair sample the order is the log's, which is by
-    # badness.
-    for key, found in sorted(groups.items(), key=lambda group: _sample(group[1]) != "worst"):
-        uri, lacking = None, None
+@dataclass(slots=True)
+class _Shelf:
+    """Pictures taken from the run directory until the page is full."""
+
+    directory: Path
+    room: int
+    left_out: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+    def take(self, file: str, name: str) -> tuple[str | None, str | None] | None:
+        """Return a picture's address, or why there is none; None when it does not fit."""
         try:
-            content = files.picture(directory, found[0][1].file)
+            content = files.picture(self.directory, file)
         except files.Missing as error:
-            lacking = str(error)
-            missing.append(lacking)
-        else:
-            if len(content) > room:
-                left_out.append(key[2])
+            self.missing.append(str(error))
+            return None, str(error)
+        if len(content) > self.room:
+            self.left_out.append(name)
+            return None
+        self.room -= len(content)
+        return files.data_uri(content), None
+
+
+def gallery(run: Run, colours: Mapping[str, str], directory: Path) -> Gallery:
+    """Gather the pictures of all items, and read the rows that explain them."""
+    cards_of = {card.alias: card for card in run.classifiers}
+    sets = {images.role: images for images in run.image_sets}
+    shelf = _Shelf(directory, BUDGET)
+    plain: dict[Key, list[tuple[Item, Picture]]] = {}
+    strips: dict[str, list[Strip]] = {item.id: [] for item in run.items}
+    for item in run.items:
+        for picture in item.pictures:
+            if not picture.panels:
+                plain.setdefault((*set_of(item), picture.image), []).append((item, picture))
+    tables = dict(_tables(run.items, plain, shelf))
+    cards: dict[tuple[str, str], list[Card]] = {}
+    # The worst of everything before any fair sample: when the page is full, those go first.
+    for sample in ("worst", "fair"):
+        for key, found in plain.items():
+            if _sample(found) != sample:
                 continue
-            room -= len(content)
-            uri = files.data_uri(content)
-        columns = tuple(columns_of(key, items, tables, classifiers, colours))
-        cards.append(_card(key, found, columns, tables, classifiers, uri, lacking))
-    return Gallery(tuple(cards), tuple(left_out), tuple(missing))
+            taken = shelf.take(found[0][1].file, key[2])
+            if taken is not None:
+                columns = tuple(columns_of(key, run.items, tables, cards_of, colours))
+                about = _about(sets.get(key[0]), key[2])
+                label = _label(found, tables, cards_of)
+                cards.setdefault(key[:2], []).append(
+                    _card(key, found, columns, label, about, *taken)
+                )
+        for item in run.items:
+            for picture in item.pictures:
+                if not picture.panels or picture.sample != sample:
+                    continue
+                name = f"{picture.image} ({item.check}, {item.classifier})"
+                taken = shelf.take(picture.file, name)
+                if taken is not None:
+                    about = _about(sets.get(item.images or ""), picture.image)
+                    strips[item.id].append(_strip(item, picture, about, *taken))
+    return Gallery(
+        tuple(_albums(cards, sets)),
+        tuple(_series(item, strips[item.id], colours) for item in run.items if strips[item.id]),
+        tuple(shelf.left_out),
+        tuple(shelf.missing),
+    )
 
 
 def _tables(
-    items: Sequence[Item],
-    groups: Mapping[Key, object],
-    directory: Path,
-    missing: list[str],
+    items: Sequence[Item], plain: Mapping[Key, object], shelf: _Shelf
 ) -> Iterator[tuple[str, dict[str, files.Row]]]:
     for item in items:
-        wanted = {image for role, measure, image in groups if (role, measure) == set_of(item)}
+        wanted = {image for role, measure, image in plain if (role, measure) == set_of(item)}
         if item.table is None or not wanted:
             continue
         try:
-            yield item.id, files.rows(directory, item.table, wanted)
+            yield item.id, files.rows(shelf.directory, item.table, wanted)
         except files.Missing as error:
-            missing.append(f"{error}; the answers of {item.classifier} cannot be shown")
+            shelf.missing.append(f"{error}; the answers of {item.classifier} cannot be shown")
 
 
-def _sample(found: Sequence[tuple[Item, Picture]]) -> Literal["worst", "fair"]:
+def _sample(found: Sequence[tuple[Item, Picture]]) -> Sample:
     return "worst" if any(picture.sample == "worst" for _, picture in found) else "fair"
+
+
+def _about(images: ImageSet | None, image: str) -> About:
+    known = dict(images.about.get(image, {})) if images is not None else {}
+    title = known.pop("title", None) or None
+    maker = ", ".join(filter(None, (known.pop("artist", ""), known.pop("year", ""))))
+    return About(title, maker, tuple((name, fact) for name, fact in known.items() if fact))
+
+
+def _albums(
+    cards: Mapping[tuple[str, str], Sequence[Card]], sets: Mapping[str, ImageSet]
+) -> Iterator[Album]:
+    """Yield the worst and the fair of a measure apart; works of a collection stay together."""
+    collections = [key for key in cards if key[0] in sets and sets[key[0]].about]
+    measures: dict[str, list[Card]] = {}
+    for key, found in cards.items():
+        if key not in collections:
+            measures.setdefault(key[1], []).extend(found)
+    for measure, found in measures.items():
+        for sample, words in (("worst", samples.worst(measure)), ("fair", samples.FAIR)):
+            chosen = tuple(card for card in found if card.sample == sample)
+            if chosen:
+                title = words.title if len(measures) == 1 else f"{words.title}: {measure}"
+                yield Album(title, words.meaning, (), chosen)
+    for key in collections:
+        chosen = tuple(sorted(cards[key], key=_surest, reverse=True))
+        meaning = f"{len(chosen)} of {sets[key[0]].n} works, the most confident answer first."
+        yield Album(key[0].capitalize(), meaning, tuple(_overconfident(chosen)), chosen)
+
+
+def _surest(card: Card) -> float:
+    return max((column.confidence or 0.0 for column in card.columns), default=0.0)
+
+
+def _overconfident(cards: Sequence[Card]) -> Iterator[str]:
+    named: dict[str, list[str]] = {}
+    for card in cards:
+        for column in card.columns:
+            names = named.setdefault(column.classifier, [])
+            if column.overconfident and card.heading not in names:
+                names.append(card.heading)
+    for classifier, names in named.items():
+        said = f"on {listed(names)}" if names else "on none of them"
+        yield f"{classifier} is more than {answers.OVERCONFIDENT:.0%} confident {said}."
 
 
 def _card(
     key: Key,
     found: Sequence[tuple[Item, Picture]],
     columns: tuple[Column, ...],
-    tables: Mapping[str, Mapping[str, files.Row]],
-    classifiers: Mapping[str, Classifier],
+    label: str | None,
+    about: About,
     uri: str | None,
     missing: str | None,
 ) -> Card:
-    label = _label(found, tables, classifiers)
+    heading = about.title or label or key[2]
     said = [
         f"{column.classifier} sees {column.answers[0].name} ({column.answers[0].share})"
         for column in columns
@@ -114,12 +235,15 @@ def _card(
     return Card(
         image=key[2],
         images=key[0],
-        label=label or "no label",
+        heading=heading,
+        label=label if heading != label else None,
+        about=about,
         sample=_sample(found),
         why=_why(found),
         uri=uri,
         missing=missing,
-        alt="; ".join([label, *said]) if label and said else found[0][1].caption,
+        alt="; ".join([heading, *said]) if said else found[0][1].caption,
+        agreement=None if label else answers.agreement(columns),
         columns=columns,
     )
 
@@ -144,5 +268,34 @@ def _why(found: Sequence[tuple[Item, Picture]]) -> str:
     for item, picture in found:
         if item.classifier not in aliases[picture.sample]:
             aliases[picture.sample].append(item.classifier)
-    words = {"worst": "worst for", "fair": "fair sample for"}
-    return "; ".join(f"{words[kind]} {listed(who)}" for kind, who in aliases.items() if who)
+    words = {"worst": samples.worst(found[0][0].measure).word, "fair": samples.FAIR.word}
+    return "; ".join(f"{words[kind]} for {listed(who)}" for kind, who in aliases.items() if who)
+
+
+def _strip(
+    item: Item, picture: Picture, about: About, uri: str | None, missing: str | None
+) -> Strip:
+    words = samples.worst(item.measure) if picture.sample == "worst" else samples.FAIR
+    return Strip(
+        image=picture.image,
+        heading=about.title or picture.image,
+        about=about,
+        sample=picture.sample,
+        word=words.word,
+        uri=uri,
+        missing=missing,
+        caption=picture.caption,
+        panels=picture.panels,
+    )
+
+
+def _series(item: Item, strips: Sequence[Strip], colours: Mapping[str, str]) -> Series:
+    kinds = {strip.sample for strip in strips}
+    words = (("worst", samples.worst(item.measure)), ("fair", samples.FAIR))
+    return Series(
+        check=item.check,
+        classifier=item.classifier,
+        colour=colours[item.classifier],
+        meaning=" ".join(said.meaning for sample, said in words if sample in kinds),
+        strips=tuple(strips),
+    )

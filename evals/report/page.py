@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -14,6 +15,9 @@ from evals.paths import data_folder
 from evals.report import glossary, rounding, view, words
 
 STYLE = "style.css"
+
+CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+"""What no page may hold: controls other than white space, and halves of characters."""
 
 
 def render(run: Run, directory: Path) -> str:
@@ -28,12 +32,14 @@ def render(run: Run, directory: Path) -> str:
     # Included by the layout as it is rendered here; the browser applies it by this hash alone.
     style = environment.get_template(STYLE).render()
     digest = base64.b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii")
-    return environment.get_template("report.html.jinja").render(
+    html = environment.get_template("report.html.jinja").render(
         run=run,
         page=view.page(run, directory),
         style_hash=f"sha256-{digest}",
         product=f"vision-evals {evals.__version__}",
     )
+    # No template holds such a character: whatever stands here came with a name from the log.
+    return CONTROL.sub("\N{REPLACEMENT CHARACTER}", html)
 
 
 def write(run: Run, directory: Path, path: Path) -> Path:

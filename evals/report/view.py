@@ -11,6 +11,7 @@ from evals.log import Classifier, Item, Run, Suite, Verdict
 from evals.report import words
 from evals.report.charts import Chart, Figure, charts, figures
 from evals.report.checks import Check, check
+from evals.report.curves import Sweep, sweeps
 from evals.report.gallery import Gallery, gallery
 from evals.report.timing import Timing, timing
 
@@ -32,6 +33,7 @@ class Group:
 
     name: str
     charts: tuple[Chart, ...]
+    sweeps: tuple[Sweep, ...]
     figures: tuple[Figure, ...]
     repeated: bool
 
@@ -43,6 +45,7 @@ class Chapter:
     anchor: str
     suite: Suite
     paragraphs: tuple[str, ...]
+    sweeps: tuple[Sweep, ...]
     groups: tuple[Group, ...]
 
 
@@ -103,7 +106,7 @@ def page(run: Run, directory: Path) -> Page:
         ),
         colours=colours,
         chapters=_chapters(run, cards, colours),
-        gallery=gallery(run.items, cards, colours, directory),
+        gallery=gallery(run, colours, directory),
         timings=tuple(timing(walk) for walk in run.walks),
         metrics={metric.name: metric.about for metric in used},
         methods=tuple(dict.fromkeys(metric.method for metric in used if metric.method)),
@@ -113,7 +116,7 @@ def page(run: Run, directory: Path) -> Page:
 def _tone(run: Run, counts: Mapping[Verdict, int]) -> str:
     if counts[Verdict.INVALID] or counts[Verdict.FAILED]:
         return "bad"
-    if counts[Verdict.INCONCLUSIVE] or run.status != "finished":
+    if counts[Verdict.INCONCLUSIVE] or run.status != "finished" or run.not_run:
         return "unsure"
     return "good" if counts[Verdict.PASSED] else "unsure"
 
@@ -143,6 +146,7 @@ def _chapter(
     colours: Mapping[str, str],
 ) -> Chapter:
     groups: list[Group] = []
+    curves = sweeps(items, colours)
     for name in dict.fromkeys(item.check for item in items):
         members = [item for item in items if item.check == name]
         seen_charts = [chart for group in groups for chart in group.charts]
@@ -150,7 +154,10 @@ def _chapter(
         drawn, lines = charts(members, cards, colours), figures(members, colours)
         new_charts = tuple(chart for chart in drawn if chart not in seen_charts)
         new_figures = tuple(figure for figure in lines if figure not in seen_figures)
-        repeated = (new_charts, new_figures) != (drawn, lines)
-        groups.append(Group(name, new_charts, new_figures, repeated))
+        own = tuple(sweep for sweep in curves if sweep.checks == (name,))
+        above = any(name in sweep.checks for sweep in curves if len(sweep.checks) > 1)
+        repeated = above or (new_charts, new_figures) != (drawn, lines)
+        groups.append(Group(name, new_charts, own, new_figures, repeated))
     paragraphs = (" ".join(part.split()) for part in suite.about.split("\n\n"))
-    return Chapter(anchor, suite, tuple(filter(None, paragraphs)), tuple(groups))
+    compared = tuple(sweep for sweep in curves if len(sweep.checks) > 1)
+    return Chapter(anchor, suite, tuple(filter(None, paragraphs)), compared, tuple(groups))

@@ -48,7 +48,10 @@ _PYTEST = {"-c", "--config-file", "--rootdir"}
 
 def headline(run: Run, counts: Mapping[Verdict, int]) -> str:
     """Return the verdict over the whole run in one sentence without a full stop."""
-    return _judged(counts) + _ENDED[run.status]
+    said = _judged(counts) + _ENDED[run.status]
+    if run.not_run and run.status == "finished":
+        said += f", and {len(run.not_run):,} did not run"
+    return said
 
 
 def alert(run: Run) -> str | None:

@@ -19,6 +19,7 @@ from PIL import Image
 
 from evals import log, report
 from evals.log import Verdict
+from evals.paths import data_folder
 
 NAMES = {
     22: "bald eagle", 99: "goose", 129: "spoonbill", 243: "bull mastiff", 251: "dalmatian",
@@ -224,6 +225,212 @@ def every_verdict(directory: Path) -> tuple[log.Item, ...]:
             sentence="weights are not in the cache and there is no network",
         ),
     )  # fmt: skip
+
+
+SWEEP = ("0", "1/2040", "1/1020", "1/510", "1/255", "0.007", "4/255", "16/255")
+BUDGETS = ("2/255", "4/255", "8/255")
+WORKS = {
+    "arcimboldo-librarian.jpg": ("The Librarian", "Giuseppe Arcimboldo", "c. 1566", "semantic"),
+    "hokusai-great-wave.jpg": (
+        "The Great Wave off Kanagawa", "Katsushika Hokusai", "c. 1831", "style",
+    ),
+    "leonardo-mona-lisa.jpg": ("Mona Lisa", "Leonardo da Vinci", "c. 1503", "style"),
+    "van-gogh-starry-night.jpg": ("The Starry Night", "Vincent van Gogh", "1889", "style"),
+}  # fmt: skip
+
+
+def mean(name: str, at: str, value: float, n: int, of: str, **more: Any) -> log.Metric:
+    """A mean confidence with a bootstrap interval where there is enough to draw from."""
+    enough = n >= 10
+    fields: dict[str, Any] = {
+        "name": name, "at": at, "value": value if n else None, "unit": "fraction", "n": n,
+        "denominator": of, "low": max(value - 0.08, 0.0) if enough else None,
+        "high": min(value + 0.08, 1.0) if enough else None,
+        "method": "bootstrap" if enough else None,
+        "reason": None if enough else f"resampling {n} {of} says little",
+    }  # fmt: skip
+    return log.Metric(**fields | more)
+
+
+def fgsm_metrics(hits: tuple[int, ...], sweep: tuple[str, ...] = SWEEP) -> tuple[log.Metric, ...]:
+    """Curves in the order in which the measure writes them: point by point."""
+    lower = {"higher_is_better": False}
+    about = {
+        "robust_accuracy": "Share of all images still named rightly after one step.",
+        "robust_accuracy_8bit": "The same after rounding to 8 bits.",
+        "noise_accuracy": "Share named rightly when every pixel moves by epsilon at random.",
+        "attack_success": "Share of the images right when clean that are wrong after the step.",
+    }
+    clean = hits[0]
+    metrics: list[log.Metric] = []
+    for at, right in zip(sweep, hits, strict=True):
+        metrics += [
+            share("robust_accuracy", right, at=at),
+            share("robust_accuracy_8bit", min(right + (at == "1/2040"), 20), at=at),
+            share("noise_accuracy", max(clean - (at == "16/255") * 3, 0), at=at),
+            share(
+                "attack_success", clean - right, clean, at=at,
+                denominator="images correct when clean", **lower,
+            ),
+            mean("confidence_on_mistakes", at, 0.42, 20 - right, "mistakes", **lower),
+            log.Metric(
+                name="noise_p_value", at=at, unit="probability", n=clean - right,
+                value=0.5 ** (clean - right) if clean > right else None,
+                reason="a test has no interval",
+                denominator="images that only one of the two breaks", **lower,
+            ),
+        ]  # fmt: skip
+    metrics.append(
+        log.Metric(
+            name="median_flip_epsilon", value=1 / 510, unit="epsilon", n=clean,
+            denominator="images correct when clean", reason="a point of the sweep, not a sample",
+        )
+    )  # fmt: skip
+    return tuple(m.model_copy(update={"about": about.get(m.name, m.about)}) for m in metrics)
+
+
+@functools.cache
+def triptych(source: Path, quality: int = 80) -> bytes:
+    out = io.BytesIO()
+    with Image.open(source) as image:
+        small = image.convert("RGB").resize((224, 224))
+    whole = Image.new("RGB", (672, 224))
+    for place, part in enumerate((small, Image.effect_noise((224, 224), 90).convert("RGB"), small)):
+        whole.paste(part, (224 * place, 0))
+    whole.save(out, "WEBP", quality=quality)
+    return out.getvalue()
+
+
+def strips(directory: Path, name: str, third: str, n: int = 8) -> tuple[log.Picture, ...]:
+    """Triptychs, half of them worst and half fair."""
+    (directory / "pictures").mkdir(exist_ok=True)
+    found = []
+    for number, path in enumerate(photographs()[:n]):
+        file = f"pictures/{name}-{path.stem}.webp"
+        (directory / file).write_bytes(triptych(path))
+        label = CLASS_NAMES[int(path.stem.rsplit("_", 1)[1])]
+        found.append(
+            log.Picture(
+                image=path.name, file=file, sample="worst" if number < n / 2 else "fair",
+                caption=f"seen as {label} 0.87, and as gibbon 0.99 after a change of at most 2",
+                panels=(
+                    log.Panel(title="image", said=f"{label} 0.87"),
+                    log.Panel(title="perturbation x 63.8", said="dishrag, dishcloth 0.21"),
+                    log.Panel(title=third, said="gibbon 0.99"),
+                ),
+            )
+        )  # fmt: skip
+    return tuple(found)
+
+
+def fgsm_item(
+    directory: Path, alias: str, hits: tuple[int, ...] = (17, 11, 7, 3, 1, 0, 0, 2), **more: Any
+) -> log.Item:
+    metrics = fgsm_metrics(hits)
+    judged = judgement(
+        next(m for m in metrics if (m.name, m.at) == ("robust_accuracy", "1/1020")),
+        0.05, Verdict.PASSED, at="1/1020",
+    )  # fmt: skip
+    fields: dict[str, Any] = {
+        "id": f"suites/fgsm.toml::one-step[{alias}]", "suite": "suites/fgsm.toml",
+        "check": "one-step", "classifier": alias, "measure": "fgsm", "images": "photographs",
+        "parameters": {"epsilons": list(SWEEP)}, "verdict": Verdict.PASSED, "metrics": metrics,
+        "sentence": judged.sentence, "judgements": (judged,),
+        "pictures": strips(directory, f"fgsm-{alias}", "adversarial at 1/255"),
+    }  # fmt: skip
+    return log.Item(**fields | more)
+
+
+def targeted_item(directory: Path, alias: str, check: str, hits: tuple[int, ...]) -> log.Item:
+    metrics = [
+        metric
+        for at, hit in zip(BUDGETS, hits, strict=True)
+        for metric in (
+            share("target_success", hit, at=at, denominator="images that are not the target"),
+            mean("target_confidence", at, hit / 22, 20, "images"),
+            log.Metric(
+                name="ssim", at=at, value=0.97, unit="similarity", n=20, denominator="images",
+                reason="no interval is made",
+            ),
+        )
+    ]  # fmt: skip
+    return log.Item(
+        id=f"suites/airplane.toml::{check}[{alias}]", suite="suites/airplane.toml", check=check,
+        classifier=alias, measure="targeted", images="photographs", verdict=Verdict.RECORDED,
+        parameters={"target": "airliner", "budgets": list(BUDGETS)}, sentence="recorded",
+        metrics=tuple(metrics),
+        pictures=strips(directory, f"{check}-{alias}", "adversarial at 4/255"),
+    )  # fmt: skip
+
+
+def art() -> log.ImageSet:
+    keys = ("title", "artist", "year", "shift")
+    about = {
+        file: dict(zip(keys, told, strict=True)) | {"source": "Debian package"}
+        for file, told in WORKS.items()
+    }
+    return log.ImageSet(role="art", source="art", n=len(WORKS), total=len(WORKS), about=about)
+
+
+def art_item(directory: Path, alias: str, first: int = 455, **more: Any) -> log.Item:
+    """Answers to works of art: no labels; the first work is answered surely, the second shakily."""
+    rows = {
+        "image": list(WORKS),
+        "top5": [[455 if not number else first, *WRONG[:4]] for number in range(len(WORKS))],
+        "top5_confidence": [[c, 0.1, 0.05, 0.02, 0.01] for c in (0.71, 0.34, 0.2, 0.1)],
+        "confidence": [0.71, 0.34, 0.2, 0.1],
+        "entropy": [1.2, 2.9, 3.8, 4.4],
+        "stable": [True, False, True, True],
+    }
+    (directory / "tables").mkdir(exist_ok=True)
+    file = f"tables/art-{alias}.parquet"
+    pq.write_table(pa.table(rows), directory / file)
+    folder = data_folder("fixtures") / "art"
+    pictures = [
+        log.Picture(
+            image=name, file=write_picture(directory, folder / name, f"art-{alias}-{number}"),
+            sample="fair" if number % 2 else "worst", caption=f"{WORKS[name][0]}",
+        )
+        for number, name in enumerate(WORKS)
+    ]  # fmt: skip
+    fields: dict[str, Any] = {
+        "id": f"suites/art.toml::works[{alias}]", "suite": "suites/art.toml", "check": "works",
+        "classifier": alias, "measure": "predictions", "images": "art",
+        "verdict": Verdict.RECORDED, "sentence": "recorded", "table": file,
+        "pictures": tuple(pictures),
+        "metrics": (
+            share("overconfident_fraction", 1, 4, higher_is_better=False),
+            share("shift_stability", 3, 4),
+        ),
+    }  # fmt: skip
+    return log.Item(**fields | more)
+
+
+def lecture(directory: Path, **more: Any) -> log.Run:
+    """The three demonstrations on two classifiers, with accuracy beside them."""
+    first, second = ALIASES[:2]
+    items = (
+        failed_item(directory, first),
+        accuracy_item(directory, second),
+        fgsm_item(directory, first, (17, 11, 7, 3, 1, 0, 0, 2)),
+        fgsm_item(directory, second, (19, 18, 16, 11, 6, 5, 3, 1)),
+        *(
+            targeted_item(directory, alias, check, hits)
+            for check, hits in (("iterative", (9, 19, 20)), ("one-step", (0, 0, 1)))
+            for alias in (first, second)
+        ),
+        art_item(directory, first),
+        art_item(directory, second, 990),
+    )
+    plain = make_run(*items)
+    titles = {
+        "suites/fgsm.toml": "Fast gradient sign method",
+        "suites/airplane.toml": "Everything is an airliner",
+        "suites/art.toml": "Unusual art",
+    }
+    suites = [log.Suite(path=path, title=title) for path, title in titles.items()]
+    fields = {"suites": (*plain.suites, *suites), "image_sets": (*plain.image_sets, art())}
+    return plain.model_copy(update=fields | more)
 
 
 def classifier(alias: str, **more: Any) -> log.Classifier:

@@ -1,0 +1,266 @@
+"""Metrics with an axis as curves: what may share a chart, and where its points stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from evals.log import Item, Metric
+from evals.report import rounding
+from evals.report.words import listed
+
+SHAPES = 4
+"""Marks ``m0`` to ``m3`` of the macros, so that colour is never the only sign."""
+
+DASHES = ("solid", "dashed", "dashdot")
+"""Classes of ``style.css`` for the metrics of one chart, in the order of the log."""
+
+LABELS = 11
+"""Words that fit under one chart; of more every second, third, ... is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One value of the axis; places and values are shares of the chart."""
+
+    place: float
+    value: float | None
+    low: float | None
+    high: float | None
+    text: str
+    unit: str
+    interval: str | None
+    n: str
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One metric of one classifier along the axis."""
+
+    metric: str
+    classifier: str
+    colour: str
+    dash: str
+    shape: str
+    whiskers: bool
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """Curves in one frame."""
+
+    checks: str
+    classifier: str | None
+    colour: str
+    curves: tuple[Curve, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A value of the axis in the suite's own words."""
+
+    at: str
+    place: float
+    written: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """One metric of a chart and how it is drawn."""
+
+    name: str
+    about: str
+    denominator: str
+    higher_is_better: bool
+    dash: str
+    shape: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Metrics that share an axis, a denominator and a kind of interval."""
+
+    quantities: tuple[Quantity, ...]
+    axis: str | None
+    numeric: bool
+    ticks: tuple[Tick, ...]
+    drawn: bool
+    plots: tuple[Plot, ...]
+    checks: tuple[str, ...]
+
+
+_Family = tuple[str, str, str | None, str, tuple[str, ...]]
+"""Measure, unit, interval, denominator, axis: metrics that agree in these share a chart."""
+
+
+def sweeps(items: Sequence[Item], colours: Mapping[str, str]) -> tuple[Sweep, ...]:
+    """Return the curves of one suite, those of several checks side by side."""
+    families: dict[_Family, dict[str, list[Item]]] = {}
+    for check in dict.fromkeys(item.check for item in items):
+        members = [item for item in items if item.check == check]
+        for name, metrics in _on_axes(members).items():
+            key = _family(members[0].measure, metrics)
+            names = families.setdefault(key, {})
+            names.setdefault(name, []).extend(members)
+    return tuple(_sweep(key, names, colours) for key, names in families.items())
+
+
+def swept(items: Sequence[Item]) -> set[str]:
+    """Return the metrics of one check that are curves: at two values of an axis or more."""
+    return set(_on_axes(items))
+
+
+def _on_axes(items: Sequence[Item]) -> dict[str, list[Metric]]:
+    found: dict[str, list[Metric]] = {}
+    for metric in (metric for item in items for metric in item.metrics):
+        if metric.at is not None:
+            found.setdefault(metric.name, []).append(metric)
+    return {name: every for name, every in found.items() if len({m.at for m in every}) > 1}
+
+
+def _family(measure: str, metrics: Sequence[Metric]) -> _Family:
+    method = next((metric.method for metric in metrics if metric.method), None)
+    axis = tuple(_ordered(metric.at for metric in metrics if metric.at is not None)[0])
+    shared = metrics[0].denominator
+    # a metric without interval says something else at each of its points: it stands alone
+    alone = metrics[0].name if method is None else ""
+    return measure, metrics[0].unit, method, shared + alone, axis
+
+
+def _ordered(words: Iterable[str]) -> tuple[list[str], bool]:
+    """Return the values of an axis by size, and whether they are numbers at all."""
+    axis = list(dict.fromkeys(words))
+    try:
+        return sorted(axis, key=Fraction), True
+    except (ValueError, ZeroDivisionError):
+        return axis, False
+
+
+def _sweep(key: _Family, names: Mapping[str, Sequence[Item]], colours: Mapping[str, str]) -> Sweep:
+    _, unit, _, _, axis = key
+    items = {item.id: item for members in names.values() for item in members}
+    quantities = tuple(_quantities(names))
+    step = -(-len(axis) // LABELS)
+    ticks = tuple(
+        Tick(at, (rank + 0.5) / len(axis), rank % step == 0) for rank, at in enumerate(axis)
+    )
+    numeric = _ordered(axis)[1]
+    return Sweep(
+        quantities=quantities,
+        axis=_axis_name(items.values(), axis),
+        numeric=numeric,
+        ticks=ticks,
+        drawn=unit == "fraction",
+        plots=tuple(_shared(_plots(quantities, list(items.values()), ticks, colours))),
+        checks=tuple(dict.fromkeys(item.check for item in items.values())),
+    )
+
+
+def _quantities(names: Mapping[str, Sequence[Item]]) -> Iterator[Quantity]:
+    main = [name for name in names if not _variant(name, names)]
+    for name, items in names.items():
+        metric = next(m for item in items for m in item.metrics if m.name == name)
+        variant = name not in main
+        place = list(names).index(name) if variant else main.index(name)
+        yield Quantity(
+            name=name,
+            about=metric.about,
+            denominator=metric.denominator,
+            higher_is_better=metric.higher_is_better,
+            dash="dotted" if variant else DASHES[place % len(DASHES)],
+            shape=f"m{place % SHAPES}",
+        )
+
+
+def _variant(name: str, names: Iterable[str]) -> bool:
+    """Whether a metric refines another one: ``robust_accuracy_8bit`` does ``robust_accuracy``."""
+    return any(name.startswith(f"{other}_") for other in names)
+
+
+def _axis_name(items: Iterable[Item], axis: Sequence[str]) -> str | None:
+    """Return the parameter that lists the values; the log does not name the axis itself."""
+    for item in items:
+        for name, values in item.parameters.items():
+            if isinstance(values, list | tuple) and set(axis) <= {str(value) for value in values}:
+                return name
+    return None
+
+
+def _plots(
+    quantities: Sequence[Quantity],
+    items: Sequence[Item],
+    ticks: Sequence[Tick],
+    colours: Mapping[str, str],
+) -> Iterator[Plot]:
+    """Yield a plot a check, or a plot a classifier where several metrics are compared."""
+    for check in dict.fromkeys(item.check for item in items):
+        members = [item for item in items if item.check == check and _has(item, quantities)]
+        if len(quantities) == 1:
+            curves = [
+                _curve(quantities[0], item, ticks, colours, place, len(members))
+                for place, item in enumerate(members)
+            ]
+            shapes = [f"m{place % SHAPES}" for place in range(len(members))]
+            drawn = tuple(replace(c, shape=s) for c, s in zip(curves, shapes, strict=True))
+            yield Plot(check, None, "", drawn)
+            continue
+        for item in members:
+            drawn = tuple(
+                _curve(quantity, item, ticks, colours, place, len(quantities))
+                for place, quantity in enumerate(quantities)
+            )
+            yield Plot(check, item.classifier, colours[item.classifier], drawn)
+
+
+def _has(item: Item, quantities: Sequence[Quantity]) -> bool:
+    return bool({metric.name for metric in item.metrics} & {q.name for q in quantities})
+
+
+def _shared(plots: Iterable[Plot]) -> Iterator[Plot]:
+    """Yield plots, one for checks that measured the same."""
+    same: dict[Plot, list[str]] = {}
+    for plot in plots:
+        same.setdefault(replace(plot, checks=""), []).append(plot.checks)
+    for plot, checks in same.items():
+        yield replace(plot, checks=listed(checks))
+
+
+def _curve(
+    quantity: Quantity,
+    item: Item,
+    ticks: Sequence[Tick],
+    colours: Mapping[str, str],
+    place: int,
+    of: int,
+) -> Curve:
+    metrics = {metric.at: metric for metric in item.metrics if metric.name == quantity.name}
+    # side by side within a third of a step, so that whiskers do not hide each other
+    aside = (place - (of - 1) / 2) * min(0.12, 0.34 / of) / len(ticks)
+    return Curve(
+        metric=quantity.name,
+        classifier=item.classifier,
+        colour=colours[item.classifier],
+        dash=quantity.dash,
+        shape=quantity.shape,
+        whiskers=quantity.dash != "dotted",
+        points=tuple(_point(metrics.get(tick.at), tick.place + aside) for tick in ticks),
+    )
+
+
+def _point(metric: Metric | None, place: float) -> Point:
+    if metric is None:
+        return Point(place, None, None, None, "none", "", None, "0", "not measured here")
+    return Point(
+        place=place,
+        value=metric.value,
+        low=metric.low,
+        high=metric.high,
+        text=rounding.point(metric),
+        unit=rounding.unit(metric),
+        interval=rounding.interval(metric),
+        n=rounding.count(metric.n),
+        reason=metric.reason,
+    )
