@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import typing
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from evals.errors import UserError, did_you_mean
+
+NAME = r"^[A-Za-z0-9._-]+$"
+SHA256 = r"^[0-9a-f]{64}$"
+
+PATTERNS = {
+    NAME: "must be made of letters, digits, '.', '_' and '-' only",
+    SHA256: "must be 64 lower-case hexadecimal digits",
+}
+KINDS = {"tuple_type": "a list", "list_type": "a list", "dict_type": "a table",
+         "model_type": "a table", "model_attributes_type": "a table"}  # fmt: skip
 
 
 class Table(BaseModel):
@@ -30,7 +41,15 @@ def validate(model: type[T], data: Mapping[str, Any], where: str) -> T:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise UserError("\n".join(_sentence(model, e, where) for e in error.errors())) from None
+        said: dict[str, list[str]] = {}
+        for detail in error.errors():
+            place, message = _sentence(model, data, detail)
+            if place.endswith(" "):  # one value, and every kind of value it could have been
+                said.setdefault(place, []).append(message)
+            else:
+                said[place + message] = [""]
+        lines = (f"{where}: {place}{' or '.join(words)}" for place, words in said.items())
+        raise UserError("\n".join(lines)) from None
 
 
 def keys(model: type[BaseModel]) -> tuple[str, ...]:
@@ -38,17 +57,51 @@ def keys(model: type[BaseModel]) -> tuple[str, ...]:
     return tuple(field.alias or name for name, field in model.model_fields.items())
 
 
-def _sentence(model: type[BaseModel], error: Any, where: str) -> str:
-    path = [part for part in error["loc"] if isinstance(part, str | int)]
-    place = ".".join(str(part) for part in path)
-    match error["type"]:
-        case "extra_forbidden":
-            known = keys(model) if len(path) == 1 else ()
-            return f'{where}: unknown key "{place}"{did_you_mean(str(path[-1]), known)}'
-        case "missing":
-            return f'{where}: key "{place}" is missing'
-        case "value_error":
-            return f'{where}: "{place}": {error["ctx"]["error"]}'
-        case _:
-            given = f" (got {error['input']!r})"
-            return f'{where}: "{place}": {error["msg"][0].lower()}{error["msg"][1:]}{given}'
+def _sentence(model: type[BaseModel], data: object, detail: Any) -> tuple[str, str]:
+    """Return which value it is about, and what is wrong with it."""
+    path = list(_written(data, detail["loc"]))
+    place = ".".join(map(str, path))
+    given = detail["input"]
+    if detail["type"] == "extra_forbidden":
+        known = keys(_inside(model, path[:-1]))
+        inside = f"{'.'.join(map(str, path[:-1]))}: " if len(path) > 1 else ""
+        return "", f'{inside}unknown key "{path[-1]}"{did_you_mean(str(path[-1]), known)}'
+    if detail["type"] == "missing":
+        return "", f'key "{".".join(map(str, detail["loc"]))}" is missing'
+    if detail["type"] in KINDS:
+        message = f"must be {KINDS[detail['type']]}"
+    elif detail["type"] == "string_pattern_mismatch":
+        message = PATTERNS.get(detail["ctx"]["pattern"], detail["msg"])
+    else:
+        message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    value = "" if isinstance(given, Mapping | BaseModel) else f" = {given!r}"
+    return (f"{place}{value}: " if place else ""), message
+
+
+def _written(data: object, loc: tuple[int | str, ...]) -> Iterator[int | str]:
+    """Yield the part of a place that stands in the data: pydantic adds words of its own."""
+    for part in loc:
+        inside: Any = data
+        if (isinstance(data, Mapping) and part in data) or (
+            isinstance(data, list | tuple) and isinstance(part, int) and part < len(data)
+        ):
+            data = inside[part]
+        else:
+            return
+        yield part
+
+
+def _inside(model: type[BaseModel], path: list[int | str]) -> type[BaseModel]:
+    """Return the model of a table within tables."""
+    for part in path:
+        fields = {field.alias or name: field for name, field in model.model_fields.items()}
+        if part in fields:
+            model = next(_models(fields[str(part)].annotation), model)
+    return model
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in typing.get_args(annotation):
+        yield from _models(part)

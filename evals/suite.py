@@ -12,13 +12,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, create_model, model_validator
 
 from evals.errors import UserError, did_you_mean
-from evals.schema import Table, keys, validate
+from evals.schema import NAME, Table, keys, validate
 from evals.spec import MetricSpec, Spec
 
 FORMAT = 1
 """Value of ``evals =`` that this version reads."""
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
+Name = Annotated[str, Field(pattern=NAME)]
 
 
 class Reference(Table):

@@ -14,7 +14,7 @@ import evals
 PACKAGE = Path(evals.__file__).parent
 
 LAYERS = (
-    {"errors", "paths"},
+    {"errors", "paths", "imports"},
     {"schema", "log", "statistics", "progress", "draws"},
     {"spec"},
     {"suite", "options", "environment", "device"},
@@ -89,7 +89,13 @@ def test_only_the_plugin_imports_pytest() -> None:
 def test_no_measure_imports_another() -> None:
     for file in (PACKAGE / "measures").glob("*.py"):
         text = file.read_text(encoding="utf-8")
-        others = {f.stem for f in (PACKAGE / "measures").glob("*.py")} - {"measure", "metrics", "epsilons", "triptych", "__init__"}
+        others = {f.stem for f in (PACKAGE / "measures").glob("*.py")} - {
+            "measure",
+            "metrics",
+            "epsilons",
+            "triptych",
+            "__init__",
+        }
         assert not any(f"measures.{other} import" in text for other in others)
 
 

@@ -81,7 +81,10 @@ expect = [
             'unknown key "epsilon" for measure sweep; did you mean "epsilons"',
         ),
         (HEAD + CHECK.replace("sweep", "acuracy") + "expect = []", 'did you mean "accuracy"?'),
-        (HEAD + CHECK.replace('"a"', '"a b"') + "expect = []", '"name": string should match'),
+        (
+            HEAD + CHECK.replace('"a"', '"a b"') + "expect = []",
+            "name = 'a b': must be made of letters",
+        ),
         (HEAD + CHECK + 'expect = [{ metric = "robst" }]', "expect 1"),
         (
             HEAD + CHECK + 'expect = [{ metric = "robst", at_least = 0.9 }]',
@@ -123,7 +126,7 @@ expect = [
             HEAD
             + CHECK
             + 'expect = [{ metric = "robust", at = 0, at_least = 0.9, confidence = 95 }]',
-            "less than 1 (got 95)",
+            "confidence = 95: should be less than 1",
         ),
         (
             HEAD + CHECK + 'expect = [{ metric = "exact", at_most = 5 }]',

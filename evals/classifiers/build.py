@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from torch.nn.parameter import is_lazy
 
 from evals.classifiers import modules, packaged, timm_zoo, zoo
 from evals.classifiers.card import Card, Input
@@ -50,6 +51,9 @@ def build(
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         network = source.network(card, base, weights.state, len(classes), where)
+    lazy = [name for name, weight in network.named_parameters() if is_lazy(weight)]
+    if lazy:
+        raise UserError(f"{where}: {lazy[0]} has no shape before a first forward; give it one")
     refuse_not_finite(network.state_dict(), where)
     network.eval().requires_grad_(requires_grad=False)
     return Classifier(

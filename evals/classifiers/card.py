@@ -4,23 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from evals.errors import UserError, did_you_mean
+from evals.errors import UserError
 from evals.images.geometry import Geometry, Interpolation
-
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
+from evals.schema import NAME, PATTERNS, SHA256, Table, validate
 
 
 def _size(value: object) -> object:
@@ -40,13 +30,7 @@ Numbers = tuple[
 ]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
-    )
-
-
-class Input(_Table):
+class Input(Table):
     """From a picture to what the network is fed."""
 
     resize: Size = 256
@@ -79,6 +63,15 @@ class Input(_Table):
             raise ValueError("mean counts 0 to 1 but range is 255; leave range out")
         return self
 
+    @model_validator(mode="after")
+    def _one_size(self) -> Input:
+        if self.crop is None and not isinstance(self.resize, tuple):
+            raise ValueError(
+                'crop = "none" leaves pictures of different sizes, which no batch holds; '
+                "give a crop, or resize = [height, width]"
+            )
+        return self
+
     @property
     def geometry(self) -> Geometry:
         """What happens to a picture before it becomes pixels in [0, 1]."""
@@ -91,7 +84,7 @@ class Input(_Table):
         return f"{self.geometry}, mean {mean}, std {std}, {self.channels}{scale}"
 
 
-class Card(_Table):
+class Card(Table):
     """How to build one classifier."""
 
     network: str
@@ -100,7 +93,7 @@ class Card(_Table):
     """File of weights, relative to the file that holds the card."""
     weights: str | None = None
     """Name of published weights, such as IMAGENET1K_V1; by default the newest."""
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    sha256: Annotated[str, Field(pattern=SHA256)] | None = None
     """Of the weights' file, 64 hexadecimal digits."""
     input: Input | None = None
     """Preprocessing; by default what the published weights say."""
@@ -143,29 +136,9 @@ def parse_cards(tables: Mapping[str, Any], where: str, table: str = "models") ->
     cards = {}
     for name, keys in tables.items():
         place = f"{where}, [{table}.{name}]"
-        if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
-            raise UserError(f"{place}: a name is made of letters, digits, '.', '_' and '-' only")
-        try:
-            cards[name] = Card.model_validate(keys)
-        except ValidationError as error:
-            raise UserError(
-                "\n".join(f"{place}: {_in_words(detail)}" for detail in error.errors())
-            ) from None
+        if not re.fullmatch(NAME, name):
+            raise UserError(f"{place}: a name {PATTERNS[NAME]}")
+        if not isinstance(keys, Mapping):
+            raise UserError(f"{place}: must be a table")
+        cards[name] = validate(Card, keys, place)
     return cards
-
-
-def _in_words(detail: ErrorDetails) -> str:
-    *parents, key = detail["loc"] or ("",)
-    path = ".".join(map(str, detail["loc"]))
-    if detail["type"] == "extra_forbidden":
-        inside = f"{parents[0]}: " if parents else ""
-        known = Input.model_fields if parents else Card.model_fields
-        return f'{inside}unknown key "{key}"{did_you_mean(str(key), known)}'
-    if detail["type"] == "missing":
-        return f'"{path}" is missing'
-    message = detail["msg"].removeprefix("Value error, ")
-    if detail["type"] == "string_pattern_mismatch":
-        message = "must be 64 lower-case hexadecimal digits"
-    if isinstance(detail["input"], dict):
-        return f"{path}: {message}" if path else message
-    return f"{path} = {detail['input']!r}: {message}"

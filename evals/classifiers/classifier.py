@@ -71,7 +71,8 @@ class Classifier:
                 f"picture and one column for each of the {len(self.classes)} classes of "
                 f'"{self.classes.name}" in eval mode, or name other classes in its card'
             )
-        return output
+        # bf16 ends here: no metric is computed in it
+        return output if output.dtype == torch.float64 else output.float()
 
     def to(self, device: torch.device | str) -> Classifier:
         """Return the classifier on a device; its network is moved, not copied."""

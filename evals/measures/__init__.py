@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +10,11 @@ from evals.errors import UserError, did_you_mean
 if TYPE_CHECKING:
     from evals.measures.measure import Measure
 
-MEASURES = {"accuracy": "evals.measures.accuracy:MEASURE", "fgsm": "evals.measures.fgsm:MEASURE"}
+MEASURES = ("accuracy", "fgsm", "targeted")
+"""Each is a module here, and a marker."""
+
+MARKS = {"skip", "skipif", "xfail", "parametrize", "usefixtures", "filterwarnings"}
+"""Markers that mean something else to pytest."""
 
 
 def lookup(name: str, base: Path) -> Measure:
@@ -25,22 +27,18 @@ def lookup(name: str, base: Path) -> Measure:
     Raises:
         UserError: there is none of this name, or it is no measure.
     """
+    from evals.imports import load
     from evals.measures.measure import Measure
 
-    target = MEASURES.get(name, name)
-    module, _, attribute = target.partition(":")
-    if not attribute:
+    if name not in MEASURES and ":" not in name:
         raise UserError(
             f'unknown measure "{name}"{did_you_mean(name, MEASURES)}; '
             'one of your own is written "my_package.module:name"'
         )
-    sys.path.insert(0, str(base))
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise UserError(f'measure "{name}" cannot be imported: {error}') from None
-    finally:
-        sys.path.remove(str(base))
+    target = f"evals.measures.{name}:MEASURE" if name in MEASURES else name
+    found = load(target, base, f'measure "{name}"', "measure")
     if not isinstance(found, Measure):
         raise UserError(f'measure "{name}" is a {type(found).__name__}, not a Measure')
+    if not found.name.isidentifier() or found.name in MARKS:
+        raise UserError(f'measure "{name}" calls itself "{found.name}", which is no free marker')
     return found

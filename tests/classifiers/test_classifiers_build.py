@@ -134,7 +134,7 @@ def test_other_input_is_not_what_was_published(base: Path) -> None:
         (own("own_broken:build"), "No module named 'own_missing_dependency'"),
         (own("own_syntax:build"), "cannot import own_syntax: SyntaxError"),
         (own("own_nets:biuld"), 'has no function "biuld"; did you mean "build"'),
-        (own("own_nets:number"), 'has no function "number"'),
+        (own("own_nets:number"), "is no function that builds a network"),
         (own("own_nets:build_dict"), "returned a dict, not a torch.nn.Module"),
         (own("own_nets:build_broken"), "own_nets:build_broken() failed: KeyError: 'layers'"),
         (own("own_nets:build_with"), "it must build the network without arguments"),
@@ -194,3 +194,12 @@ def test_the_listing(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (alexnet.kind, alexnet.top1, alexnet.top5) == ("torchvision", 0.56522, 0.79066)
     assert str(alexnet.unavailable).startswith("alexnet-owt-7be5be79.pth is not in")
     assert alexnet.input.startswith("resize 256 bilinear, crop 224")
+
+
+def test_a_network_without_shapes_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "lazy_nets.py").write_text(
+        "from torch import nn\ndef build():\n    return nn.LazyLinear(3)\n", encoding="utf-8"
+    )
+    given = Input(resize=9, crop=8, mean=(0, 0, 0), std=(1, 1, 1))
+    with pytest.raises(UserError, match="has no shape before a first forward"):
+        build("lazy", Card(network="lazy_nets:build", input=given), tmp_path, download=False)

@@ -80,6 +80,7 @@ def test_every_mistake_of_a_card_is_named() -> None:
         ({"input": {"std": STD}}, '"input.mean" is missing'),
         ({"input": {"mean": MEAN, "std": [1, 0, 1]}}, "must be three positive numbers"),
         ({"input": {"mean": MEAN, "std": [1, 1]}}, "input.std"),
+        ({"input": {"mean": MEAN, "std": STD, "crop": "none"}}, "leaves pictures of different"),
         ({"input": {"mean": ["a", 0, 0], "std": STD}}, "input.mean.0 = 'a'"),
         ({"input": {"mean": [float("nan"), 0, 0], "std": STD}}, "input.mean.0"),
         (
