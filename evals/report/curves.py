@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import chain
 
 from evals.log import Item, Metric
 from evals.report import rounding
@@ -81,9 +82,11 @@ class Quantity:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """Metrics that share an axis, a denominator and a kind of interval."""
+    """Shares that have an axis and a denominator in common, or one other metric."""
 
     quantities: tuple[Quantity, ...]
+    compared: bool
+    legend: tuple[Curve, ...]
     axis: str | None
     numeric: bool
     ticks: tuple[Tick, ...]
@@ -92,8 +95,8 @@ class Sweep:
     checks: tuple[str, ...]
 
 
-_Family = tuple[str, str, str | None, str, tuple[str, ...]]
-"""Measure, unit, interval, denominator, axis: metrics that agree in these share a chart."""
+_Family = tuple[str, str, str, str, tuple[str, ...]]
+"""Measure, unit, name or nothing, denominator, axis: metrics that agree in these share a chart."""
 
 
 def sweeps(items: Sequence[Item], colours: Mapping[str, str]) -> tuple[Sweep, ...]:
@@ -124,10 +127,10 @@ def _on_axes(items: Sequence[Item]) -> dict[str, list[Metric]]:
 def _family(measure: str, metrics: Sequence[Metric]) -> _Family:
     method = next((metric.method for metric in metrics if metric.method), None)
     axis = tuple(_ordered(metric.at for metric in metrics if metric.at is not None)[0])
-    shared = metrics[0].denominator
-    # a metric without interval says something else at each of its points: it stands alone
-    alone = metrics[0].name if method is None else ""
-    return measure, metrics[0].unit, method, shared + alone, axis
+    # Shares counted over the same images can be compared. Means of a similarity and of a
+    # confidence have one unit, too, and yet nothing to do with each other: each stands alone.
+    alone = "" if method == "wilson" else metrics[0].name
+    return measure, metrics[0].unit, alone, metrics[0].denominator, axis
 
 
 def _ordered(words: Iterable[str]) -> tuple[list[str], bool]:
@@ -148,13 +151,18 @@ def _sweep(key: _Family, names: Mapping[str, Sequence[Item]], colours: Mapping[s
         Tick(at, (rank + 0.5) / len(axis), rank % step == 0) for rank, at in enumerate(axis)
     )
     numeric = _ordered(axis)[1]
+    compared = sum(quantity.dash != "dotted" for quantity in quantities) > 1
+    plots = tuple(_shared(_plots(quantities, compared, list(items.values()), ticks, colours)))
+    curves = () if compared else [c for plot in plots for c in plot.curves if c.dash != "dotted"]
     return Sweep(
         quantities=quantities,
+        compared=compared,
+        legend=tuple({curve.classifier: curve for curve in curves}.values()),
         axis=_axis_name(items.values(), axis),
         numeric=numeric,
         ticks=ticks,
         drawn=unit == "fraction",
-        plots=tuple(_shared(_plots(quantities, list(items.values()), ticks, colours))),
+        plots=plots,
         checks=tuple(dict.fromkeys(item.check for item in items.values())),
     )
 
@@ -191,28 +199,28 @@ def _axis_name(items: Iterable[Item], axis: Sequence[str]) -> str | None:
 
 def _plots(
     quantities: Sequence[Quantity],
+    compared: bool,
     items: Sequence[Item],
     ticks: Sequence[Tick],
     colours: Mapping[str, str],
 ) -> Iterator[Plot]:
     """Yield a plot a check, or a plot a classifier where several metrics are compared."""
+    aliases = list(dict.fromkeys(item.classifier for item in items))
     for check in dict.fromkeys(item.check for item in items):
         members = [item for item in items if item.check == check and _has(item, quantities)]
-        if len(quantities) == 1:
-            curves = [
-                _curve(quantities[0], item, ticks, colours, place, len(members))
-                for place, item in enumerate(members)
-            ]
-            shapes = [f"m{place % SHAPES}" for place in range(len(members))]
-            drawn = tuple(replace(c, shape=s) for c, s in zip(curves, shapes, strict=True))
-            yield Plot(check, None, "", drawn)
-            continue
+        drawn: dict[str, list[Curve]] = {}
         for item in members:
-            drawn = tuple(
-                _curve(quantity, item, ticks, colours, place, len(quantities))
-                for place, quantity in enumerate(quantities)
-            )
-            yield Plot(check, item.classifier, colours[item.classifier], drawn)
+            alias = aliases.index(item.classifier)
+            for index, one in enumerate(quantities):
+                place, of = (index, len(quantities)) if compared else (alias, len(aliases))
+                shape = one.shape if compared else f"m{alias % SHAPES}"
+                curve = _curve(one, item, ticks, colours, place, of, shape)
+                drawn.setdefault(item.classifier, []).append(curve)
+        if compared:
+            for name, curves in drawn.items():
+                yield Plot(check, name, colours[name], tuple(curves))
+        elif drawn:
+            yield Plot(check, None, "", tuple(chain.from_iterable(drawn.values())))
 
 
 def _has(item: Item, quantities: Sequence[Quantity]) -> bool:
@@ -235,6 +243,7 @@ def _curve(
     colours: Mapping[str, str],
     place: int,
     of: int,
+    shape: str,
 ) -> Curve:
     metrics = {metric.at: metric for metric in item.metrics if metric.name == quantity.name}
     # side by side within a third of a step, so that whiskers do not hide each other
@@ -244,7 +253,7 @@ def _curve(
         classifier=item.classifier,
         colour=colours[item.classifier],
         dash=quantity.dash,
-        shape=quantity.shape,
+        shape=shape,
         whiskers=quantity.dash != "dotted",
         points=tuple(_point(metrics.get(tick.at), tick.place + aside) for tick in ticks),
     )

@@ -74,6 +74,7 @@ class Strip:
 class Series:
     """The strips of one check on one classifier, the worst first."""
 
+    suite: str
     check: str
     classifier: str
     colour: str
@@ -291,11 +292,12 @@ def _strip(
 
 def _series(item: Item, strips: Sequence[Strip], colours: Mapping[str, str]) -> Series:
     kinds = {strip.sample for strip in strips}
-    words = (("worst", samples.worst(item.measure)), ("fair", samples.FAIR))
+    said = {"worst": samples.worst(item.measure).meaning, "fair": samples.FAIR_ONES}
     return Series(
+        suite=item.suite,
         check=item.check,
         classifier=item.classifier,
         colour=colours[item.classifier],
-        meaning=" ".join(said.meaning for sample, said in words if sample in kinds),
+        meaning=" ".join(meaning for sample, meaning in said.items() if sample in kinds),
         strips=tuple(strips),
     )

@@ -35,6 +35,11 @@ _WORST: Mapping[str, Worst] = {
         "worst",
         f"The worst are those that became most confidently wrong. {_NOT_HOW_OFTEN}",
     ),
+    "targeted": Worst(
+        "The worst",
+        "worst",
+        f"The worst are those that the smallest budget made surest of the target. {_NOT_HOW_OFTEN}",
+    ),
 }
 
 
@@ -51,3 +56,6 @@ FAIR = Worst(
     "usually do.",
 )
 """The pictures that no answer picked."""
+
+FAIR_ONES = "The fair sample is picked by a hash of the image's id, whatever the answers."
+"""The same where worst and fair stand together."""

@@ -156,6 +156,8 @@ def _chapter(
         new_figures = tuple(figure for figure in lines if figure not in seen_figures)
         own = tuple(sweep for sweep in curves if sweep.checks == (name,))
         above = any(name in sweep.checks for sweep in curves if len(sweep.checks) > 1)
+        if above and not (own or new_charts or new_figures):
+            continue  # its plot bears its name
         repeated = above or (new_charts, new_figures) != (drawn, lines)
         groups.append(Group(name, new_charts, own, new_figures, repeated))
     paragraphs = (" ".join(part.split()) for part in suite.about.split("\n\n"))

@@ -254,7 +254,7 @@ def mean(name: str, at: str, value: float, n: int, of: str, **more: Any) -> log.
 
 def fgsm_metrics(hits: tuple[int, ...], sweep: tuple[str, ...] = SWEEP) -> tuple[log.Metric, ...]:
     """Curves in the order in which the measure writes them: point by point."""
-    lower = {"higher_is_better": False}
+    lower: dict[str, Any] = {"higher_is_better": False}
     about = {
         "robust_accuracy": "Share of all images still named rightly after one step.",
         "robust_accuracy_8bit": "The same after rounding to 8 bits.",
@@ -347,6 +347,7 @@ def targeted_item(directory: Path, alias: str, check: str, hits: tuple[int, ...]
         for at, hit in zip(BUDGETS, hits, strict=True)
         for metric in (
             share("target_success", hit, at=at, denominator="images that are not the target"),
+            share("target_success_8bit", hit, at=at, denominator="images that are not the target"),
             mean("target_confidence", at, hit / 22, 20, "images"),
             log.Metric(
                 name="ssim", at=at, value=0.97, unit="similarity", n=20, denominator="images",

@@ -1,0 +1,129 @@
+"""Pictures of several panels, works of art, and what all of them may weigh."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from evals import log, report
+from evals.report import gallery
+
+Read = Callable[[log.Run], Any]
+
+
+def _section(page: Any) -> str:
+    text: str = page.text
+    return text[text.rindex(" Pictures ") : text.rindex(" The run ")]
+
+
+def test_panels_are_told_under_their_parts(runs: ModuleType, tmp_path: Path, read: Read) -> None:
+    page = read(runs.make_run(runs.fgsm_item(tmp_path, "a")))
+    section = _section(page)
+    assert "a on one-step suites/fgsm.toml" in section
+    assert "became most confidently wrong" in section
+    part = "image bull mastiff 0.87 perturbation x 63.8 dishrag, dishcloth 0.21 adversarial at"
+    assert part in section
+    assert section.count(" worst seen as") == 4
+    assert section.count(" fair sample seen as") == 4
+    assert section.index(" worst seen as") < section.index(" fair sample seen as")
+    assert "likeliest" not in section, "no answers beside panels"
+    assert len([tag for tag, _ in page.tags if tag == "img"]) == 8
+
+
+def test_the_same_image_is_shown_for_each_check_and_classifier(
+    runs: ModuleType, tmp_path: Path, read: Read
+) -> None:
+    items = [runs.fgsm_item(tmp_path, alias) for alias in ("a", "b")]
+    items.append(runs.targeted_item(tmp_path, "a", "iterative", (1, 2, 3)))
+    page = read(runs.make_run(*items))
+    assert len([tag for tag, _ in page.tags if tag == "img"]) == 24
+    headings = [" ".join(text.split()) for level, text in page.headings if level == "h3"]
+    assert [text for text in headings if " on " in text] == [
+        "a on one-step",
+        "b on one-step",
+        "a on iterative",
+    ]
+    assert "surest of the target" in _section(page)
+
+
+def test_a_measure_without_words_has_some(runs: ModuleType, tmp_path: Path, read: Read) -> None:
+    page = read(runs.make_run(runs.fgsm_item(tmp_path, "a", measure="mine:blur")))
+    assert "The worst are those that mine:blur itself puts first." in _section(page)
+
+
+def test_works_are_told_with_title_artist_and_answers(
+    runs: ModuleType, tmp_path: Path, read: Read
+) -> None:
+    items = [runs.art_item(tmp_path, "a"), runs.art_item(tmp_path, "b", 990)]
+    section = _section(read(runs.make_run(*items, image_sets=(runs.art(),))))
+    assert "Art 4 of 4 works, the most confident answer first." in section
+    assert "a is more than 50% confident on The Librarian." in section
+    assert "The Librarian Giuseppe Arcimboldo, c. 1566 shift: semantic" in section
+    assert "most confident for a and b" in section
+    assert "Both networks say bottlecap." in section
+    assert section.count("The networks disagree.") == 3
+    assert section.count("overconfident") == 2
+    assert section.count("= stable under a small shift") == 6
+    assert section.count("≠ not stable") == 2
+    assert "label" not in section
+
+
+def test_unlabelled_pictures_of_no_collection_are_called_by_their_ids(
+    runs: ModuleType, tmp_path: Path, read: Read
+) -> None:
+    page = read(runs.make_run(runs.art_item(tmp_path, "a"), image_sets=()))
+    section = _section(page)
+    assert "The most confident Of these each classifier was surest." in section
+    assert "The worst" not in section
+    assert "leonardo-mona-lisa.jpg art / leonardo-mona-lisa.jpg" in section
+
+
+def test_hostile_titles_stay_text(runs: ModuleType, tmp_path: Path, read: Read) -> None:
+    attack = '"><script>alert(1)</script>'
+    about = {name: dict.fromkeys(("title", "artist", attack), attack) for name in runs.WORKS}
+    art = runs.art().model_copy(update={"about": about})
+    panels = (log.Panel(title=attack, said=attack),)
+    strip = runs.fgsm_item(tmp_path, "a").pictures[0].model_copy(update={"panels": panels})
+    items = runs.art_item(tmp_path, "a"), runs.fgsm_item(tmp_path, "a", pictures=(strip,))
+    page = read(runs.make_run(*items, image_sets=(art,), not_run=(attack,)))
+    assert "script" not in {tag for tag, _ in page.tags}
+    assert page.text.count(attack) > 8
+
+
+def test_checks_that_did_not_run_are_said_on_the_first_screen(
+    runs: ModuleType, tmp_path: Path, read: Read
+) -> None:
+    run = runs.make_run(runs.accuracy_item(tmp_path, "a"), not_run=("x::y[b]", "x::y[c]"))
+    page = read(run)
+    assert page.headings[0][1] == "The one judged check passed, and 2 did not run."
+    first = page.text[: page.text.rindex("What failed")]
+    assert "2 selected checks did not run Which ones x::y[b] x::y[c]" in first
+    assert 'class="opening unsure"' in page.html, "not all is well"
+
+
+def test_control_characters_do_not_reach_the_page(runs: ModuleType, tmp_path: Path) -> None:
+    item = runs.accuracy_item(tmp_path, "a")
+    alias = "a\x1b[31m\x00b"
+    item = item.model_copy(update={"classifier": alias, "sentence": "one\ttwo\x7f\x9bthree"})
+    html = report.render(runs.make_run(item), tmp_path)
+    assert not {c for c in html if (ord(c) < 32 and c not in "\t\n") or 126 < ord(c) < 160}
+    assert "a\N{REPLACEMENT CHARACTER}[31m\N{REPLACEMENT CHARACTER}b" in html
+
+
+def test_the_lecture_fits_into_five_megabytes(
+    runs: ModuleType, tmp_path: Path, read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = runs.lecture(tmp_path)
+    page = read(run)
+    assert "left out" not in page.text
+    assert len([tag for tag, _ in page.tags if tag == "img"]) > 48
+    assert len(page.html.encode()) < 5_000_000
+    monkeypatch.setattr(gallery, "BUDGET", 400_000)
+    page = read(run)
+    assert len(page.html.encode()) < 1_000_000
+    assert "left out to keep this page small" in page.text
+    assert "(one-step, squeezenet1_1_caffe)" in page.text
