@@ -67,7 +67,7 @@ def _sentence(model: type[BaseModel], data: object, detail: Any) -> tuple[str, s
         inside = f"{'.'.join(map(str, path[:-1]))}: " if len(path) > 1 else ""
         return "", f'{inside}unknown key "{path[-1]}"{did_you_mean(str(path[-1]), known)}'
     if detail["type"] == "missing":
-        return "", f'key "{".".join(map(str, detail["loc"]))}" is missing'
+        return "", f'key "{".".join(map(str, [*path, detail["loc"][-1]]))}" is missing'
     if detail["type"] in KINDS:
         message = f"must be {KINDS[detail['type']]}"
     elif detail["type"] == "string_pattern_mismatch":
@@ -86,9 +86,7 @@ def _written(data: object, loc: tuple[int | str, ...]) -> Iterator[int | str]:
             isinstance(data, list | tuple) and isinstance(part, int) and part < len(data)
         ):
             data = inside[part]
-        else:
-            return
-        yield part
+            yield part
 
 
 def _inside(model: type[BaseModel], path: list[int | str]) -> type[BaseModel]:

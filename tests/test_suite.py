@@ -95,6 +95,14 @@ expect = [
             'unknown key "at_lest"; did you mean "at_least"',
         ),
         (
+            HEAD + CHECK + 'expect = [{ metric = "exact", at_least = { of = "x", pluss = 1 } }]',
+            'expect 1: at_least: unknown key "pluss"; did you mean "plus"?',
+        ),
+        (
+            HEAD + CHECK + 'expect = [{ metric = "exact", at_least = { plus = 1 } }]',
+            'expect 1: key "at_least.of" is missing',
+        ),
+        (
             HEAD + CHECK + 'expect = [{ metric = "exact" }]',
             "an expectation needs at_least or at_most",
         ),

@@ -40,8 +40,21 @@ def build(
     Raises:
         UnavailableError: weights or packages are not to be had here.
         UserError: a mistake in the card, the file or the user's module.
+        torch.OutOfMemoryError: as it came.
     """
     card = with_checkpoint(card, checkpoint)
+    try:
+        return _build(alias, card, base, download=download)
+    except (UserError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        # a network may be of any class: whatever that raises fails this classifier alone
+        raise UserError(
+            f"{alias}: {card.network} cannot be built: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _build(alias: str, card: Card, base: Path, *, download: bool) -> Classifier:
     source = source_of(card)
     given = preprocessing(alias, card, source.facts(card))
     classes = class_map(card.classes, base)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from evals.classifiers.card import Card
@@ -43,6 +44,8 @@ def network(
             raise UserError(f"{where}: {card.network} is no function that builds a network")
         try:
             built = build()
+        except torch.OutOfMemoryError:
+            raise
         except Exception as error:
             raise UserError(
                 f"{where}: {card.network}() failed: {type(error).__name__}: {error}; "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import keyword
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +15,10 @@ if TYPE_CHECKING:
 MEASURES = ("accuracy", "fgsm", "targeted")
 """Each is a module here, and a marker."""
 
-MARKS = {"skip", "skipif", "xfail", "parametrize", "usefixtures", "filterwarnings"}
+MARKS = {
+    *("skip", "skipif", "xfail", "parametrize", "usefixtures", "filterwarnings"),
+    *("tryfirst", "trylast"),
+}
 """Markers that mean something else to pytest."""
 
 
@@ -25,20 +30,31 @@ def lookup(name: str, base: Path) -> Measure:
         base: the suite's folder, on the import path while a user's module is imported.
 
     Raises:
-        UserError: there is none of this name, or it is no measure.
+        UserError: there is none of this name, it is no measure, or its own name is no marker.
     """
     from evals.imports import load
     from evals.measures.measure import Measure
 
-    if name not in MEASURES and ":" not in name:
+    if name in MEASURES:
+        shipped: Measure = importlib.import_module(f"evals.measures.{name}").MEASURE
+        return shipped
+    if ":" not in name:
         raise UserError(
             f'unknown measure "{name}"{did_you_mean(name, MEASURES)}; '
             'one of your own is written "my_package.module:name"'
         )
-    target = f"evals.measures.{name}:MEASURE" if name in MEASURES else name
-    found = load(target, base, f'measure "{name}"', "measure")
+    found = load(name, base, f'measure "{name}" cannot be imported', "measure")
     if not isinstance(found, Measure):
         raise UserError(f'measure "{name}" is a {type(found).__name__}, not a Measure')
-    if not found.name.isidentifier() or found.name in MARKS:
-        raise UserError(f'measure "{name}" calls itself "{found.name}", which is no free marker')
+    if found.name in MARKS or not _selectable(found.name):
+        raise UserError(
+            f'measure "{name}" calls itself "{found.name}", which cannot be its marker: '
+            'name it by letters, digits and "_", a letter first, and unlike a marker of pytest; '
+            'such as name = "color"'
+        )
     return found
+
+
+def _selectable(marker: str) -> bool:
+    # pytest refuses markers that begin with "_", and -m reads `not` and `True` as its own
+    return marker.isidentifier() and not marker.startswith("_") and not keyword.iskeyword(marker)

@@ -196,6 +196,45 @@ def test_the_listing(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert alexnet.input.startswith("resize 256 bilinear, crop 224")
 
 
+ODD = """
+import torch
+from own_nets import Small
+
+class Odd(Small):
+    def eval(self):
+        raise error
+
+def build():
+    global error
+    error = KIND("odd")
+    return Odd()
+
+def build_here():
+    raise KIND("odd")
+"""
+
+
+@pytest.mark.parametrize("kind", ["RuntimeError", "KeyError", "AssertionError"])
+def test_whatever_a_network_raises_names_the_classifier_and_the_cause(
+    base: Path, kind: str
+) -> None:
+    (base / "own_odd.py").write_text(ODD.replace("KIND", kind))
+    message = refused(own("own_odd:build"), base)
+    assert message.startswith(f"mine: own_odd:build cannot be built: {kind}: ")
+    assert "odd" in message
+
+
+@pytest.mark.parametrize("kind", [torch.OutOfMemoryError, KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("function", ["build", "build_here"])
+def test_what_is_no_mistake_of_the_network_passes_through(
+    base: Path, kind: type[BaseException], function: str
+) -> None:
+    word = "torch.OutOfMemoryError" if kind is torch.OutOfMemoryError else kind.__name__
+    (base / "own_odd.py").write_text(ODD.replace("KIND", word))
+    with pytest.raises(kind):
+        build("mine", own(f"own_odd:{function}"), base, download=False)
+
+
 def test_a_network_without_shapes_is_refused(tmp_path: Path) -> None:
     (tmp_path / "lazy_nets.py").write_text(
         "from torch import nn\ndef build():\n    return nn.LazyLinear(3)\n", encoding="utf-8"

@@ -81,6 +81,10 @@ def test_every_mistake_of_a_card_is_named() -> None:
         ({"input": {"mean": MEAN, "std": [1, 0, 1]}}, "must be three positive numbers"),
         ({"input": {"mean": MEAN, "std": [1, 1]}}, "input.std"),
         ({"input": {"mean": MEAN, "std": STD, "crop": "none"}}, "leaves pictures of different"),
+        (
+            {"input": {"mean": MEAN, "std": STD, "crop": "none", "resize": "none"}},
+            "give a crop, or resize = [height, width]",
+        ),
         ({"input": {"mean": ["a", 0, 0], "std": STD}}, "input.mean.0 = 'a'"),
         ({"input": {"mean": [float("nan"), 0, 0], "std": STD}}, "input.mean.0"),
         (
@@ -101,6 +105,15 @@ def test_wrong_values_are_named(keys: dict[str, object], says: str) -> None:
     message = refused(**keys)
     assert message.startswith("cards.toml, [models.my_net]: ")
     assert says in message
+
+
+@pytest.mark.parametrize(
+    ("resize", "crop"),
+    [(256, 224), (256, [200, 300]), ([200, 300], "none"), ("none", 224), ([9, 9], [8, 8])],
+)
+def test_pictures_of_one_size(resize: object, crop: object) -> None:
+    given = {"mean": MEAN, "std": STD, "resize": resize, "crop": crop}
+    assert parse_cards({"my_net": {**GOOD, "input": given}}, "cards.toml")
 
 
 def test_a_table_that_is_no_table() -> None:
