@@ -64,6 +64,20 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--device", default="auto", help="auto, cpu, cuda:1, mps, ...")
     predict.set_defaults(run=_predict)
 
+    fool = commands.add_parser("fool", help="turn a picture into a class of your choice")
+    fool.add_argument("picture", type=Path, help="one picture")
+    fool.add_argument(
+        "--model", action="append", metavar="[ALIAS=]NAME[@PATH]", help="may be given several times"
+    )
+    fool.add_argument("--target", required=True, help="class by exact name, synset or index")
+    fool.add_argument("--out", type=Path, default=Path(), help="folder for the pictures")
+    fool.add_argument("--budget", default="4/255", help="pixel scale [0, 1] (default: 4/255)")
+    fool.add_argument("--steps", default=20, type=int, help="at most so many (default: 20)")
+    fool.add_argument("--until", default=0.9, type=float, help="confidence wanted (default: 0.9)")
+    fool.add_argument("--cards", help="TOML file with model cards of your own")
+    fool.add_argument("--device", default="auto", help="auto, cpu, cuda:1, mps, ...")
+    fool.set_defaults(run=_fool)
+
     schema = commands.add_parser("schema", help="print the JSON Schema of suites, for editors")
     schema.set_defaults(run=_schema)
 
@@ -132,6 +146,18 @@ def _report(options: argparse.Namespace) -> None:
     run = log.read(options.run_dir)
     directory = options.run_dir if options.run_dir.is_dir() else options.run_dir.parent
     print(report.write(run, directory, options.out or directory / "report.html"))
+
+
+def _fool(options: argparse.Namespace) -> None:
+    from evals.fool import Wish, fool
+    from evals.measures.targeted import Parameters
+    from evals.schema import validate
+    from evals.selection import DEFAULTS
+
+    asked = {"target": options.target, "budgets": (options.budget,)}
+    asked |= {"steps": options.steps, "until": options.until}
+    wish = Wish(options.picture, validate(Parameters, asked, "evals fool"), options.out)
+    fool(_catalog(options, options.model or DEFAULTS), wish, options.device)
 
 
 def _predict(options: argparse.Namespace) -> None:

@@ -15,7 +15,10 @@ class UserError(Exception):
 
 
 class UnavailableError(UserError):
-    """Weights or packages are not to be had here. Skips a default, fails what somebody named."""
+    """Weights or packages are not to be had here. Skips a default, fails what somebody named.
+
+    Pictures that nobody ships always skip: who names them has them.
+    """
 
 
 class UnreadableError(UserError):

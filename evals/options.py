@@ -45,6 +45,8 @@ class OptionsTable(Table):
     """Pictures a check and classifier, at most 8."""
     inconclusive: Literal["fail", "skip"] = "fail"
     """What an inconclusive verdict does to the exit code."""
+    keep_adversarials: bool = False
+    """Keep every adversarial as an 8-bit PNG in the run."""
     models: dict[str, Any] = Field(default_factory=dict)
     """Model cards."""
 
@@ -56,7 +58,9 @@ class Source:
     text: str = field(compare=False)
     """As written."""
     place: str
-    """``imagenet_samples``, or an absolute path."""
+    """``imagenet_samples``, ``art_samples``, or an absolute path."""
+    missing: str | None = None
+    """Why nobody can say where: then there is no place."""
 
     def __str__(self) -> str:
         return self.text

@@ -36,6 +36,7 @@ OPTIONS = (
     ("report", "PATH|none", "HTML report (default: report.html beside the run log)"),
     ("pictures", "N|none", "pictures a check and classifier in the report, up to 8 (default: 8)"),
     ("inconclusive", "fail|skip", "what an inconclusive verdict does (default: fail)"),
+    ("keep-adversarials", None, "keep every adversarial as an 8-bit PNG in the run"),
 )
 
 _CATALOG = pytest.StashKey["Catalog"]()
@@ -56,6 +57,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options, each also a key of ``[tool.evals]``."""
     group = parser.getgroup("evals", "vision networks (vision-evals)")
     for name, metavar, text in OPTIONS:
+        if metavar is None:
+            group.addoption(f"--evals-{name}", help=text, action="store_true", default=None)
+            continue
         action = "append" if name in {"model", "images"} else "store"
         group.addoption(f"--evals-{name}", metavar=metavar, help=text, action=action)
 
@@ -139,7 +143,7 @@ class CheckItem(pytest.Item):
         except NotApplicableError as error:
             self._skip(f"not applicable: {error}")
         except UnavailableError as error:
-            if self.job.named:
+            if self.job.named and self.job.missing is None:
                 raise
             self._skip(f"unavailable: {error}")
 

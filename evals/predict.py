@@ -49,7 +49,7 @@ def predict(catalog: Catalog, pictures: Sequence[str], device_name: str) -> None
             console.print(Text(printable(name), "bold"))
             for classifier, raw in zip(classifiers, seen, strict=True):
                 with numerics(device, "fp32"):
-                    console.print(_answer(classifier, to_unit(raw, device)))
+                    console.print(answer(classifier, to_unit(raw, device)))
     if mistakes:
         raise UserError("\n".join(mistakes))
 
@@ -64,7 +64,8 @@ def top(classifier: Classifier, pixels: torch.Tensor) -> list[tuple[str, float]]
     return [(names[index], value) for index, value in pairs]
 
 
-def _answer(classifier: Classifier, pixels: torch.Tensor) -> Table:
+def answer(classifier: Classifier, pixels: torch.Tensor) -> Table:
+    """Return the top-5 of one image (1, 3, H, W) in [0, 1] as a table with bars."""
     table = Table(title=classifier.alias, title_justify="left", box=None, show_header=False)
     for name, value in top(classifier, pixels):
         table.add_row(f"{value:6.1%}", ProgressBar(total=1, completed=value, width=30), Text(name))

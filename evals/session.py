@@ -83,6 +83,8 @@ class Session:
             UnavailableError, NotApplicableError, UserError: as their classes say.
         """
         with self._recording(job):
+            if job.missing is not None:
+                raise UnavailableError(job.missing)
             classifier = self._resources.classifier(job.request)
             measure = _measure(job)
             for source in (job.source, *([job.against] if job.against else [])):
@@ -103,18 +105,13 @@ class Session:
         """
         with self._recording(job):
             this = self._pass(job.source, job.check.table.images)
-            measured = self._measured(this, task_of(job, job.alias, job.source))
-            against = None
+            others = self._everyone(this, job, job.source)
+            measured = others.pop(job.alias)
+            against: dict[str, Measured] = {}
             if job.against is not None:
                 second = self._pass(job.against, job.check.table.against or "")
-                against = self._measured(second, task_of(job, job.alias, job.against))
-            others = {
-                alias: this.measured[table]
-                for alias in this.stations
-                if (table := task_of(job, alias, job.source).table) in this.measured
-                and alias != job.alias
-            }
-            item = judge(Question(job, _measure(job), measured, against, others), this.role)
+                against = self._everyone(second, job, job.against)
+            item = judge(Question(job, _measure(job), measured, others, against), this.role)
             item = self._illustrated(item, this, task_of(job, job.alias, job.source))
             self._record(item)
         return item
@@ -133,12 +130,18 @@ class Session:
 
         return report.write(self.log, self.directory, options.report or self.directory / REPORT)
 
-    def _measured(self, this: Pass, task: Task) -> Measured:
+    def _everyone(self, this: Pass, job: Job, source: Source) -> dict[str, Measured]:
+        """Return what a job's question gave on a pass, by alias; its own classifier's for sure."""
         if this.broken is not None:
             raise UserError(this.broken)
-        if task.table in this.walked.not_applicable:
-            raise NotApplicableError(this.walked.not_applicable[task.table])
-        return this.measured[task.table]
+        own = task_of(job, job.alias, source).table
+        if own in this.walked.not_applicable:
+            raise NotApplicableError(this.walked.not_applicable[own])
+        return {
+            alias: this.measured[table]
+            for alias in this.stations
+            if (table := task_of(job, alias, source).table) in this.measured
+        }
 
     def _illustrated(self, item: log.Item, this: Pass, task: Task) -> log.Item:
         """Add table, time and pictures; a picture that cannot be drawn costs no verdict."""
@@ -147,6 +150,8 @@ class Session:
         if count and not this.measured[task.table].rows.empty and item.metrics:
             try:
                 drawn = stage.draw(this, task, item.classifier, count, self._manner)
+                if self._catalog.options.table.keep_adversarials:
+                    stage.keep(this, task, item.classifier, self._manner)
             except Exception as error:  # noqa: BLE001 - see above
                 self._warnings[f"no pictures for {item.id}: {type(error).__name__}: {error}"] = None
         seconds = this.walked.seconds[task.table]

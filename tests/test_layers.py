@@ -27,7 +27,7 @@ LAYERS = (
     {"selection"},
     {"judging"},
     {"passes"},
-    {"session", "predict"},
+    {"session", "predict", "fool"},
     {"plugin", "cli"},
 )
 """From the ground up: a room imports from its own layer and those before it."""

@@ -30,7 +30,8 @@ def structural_similarity(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 def _blur(pixels: torch.Tensor) -> torch.Tensor:
     offsets = torch.arange(WINDOW, dtype=pixels.dtype, device=pixels.device) - WINDOW // 2
-    line = torch.exp(-(offsets**2) / (2 * SIGMA**2))
+    line: torch.Tensor = torch.exp(-(offsets**2) / (2 * SIGMA**2))
     line = (line / line.sum()).expand(3, 1, 1, WINDOW)
     across = conv2d(pixels, line, groups=3)
-    return conv2d(across, line.transpose(2, 3), groups=3)
+    blurred: torch.Tensor = conv2d(across, line.transpose(2, 3), groups=3)
+    return blurred

@@ -5,15 +5,15 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator
 
 
-def value(epsilon: str | float) -> float:
+def value(epsilon: str | int | float) -> float:
     """Return the number that an epsilon was written for."""
     return float(Fraction(str(epsilon)))
 
 
-def _sensible(epsilon: str | float) -> str | float:
+def _sensible(epsilon: str | int | float) -> str | int | float:
     try:
         size = Fraction(str(epsilon))
     except (ValueError, ZeroDivisionError):
@@ -25,15 +25,19 @@ def _sensible(epsilon: str | float) -> str | float:
     return epsilon
 
 
-Epsilon = Annotated[str | float, AfterValidator(_sensible)]
+Epsilon = Annotated[str | int | float, AfterValidator(_sensible)]
 """At most so far does a pixel value move: ``0``, ``0.007``, ``"8/255"``."""
 
-Epsilons = Annotated[tuple[Epsilon, ...], Field(min_length=1), AfterValidator(lambda e: _once(e))]
 
-
-def _once(epsilons: tuple[str | float, ...]) -> tuple[str | float, ...]:
+def _once(epsilons: tuple[str | int | float, ...]) -> tuple[str | int | float, ...]:
+    if not epsilons:
+        raise ValueError("must hold one epsilon at least")
     sizes = [Fraction(str(epsilon)) for epsilon in epsilons]
     for epsilon, size in zip(epsilons, sizes, strict=True):
         if sizes.count(size) > 1:
             raise ValueError(f"{epsilon} is written twice")
     return epsilons
+
+
+Epsilons = Annotated[tuple[Epsilon, ...], AfterValidator(_once)]
+"""Several, each of another size."""

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from evals.measures.measure import Columns
     from evals.probe import Probe
 
-SWEEP: tuple[str | float, ...] = (
-    "0", "1/2040", "1/1020", "1/510", "1/255", 0.007, "4/255", "16/255"
+SWEEP: tuple[str | int | float, ...] = (
+    0, "1/2040", "1/1020", "1/510", "1/255", 0.007, "4/255", "16/255"
 )  # fmt: skip
 """Points below one 8-bit level too: at 1/255 undefended networks have mostly fallen already."""
 

@@ -33,7 +33,7 @@ class Subject:
     against: pd.DataFrame | None = None
     """Rows of the second image set, for checks that compare."""
     others: Mapping[str, pd.DataFrame] = field(default_factory=dict)
-    """Rows of the other classifiers that were asked the same, by alias."""
+    """Rows of the other classifiers with the same classes that were asked the same, by alias."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,8 @@ class Drawing:
     """What is seen, in words."""
     panels: tuple[Panel, ...] = ()
     """From left to right, all of one width."""
+    adversarial: torch.Tensor | None = None
+    """(3, H, W) in [0, 1], where there is one to keep."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,4 +41,5 @@ def triptych(probe: Probe, index: int, moved: torch.Tensor, title: str) -> Drawi
         torch.cat(list(panels.clamp(0, 1)), dim=2),
         f"seen as {said[0]}, and as {said[2]} after a change of at most {largest * 255:.2g} of 255",
         tuple(Panel(title=t, said=s) for t, s in zip(titles, said, strict=True)),
+        moved,
     )

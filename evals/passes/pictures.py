@@ -11,22 +11,29 @@ from evals.log import Picture
 
 if TYPE_CHECKING:
     import pandas as pd
+    import PIL.Image
+    import torch
 
     from evals.measures.measure import Drawing
 
 QUALITY = 85
 """Of WebP: about 15 kB for 224 x 224 pixels."""
 
+GALLERY = 32
+"""Images of the largest set that is shown whole."""
+
 Sample = Literal["worst", "fair"]
 
 
-def pick(badness: pd.Series[float], count: int) -> dict[str, Sample]:
+def pick(badness: pd.Series[float], count: int, *, gallery: bool = False) -> dict[str, Sample]:
     """Choose images: half of them the worst, half by hash of id, which is a fair sample.
 
     Args:
         badness: image id to a number, highest first.
         count: how many at most.
+        gallery: whether a small set is shown whole, however many were asked for.
     """
+    count = len(badness) if gallery and len(badness) <= GALLERY else count
     ranked = badness.sort_values(ascending=False, kind="stable")
     picked: dict[str, Sample] = {str(image): "worst" for image in ranked.index[: count // 2]}
     for image in sorted(map(str, badness.index), key=_hash):
@@ -40,16 +47,12 @@ def save(
     drawings: Iterable[Drawing], samples: Mapping[str, Sample], directory: Path, prefix: str
 ) -> tuple[Picture, ...]:
     """Write drawings as WebP below ``directory/pictures``."""
-    from torchvision.transforms.functional import to_pil_image
-
     folder = directory / "pictures"
     folder.mkdir(exist_ok=True)
     pictures = []
     for drawing in drawings:
         file = folder / f"{prefix}-{_hash(drawing.image)[:12]}.webp"
-        # rounded, not truncated: the report shows the nearest 8-bit picture
-        pixels = drawing.pixels.detach().cpu().clamp(0, 1).mul(255).round().byte()
-        to_pil_image(pixels).save(file, quality=QUALITY)
+        to_picture(drawing.pixels).save(file, quality=QUALITY)
         pictures.append(
             Picture(
                 image=drawing.image,
@@ -60,6 +63,25 @@ def save(
             )
         )
     return tuple(pictures)
+
+
+def save_adversarials(drawings: Iterable[Drawing], folder: Path) -> None:
+    """Write what an attack made of each image as an 8-bit PNG, without loss."""
+    for drawing in drawings:
+        if drawing.adversarial is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            name = f"{Path(drawing.image).stem}-{_hash(drawing.image)[:8]}.png"
+            to_picture(drawing.adversarial).save(folder / name)
+
+
+def to_picture(pixels: torch.Tensor) -> PIL.Image.Image:
+    """Return (3, H, W) in [0, 1] as the nearest 8-bit picture: rounded, never truncated."""
+    from torchvision.transforms.functional import to_pil_image
+
+    picture: PIL.Image.Image = to_pil_image(
+        pixels.detach().cpu().clamp(0, 1).mul(255).round().byte()
+    )
+    return picture
 
 
 def _hash(text: str) -> str:

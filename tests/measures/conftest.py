@@ -1,0 +1,70 @@
+"""The packaged networks and their photographs, once for all measures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from evals.classifiers.build import build
+from evals.classifiers.classifier import Classifier
+from evals.classifiers.registry import Registry
+from evals.images import sources
+from evals.images.image_set import ImageSet
+from evals.images.labels import targets
+from evals.measures.measure import Measure
+from evals.passes import tables
+from evals.passes.walk import Station, Task, Walked, walk
+from evals.probe import answers
+from evals.schema import Table
+
+Rows = Callable[..., pd.DataFrame]
+
+
+@pytest.fixture(scope="session", params=["efficientnet_lite0", "squeezenet1_1_caffe"])
+def packaged(request: pytest.FixtureRequest) -> Classifier:
+    """Return a real network."""
+    card, base = Registry.read({}, None, Path()).card(request.param)
+    return build(request.param, card, base, download=False)
+
+
+@pytest.fixture(scope="session")
+def samples() -> ImageSet:
+    """Return foolbox's twenty photographs."""
+    return sources.load("imagenet_samples", Path())
+
+
+@pytest.fixture
+def rows_of(tmp_path_factory: pytest.TempPathFactory) -> Rows:
+    """Return a function that shows images to a classifier and gives its rows."""
+
+    def rows(
+        measure: Measure,
+        parameters: Table,
+        classifier: Classifier,
+        image_set: ImageSet,
+        batch_size: int = 10,
+    ) -> pd.DataFrame:
+        directory = tmp_path_factory.mktemp("rows")
+        done: list[int] = []
+        known = answers(targets(image_set, classifier.classes)) if image_set.labelled else None
+        walked = Walked()
+        walk(
+            image_set,
+            (Station(classifier, known, (Task(measure, parameters, "rows"),)),),
+            device=torch.device("cpu"),
+            batch_size=batch_size,
+            seed=0,
+            directory=directory,
+            advance=done.append,
+            walked=walked,
+        )
+        assert walked.failures == {}
+        table = tables.merge(directory, "rows")
+        assert table is not None
+        return table
+
+    return rows

@@ -1,0 +1,132 @@
+"""``targeted``: bounds checked outside the attack, and what becomes an airliner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pydantic
+import pytest
+import torch
+from skimage.metrics import structural_similarity as reference_similarity
+
+from evals.attacks.similarity import structural_similarity
+from evals.classifiers.classifier import Classifier
+from evals.errors import UserError
+from evals.images.image_set import ImageSet, limited
+from evals.images.labels import ClassMap, class_map
+from evals.measures.measure import Subject
+from evals.measures.targeted import MEASURE, Parameters, target_of
+
+Rows = Callable[..., pd.DataFrame]
+
+
+@pytest.mark.slow
+def test_airliners(packaged: Classifier, samples: ImageSet, rows_of: Rows) -> None:
+    """At 4/255 at least 18 of 20 with mean confidence 0.85; of one step at most 1 of 20."""
+    rows = {
+        steps: rows_of(
+            MEASURE,
+            Parameters(target="airliner", budgets=("4/255",), steps=steps),
+            packaged,
+            samples,
+        )
+        for steps in (1, 20)
+    }
+    assert rows[1]["success"].sum() <= 1
+    assert rows[20]["success"].sum() >= 18
+    assert rows[20]["confidence"].mean() >= 0.85
+    for table in rows.values():
+        assert table["linf"].max() <= 4 / 255 + 1e-6
+        assert table["low"].min() >= 0
+        assert table["high"].max() <= 1
+
+
+def test_another_batch_size_keeps_decisions_and_bounds(
+    packaged: Classifier, samples: ImageSet, rows_of: Rows
+) -> None:
+    few = limited(samples, 4)
+    parameters = Parameters(target="airliner", budgets=("4/255",))
+    one, other = (rows_of(MEASURE, parameters, packaged, few, size) for size in (1, 4))
+    assert one["success"].tolist() == other["success"].tolist()
+    assert np.abs(one["confidence"] - other["confidence"]).max() < 0.1
+    assert other["linf"].max() <= 4 / 255 + 1e-6
+
+
+IMAGENET = class_map("imagenet", Path())
+
+
+@pytest.mark.parametrize("name", ["airliner", "404", "n02690373", "AIRLINER"])
+def test_a_target_by_name_index_or_synset(name: str) -> None:
+    assert target_of(IMAGENET, name) == 404
+
+
+def test_airplane_is_explained() -> None:
+    with pytest.raises(UserError, match='it has "airliner" \\(404\\) and "warplane" \\(895\\)'):
+        target_of(IMAGENET, "airplane")
+
+
+def test_a_target_that_is_no_class_lists_near_ones() -> None:
+    with pytest.raises(UserError, match="airliner"):
+        target_of(IMAGENET, "airlinerr")
+    with pytest.raises(UserError, match='target "9999"'):
+        target_of(IMAGENET, "9999")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"steps": 0}, {"until": 1.5}, {"budgets": ("8",)}, {"budgets": ()}]
+)
+def test_parameters_that_make_no_sense(wrong: dict[str, object]) -> None:
+    with pytest.raises(pydantic.ValidationError):
+        Parameters.model_validate({"target": "airliner", **wrong})
+
+
+def rows(already: list[bool], success: list[bool], **more: list[float]) -> pd.DataFrame:
+    n = len(already)
+    table = {
+        "image": [f"{i}" for i in range(n)], "budget": ["4/255"] * n, "already": already,
+        "success": success, "success_8bit": success, "confidence": [0.5] * n, "steps": [3] * n,
+        "linf": [4 / 255] * n, "l2": [1.0] * n, "ssim": [0.9] * n, "low": [0.0] * n,
+        "high": [1.0] * n,
+    }  # fmt: skip
+    return pd.DataFrame({**table, **more})
+
+
+def metrics(table: pd.DataFrame) -> dict[str, object]:
+    subject = Subject("a", ClassMap("x", ("a", "b"), None), 0)
+    parameters = Parameters(target="a", budgets=("4/255",))
+    return {m.name: m for m in MEASURE.summarise(table, parameters, subject)}
+
+
+def test_images_of_the_target_do_not_count() -> None:
+    found = metrics(rows([True, False, False], [True, True, False]))["target_success"]
+    assert (found.value, found.n) == (1 / 2, 2)  # type: ignore[attr-defined]
+    nothing = metrics(rows([True], [True]))
+    assert nothing["target_success"].value is None  # type: ignore[attr-defined]
+    assert nothing["escape"].value is None  # type: ignore[attr-defined]
+
+
+def test_an_escape_from_ball_or_box_is_measured() -> None:
+    inside = metrics(rows([False] * 2, [True] * 2))["escape"]
+    assert inside.value == 0  # type: ignore[attr-defined]
+    ball = metrics(rows([False] * 2, [True] * 2, linf=[4 / 255, 5 / 255]))["escape"]
+    assert ball.value == pytest.approx(1 / 255)  # type: ignore[attr-defined]
+    box = metrics(rows([False] * 2, [True] * 2, high=[1.0, 1.25]))["escape"]
+    assert box.value == pytest.approx(0.25)  # type: ignore[attr-defined]
+
+
+def test_similarity_equals_scikit_image() -> None:
+    generator = torch.Generator().manual_seed(0)
+    a = torch.rand(2, 3, 32, 40, generator=generator).double()
+    b = (a + 0.1 * torch.rand(2, 3, 32, 40, generator=generator)).clamp(0, 1)
+    ours = structural_similarity(a, b)
+    for i in range(2):
+        _, full = reference_similarity(  # type: ignore[no-untyped-call]
+            a[i].numpy(), b[i].numpy(), channel_axis=0, data_range=1.0, gaussian_weights=True,
+            sigma=1.5, use_sample_covariance=False, full=True,
+        )  # fmt: skip
+        inside = full[:, 5:-5, 5:-5]  # the windows that lie inside
+        assert float(ours[i]) == pytest.approx(float(inside.mean()), abs=1e-6)
+    assert structural_similarity(a, a).tolist() == pytest.approx([1.0, 1.0])
