@@ -11,7 +11,7 @@ from evals.report import rounding, words
 from evals.report.charts import Bar, bar
 
 FEW = 2
-"""Points of an axis that stand in the table although nothing is expected of them."""
+"""Points of an axis that all stand in the table; of more only those do that are judged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ def _families(item: Item) -> Iterator[Family]:
     for name in dict.fromkeys(metric.name for metric in item.metrics):
         lines = [line for m in item.metrics if m.name == name for line in _lines(m, item)]
         quiet = [line for line in lines if line.at is not None and line.wanted is None]
-        folded = quiet if len(quiet) > FEW else []
+        folded = quiet if len(lines) > FEW else []
         shown = tuple(line for line in lines if line not in folded)
         yield Family(name, shown, tuple(folded), _said_of(folded, more=bool(shown)))
 

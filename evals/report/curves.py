@@ -91,6 +91,7 @@ class Sweep:
     numeric: bool
     ticks: tuple[Tick, ...]
     drawn: bool
+    intervals: bool
     plots: tuple[Plot, ...]
     checks: tuple[str, ...]
 
@@ -162,6 +163,7 @@ def _sweep(key: _Family, names: Mapping[str, Sequence[Item]], colours: Mapping[s
         numeric=numeric,
         ticks=ticks,
         drawn=unit == "fraction",
+        intervals=any(p.interval for plot in plots for c in plot.curves for p in c.points),
         plots=plots,
         checks=tuple(dict.fromkeys(item.check for item in items.values())),
     )

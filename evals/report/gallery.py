@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from evals.log import Classifier, ImageSet, Item, Panel, Picture, Run
-from evals.report import answers, files, samples
+from evals.report import answers, files, rounding, samples
 from evals.report.answers import Column, Key, class_name, columns_of, right_classes, set_of
 from evals.report.words import listed
 
@@ -216,7 +216,7 @@ def _overconfident(cards: Sequence[Card]) -> Iterator[str]:
                 names.append(card.heading)
     for classifier, names in named.items():
         said = f"on {listed(names)}" if names else "on none of them"
-        yield f"{classifier} is more than {answers.OVERCONFIDENT:.0%} confident {said}."
+        yield f"{classifier} is more than {rounding.share(answers.OVERCONFIDENT)} confident {said}."
 
 
 def _card(

@@ -61,7 +61,7 @@ def test_works_are_told_with_title_artist_and_answers(
     items = [runs.art_item(tmp_path, "a"), runs.art_item(tmp_path, "b", 990)]
     section = _section(read(runs.make_run(*items, image_sets=(runs.art(),))))
     assert "Art 4 of 4 works, the most confident answer first." in section
-    assert "a is more than 50% confident on The Librarian." in section
+    assert "a is more than 50 % confident on The Librarian." in section
     assert "The Librarian Giuseppe Arcimboldo, c. 1566 shift: semantic" in section
     assert "most confident for a and b" in section
     assert "Both networks say bottlecap." in section
