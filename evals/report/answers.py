@@ -13,7 +13,7 @@ Key = tuple[str, str, str]
 """Image set, measure, image: items that share it show the same picture."""
 
 OVERCONFIDENT = 0.5
-"""Confidence above which an answer to an image without a right answer is called overconfident."""
+"""Confidence above which an unlabelled answer is called so, where the check sets no other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,7 @@ class Column:
     answers: tuple[Answer, ...]
     labelled: bool
     stable: bool | None
+    limit: float
 
     @property
     def confidence(self) -> float | None:
@@ -45,7 +46,7 @@ class Column:
     @property
     def overconfident(self) -> bool:
         """Whether it is sure although nobody says what is right."""
-        return not self.labelled and (self.confidence or 0.0) > OVERCONFIDENT
+        return not self.labelled and (self.confidence or 0.0) > self.limit
 
     @property
     def steadiness(self) -> str | None:
@@ -54,7 +55,7 @@ class Column:
             return None
         if self.stable:
             return "stable under a small shift and re-encoding"
-        return "not stable: a small shift and re-encoding change the answer"
+        return "not stable: a small shift or re-encoding changes the answer"
 
     @property
     def right(self) -> str:
@@ -100,7 +101,13 @@ def columns_of(
             answers=answers,
             labelled=labelled[sharing[0].id],
             stable=stable,
+            limit=_limit(sharing[0]),
         )
+
+
+def _limit(item: Item) -> float:
+    limit = item.parameters.get("overconfident")
+    return float(limit) if isinstance(limit, int | float) else OVERCONFIDENT
 
 
 def agreement(columns: Sequence[Column]) -> str | None:

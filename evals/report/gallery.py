@@ -208,15 +208,15 @@ def _surest(card: Card) -> float:
 
 
 def _overconfident(cards: Sequence[Card]) -> Iterator[str]:
-    named: dict[str, list[str]] = {}
+    named: dict[tuple[str, float], list[str]] = {}
     for card in cards:
         for column in card.columns:
-            names = named.setdefault(column.classifier, [])
+            names = named.setdefault((column.classifier, column.limit), [])
             if column.overconfident and card.heading not in names:
                 names.append(card.heading)
-    for classifier, names in named.items():
+    for (classifier, limit), names in named.items():
         said = f"on {listed(names)}" if names else "on none of them"
-        yield f"{classifier} is more than {rounding.share(answers.OVERCONFIDENT)} confident {said}."
+        yield f"{classifier} is more than {rounding.share(limit)} confident {said}."
 
 
 def _card(

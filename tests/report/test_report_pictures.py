@@ -72,6 +72,13 @@ def test_works_are_told_with_title_artist_and_answers(
     assert "label" not in section
 
 
+def test_overconfident_is_what_the_check_says(runs: ModuleType, tmp_path: Path, read: Read) -> None:
+    item = runs.art_item(tmp_path, "a", parameters={"overconfident": 0.3})
+    section = _section(read(runs.make_run(item, image_sets=(runs.art(),))))
+    named = "a is more than 30 % confident on The Librarian and The Great Wave off Kanagawa."
+    assert named in section
+
+
 def test_unlabelled_pictures_of_no_collection_are_called_by_their_ids(
     runs: ModuleType, tmp_path: Path, read: Read
 ) -> None:
