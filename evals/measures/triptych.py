@@ -35,7 +35,7 @@ def triptych(probe: Probe, index: int, moved: torch.Tensor, title: str) -> Drawi
     confidence, top = probabilities.max(dim=1)
     names = probe.classifier.classes.names
     said = [f"{names[t]} {c:.2f}" for t, c in zip(top.tolist(), confidence.tolist(), strict=True)]
-    titles = ("image", f"perturbation x {factor:.3g}", title)
+    titles = ("image", f"perturbation x {factor:.0f}", title)
     return Drawing(
         probe.ids[index],
         torch.cat(list(panels.clamp(0, 1)), dim=2),
