@@ -53,22 +53,27 @@ class Question:
     job: Job
     measure: Measure
     measured: Measured
-    against: Measured | None
-    """The second image set, for checks that compare."""
     others: Mapping[str, Measured]
     """The same question to the other classifiers, by alias."""
+    against: Mapping[str, Measured]
+    """The same of the second image set, by alias, for checks that compare."""
 
     def metrics(self, alias: str, confidence: float = CONFIDENCE) -> tuple[Metric, ...]:
         """Return every metric of one of the classifiers, its intervals at this confidence."""
         everyone = {**self.others, self.job.alias: self.measured}
-        measured = everyone[alias]
+        measured, against = everyone[alias], self.against.get(alias)
+        classes = measured.classifier.classes
         subject = Subject(
             alias,
-            measured.classifier.classes,
+            classes,
             measured.seed,
             confidence,
-            against=None if self.against is None else self.against.rows,
-            others={a: m.rows for a, m in everyone.items() if a != alias and m.fallen is None},
+            against=None if against is None else against.rows,
+            others={
+                a: m.rows
+                for a, m in everyone.items()
+                if a != alias and m.fallen is None and m.classifier.classes == classes
+            },
         )
         found = self.measure.summarise(measured.rows, self.job.check.parameters, subject)
         return tuple(_promised(metric, self.measure.metric(metric.name)) for metric in found)
@@ -92,7 +97,8 @@ def judge(question: Question, role: str) -> log.Item:
         UserError: not one picture could be read.
     """
     job, measured = question.job, question.measured
-    tables = [measured] if question.against is None else [measured, question.against]
+    second = question.against.get(job.alias)
+    tables = [measured] if second is None else [measured, second]
     validity = tuple(check for table in tables for check in table.validity)
     if any(table.fallen for table in tables):
         sentence = verdict.summary(Verdict.INVALID, (), validity)

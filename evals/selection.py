@@ -17,7 +17,7 @@ from evals.suite import Check, Suite, parse
 DEFAULTS = ("squeezenet1_1_caffe", "efficientnet_lite0")
 """Judged when nobody says otherwise."""
 
-ROLES = {DEFAULT_ROLE: "imagenet_samples"}
+ROLES = {DEFAULT_ROLE: "imagenet_samples", "art": "art_samples"}
 """What a role stands for when nobody says otherwise."""
 
 
@@ -42,6 +42,11 @@ class Job:
     def alias(self) -> str:
         """Of the classifier."""
         return self.request.alias
+
+    @property
+    def missing(self) -> str | None:
+        """Why there are no pictures, until somebody names them."""
+        return self.source.missing or (self.against.missing if self.against else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +109,19 @@ class Catalog:
         )
 
     def _source(self, suite: Suite, role: str, folder: Path, where: str) -> Source:
-        """Look a role up: command line or options, suite, default, in this order."""
+        """Look a role up: command line or options, suite, default, in this order.
+
+        A role of none of them may be one that the suite calls unavailable.
+        """
         if role in self.options.images:
             return source_of(*self.options.images[role])
         if role in suite.images:
             return source_of(suite.images[role], folder)
         if role in ROLES:
             return source_of(ROLES[role], folder)
+        if role in suite.unavailable:
+            reason = f"{suite.unavailable[role]}; name the picture with --evals-images {role}=FILE"
+            return Source(role, "", missing=reason)
         known = {*self.options.images, *suite.images, *ROLES}
         raise UserError(
             f'{where}: nothing says what images "{role}" are{did_you_mean(role, known)}; '
@@ -140,6 +151,6 @@ class Catalog:
 
 def source_of(text: str, base: Path) -> Source:
     """Return the place a source is written for; whether it is there is seen when it is loaded."""
-    if text == BUILT_IN:
+    if text in BUILT_IN:
         return Source(text, text)
     return Source(text, os.path.normpath(base / Path(text).expanduser()))

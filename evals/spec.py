@@ -42,6 +42,8 @@ class Spec:
     """Second key column of its rows, and the parameter that lists its values."""
     against: bool = False
     """Whether a check may name a second image set to compare with."""
+    gallery: bool = False
+    """Whether the report shows every image of a small set."""
     aliases: Callable[[Any], Iterable[str]] = lambda _: ()
     """Classifiers that its parameters name: a typo there is found at collection."""
     references: tuple[Reference, ...] = ()

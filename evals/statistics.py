@@ -75,6 +75,33 @@ def bootstrap(
         statistic(*(column[rows] for column in columns))
         for rows in (rng.integers(0, n, n) for _ in range(resamples))
     ]
+    return _percentiles(draws, confidence)
+
+
+def bootstrap_apart(
+    statistic: Callable[..., float],
+    samples: tuple[NDArray[np.floating], ...],
+    rng: np.random.Generator,
+    confidence: float = 0.95,
+    resamples: int = 1000,
+) -> Interval:
+    """Percentile bootstrap of independent samples, each drawn on its own.
+
+    Args:
+        statistic: takes the samples, each of its own size, and returns the number.
+        samples: what is resampled.
+        rng: where the draws come from.
+        confidence: two-sided.
+        resamples: how many draws.
+    """
+    draws = [
+        statistic(*(sample[rng.integers(0, len(sample), len(sample))] for sample in samples))
+        for _ in range(resamples)
+    ]
+    return _percentiles(draws, confidence)
+
+
+def _percentiles(draws: list[float], confidence: float) -> Interval:
     tail = (1 - confidence) / 2
     low, high = np.quantile(draws, [tail, 1 - tail])
     return Interval(float(low), float(high))

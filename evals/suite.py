@@ -114,6 +114,8 @@ class SuiteTable(Table):
     """Default classifiers; those that are not to be had here are skipped."""
     images: dict[Name, str] = Field(default_factory=dict)
     """Role to source, relative to this file; the command line's goes first."""
+    unavailable: dict[Name, str] = Field(default_factory=dict)
+    """Role to the reason why its pictures are not here, until somebody names them."""
     check: tuple[dict[str, Any], ...] = ()
     """``[[check]]`` tables."""
 
@@ -154,6 +156,8 @@ class Suite:
     about: str
     models: tuple[str, ...]
     images: Mapping[str, str]
+    unavailable: Mapping[str, str]
+    """Role to the reason why nobody ships its pictures."""
     checks: tuple[Check, ...]
 
     def references(self) -> set[str]:
@@ -210,12 +214,21 @@ def parse(text: str, path: str, measure: Callable[[str], Spec]) -> Suite:
         f'{path}: two checks are named "{name}"; ids need one name each'
         for name in sorted({name for name in names if names.count(name) > 1})
     ]
-    suite = Suite(path, table.title, table.about, table.models, table.images, tuple(checks))
+    suite = Suite(
+        path,
+        table.title,
+        table.about,
+        table.models,
+        table.images,
+        table.unavailable,
+        tuple(checks),
+    )
     if not mistakes:
         mistakes = [
-            f'{path}: [images] names "{role}", which no check is about'
+            f'{path}: [{key}] names "{role}", which no check is about'
             + did_you_mean(role, suite.roles())
-            for role in sorted(set(table.images) - suite.roles())
+            for key, named in (("images", table.images), ("unavailable", table.unavailable))
+            for role in sorted(set(named) - suite.roles())
         ]
     if mistakes:
         raise UserError("\n".join(mistakes))

@@ -17,13 +17,13 @@ class Line(NamedTuple):
     cells: list[str]
 
 
-def resolve(given: str, base: Path, built_in: str) -> Path:
+def resolve(given: str, base: Path, *built_in: str) -> Path:
     """Return the existing file or folder that ``given`` means.
 
     Args:
         given: a path; ``~`` is expanded.
         base: what relative paths start from.
-        built_in: the name that would not be a path, for the message.
+        built_in: names that would not be a path, for the message.
 
     Raises:
         UserError: nothing is there, or it cannot be reached.
@@ -35,9 +35,10 @@ def resolve(given: str, base: Path, built_in: str) -> Path:
         beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
     except (OSError, RuntimeError, ValueError) as error:
         raise UserError(f'"{given}" cannot be reached: {error}') from None
+    names = " or ".join(f'"{name}"' for name in built_in)
     raise UserError(
-        f'"{given}" is neither the built-in "{built_in}" nor does {path} exist'
-        f"{did_you_mean(path.name, [*beside, built_in])}"
+        f'"{given}" is neither the built-in {names} nor does {path} exist'
+        f"{did_you_mean(path.name, [*beside, *built_in])}"
     )
 
 

@@ -27,6 +27,8 @@ class Image:
     """A token: synset ``n02108422``, class name ``bull mastiff``, or index ``243``."""
     accepted: tuple[str, ...] = ()
     """Further tokens that are right too."""
+    about: tuple[tuple[str, str], ...] = ()
+    """What is known of it, for the report: title, artist, year, shift, source."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
 from evals.errors import UserError
+from evals.images.art import LIST, art
 from evals.images.files import resolve
 from evals.images.folders import EXTENSIONS, folder
 from evals.images.image_set import Image, ImageSet, collect
 from evals.images.labels import class_map
 from evals.images.manifests import manifest
-
-BUILT_IN = "imagenet_samples"
+from evals.paths import data_folder
 
 
 def load(source: str, base: Path) -> ImageSet:
@@ -20,18 +21,19 @@ def load(source: str, base: Path) -> ImageSet:
 
     Args:
         source: ``imagenet_samples`` (twenty photographs of ImageNet classes that foolbox brings),
-            a folder of class folders, a flat folder, a CSV or Parquet manifest, or one picture.
-            A folder called ``imagenet_samples`` is reached as ``./imagenet_samples``.
+            ``art_samples`` (eighteen paintings and prints), a folder of class folders, a flat
+            folder, one with an ``art.toml``, a CSV or Parquet manifest, or one picture. A folder
+            called ``art_samples`` is reached as ``./art_samples``.
         base: what relative sources start from.
 
     Raises:
         UserError: there is no such source, or it cannot be read in one sense only.
     """
-    if source == BUILT_IN:
-        return collect(source, _imagenet_samples())
-    path = resolve(source, base, BUILT_IN)
+    if source in BUILT_IN:
+        return collect(source, BUILT_IN[source]())
+    path = resolve(source, base, *BUILT_IN)
     if path.is_dir():
-        return collect(source, folder(path))
+        return collect(source, art(path) if (path / LIST).is_file() else folder(path))
     extension = path.suffix.lower().removeprefix(".")
     if extension in {"csv", "parquet"}:
         return collect(source, manifest(path))
@@ -48,6 +50,17 @@ def _imagenet_samples() -> tuple[Image, ...]:
     # found without importing foolbox, which would import torch
     spec = find_spec("foolbox")
     if spec is None or spec.origin is None or synsets is None:
-        raise UserError(f"{BUILT_IN}: the package foolbox is missing; reinstall vision-evals")
+        raise UserError("imagenet_samples: the package foolbox is missing; reinstall vision-evals")
     paths = sorted((Path(spec.origin).parent / "data").glob("imagenet_*_*.jpg"))
     return tuple(Image(path.name, path, synsets[int(path.stem.split("_")[2])]) for path in paths)
+
+
+def _art_samples() -> tuple[Image, ...]:
+    return art(data_folder("fixtures") / "art")
+
+
+BUILT_IN: Mapping[str, Callable[[], tuple[Image, ...]]] = {
+    "imagenet_samples": _imagenet_samples,
+    "art_samples": _art_samples,
+}
+"""Sources by a name that is no path."""

@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field
 
-from evals.errors import UserError, did_you_mean
 from evals.log import Metric, Reference
 from evals.measures.measure import Drawing, Measure, Subject
-from evals.measures.metrics import absent, fraction, resampled
+from evals.measures.metrics import (
+    absent,
+    fraction,
+    hold_known_answers,
+    known_answers,
+    resampled,
+)
 from evals.schema import Table
 from evals.spec import MetricSpec
 
@@ -79,17 +84,7 @@ def _place(log_probabilities: torch.Tensor, accepted: torch.Tensor) -> torch.Ten
 
 def prepare(image_set: ImageSet, classes: ClassMap, alias: str, parameters: Parameters) -> None:
     """Hold the listed answers against the classes and the images; UserError for a typo."""
-    listed = parameters.expected_top1.get(alias, {})
-    for name in listed.values():
-        classes.index(name)
-    ids = {image.id for image in image_set.images}
-    whole = image_set.total == len(image_set.images)
-    missing = [image for image in listed if image not in ids]
-    if whole and missing and len(missing) < len(listed):
-        raise UserError(
-            f'expected_top1.{alias} lists "{missing[0]}", which is not among the images'
-            + did_you_mean(missing[0], ids)
-        )
+    hold_known_answers(parameters.expected_top1.get(alias, {}), image_set, classes, alias)
 
 
 def summarise(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> tuple[Metric, ...]:
@@ -103,7 +98,7 @@ def summarise(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> t
         _top5(rows, subject),
         resampled("ece", calibration_error, (confidence, correct), subject),
         resampled("nll", np.mean, (nll,), subject, unit="nats"),
-        _expected(rows, answers, subject),
+        known_answers(rows, answers, subject),
     )
 
 
@@ -144,24 +139,6 @@ def _top5(rows: pd.DataFrame, subject: Subject) -> Metric:
         return fraction("top5_accuracy", rows["correct5"], subject)
     reason = f"of {competing} classes every one is among the five likeliest"
     return absent("top5_accuracy", reason, n=len(rows))
-
-
-def _expected(rows: pd.DataFrame, answers: dict[str, str], subject: Subject) -> Metric:
-    top1 = {image: top5[0] for image, top5 in zip(rows["image"], rows["top5"], strict=True)}
-    listed = {image: name for image, name in answers.items() if image in top1}
-    hits = sum(top1[image] == subject.classes.index(name) for image, name in listed.items())
-    return Metric(
-        name="expected_top1",
-        value=hits / len(listed) if listed else None,
-        unit="fraction",
-        n=len(listed),
-        denominator="images with a known top-1",
-        reason=(
-            "an exact list, not a sample"
-            if listed
-            else f"the check lists no answer of {subject.alias} for these images"
-        ),
-    )
 
 
 _SOURCE = "Russakovsky et al. 2015, section 6.4; numbers of images from the lecture"

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from evals.errors import UserError, did_you_mean
 from evals.log import Metric
 from evals.measures.measure import Subject
-from evals.statistics import bootstrap, generator, wilson
+from evals.statistics import bootstrap, bootstrap_apart, generator, wilson
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
+
+    from evals.images.image_set import ImageSet
+    from evals.images.labels import ClassMap
 
 FEWEST = 10
 """Observations below which a bootstrap interval is not shown."""
@@ -50,19 +54,25 @@ def resampled(
     columns: tuple[NDArray[Any], ...],
     subject: Subject,
     *,
+    apart: bool = False,
     at: str | None = None,
     of: str = "images",
     unit: str = "fraction",
 ) -> Metric:
-    """Return a statistic of paired columns with a seeded percentile bootstrap over rows."""
-    n = len(columns[0])
-    if not n:
+    """Return a statistic of columns with a seeded percentile bootstrap over rows.
+
+    The columns are paired, row by row; those of two image sets stand ``apart`` and are drawn
+    independently.
+    """
+    sizes = [len(column) for column in columns]
+    n, method = (sum(sizes), bootstrap_apart) if apart else (sizes[0], bootstrap)
+    if not min(sizes):
         return absent(name, f"there are no {of}", at=at, of=of, unit=unit)
-    value, few = float(statistic(*columns)), n < FEWEST
+    value, few = float(statistic(*columns)), min(sizes) < FEWEST
     low = high = None
     if not few:
         rng = generator(subject.seed, name, at or "")
-        low, high = bootstrap(statistic, columns, rng, subject.confidence)
+        low, high = method(statistic, columns, rng, subject.confidence)
         # a resample repeats images, which raises a calibration error: the point may lie below
         low, high = min(low, value), max(high, value)
     return Metric(
@@ -76,7 +86,7 @@ def resampled(
         high=high,
         confidence=None if few else subject.confidence,
         method=None if few else "bootstrap",
-        reason=f"resampling {n} {of} says little" if few else None,
+        reason=f"resampling {min(sizes)} {of} says little" if few else None,
     )
 
 
@@ -91,3 +101,38 @@ def absent(
 ) -> Metric:
     """Return a metric that does not exist, and why."""
     return Metric(name=name, at=at, value=None, unit=unit, n=n, denominator=of, reason=reason)
+
+
+def known_answers(rows: pd.DataFrame, answers: Mapping[str, str], subject: Subject) -> Metric:
+    """Return ``expected_top1``: on which of the listed images the known class comes first."""
+    top1 = {image: top5[0] for image, top5 in zip(rows["image"], rows["top5"], strict=True)}
+    listed = {image: name for image, name in answers.items() if image in top1}
+    hits = sum(top1[image] == subject.classes.index(name) for image, name in listed.items())
+    return Metric(
+        name="expected_top1",
+        value=hits / len(listed) if listed else None,
+        unit="fraction",
+        n=len(listed),
+        denominator="images with a known top-1",
+        reason=(
+            "an exact list, not a sample"
+            if listed
+            else f"the check lists no answer of {subject.alias} for these images"
+        ),
+    )
+
+
+def hold_known_answers(
+    answers: Mapping[str, str], image_set: ImageSet, classes: ClassMap, alias: str
+) -> None:
+    """Hold the answers of ``expected_top1`` against classes and images; UserError for a typo."""
+    for name in answers.values():
+        classes.index(name)
+    ids = {image.id for image in image_set.images}
+    whole = image_set.total == len(image_set.images)
+    missing = [image for image in answers if image not in ids]
+    if whole and missing and len(missing) < len(answers):
+        raise UserError(
+            f'expected_top1.{alias} lists "{missing[0]}", which is not among the images'
+            + did_you_mean(missing[0], ids)
+        )

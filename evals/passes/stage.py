@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from evals.images.image_set import ImageSet, fingerprint
 from evals.images.reader import batches
 from evals.judging import Measured, finite
 from evals.log import Validity
-from evals.measures.measure import Measure
+from evals.measures.measure import Drawing, Measure
 from evals.options import Source
 from evals.passes import guard, pictures, tables
 from evals.passes.resources import Resources
@@ -179,14 +179,35 @@ def _drew(alias: str, walked: Walked) -> Validity:
 def draw(this: Pass, task: Task, alias: str, count: int, manner: Manner) -> tuple[log.Picture, ...]:
     """Show a few images to a classifier again, and write what its measure makes of them."""
     started = time.perf_counter()
-    station, rows = this.stations[alias], this.measured[task.table].rows
-    samples = pictures.pick(task.measure.badness(rows), count)
+    badness = task.measure.badness(this.measured[task.table].rows)
+    samples = pictures.pick(badness, count, gallery=task.measure.gallery)
     if not samples:
         return ()
     positions = [i for i, image in enumerate(this.image_set.images) if image.id in samples]
+    drawings = _explained(this, task, alias, positions, manner)
+    saved = pictures.save(drawings, samples, manner.directory, task.table)
+    this.picture_seconds += time.perf_counter() - started
+    return saved
+
+
+def keep(this: Pass, task: Task, alias: str, manner: Manner) -> None:
+    """Write every adversarial of a task as an 8-bit PNG; they are made again, batch by batch."""
+    n = len(this.image_set.images)
+    for first in range(0, n, manner.batch_size):
+        span = range(first, min(first + manner.batch_size, n))
+        drawings = _explained(this, task, alias, span, manner)
+        pictures.save_adversarials(drawings, manner.directory / "adversarials" / task.table)
+
+
+def _explained(
+    this: Pass, task: Task, alias: str, positions: Sequence[int], manner: Manner
+) -> tuple[Drawing, ...]:
+    station, rows = this.stations[alias], this.measured[task.table].rows
     chosen = [this.image_set.images[i] for i in positions]
     geometry = station.classifier.geometry
     (batch,) = batches(chosen, [range(len(chosen))], {geometry})
+    if not batch.ids:
+        return ()
     seen = [positions[i] for i in batch.positions]
     probe = Probe(
         station.classifier,
@@ -198,10 +219,7 @@ def draw(this: Pass, task: Task, alias: str, count: int, manner: Manner) -> tupl
     )
     shown = rows[rows["image"].isin(batch.ids)]
     with numerics(manner.device, manner.precision):
-        drawings = task.measure.explain(probe, shown, task.parameters)
-    saved = pictures.save(drawings, samples, manner.directory, task.table)
-    this.picture_seconds += time.perf_counter() - started
-    return saved
+        return task.measure.explain(probe, shown, task.parameters)
 
 
 def image_set_record(this: Pass) -> log.ImageSet:
@@ -218,6 +236,7 @@ def image_set_record(this: Pass) -> log.ImageSet:
             log.Unreadable(image=image, reason=reason)
             for image, reason in walked.unreadable.items()
         ),
+        about={image.id: dict(image.about) for image in image_set.images if image.about},
         oriented=walked.oriented,
     )
 
