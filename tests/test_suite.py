@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from evals.errors import UserError
+from evals.images.labels import class_map
 from evals.measures import MEASURES, lookup
+from evals.paths import data_folder
 from evals.schema import Table
 from evals.spec import MetricSpec, Spec
 from evals.suite import Reference, Suite, is_suite, json_schema, parse, same_point
@@ -156,6 +158,10 @@ expect = [
             HEAD + "[images]\nphotograhps = 'x'\n" + CHECK + "expect = []",
             '[images] names "photograhps", which no check is about; did you mean "photographs"?',
         ),
+        (
+            HEAD + "[unavailable]\nphotograhps = 'x'\n" + CHECK + "expect = []",
+            '[unavailable] names "photograhps", which no check is about; did you mean "photogra',
+        ),
         (HEAD + CHECK + 'against = "x"\nexpect = []', "compares no two image sets"),
         (HEAD + CHECK + "expect = []\n" + CHECK + "expect = []", 'two checks are named "a"'),
         (HEAD + "about =", "not valid TOML"),
@@ -165,6 +171,30 @@ def test_mistakes_are_named_with_the_repair(text: str, said: str) -> None:
     message = refused(text)
     assert message.startswith("s.toml")
     assert said in message
+
+
+def test_a_role_may_be_unavailable_for_a_reason() -> None:
+    suite = read(HEAD + '[unavailable]\nphotographs = "in copyright"\n' + CHECK + "expect = []")
+    assert suite.unavailable == {"photographs": "in copyright"}
+
+
+def test_the_lecture_holds_four_answers_with_their_source() -> None:
+    text = (data_folder("suites") / "lecture.toml").read_text(encoding="utf-8")
+    suite = parse(text, "lecture.toml", lambda name: lookup(name, Path()))
+    said = {
+        (check.name, alias): (published["answer"], published["confidence"])
+        for check in suite.checks
+        for alias, published in check.parameters.model_dump()["expected"].items()
+    }
+    assert said == {
+        ("rabbit", "alexnet"): ("hare", 0.9713),
+        ("rabbit", "inception_v3"): ("hare", 0.8870),
+        ("object", "alexnet"): ("mortar", 0.6926),
+        ("object", "vgg11"): ("bath towel", 0.3279),
+    }
+    classes = class_map("imagenet", Path())
+    assert all(classes.index(answer) for answer, _ in said.values())
+    assert set(suite.unavailable) == suite.roles() == {"rabbit", "object"}
 
 
 def test_every_broken_check_is_named_at_once() -> None:

@@ -89,7 +89,7 @@ def test_a_broken_link_is_not_left_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("pest", 'built-in "imagenet_samples" or "art_samples" nor does .*/pest exist; did you mean "pets"'),
+        ("pest", 'or "art_samples" nor does .*/pest exist; did you mean "pets"'),
         ("imagenet_sample", 'did you mean "imagenet_samples"'),
         ("no/where/at/all", 'built-in "imagenet_samples" or "art_samples" nor does .*all exist'),
         ("", "nor does .* exist"),
