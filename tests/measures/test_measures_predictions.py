@@ -60,7 +60,7 @@ def test_every_work_equals_an_independent_loop(packaged: Classifier, rows_of: Ro
     """The loop writes its preprocessing out; the suite's sheet must be what it says too."""
     rows = rows_of(MEASURE, Parameters(), packaged, sources.load("art_samples", Path()))
     sheet = suite()["expected_top1"][packaged.alias]  # type: ignore[index]
-    assert len(rows) == len(sheet) == 18
+    assert len(rows) == 18
     crop, normalise = LITERAL[packaged.alias]
     for _, row in rows.iterrows():
         picture = Image.open(data_folder("fixtures") / "art" / row["image"]).convert("RGB")
@@ -71,7 +71,10 @@ def test_every_work_equals_an_independent_loop(packaged: Classifier, rows_of: Ro
         p = np.exp(logits - logits.max())
         p /= p.sum()
         assert list(row["top5"]) == list(np.argsort(-p)[:5])
-        assert sheet[row["image"]] == packaged.classes.names[p.argmax()]
+        # a lead that another decoder or device could turn round is no exact invariant
+        first, second = np.sort(p)[::-1][:2]
+        known = packaged.classes.names[p.argmax()] if first - second > 1e-2 else None
+        assert sheet.get(row["image"]) == known
         assert row["top5_confidence"] == pytest.approx(np.sort(p)[::-1][:5], abs=1e-4)
         assert row["confidence"] == pytest.approx(p.max(), abs=1e-4)
         assert row["entropy"] == pytest.approx(-(p * np.log(p)).sum(), abs=1e-3)
