@@ -53,8 +53,8 @@ def name_of(device: torch.device) -> str:
 
 
 def default_batch(device: torch.device) -> int:
-    """Return a batch that keeps the default run under 2 GB on a CPU and a GPU busy."""
-    return 16 if device.type == "cpu" else 256
+    """Return a batch that keeps the default runs under 2 GB on a CPU, and a GPU busy."""
+    return 4 if device.type == "cpu" else 256
 
 
 @contextlib.contextmanager
