@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from evals.attacks.balls import LinfBall
-from evals.attacks.gradients import slope
+from evals.attacks.gradients import Slope, slope
 
 if TYPE_CHECKING:
     from evals.classifiers.classifier import Classifier
@@ -52,6 +52,7 @@ def towards(
     *,
     steps: int,
     until: float,
+    first: Slope | None = None,
 ) -> Towards:
     """Step towards a class until the network is confident of it (Kurakin et al. 2017, section 2).
 
@@ -66,6 +67,8 @@ def towards(
         ball: how far.
         steps: at most this many.
         until: target confidence that is enough.
+        first: slope at ``pixels`` towards the target, where the caller has it: it is the same for
+            every ball.
     """
     stride = ball.epsilon if steps == 1 else ball.epsilon / 4
     best, moved = pixels.clone(), pixels.clone()
@@ -73,16 +76,22 @@ def towards(
     taken = torch.full((len(pixels),), -1, dtype=torch.int64, device=pixels.device)
     active = torch.arange(len(pixels), device=pixels.device)
     for step in range(steps + 1):
-        here = slope(classifier, moved[active], target[active])
-        now = _probability(here.logits, target[active])
+        if step == steps:  # the last one only looks
+            with torch.no_grad():
+                logits, gradient = classifier.logits(moved[active]), None
+        elif step == 0 and first is not None:
+            logits, gradient = first
+        else:
+            logits, gradient = slope(classifier, moved[active], target[active])
+        now = _probability(logits, target[active])
         better = now > confidence[active]
         best[active[better]], confidence[active[better]] = moved[active[better]], now[better]
         taken[active[now >= until]] = step
         going = now < until
         active = active[going]
-        if step == steps or not len(active):
+        if gradient is None or not len(active):
             break
-        downhill = -ball.steepest(here.gradient[going])
+        downhill = -ball.steepest(gradient[going])
         moved[active] = ball.project(moved[active] + stride * downhill, pixels[active])
     return Towards(best, confidence, taken)
 

@@ -69,6 +69,7 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
     import torch
 
     from evals.attacks.balls import LinfBall
+    from evals.attacks.gradients import slope
     from evals.attacks.signs import eight_bit, towards
     from evals.attacks.similarity import structural_similarity
 
@@ -80,6 +81,7 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
         if probe.answers is None
         else (probe.answers.accepted == index).any(dim=1)
     )
+    first = slope(classifier, pixels, target)
     parts = []
     for budget in map(value, parameters.budgets):
         found = towards(
@@ -89,6 +91,7 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
             LinfBall(budget),
             steps=parameters.steps,
             until=parameters.until,
+            first=first,
         )
         with torch.inference_mode():
             logits = classifier.logits(found.pixels)

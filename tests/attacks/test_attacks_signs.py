@@ -185,6 +185,15 @@ def test_an_image_does_not_depend_on_who_else_is_attacked(small: Small) -> None:
         assert float(alone.confidence) == pytest.approx(float(together.confidence[i]), abs=1e-4)
 
 
+def test_a_slope_that_is_known_changes_nothing(small: Small) -> None:
+    classifier, x, target = small(Curved()), images(4), torch.tensor([0, 1, 2, 0])
+    first = slope(classifier, x, target)
+    one = towards(classifier, x, target, LinfBall(0.05), steps=5, until=0.99)
+    other = towards(classifier, x, target, LinfBall(0.05), steps=5, until=0.99, first=first)
+    assert torch.equal(one.pixels, other.pixels)
+    assert torch.equal(one.steps, other.steps)
+
+
 def test_one_step_goes_to_the_border_and_keeps_the_better_of_two(small: Small) -> None:
     classifier, x, target = small(Linear()), 0.3 + 0.4 * images(3), torch.tensor([0, 1, 2])
     found = towards(classifier, x, target, LinfBall(0.01), steps=1, until=1.0)
