@@ -24,7 +24,7 @@ from evals.images.decode import read
 from evals.images.geometry import pixels
 
 ROOT = Path(__file__).resolve().parents[2]
-ART = ROOT / ".." / "shared" / "art"
+ART = Path(__file__).parents[2] / "fixtures" / "art"
 SQUEEZENET = Card(network="packaged:squeezenet1_1_caffe")
 TOP1 = {  # work: efficientnet_lite0, squeezenet1_1_caffe; an independent loop
     "arcimboldo-librarian": ("vestment", 0.23, "trench coat", 0.25),
@@ -73,7 +73,6 @@ def test_twenty_photographs(name: str, top1: int, top5: int) -> None:
     assert (int(right[:, 0].sum()), int(right.sum())) == (top1, top5)
 
 
-@pytest.mark.skipif(not ART.is_dir(), reason="the art is not here")
 @pytest.mark.parametrize(("name", "at"), [("efficientnet_lite0", 0), ("squeezenet1_1_caffe", 2)])
 def test_art(name: str, at: int) -> None:
     judge = classifier(name)
