@@ -46,7 +46,7 @@ class OptionsTable(Table):
     inconclusive: Literal["fail", "skip"] = "fail"
     """What an inconclusive verdict does to the exit code."""
     keep_adversarials: bool = False
-    """Keep every adversarial as an 8-bit PNG in the run."""
+    """Keep the smallest adversarial of every image as an 8-bit PNG in the run."""
     models: dict[str, Any] = Field(default_factory=dict)
     """Model cards."""
 
