@@ -36,7 +36,11 @@ OPTIONS = (
     ("report", "PATH|none", "HTML report (default: report.html beside the run log)"),
     ("pictures", "N|none", "pictures a check and classifier in the report, up to 8 (default: 8)"),
     ("inconclusive", "fail|skip", "what an inconclusive verdict does (default: fail)"),
-    ("keep-adversarials", None, "keep the smallest adversarial of every image as an 8-bit PNG in the run"),
+    (
+        "keep-adversarials",
+        None,
+        "keep every image's smallest adversarial as an 8-bit PNG",
+    ),
 )
 
 _CATALOG = pytest.StashKey["Catalog"]()
