@@ -44,6 +44,7 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
 
     assert probe.answers is not None, "a measure with labels=True is only asked of labelled images"
     gradient, signs = probe.gradient, _random_signs(probe)
+    clean = _right(probe.logits, probe.answers.accepted)
     parts = []
     for epsilon in map(value, parameters.epsilons):
         moved = fast_gradient_sign(probe.pixels, gradient, epsilon)
@@ -56,6 +57,7 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
                 "top1": logits.argmax(dim=1),
                 "confidence": logits.softmax(dim=1).amax(dim=1),
                 "margin": _margin(logits, probe.answers.label),
+                "correct_clean": clean,
                 "correct": _right(logits, probe.answers.accepted),
                 "correct_8bit": _right(rounded, probe.answers.accepted),
                 "correct_noise": _right(said, probe.answers.accepted),
@@ -99,7 +101,7 @@ def _margin(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
 
 def summarise(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> tuple[Metric, ...]:
     """Return the curves over epsilon, and the epsilon at which half of the images have flipped."""
-    clean = _clean(rows, parameters)
+    clean = _clean(rows)
     found = []
     for epsilon in map(str, parameters.epsilons):
         at = rows[rows["epsilon"] == epsilon].set_index("image")
@@ -120,11 +122,9 @@ def summarise(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> t
     return (*found, _median_flip(rows, parameters, clean))
 
 
-def _clean(rows: pd.DataFrame, parameters: Parameters) -> list[str]:
-    """Return the images that are right at the smallest epsilon, which should be 0."""
-    smallest = str(min(parameters.epsilons, key=value))
-    at = rows[rows["epsilon"] == smallest]
-    return list(at["image"][at["correct"]])
+def _clean(rows: pd.DataFrame) -> list[str]:
+    """Return the images that are right before any step, whether or not the sweep holds 0."""
+    return list(dict.fromkeys(rows["image"][rows["correct_clean"]]))
 
 
 def _against_noise(at: pd.DataFrame, epsilon: str) -> Metric:

@@ -49,7 +49,7 @@ def test_every_verdict_equals_foolboxs(
     label = torch.as_tensor(targets(samples, packaged.classes).label)
     model = foolbox.PyTorchModel(Whole().eval(), bounds=(0, 1))  # type: ignore[attr-defined]
     attack = foolbox.attacks.LinfFastGradientAttack()  # type: ignore[attr-defined]
-    # foolbox divides by epsilon 0 nowhere, but warns of it; its clean answers are the model's
+    # at epsilon 0 foolbox is not asked: the model's own clean answers stand for it
     epsilons = [value(epsilon) for epsilon in SWEEP]
     rows = rows_of(MEASURE, Parameters(), packaged, samples)
     for written, epsilon in zip(map(str, SWEEP), epsilons, strict=True):
@@ -97,6 +97,7 @@ def made(correct: list[list[bool]], **columns: list[list[object]]) -> pd.DataFra
             {
                 "image": f"{i}.png",
                 "epsilon": epsilon,
+                "correct_clean": right[0],
                 "correct": right[j],
                 "correct_8bit": right[j],
                 "correct_noise": columns.get("noise", correct)[i][j],
@@ -123,6 +124,26 @@ def test_both_denominators() -> None:
     assert (robust.value, robust.n) == (2 / 3, 3)  # type: ignore[attr-defined]
     assert (success.value, success.n) == (1 / 2, 2)  # type: ignore[attr-defined]
     assert found["median_flip_epsilon", None].value == 1 / 255  # type: ignore[attr-defined]
+
+
+def test_clean_is_clean_without_a_zero_in_the_sweep(
+    packaged: Classifier, samples: ImageSet, rows_of: Rows
+) -> None:
+    """Right when clean is asked of the network, never of the smallest step that was written."""
+    few = limited(samples, 6)
+    whole = rows_of(MEASURE, Parameters(epsilons=(0, "4/255")), packaged, few)
+    alone = rows_of(MEASURE, Parameters(epsilons=("4/255",)), packaged, few)
+    clean = whole[whole["epsilon"] == "0"]["correct"].tolist()
+    assert alone["correct_clean"].tolist() == clean
+    metric = {
+        m.name: m
+        for m in MEASURE.summarise(
+            alone, Parameters(epsilons=("4/255",)), Subject("a", packaged.classes, 0)
+        )
+    }["attack_success"]
+    broken = [was and not now for was, now in zip(clean, alone["correct"], strict=True)]
+    assert (metric.value, metric.n) == (sum(broken) / sum(clean), sum(clean))
+    assert sum(broken) > 0
 
 
 def test_every_image_wrong_to_begin_with_is_null_with_the_reason() -> None:
