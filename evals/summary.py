@@ -100,5 +100,10 @@ def _value(metric: Metric) -> str:
     if metric.value is None:
         return "none"
     if metric.low is None or metric.high is None:
-        return f"{metric.value:.3f}"
-    return f"{metric.value:.3f} ({metric.low:.3f} to {metric.high:.3f})"
+        return _number(metric.value)
+    return f"{_number(metric.value)} ({_number(metric.low)} to {_number(metric.high)})"
+
+
+def _number(value: float) -> str:
+    """Three decimals, and never a small number that looks like none."""
+    return f"{value:.2g}" if 0 < abs(value) < 0.001 else f"{value:.3f}"
