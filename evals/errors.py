@@ -29,6 +29,10 @@ class NotApplicableError(UserError):
     """The question does not apply to this classifier or these images. Never a pass."""
 
 
+class InvalidError(UserError):
+    """A measure sees that its numbers about this network would be wrong: the verdict is INVALID."""
+
+
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
     """Return ``'; did you mean "x"?'``, or the choices when none is near, or ``""`` without any."""
     known = sorted(set(choices))

@@ -82,6 +82,8 @@ class Metric(Record):
     """How the interval was made: ``wilson``, ``bootstrap``; null without an interval."""
     reason: str | None = None
     """Why there is no value, or no interval."""
+    spread: tuple[float, ...] = ()
+    """Of a recipe: the metric after training from each of its seeds; ``value`` is their median."""
     higher_is_better: bool = True
     """Direction, for thresholds, colours and trends."""
     about: str = ""
@@ -145,6 +147,47 @@ class Judgement(Record):
     """Reason why a fall is expected."""
 
 
+class Line(Record):
+    """One line of a plot."""
+
+    name: str
+    """What it is: ``validation loss``, ``airliner``, ``seed 3``."""
+    x: tuple[float, ...]
+    """In rising order."""
+    y: tuple[float | None, ...]
+    """As many as ``x``; null where there is none."""
+
+
+class Mark(Record):
+    """A place on the x axis worth pointing at."""
+
+    x: float
+    """Where on the axis."""
+    label: str
+    """Such as ``weights returned`` or ``crossing``."""
+
+
+class Plot(Record):
+    """Lines over one axis, drawn by the report as they stand here."""
+
+    title: str
+    """What is drawn: plots of several classifiers with one title share a frame."""
+    about: str = ""
+    """How to read it, in a sentence."""
+    x_label: str
+    """Quantity and unit of the x axis."""
+    y_label: str
+    """Quantity and unit of the y axis."""
+    lines: tuple[Line, ...]
+    """Drawn in this order."""
+    ticks: tuple[str, ...] = ()
+    """Names of x = 0, 1, 2, ... where these are places and not numbers, such as layers."""
+    marks: tuple[Mark, ...] = ()
+    """Upright lines with a word."""
+    share: bool = False
+    """Whether y is a share, drawn from 0 to 1."""
+
+
 class Panel(Record):
     """One of the parts of a picture that stand side by side, all of one width."""
 
@@ -167,6 +210,8 @@ class Picture(Record):
     """What is seen, for the alt text: label and prediction."""
     panels: tuple[Panel, ...] = ()
     """From left to right, where there are several."""
+    plot: Plot | None = None
+    """What the network says of it along an axis, such as the logits over epsilon."""
 
 
 class Item(Record):
@@ -202,6 +247,8 @@ class Item(Record):
     """Rows, below the run directory: ``tables/....parquet``."""
     pictures: tuple[Picture, ...] = ()
     """What the report shows."""
+    plots: tuple[Plot, ...] = ()
+    """What the report draws beside the numbers."""
     seconds: float = 0.0
     """Forward passes and rows of this item, as if it had been asked alone."""
 
@@ -215,6 +262,67 @@ class Suite(Record):
     """One line."""
     about: str = ""
     """What it asks and why, for a student."""
+
+
+class Epoch(Record):
+    """One epoch of a training, measured when it ended."""
+
+    epoch: int
+    """From 1; 0 is the network before its first step."""
+    steps: int
+    """Steps of the optimiser so far."""
+    losses: tuple[float, ...] = ()
+    """Cross-entropy in nats of each step's batch, in training mode, without penalties."""
+    train_loss: float | None = None
+    """Mean of ``losses``; null before the first step."""
+    train_accuracy: float | None = None
+    """Of the same batches, in training mode; null before the first step."""
+    validation_loss: float | None = None
+    """Cross-entropy in nats on the validation images, in eval mode; null when not finite."""
+    validation_accuracy: float | None = None
+    """On the validation images, in eval mode."""
+    dead_fraction: float | None = None
+    """Share of rectified units never above 0 on the validation images; null without rectifiers."""
+    dead_by_layer: dict[str, float] = Field(default_factory=dict)
+    """The same by rectifier call, in the order of the forward."""
+    died: int = 0
+    """Units dead now and alive an epoch ago."""
+    revived: int = 0
+    """Units alive now and dead an epoch ago."""
+    saturated_fraction: float | None = None
+    """Share of activations whose slope is under 1 % of their function's steepest, on the
+    validation images; null without activation functions."""
+    gradient_ratio: float | None = None
+    """Norm of the loss's gradient in the first layer's weights over that in the last's, mean over
+    the epoch's steps; null before the first step."""
+
+
+class Training(Record):
+    """One training of a recipe, from one seed."""
+
+    seed: int
+    """Of initialisation, order of images, augmentation and dropout."""
+    data: str
+    """What it was trained on."""
+    train_images: int
+    """Images that a step may be made on."""
+    validation_images: int
+    """Images held out to validate; no step is made on them."""
+    epochs: tuple[Epoch, ...] = ()
+    """From 0, before the first step; a stopped or diverged training has fewer."""
+    returned_epoch: int | None = None
+    """Whose weights were returned; null when it diverged."""
+    stopped_early: bool = False
+    """Whether early stopping ended it before its last epoch."""
+    diverged: str | None = None
+    """Where the loss or a weight stopped being a number; null when it did not."""
+    small_weight_fraction: float | None = None
+    """Share of the returned weights of convolutions and dense layers below 1e-3 of the largest in
+    their layer, in absolute value."""
+    seconds: float = 0.0
+    """Of the training itself, also where it was found in the cache."""
+    cached: bool = False
+    """Whether it was trained in an earlier run."""
 
 
 class Classifier(Record):
@@ -240,6 +348,10 @@ class Classifier(Record):
     """How many weights it has."""
     published: dict[str, float] = Field(default_factory=dict)
     """Published metrics by name."""
+    recipe: dict[str, Any] = Field(default_factory=dict)
+    """How it was trained here, defaults written out; empty for a network that was not."""
+    trainings: tuple[Training, ...] = ()
+    """One for each seed of its recipe."""
     unavailable: str | None = None
     """Why it was not judged, if it was not."""
     load_seconds: float = 0.0

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from evals.log import Reference
@@ -38,6 +38,14 @@ class Spec:
     """Whether it means nothing without labels."""
     gradient: bool = False
     """Whether it asks the probe for the gradient with respect to the pixels."""
+    images: bool = True
+    """Whether it looks at images; without, a check names none."""
+    subject: str | None = None
+    """What it is about where it asks no classifier: ``quadratic``."""
+    keys: tuple[str, ...] = ("image",)
+    """What names one of its rows; rows that do not name images are joined by ``reduce``."""
+    reduce: Mapping[str, Literal["sum", "min", "max"]] = field(default_factory=dict)
+    """How rows of equal keys are joined over batches, by column; nothing for rows of images."""
     axis: tuple[str, str] | None = None
     """Second key column of its rows, and the parameter that lists its values."""
     against: bool = False

@@ -21,7 +21,7 @@ LAYERS = (
     {"verdict", "summary"},
     {"images"},
     {"classifiers"},
-    {"attacks"},
+    {"attacks", "calls"},
     {"probe"},
     {"measures"},
     {"selection"},

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from evals.classifiers.recipe import Recipe
 from evals.errors import UserError
 from evals.images.geometry import Geometry, Interpolation
 from evals.schema import NAME, PATTERNS, SHA256, Table, validate
@@ -87,8 +88,14 @@ class Input(Table):
 class Card(Table):
     """How to build one classifier."""
 
-    network: str
-    """``torchvision:NAME``, ``timm:NAME``, ``packaged:NAME`` or ``module:function``."""
+    network: str = ""
+    """``torchvision:NAME``, ``timm:NAME``, ``packaged:NAME`` or ``module:function``; with a recipe
+    also ``small_cnn``, ``small_alexnet`` or a plain name of torchvision's."""
+    start: str | None = None
+    """With a recipe, instead of ``network``: the classifier that training starts from,
+    ``NAME[@PATH]``; its last layer is replaced where the classes are others."""
+    recipe: Recipe | None = None
+    """How the network is trained here, instead of ``checkpoint``."""
     checkpoint: str | None = None
     """File of weights, relative to the file that holds the card."""
     weights: str | None = None
@@ -102,14 +109,37 @@ class Card(Table):
     published: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)
     """Published metrics as fractions in [0, 1], such as top1_accuracy."""
 
-    @field_validator("network")
+    @model_validator(mode="before")
     @classmethod
-    def _has_a_source(cls, network: str) -> str:
-        if not re.fullmatch(r"[^\s:]+:[^\s:]+", network):
+    def _one_origin(cls, keys: Any) -> Any:
+        """Say which keys belong together, before the rest of the card is read."""
+        trained = isinstance(keys, Mapping) and "recipe" in keys
+        if not isinstance(keys, Mapping):
+            return keys
+        if not trained and "start" in keys:
+            raise ValueError("start is where a training starts from: write a recipe, too")
+        if "network" in keys and "start" in keys:
+            raise ValueError("network and start are two networks; leave out one of them")
+        if not trained and "network" not in keys:
+            raise ValueError('key "network" is missing')
+        if trained and not {"network", "start"} & set(keys):
+            raise ValueError('key "network" is missing, or start = "NAME" to fine-tune one')
+        for key in ("checkpoint", "weights", "sha256", "classes", "published"):
+            if trained and key in keys:
+                raise ValueError(f"a recipe makes its own weights and classes; leave out {key}")
+        return keys
+
+    @model_validator(mode="after")
+    def _has_a_source(self) -> Card:
+        if self.start is None and not (
+            re.fullmatch(r"[^\s:]+:[^\s:]+", self.network)
+            or (self.recipe is not None and re.fullmatch(r"[\w.-]+", self.network))
+        ):
             raise ValueError(
+                f"network = {self.network!r}: "
                 'must be "torchvision:NAME", "timm:NAME", "packaged:NAME" or "module:function"'
             )
-        return network
+        return self
 
     @property
     def source(self) -> str:

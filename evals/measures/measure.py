@@ -6,20 +6,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from evals.log import Metric, Panel
+from evals.log import Metric, Panel, Plot, Validity
 from evals.spec import Spec
 
 if TYPE_CHECKING:
     import pandas as pd
     import torch
+    from numpy.typing import NDArray
+    from torch import nn
 
+    from evals.classifiers.classifier import Classifier
     from evals.images.image_set import ImageSet
     from evals.images.labels import ClassMap
     from evals.probe import Probe
 
 
-Columns: TypeAlias = "Mapping[str, torch.Tensor]"
-"""Of one batch: name to (n, ...), or with an axis (n, axis, ...)."""
+Columns: TypeAlias = "Mapping[str, torch.Tensor | NDArray[Any]]"
+"""Of one batch: name to (n, ...), or with an axis (n, axis, ...). Of a measure whose rows name no
+images: every key and every column of its ``reduce``, each (rows,)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,8 @@ class Subject:
     alias: str
     classes: ClassMap
     seed: int
+    images: int = 0
+    """How many images were looked at."""
     confidence: float = 0.95
     against: pd.DataFrame | None = None
     """Rows of the second image set, for checks that compare."""
@@ -50,19 +56,40 @@ class Drawing:
     """From left to right, all of one width."""
     adversarial: torch.Tensor | None = None
     """(3, H, W) in [0, 1], where there is one to keep."""
+    plot: Plot | None = None
+    """What the network says of it along an axis."""
+
+
+def _looks_at_none(*_: Any) -> Any:
+    raise AssertionError("a measure that looks at images says how")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measure(Spec):
-    """A measure. Its module imports torch only inside these functions."""
+    """A measure. Its module imports torch only inside these functions.
 
-    observe: Callable[[Probe, Any], Columns]
-    """One batch to columns (n, ...), left on the device: no synchronisation inside a batch."""
+    One that looks at images has ``observe``, and ``badness`` and ``explain`` where its rows name
+    images; one that does not has ``tabulate``.
+    """
+
     summarise: Callable[[pd.DataFrame, Any, Subject], tuple[Metric, ...]]
     """All rows to every metric of the spec."""
-    badness: Callable[[pd.DataFrame], pd.Series[float]]
-    """Rows to a number an image: the worst are shown first."""
-    explain: Callable[[Probe, pd.DataFrame, Any], tuple[Drawing, ...]]
+    observe: Callable[[Probe, Any], Columns] = _looks_at_none
+    """One batch to columns (n, ...), left on the device: no synchronisation inside a batch.
+
+    Raises:
+        NotApplicableError: the question does not apply to this network.
+        InvalidError: the answer would be wrong for this network.
+    """
+    tabulate: Callable[[Classifier | None, Any], pd.DataFrame] = _looks_at_none
+    """Classifier (none for a measure with a ``subject``) and parameters to rows."""
+    badness: Callable[[pd.DataFrame], pd.Series[float]] | None = None
+    """Rows to a number an image: the worst are shown first. None where there are no pictures."""
+    explain: Callable[[Probe, pd.DataFrame, Any], tuple[Drawing, ...]] = _looks_at_none
     """A few images and their rows to pictures."""
     prepare: Callable[[ImageSet, ClassMap, str, Any], None] = lambda *_: None
     """Image set, classes, alias, parameters: raises UserError for what rows could not show."""
+    vouch: Callable[[nn.Module, pd.DataFrame], tuple[Validity, ...]] = lambda *_: ()
+    """Network and rows to evidence that the rows show what they claim."""
+    plots: Callable[[pd.DataFrame, Any], tuple[Plot, ...]] = lambda *_: ()
+    """Rows and parameters to what the report draws beside the numbers."""

@@ -1,0 +1,1 @@
+"""Which functions a network calls, whether through modules or directly, and where."""
