@@ -91,9 +91,7 @@ def _seen_through(network: nn.Module) -> None:
 
 
 class _Mode(TorchFunctionMode):
-    def __init__(
-        self, functions: frozenset[Function], answer: Answer, stack: list[str]
-    ) -> None:
+    def __init__(self, functions: frozenset[Function], answer: Answer, stack: list[str]) -> None:
         super().__init__()
         self._functions = functions
         self._answer = answer
