@@ -60,6 +60,7 @@ def save(
                 sample=samples[drawing.image],
                 caption=drawing.caption,
                 panels=drawing.panels,
+                plot=drawing.plot,
             )
         )
     return tuple(pictures)
