@@ -9,6 +9,7 @@ import torch
 from rich.console import Console
 from rich.text import Text
 
+from evals import progress
 from evals.attacks.balls import LinfBall
 from evals.attacks.signs import towards
 from evals.classifiers.classifier import Classifier
@@ -46,7 +47,9 @@ def fool(catalog: Catalog, wish: Wish, device_name: str) -> None:
     """
     device = resolve(device_name)
     named = frozenset(request.alias for request in catalog.requests)
-    resources = Resources(catalog.registry, device, None, named)
+    resources = Resources(
+        catalog.registry, device, None, named, catalog.options.cache, progress.bar
+    )
     picture = read(wish.picture).picture
     console = Console()
     try:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from evals import log, verdict
 from evals.errors import UserError
-from evals.log import Judgement, Metric, Validity, Verdict
+from evals.log import Judgement, Metric, Plot, Validity, Verdict
 from evals.measures.measure import Measure, Subject
 from evals.selection import Job
 from evals.spec import MetricSpec
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from evals.classifiers.classifier import Classifier
+    from evals.images.labels import ClassMap
 
 CONFIDENCE = 0.95
 """Of intervals that nobody asks otherwise for."""
@@ -30,20 +31,33 @@ CONFIDENCE = 0.95
 class Measured:
     """Rows of one classifier on one image set, and whether they can be trusted."""
 
-    classifier: Classifier
+    classifier: Classifier | None
+    """None for a measure that asks none."""
     rows: pd.DataFrame
-    limited: bool
-    """Whether only a part of the image set was shown."""
-    unreadable: Mapping[str, str]
-    """Image id to reason."""
-    validity: tuple[Validity, ...]
     seed: int
+    """Of the run."""
+    images: int = 0
+    """How many were looked at."""
+    limited: bool = False
+    """Whether only a part of the image set was shown."""
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    """Image id to reason."""
+    validity: tuple[Validity, ...] = ()
 
     @property
     def fallen(self) -> str | None:
         """Why the rows cannot be trusted, if they cannot."""
         fallen = [f"{v.name}: {v.evidence}" for v in self.validity if v.outcome == "falls"]
         return "; ".join(fallen) or None
+
+    @property
+    def classes(self) -> ClassMap | None:
+        """Of the classifier."""
+        return None if self.classifier is None else self.classifier.classes
+
+
+Family: TypeAlias = tuple[Measured, ...]
+"""What one alias gave: one of each seed of a recipe, or one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,31 +66,98 @@ class Question:
 
     job: Job
     measure: Measure
-    measured: Measured
-    others: Mapping[str, Measured]
+    measured: Family
+    others: Mapping[str, Family] = field(default_factory=dict)
     """The same question to the other classifiers, by alias."""
-    against: Mapping[str, Measured]
+    against: Mapping[str, Family] = field(default_factory=dict)
     """The same of the second image set, by alias, for checks that compare."""
 
     def metrics(self, alias: str, confidence: float = CONFIDENCE) -> tuple[Metric, ...]:
-        """Return every metric of one of the classifiers, its intervals at this confidence."""
+        """Return every metric of one of the classifiers, its intervals at this confidence.
+
+        Where a recipe has several seeds, each metric is the median over them.
+        """
         everyone = {**self.others, self.job.alias: self.measured}
-        measured, against = everyone[alias], self.against.get(alias)
-        classes = measured.classifier.classes
-        subject = Subject(
-            alias,
-            classes,
-            measured.seed,
-            confidence,
-            against=None if against is None else against.rows,
-            others={
-                a: m.rows
-                for a, m in everyone.items()
-                if a != alias and m.fallen is None and m.classifier.classes == classes
-            },
-        )
-        found = self.measure.summarise(measured.rows, self.job.check.parameters, subject)
-        return tuple(_promised(metric, self.measure.metric(metric.name)) for metric in found)
+        second = self.against.get(alias) or (None,) * len(everyone[alias])
+        found = []
+        for member, other in zip(everyone[alias], second, strict=True):
+            subject = Subject(
+                alias,
+                member.classes,
+                member.seed,
+                member.images,
+                confidence,
+                against=None if other is None else other.rows,
+                others={
+                    a: family[0].rows
+                    for a, family in everyone.items()
+                    if a != alias
+                    and family[0].fallen is None
+                    and family[0].classes == member.classes
+                },
+            )
+            metrics = self.measure.summarise(member.rows, self.job.check.parameters, subject)
+            found.append(
+                [_promised(metric, self.measure.metric(metric.name)) for metric in metrics]
+            )
+        return medians(found, [seed_of(member) for member in everyone[alias]])
+
+    def plots(self) -> tuple[Plot, ...]:
+        """Return what the report draws, the lines of several seeds in one frame."""
+        drawn = [
+            (seed_of(member), plot)
+            for member in self.measured
+            for plot in self.measure.plots(member.rows, self.job.check.parameters)
+        ]
+        titles = dict.fromkeys(plot.title for _, plot in drawn)
+        return tuple(_joined([(s, p) for s, p in drawn if p.title == title]) for title in titles)
+
+
+def seed_of(member: Measured) -> int | None:
+    """Return the seed that a recipe trained this classifier from."""
+    training = None if member.classifier is None else member.classifier.training
+    return None if training is None else training.seed
+
+
+def medians(found: Sequence[Sequence[Metric]], seeds: Sequence[int | None]) -> tuple[Metric, ...]:
+    """Return each metric's median over seeds, with the values it was taken from.
+
+    A metric that some seed does not have has no median: leaving that seed out would show the
+    others as all there is.
+    """
+    if len(found) == 1:
+        return tuple(found[0])
+    return tuple(_median(same, seeds) for same in zip(*found, strict=True))
+
+
+def _median(same: Sequence[Metric], seeds: Sequence[int | None]) -> Metric:
+    values = [metric.value for metric in same if metric.value is not None]
+    nothing = {"low": None, "high": None, "confidence": None, "method": None}
+    if len(values) < len(same):
+        without = [str(s) for s, m in zip(seeds, same, strict=True) if m.value is None]
+        first = next(metric.reason for metric in same if metric.value is None)
+        reason = f"seed {', '.join(without)} of {len(same)} has none: {first}"
+        return same[0].model_copy(update={**nothing, "value": None, "reason": reason})
+    low, high = min(values), max(values)
+    return same[0].model_copy(
+        update={
+            **nothing,
+            "value": float(np.median(values)),
+            "spread": tuple(values),
+            "reason": f"the median of {len(values)} trainings: {low:.4g} to {high:.4g}",
+        }
+    )
+
+
+def _joined(drawn: Sequence[tuple[int | None, Plot]]) -> Plot:
+    if len(drawn) == 1:
+        return drawn[0][1]
+    lines = tuple(
+        line.model_copy(update={"name": f"seed {seed} {line.name}".strip()})
+        for seed, plot in drawn
+        for line in plot.lines
+    )
+    return drawn[0][1].model_copy(update={"lines": lines, "marks": ()})
 
 
 def _promised(metric: Metric, spec: MetricSpec) -> Metric:
@@ -86,33 +167,33 @@ def _promised(metric: Metric, spec: MetricSpec) -> Metric:
     )
 
 
-def judge(question: Question, role: str) -> log.Item:
+def judge(question: Question, role: str | None) -> log.Item:
     """Return the entry of a job, without its table, pictures and seconds.
 
     Args:
         question: what was asked, and the rows.
-        role: name of the image set in the log.
+        role: name of the image set in the log; None for a measure that looks at none.
 
     Raises:
         UserError: not one picture could be read.
     """
     job, measured = question.job, question.measured
-    second = question.against.get(job.alias)
-    tables = [measured] if second is None else [measured, second]
-    validity = tuple(check for table in tables for check in table.validity)
-    if any(table.fallen for table in tables):
+    tables = [*measured, *question.against.get(job.alias, ())]
+    validity = gathered(tables)
+    if any(check.outcome == "falls" for check in validity):
         sentence = verdict.summary(Verdict.INVALID, (), validity)
         return unjudged(job, Verdict.INVALID, sentence, role, validity)
     if any(table.rows.empty for table in tables):
-        raise UserError(f"not one picture of {job.source} could be read{_named(measured)}")
+        raise UserError(f"not one picture of {job.source} could be read{_named(measured[0])}")
     metrics = question.metrics(job.alias)
     judgements = [
         judgement
         for expectation in job.check.expectations(job.alias)
         for judgement in _hold(expectation, metrics, question)
     ]
-    judgements += _readable(job, measured)
+    judgements += _readable(job, measured[0])
     outcome = verdict.worst(judgements, validity)
+    classes = measured[0].classes
     return log.Item(
         **identity(job, role),
         verdict=outcome,
@@ -121,11 +202,30 @@ def judge(question: Question, role: str) -> log.Item:
         references=tuple(
             with_interval(reference)
             for reference in question.measure.references
-            if reference.classes in {None, measured.classifier.classes.name}
+            if reference.classes in {None, classes and classes.name}
         ),
         judgements=tuple(judgements),
         validity=validity,
+        plots=question.plots(),
     )
+
+
+def gathered(tables: Sequence[Measured]) -> tuple[Validity, ...]:
+    """Return the evidence of all tables, what is equal said once, what differs by its seed."""
+    found: dict[Validity, list[int | None]] = {}
+    for table in tables:
+        for check in table.validity:
+            found.setdefault(check, []).append(seed_of(table))
+    return tuple(
+        check
+        if len(tables) == 1 or len(seeds) == len(tables) or None in seeds
+        else check.model_copy(update={"evidence": f"{_seeds(seeds)}: {check.evidence}"})
+        for check, seeds in found.items()
+    )
+
+
+def _seeds(seeds: Sequence[int | None]) -> str:
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
 
 
 def unjudged(
@@ -189,20 +289,20 @@ def _hold(
 def _reference(
     reference: Reference, expectation: Expectation, question: Question
 ) -> verdict.Threshold:
-    measured = question.measured
     if reference.of == "published":
+        measured = question.measured[0]
         if measured.limited:
             return "the run is limited, and never held against a full one"
-        published = measured.classifier.published
-        missing = f"nothing is published for {measured.classifier.alias} with these weights"
+        published = {} if measured.classifier is None else measured.classifier.published
+        missing = f"nothing is published for {question.job.alias} with these weights"
         return published.get(expectation.metric, missing)
-    other = question.others.get(reference.of)
-    if other is None:
+    if reference.of not in question.others:
         return f"{reference.of} was not measured on these images"
-    if other.fallen is not None:
-        return f"{reference.of} is invalid: {other.fallen}"
-    if other.rows.empty:
-        return f"{reference.of} saw no picture"
+    for other in question.others[reference.of]:
+        if other.fallen is not None:
+            return f"{reference.of} is invalid: {other.fallen}"
+        if other.rows.empty:
+            return f"{reference.of} saw no picture"
     metric = verdict.find(expectation.metric, expectation.at, question.metrics(reference.of))
     return metric.value if metric.value is not None else f"{reference.of} has none: {metric.reason}"
 

@@ -45,6 +45,10 @@ class OptionsTable(Table):
     """Pictures a check and classifier, at most 8."""
     inconclusive: Literal["fail", "skip"] = "fail"
     """What an inconclusive verdict does to the exit code."""
+    recipes: bool = False
+    """Train and judge recipes also when classifiers are named."""
+    cache: str = ".evals_cache"
+    """Where networks that recipes trained are kept."""
     keep_adversarials: bool = False
     """Keep the smallest adversarial of every image as an 8-bit PNG in the run."""
     models: dict[str, Any] = Field(default_factory=dict)
@@ -79,6 +83,7 @@ class Options:
     """Roles that the command line names: some check must be about them."""
     cards: Path | None
     run_dir: Path
+    cache: Path
     report: Path | None
     """None: beside the run log."""
     root: Path
@@ -125,6 +130,7 @@ def read(given: Mapping[str, Any], cwd: Path) -> Options:
         typed=frozenset(role for role, _ in images if "images" in given),
         cards=None if table.cards is None else base["cards"] / Path(table.cards).expanduser(),
         run_dir=base["run_dir"] / Path(table.run_dir).expanduser(),
+        cache=base["cache"] / Path(table.cache).expanduser(),
         report=(
             None
             if table.report in {None, "none"}

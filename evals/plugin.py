@@ -36,16 +36,15 @@ OPTIONS = (
     ("report", "PATH|none", "HTML report (default: report.html beside the run log)"),
     ("pictures", "N|none", "pictures a check and classifier in the report, up to 8 (default: 8)"),
     ("inconclusive", "fail|skip", "what an inconclusive verdict does (default: fail)"),
-    (
-        "keep-adversarials",
-        None,
-        "keep every image's smallest adversarial as an 8-bit PNG",
-    ),
+    ("keep-adversarials", None, "keep every image's smallest adversarial as an 8-bit PNG"),
+    ("recipes", None, "train and judge recipes also where --evals-model names classifiers"),
+    ("cache", "DIR", "where trained recipes are kept (default: .evals_cache)"),
 )
 
 _CATALOG = pytest.StashKey["Catalog"]()
 _SESSION = pytest.StashKey["Session"]()
 _REPORT = pytest.StashKey["Path | None"]()
+_ASIDE = pytest.StashKey[int]()
 _SUITES: pytest.StashKey[list[Suite]] = pytest.StashKey()
 
 
@@ -121,7 +120,8 @@ class SuiteFile(pytest.File):
                 images = catalog.sources(suite, check, self.path.parent)
                 for request, named in catalog.requests_of(suite, check):
                     name = f"{check.name}[{request.alias}]"
-                    job = Job(f"{path}::{name}", suite, check, request, named, *images)
+                    trained = catalog.trained(check, request)
+                    job = Job(f"{path}::{name}", suite, check, request, named, trained, *images)
                     # the id is a string: with anything else --lf reruns everything
                     yield CheckItem.from_parent(self, name=name, nodeid=job.id, job=job)
         except UserError as error:
@@ -219,6 +219,18 @@ def pytest_runtest_makereport(
     return report
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect checks on recipes where the command line names classifiers to judge."""
+    if _SUITES not in config.stash:
+        return
+    catalog = _catalog(config)
+    aside = [item for item in items if isinstance(item, CheckItem) and catalog.aside(item.job)]
+    if aside:
+        config.hook.pytest_deselected(items=aside)
+        items[:] = [item for item in items if item not in aside]
+        config.stash[_ASIDE] = len(aside)
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Open a run for what was selected, unless items are only listed."""
     config = session.config
@@ -271,6 +283,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         screen.write_line(line)
     for line in (*remarks(run.log), counts(run.log)):
         screen.write_line(line)
+    if aside := config.stash.get(_ASIDE, 0):
+        screen.write_line(f"{aside} checks on recipes deselected; --evals-recipes runs them, too")
     screen.write_line(f"log: {run.directory / 'run.json'}")
     if report := config.stash.get(_REPORT, None):
         screen.write_line(f"report: {report}")

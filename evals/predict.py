@@ -11,6 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from evals import progress
 from evals.classifiers.classifier import Classifier
 from evals.device import numerics, resolve
 from evals.errors import UnreadableError, UserError, printable
@@ -32,7 +33,9 @@ def predict(catalog: Catalog, pictures: Sequence[str], device_name: str) -> None
     """
     device = resolve(device_name)
     named = frozenset(request.alias for request in catalog.requests)
-    resources = Resources(catalog.registry, device, None, named)
+    resources = Resources(
+        catalog.registry, device, None, named, catalog.options.cache, progress.bar
+    )
     classifiers = [resources.classifier(request) for request in catalog.requests]
     console, mistakes = Console(), []
     for remark in resources.remarks:

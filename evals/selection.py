@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from evals.classifiers.card import Card
 from evals.classifiers.registry import Registry, Request, parse_request, unique
-from evals.errors import UserError, did_you_mean
+from evals.errors import UnavailableError, UserError, did_you_mean
 from evals.images.sources import BUILT_IN
 from evals.measures import lookup
 from evals.options import DEFAULT_ROLE, Options, Source
@@ -33,8 +34,10 @@ class Job:
     """Which classifier."""
     named: bool
     """Whether somebody asked for this classifier; a default may be missing."""
-    source: Source
-    """Which images."""
+    trained: bool
+    """Whether a recipe trains this classifier, or it is none at all: nothing that came trained."""
+    source: Source | None
+    """Which images; none for measures that look at none."""
     against: Source | None
     """Which images to compare with."""
 
@@ -46,7 +49,8 @@ class Job:
     @property
     def missing(self) -> str | None:
         """Why there are no pictures, until somebody names them."""
-        return self.source.missing or (self.against.missing if self.against else None)
+        named = [source for source in (self.source, self.against) if source is not None]
+        return next((source.missing for source in named if source.missing), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,12 @@ class Catalog:
         requests = tuple(parse_request(text, base) for text, base in options.models)
         unique(requests)
         for request in requests:
-            registry.card(request.name)
+            card, _ = registry.card(request.name)
+            if card.recipe is not None and request.checkpoint is not None:
+                raise UserError(
+                    f"{request.name} is trained here by a recipe, and {request.checkpoint} has no "
+                    'place in it; give the card of a network, or start = "NAME@PATH" in the recipe'
+                )
         return cls(options, registry, requests)
 
     def suite(self, file: Path, path: str) -> Suite:
@@ -91,6 +100,8 @@ class Catalog:
     def requests_of(self, suite: Suite, check: Check) -> tuple[tuple[Request, bool], ...]:
         """Return the classifiers of a check, and whether somebody named them."""
         by_alias = {request.alias: request for request in self.requests}
+        if check.spec.subject is not None:
+            return ((Request(check.spec.subject, "", None), False),)
         if check.table.models is not None:
             names, named = check.table.models, True
         elif self.requests:
@@ -99,14 +110,32 @@ class Catalog:
             names, named = suite.models or DEFAULTS, False
         return tuple((by_alias.get(name) or Request(name, name, None), named) for name in names)
 
-    def sources(self, suite: Suite, check: Check, folder: Path) -> tuple[Source, Source | None]:
+    def trained(self, check: Check, request: Request) -> bool:
+        """Return whether a check is about nothing that came trained: a recipe, or a formula."""
+        if check.spec.subject is not None:
+            return True
+        return self.registry.card(request.name)[0].recipe is not None
+
+    def aside(self, job: Job) -> bool:
+        """Return whether a job is left out while the command line names classifiers.
+
+        Who gates a checkpoint does not want to train sixteen networks beside it, nor to be told
+        that something passed when nothing of it was asked.
+        """
+        if not self.requests or self.options.table.recipes or not job.trained:
+            return False
+        return job.request not in self.requests
+
+    def sources(
+        self, suite: Suite, check: Check, folder: Path
+    ) -> tuple[Source | None, Source | None]:
         """Return what the check's roles stand for: the images, and those to compare with."""
-        against = check.table.against
         where = f'{suite.path}:{check.line}, check "{check.name}"'
-        return (
-            self._source(suite, check.table.images, folder, where),
-            None if against is None else self._source(suite, against, folder, where),
+        images, against = (
+            None if role is None else self._source(suite, role, folder, where)
+            for role in (check.table.images, check.table.against)
         )
+        return images, against
 
     def _source(self, suite: Suite, role: str, folder: Path, where: str) -> Source:
         """Look a role up: command line or options, suite, default, in this order.
@@ -143,10 +172,25 @@ class Catalog:
 
     def _known(self, name: str, where: str, aliases: Sequence[str] | set[str]) -> None:
         try:
-            self.registry.card(name)
+            card, base = self.registry.card(name)
         except UserError as error:
             near = did_you_mean(name, aliases) if aliases else ""
             raise UserError(f'{where}: classifier "{name}": {error}{near}') from None
+        if card.recipe is not None:
+            self._trainable(card, name, base, where)
+
+    def _trainable(self, card: Card, name: str, base: Path, where: str) -> None:
+        """Hold a recipe against what there is; data that is not here is said when it is needed."""
+        from evals import training
+
+        try:
+            if card.start is not None:
+                self.registry.card(parse_request(card.start, base).name)
+            training.check(card, name, base)
+        except UnavailableError:
+            return
+        except UserError as error:
+            raise UserError(f'{where}: classifier "{name}": {error}') from None
 
 
 def source_of(text: str, base: Path) -> Source:

@@ -15,14 +15,13 @@ from evals import log
 from evals.device import default_batch, name_of, numerics, resolve
 from evals.environment import environment
 from evals.errors import NotApplicableError, UnavailableError, UserError
-from evals.judging import Measured, Question, judge, unjudged
+from evals.judging import Family, Measured, Question, judge, unjudged
 from evals.log import Verdict
 from evals.measures.measure import Measure
 from evals.options import Source
 from evals.passes import stage, tables
 from evals.passes.resources import Resources
 from evals.passes.stage import Manner, Pass, task_of
-from evals.passes.walk import Task
 from evals.progress import Progress
 from evals.selection import Catalog, Job
 
@@ -48,7 +47,9 @@ class Session:
         self._progress = progress
         self._start = time.perf_counter()
         named = frozenset(job.alias for job in jobs if job.named)
-        self._resources = Resources(catalog.registry, device, table.limit, named)
+        self._resources = Resources(
+            catalog.registry, device, table.limit, named, catalog.options.cache, progress
+        )
         self._passes: dict[Source, Pass] = {}
         self._items: dict[str, log.Item] = {}
         self._warnings: dict[str, None] = {}
@@ -85,9 +86,13 @@ class Session:
         with self._recording(job):
             if job.missing is not None:
                 raise UnavailableError(job.missing)
-            classifier = self._resources.classifier(job.request)
             measure = _measure(job)
-            for source in (job.source, *([job.against] if job.against else [])):
+            if measure.subject is not None:
+                return
+            classifier = self._resources.classifier(job.request)
+            if job.source is None:
+                return
+            for source in filter(None, (job.source, job.against)):
                 image_set = self._resources.image_set(source)
                 if measure.labels and not image_set.labelled:
                     raise NotApplicableError(
@@ -104,17 +109,43 @@ class Session:
             UserError: it cannot be judged, and the log says why.
         """
         with self._recording(job):
-            this = self._pass(job.source, job.check.table.images)
-            others = self._everyone(this, job, job.source)
-            measured = others.pop(job.alias)
-            against: dict[str, Measured] = {}
-            if job.against is not None:
-                second = self._pass(job.against, job.check.table.against or "")
-                against = self._everyone(second, job, job.against)
-            item = judge(Question(job, _measure(job), measured, others, against), this.role)
-            item = self._illustrated(item, this, task_of(job, job.alias, job.source))
+            item = self._tabulated(job) if job.source is None else self._walked(job, job.source)
             self._record(item)
         return item
+
+    def _walked(self, job: Job, source: Source) -> log.Item:
+        """Return the verdict on a job about images."""
+        this = self._pass(source, job.check.table.images or "")
+        others = self._everyone(this, job, source)
+        measured = others.pop(job.alias)
+        against: dict[str, Family] = {}
+        if job.against is not None:
+            second = self._pass(job.against, job.check.table.against or "")
+            against = self._everyone(second, job, job.against)
+        item = judge(Question(job, _measure(job), measured, others, against), this.role)
+        return self._illustrated(item, this, job, source)
+
+    def _tabulated(self, job: Job) -> log.Item:
+        """Return the verdict on a job whose rows come from no image."""
+        started, measure = time.perf_counter(), _measure(job)
+        aliases = {job.alias, *job.check.references(job.alias)}
+        families = {alias: self._rows(job, measure, alias) for alias in sorted(aliases)}
+        measured = families.pop(job.alias)
+        item = judge(Question(job, measure, measured, families), None)
+        table = tables.slug(f"{measure.name}-{job.check.name}-{job.alias}")
+        tables.write(self.directory, table, measured[0].rows)
+        seconds = time.perf_counter() - started
+        return item.model_copy(update={"table": tables.file(table), "seconds": seconds})
+
+    def _rows(self, job: Job, measure: Measure, alias: str) -> Family:
+        seed, parameters = self._manner.seed, job.check.parameters
+        if measure.subject is not None:
+            return (Measured(None, measure.tabulate(None, parameters), seed),)
+        request = job.request if alias == job.alias else self._catalog.request(alias)
+        return tuple(
+            Measured(classifier, measure.tabulate(classifier, parameters), seed)
+            for classifier in self._resources.classifiers(request)
+        )
 
     def close(self, *, interrupted: bool) -> Path | None:
         """Finish the log, write the report, and return the report's path if there is one.
@@ -130,32 +161,42 @@ class Session:
 
         return report.write(self.log, self.directory, options.report or self.directory / REPORT)
 
-    def _everyone(self, this: Pass, job: Job, source: Source) -> dict[str, Measured]:
+    def _everyone(self, this: Pass, job: Job, source: Source) -> dict[str, Family]:
         """Return what a job's question gave on a pass, by alias; its own classifier's for sure."""
         if this.broken is not None:
             raise UserError(this.broken)
-        own = task_of(job, job.alias, source).table
-        if own in this.walked.not_applicable:
-            raise NotApplicableError(this.walked.not_applicable[own])
-        return {
-            alias: this.measured[table]
-            for alias in this.stations
-            if (table := task_of(job, alias, source).table) in this.measured
-        }
+        for name in this.names(job.alias):
+            own = task_of(job, name, source).table
+            if own in this.walked.not_applicable:
+                raise NotApplicableError(this.walked.not_applicable[own])
+        found: dict[str, Family] = {}
+        for name, station in this.stations.items():
+            measured = this.measured.get(task_of(job, name, source).table)
+            if measured is not None:
+                alias = station.classifier.alias
+                found[alias] = (*found.get(alias, ()), measured)
+        return found
 
-    def _illustrated(self, item: log.Item, this: Pass, task: Task) -> log.Item:
-        """Add table, time and pictures; a picture that cannot be drawn costs no verdict."""
+    def _illustrated(self, item: log.Item, this: Pass, job: Job, source: Source) -> log.Item:
+        """Add table, time and pictures; a picture that cannot be drawn costs no verdict.
+
+        Of a recipe's seeds the first is shown.
+        """
+        names = this.names(job.alias)
+        tasks = [task_of(job, name, source) for name in names]
+        first = tasks[0]
         drawn: tuple[log.Picture, ...] = ()
+        rows = this.measured[first.table].rows
         count = self._catalog.options.pictures
-        if count and not this.measured[task.table].rows.empty and item.metrics:
+        if count and not rows.empty and item.metrics:
             try:
-                drawn = stage.draw(this, task, item.classifier, count, self._manner)
+                drawn = stage.draw(this, first, names[0], count, self._manner)
                 if self._catalog.options.table.keep_adversarials:
-                    stage.keep(this, task, item.classifier, self._manner)
+                    stage.keep(this, first, names[0], self._manner)
             except Exception as error:  # noqa: BLE001 - see above
                 self._warnings[f"no pictures for {item.id}: {type(error).__name__}: {error}"] = None
-        seconds = this.walked.seconds[task.table]
-        table = None if this.measured[task.table].rows.empty else tables.file(task.table)
+        seconds = sum(this.walked.seconds[task.table] for task in tasks)
+        table = None if rows.empty else tables.file(first.table)
         return item.model_copy(update={"table": table, "pictures": drawn, "seconds": seconds})
 
     def _pass(self, source: Source, role: str) -> Pass:

@@ -89,8 +89,9 @@ class CheckTable(Table):
     """Becomes part of the pytest id."""
     measure: str
     """``accuracy``, ... or ``my_package.module:name`` for one of your own."""
-    images: str
-    """Role of the image set: ``photographs``, or one from the suite's ``[images]``."""
+    images: str | None = None
+    """Role of the image set: ``photographs``, or one from the suite's ``[images]``; for measures
+    that look at images."""
     against: str | None = None
     """Role of a second image set to compare with, for measures that do."""
     models: tuple[str, ...] | None = None
@@ -255,12 +256,23 @@ def _check(data: Mapping[str, Any], path: str, line: int, measure: Callable[[str
     shared = {k: v for k, v in data.items() if k in common} | {"expect": wanted}
     table = validate(CheckTable, shared, where)
     parameters = validate(spec.parameters, {k: v for k, v in data.items() if k in own}, where)
-    if table.against is not None and not spec.against:
-        raise UserError(f"{where}: {spec.name} compares no two image sets; leave out `against`")
+    _fitting(table, spec, where)
     check = Check(table, spec, parameters, line)
     for expectation in table.expect:
         _known_metric(expectation, check, where)
     return check
+
+
+def _fitting(table: CheckTable, spec: Spec, where: str) -> None:
+    """Refuse images and models of a measure that asks none, and a measure without its images."""
+    if spec.images and table.images is None:
+        raise UserError(f'{where}: key "images" is missing; it says what {spec.name} looks at')
+    if not spec.images and table.images is not None:
+        raise UserError(f"{where}: {spec.name} looks at no images; leave out `images`")
+    if table.against is not None and not spec.against:
+        raise UserError(f"{where}: {spec.name} compares no two image sets; leave out `against`")
+    if spec.subject is not None and table.models is not None:
+        raise UserError(f"{where}: {spec.name} asks no classifier; leave out `models`")
 
 
 def _known_metric(expectation: Expectation, check: Check, where: str) -> None:
@@ -271,6 +283,9 @@ def _known_metric(expectation: Expectation, check: Check, where: str) -> None:
     spec = check.spec.metric(expectation.metric)
     if expectation.confidence is not None and spec.interval is None:
         raise UserError(f"{where}: {expectation.metric} has no interval; leave out `confidence`")
+    referring = any(isinstance(bound, Reference) for _, bound in expectation.bounds)
+    if check.spec.subject is not None and referring:
+        raise UserError(f"{where}: {check.spec.name} asks no classifier; compare with a number")
     for side, bound in expectation.bounds:
         if isinstance(bound, float):
             _can_fail(spec, side, bound, where)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - everybody's name for it
+import torch.nn.functional as F
 from torch import Tensor
 
 from evals.calls.watch import Call, Function
@@ -63,9 +63,9 @@ _BOUNDED: dict[Function, tuple[tuple[str, float | None], ...]] = {
     ),
 }
 """Rectifiers where the lower bound is 0, and where that and the ceiling are found."""
-_THRESHOLDS = {F.threshold, F.threshold_, torch.threshold, torch.threshold_}
+_THRESHOLDS: set[Function] = {F.threshold, torch.threshold, torch.threshold_}
 
-FUNCTIONS = frozenset({*_PLAIN, *_BOUNDED, *_THRESHOLDS})
+FUNCTIONS: frozenset[Function] = frozenset({*_PLAIN, *_BOUNDED, *_THRESHOLDS})
 """Every activation function that is recognised."""
 
 

@@ -14,6 +14,7 @@ from evals.classifiers.normalise import Normalise
 from evals.errors import UserError
 
 if TYPE_CHECKING:
+    from evals import log
     from evals.images.geometry import Geometry
     from evals.images.labels import ClassMap
 
@@ -42,11 +43,18 @@ class Classifier:
     """Published metrics of exactly these weights and this preprocessing, as fractions."""
     parameters: int
     """How many."""
+    training: log.Training | None = None
+    """How it was trained here; None for a network that came trained."""
     _normalise: nn.Module = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         weight = next(self.network.parameters(), torch.empty(0))
         object.__setattr__(self, "_normalise", Normalise(self.input).to(weight.device))
+
+    @property
+    def name(self) -> str:
+        """Return its alias, and of several that one recipe made, the seed."""
+        return self.alias if self.training is None else f"{self.alias}, seed {self.training.seed}"
 
     @property
     def geometry(self) -> Geometry:

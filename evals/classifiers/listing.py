@@ -18,7 +18,7 @@ class Row:
     name: str
     """As ``--evals-model`` takes it."""
     kind: str
-    """``card``, ``packaged`` or ``torchvision``."""
+    """``card``, ``recipe``, ``packaged`` or ``torchvision``."""
     unavailable: str | None
     """Why it cannot be used without a download or at all; None if it can."""
     input: str
@@ -42,6 +42,11 @@ def listing(registry: Registry) -> tuple[Row, ...]:
 
 
 def _row(name: str, kind: str, card: Card, base: Path) -> Row:
+    if card.recipe is not None:
+        origin = card.network or f"from {card.start}"
+        return Row(
+            name, "recipe", None, f"{origin} on {card.recipe.data}, trained here", None, None
+        )
     try:
         facts = source_of(card).facts(card)
         given = str(preprocessing(name, card, facts))

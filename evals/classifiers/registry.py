@@ -13,6 +13,7 @@ from typing import Any
 from evals.classifiers.card import Card, parse_cards
 from evals.classifiers.request import Request, parse_request, unique
 from evals.errors import UserError, did_you_mean
+from evals.paths import data_folder
 
 __all__ = ["PACKAGED", "Registry", "Request", "parse_request", "torchvision_names", "unique"]
 
@@ -65,10 +66,14 @@ class Registry:
                 cards[name] = (card, cards_file.parent)
         for name in set(cards) & set(PACKAGED):
             raise _two_meanings(name, "a card and a packaged classifier")
+        for name, (card, base) in _shipped().items():
+            if name in cards and cards[name][0] != card:
+                raise _two_meanings(name, "a card of yours and a recipe that is shipped")
+            cards.setdefault(name, (card, base))
         return cls(MappingProxyType(cards))
 
     def names(self) -> tuple[str, ...]:
-        """Return the user's cards and the packaged classifiers."""
+        """Return the cards, the user's and the shipped ones, and the packaged classifiers."""
         return (*self.cards, *PACKAGED)
 
     def card(self, name: str) -> tuple[Card, Path]:
@@ -98,6 +103,17 @@ class Registry:
             return Card(network=f"torchvision:{network or name}"), Path()
         near = did_you_mean(network or name, (*self.names(), *torchvision_names()))
         raise UserError(f'no classifier is called "{name}"{near}')
+
+
+@functools.cache
+def _shipped() -> Mapping[str, tuple[Card, Path]]:
+    """Return the recipes that suites here are about."""
+    folder = data_folder("suites") / "cards"
+    return {
+        name: (card, file.parent)
+        for file in sorted(folder.glob("*.toml"))
+        for name, card in parse_cards(_models(file), str(file)).items()
+    }
 
 
 @functools.cache

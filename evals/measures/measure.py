@@ -31,7 +31,8 @@ class Subject:
     """Whose rows they are, and how to summarise them."""
 
     alias: str
-    classes: ClassMap
+    classes: ClassMap | None
+    """Of the classifier; None for a measure that asks none."""
     seed: int
     images: int = 0
     """How many images were looked at."""

@@ -105,6 +105,7 @@ def absent(
 
 def known_answers(rows: pd.DataFrame, answers: Mapping[str, str], subject: Subject) -> Metric:
     """Return ``expected_top1``: on which of the listed images the known class comes first."""
+    assert subject.classes is not None, "answers are those of a classifier"
     top1 = {image: top5[0] for image, top5 in zip(rows["image"], rows["top5"], strict=True)}
     listed = {image: name for image, name in answers.items() if image in top1}
     hits = sum(top1[image] == subject.classes.index(name) for image, name in listed.items())

@@ -210,6 +210,7 @@ def _published(
     if published is None:
         reason = f"the check knows no published answer of {subject.alias}"
         return absent(hit, reason), absent(gap, reason)
+    assert subject.classes is not None, "an answer is that of a classifier"
     index, n = subject.classes.index(published.answer), len(rows)
     reason = f"held against a published answer, not a sample ({published.source})"
     off = (

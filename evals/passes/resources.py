@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -13,13 +15,14 @@ from evals import log
 from evals.classifiers.build import build
 from evals.classifiers.card import Card
 from evals.classifiers.classifier import Classifier
-from evals.classifiers.registry import Registry, Request
+from evals.classifiers.registry import Registry, Request, parse_request
 from evals.errors import UserError
 from evals.images import sources
 from evals.images.image_set import ImageSet, limited
 from evals.images.labels import targets
 from evals.options import Source
 from evals.probe import Answers, answers
+from evals.progress import Progress
 
 T = TypeVar("T")
 
@@ -33,19 +36,27 @@ class Resources:
     limit: int | None
     named: frozenset[str]
     """Aliases that somebody asked for: their weights may be downloaded."""
+    cache: Path
+    """Where trained recipes are kept."""
+    show: Progress
+    """Told of trainings."""
     records: dict[str, log.Classifier] = field(default_factory=dict)
     """Alias to its entry in the log, the unavailable ones included."""
     remarks: dict[str, None] = field(default_factory=dict)
     """What a person should know of them, in order."""
-    _classifiers: dict[str, Classifier | UserError] = field(default_factory=dict)
+    _classifiers: dict[str, tuple[Classifier, ...] | UserError] = field(default_factory=dict)
     _image_sets: dict[Source, ImageSet | UserError] = field(default_factory=dict)
     _answers: dict[tuple[str, Source], Answers | UserError | None] = field(default_factory=dict)
 
     def classifier(self, request: Request) -> Classifier:
-        """Return a classifier on the device.
+        """Return a classifier on the device; of a recipe, the one from its first seed."""
+        return self.classifiers(request)[0]
+
+    def classifiers(self, request: Request) -> tuple[Classifier, ...]:
+        """Return a classifier on the device, or one for each seed of a recipe.
 
         Raises:
-            UnavailableError: its weights are not to be had.
+            UnavailableError: its weights or its data are not to be had.
             UserError: its card or checkpoint is wrong.
         """
         if request.alias not in self._classifiers:
@@ -65,7 +76,7 @@ class Resources:
 
     def answers(self, classifier: Classifier, source: Source) -> Answers | None:
         """Return what is right in this classifier's indices; None for unlabelled images."""
-        key = (classifier.alias, source)
+        key = (classifier.alias, source)  # the same classes for every seed of a recipe
         if key not in self._answers:
             image_set = self.image_set(source)
             try:
@@ -76,27 +87,43 @@ class Resources:
                 self._answers[key] = error
         return _unless_error(self._answers[key])
 
-    def _build(self, request: Request) -> Classifier | UserError:
+    def _build(self, request: Request) -> tuple[Classifier, ...] | UserError:
         start = time.perf_counter()
         try:
             card, base = self.registry.card(request.name)
-            classifier = build(
-                request.alias,
-                card,
-                base,
-                download=request.alias in self.named,
-                checkpoint=request.checkpoint,
-            ).to(self.device)
+            if card.recipe is not None:
+                found = self._trained(request.alias, card, base)
+            else:
+                found = (self._loaded(request.alias, card, base, request.checkpoint),)
         except UserError as error:
             return self._missing(request, error)
         except torch.OutOfMemoryError as error:
             reason = f"{request.alias} does not fit on {self.device}: {error}"
             return self._missing(request, UserError(reason))
-        self.records[request.alias] = record(classifier, time.perf_counter() - start)
-        if classifier.sha256 is None and _own(card) and not (card.checkpoint or request.checkpoint):
+        self.records[request.alias] = record(found, time.perf_counter() - start)
+        first = found[0]
+        alone = first.sha256 is None and _own(card) and card.recipe is None
+        if alone and not (card.checkpoint or request.checkpoint):
             remark = f"{request.alias}: no checkpoint; judged with the weights {card.network} made"
             self.remarks[remark] = None
-        return classifier
+        return found
+
+    def _loaded(self, alias: str, card: Card, base: Path, checkpoint: Path | None) -> Classifier:
+        download = alias in self.named
+        built = build(alias, card, base, download=download, checkpoint=checkpoint)
+        return built.to(self.device)
+
+    def _trained(self, alias: str, card: Card, base: Path) -> tuple[Classifier, ...]:
+        from evals.training import trained
+
+        start = None
+        if card.start is not None:
+            request = parse_request(card.start, base)
+            own, place = self.registry.card(request.name)
+            start = self._loaded(alias, own, place, request.checkpoint)
+        return trained(
+            alias, card, base, start, cache=self.cache, device=self.device, show=self.show
+        )
 
     def _missing(self, request: Request, error: UserError) -> UserError:
         self.records[request.alias] = log.Classifier(
@@ -105,21 +132,31 @@ class Resources:
         return error
 
 
-def record(classifier: Classifier, seconds: float) -> log.Classifier:
-    """Return a classifier's entry in the log."""
+def record(classifiers: Sequence[Classifier], seconds: float) -> log.Classifier:
+    """Return the entry in the log of a classifier, or of all that one recipe made."""
+    first = classifiers[0]
+    recipe = first.card.recipe
     return log.Classifier(
-        alias=classifier.alias,
-        network=classifier.card.network,
-        weights=classifier.weights,
-        sha256=classifier.sha256,
-        fingerprint=classifier.fingerprint,
-        input=str(classifier.input),
-        classes=f"{classifier.classes.name} ({len(classifier.classes)})",
-        class_names=classifier.classes.names,
-        parameters=classifier.parameters,
-        published=dict(classifier.published),
+        alias=first.alias,
+        network=first.card.network or f"start {first.card.start}",
+        weights=first.weights,
+        sha256=first.sha256,
+        fingerprint=_fingerprint(classifiers),
+        input=str(first.input),
+        classes=f"{first.classes.name} ({len(first.classes)})",
+        class_names=first.classes.names,
+        parameters=first.parameters,
+        published=dict(first.published),
+        recipe={} if recipe is None else recipe.model_dump(mode="json", exclude_none=True),
+        trainings=tuple(c.training for c in classifiers if c.training is not None),
         load_seconds=seconds,
     )
+
+
+def _fingerprint(classifiers: Sequence[Classifier]) -> str:
+    if len(classifiers) == 1:
+        return classifiers[0].fingerprint
+    return hashlib.sha256(" ".join(c.fingerprint for c in classifiers).encode()).hexdigest()
 
 
 def _own(card: Card) -> bool:

@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 
 from evals import log
+from evals.classifiers.classifier import Classifier
 from evals.device import numerics
 from evals.errors import UserError
 from evals.images.image_set import ImageSet, fingerprint
@@ -23,7 +24,7 @@ from evals.measures.measure import Drawing, Measure
 from evals.options import Source
 from evals.passes import guard, pictures, tables
 from evals.passes.resources import Resources
-from evals.passes.walk import Station, Task, Walked, to_unit, walk
+from evals.passes.walk import Station, Task, Walked, join_of, to_unit, walk
 from evals.probe import Probe
 from evals.progress import Progress
 from evals.selection import Catalog, Job
@@ -50,7 +51,7 @@ class Pass:
     """Name of the image set in the log, unique in the run."""
     image_set: ImageSet
     stations: dict[str, Station]
-    """By alias."""
+    """By name of the classifier."""
     walked: Walked = field(default_factory=Walked)
     measured: dict[str, Measured] = field(default_factory=dict)
     """By table; filled when the walk is through."""
@@ -58,54 +59,72 @@ class Pass:
     """Why the walk did not finish, for every item that waited for it."""
     picture_seconds: float = 0.0
 
+    def names(self, alias: str) -> tuple[str, ...]:
+        """Return the names of the classifiers of an alias: several where a recipe has seeds."""
+        return tuple(n for n, s in self.stations.items() if s.classifier.alias == alias)
 
-def task_of(job: Job, alias: str, source: Source) -> Task:
-    """Return what a job asks of a classifier about images; equal questions share a table."""
+
+def task_of(job: Job, name: str, source: Source) -> Task:
+    """Return what a job asks of a classifier about images; equal questions share a table.
+
+    Args:
+        job: what was selected.
+        name: of the classifier, its seed included where a recipe made several.
+        source: which images.
+    """
     measure = job.check.spec
     assert isinstance(measure, Measure)
     parameters = job.check.parameters
-    asked = [job.check.table.measure, parameters.model_dump(mode="json"), source.place, alias]
+    asked = [job.check.table.measure, parameters.model_dump(mode="json"), source.place, name]
     digest = hashlib.sha256(json.dumps(asked).encode()).hexdigest()
-    name = tables.slug(f"{measure.name}-{Path(source.text).name}-{alias}")
-    return Task(measure, parameters, f"{name}-{digest[:8]}")
+    readable = tables.slug(f"{measure.name}-{Path(source.text).name}-{name}")
+    return Task(measure, parameters, f"{readable}-{digest[:8]}")
 
 
 def stations(
     jobs: Iterable[Job], source: Source, catalog: Catalog, resources: Resources
 ) -> dict[str, Station]:
-    """Return every classifier that can be loaded, with all that the jobs ask of it.
+    """Return every classifier that can be loaded, by name, with all that the jobs ask of it.
 
     A classifier that a threshold names is asked too, whether or not its own item was selected.
     """
     found: dict[str, Station] = {}
     image_set = resources.image_set(source)
     for job in jobs:
+        if _measure(job).labels and not image_set.labelled:
+            continue
         others = map(catalog.request, sorted(job.check.references(job.alias)))
         for request in (job.request, *others):
-            task = task_of(job, request.alias, source)
-            if task.measure.labels and not image_set.labelled:
-                continue
             try:
-                classifier = resources.classifier(request)
-                answers = resources.answers(classifier, source)
+                classifiers = resources.classifiers(request)
+                answers = resources.answers(classifiers[0], source)
             except UserError:
                 continue  # said where its own item is prepared, or where a threshold names it
-            station = found.setdefault(request.alias, Station(classifier, answers, ()))
-            if task.table not in {other.table for other in station.tasks}:
-                found[request.alias] = replace(station, tasks=(*station.tasks, task))
+            for classifier in classifiers:
+                name = classifier.name
+                task = task_of(job, name, source)
+                station = found.setdefault(name, Station(classifier, answers, ()))
+                if task.table not in {other.table for other in station.tasks}:
+                    found[name] = replace(station, tasks=(*station.tasks, task))
     return found
+
+
+def _measure(job: Job) -> Measure:
+    assert isinstance(job.check.spec, Measure)
+    return job.check.spec
 
 
 def run(this: Pass, manner: Manner, progress: Progress) -> None:
     """Walk, and join the rows of every finished shard, also when the walk was interrupted."""
-    networks = {alias: station.classifier.network for alias, station in this.stations.items()}
+    networks = {name: station.classifier.network for name, station in this.stations.items()}
     changes = guard.Changes()
     rows: dict[str, pd.DataFrame | None] = {}
+    aliases = dict.fromkeys(station.classifier.alias for station in this.stations.values())
     try:
         with (
             guard.watch(networks, changes),
             numerics(manner.device, manner.precision),
-            progress(f"{this.role}, {', '.join(networks)}", len(this.image_set.images)) as advance,
+            progress(f"{this.role}, {', '.join(aliases)}", len(this.image_set.images)) as advance,
         ):
             walk(
                 this.image_set,
@@ -122,40 +141,78 @@ def run(this: Pass, manner: Manner, progress: Progress) -> None:
         raise
     finally:
         for task in (task for station in this.stations.values() for task in station.tasks):
-            rows[task.table] = tables.merge(manner.directory, task.table)
+            rows[task.table] = tables.merge(manner.directory, task.table, join_of(task))
     for station in this.stations.values():
         for task in station.tasks:
             if task.table not in this.walked.not_applicable:
-                found = _measured(this, station, rows[task.table], changes, manner)
+                found = _measured(this, station, task, rows[task.table], changes, manner)
                 this.measured[task.table] = found
 
 
 def _measured(
     this: Pass,
     station: Station,
+    task: Task,
     rows: pd.DataFrame | None,
     changes: guard.Changes,
     manner: Manner,
 ) -> Measured:
-    alias = station.classifier.alias
-    table = pd.DataFrame({"image": []}) if rows is None else rows
+    name = station.classifier.name
+    table = pd.DataFrame({key: [] for key in task.measure.keys}) if rows is None else rows
+    seen = _seen(task, this.walked)
     return Measured(
         classifier=station.classifier,
         rows=table,
+        images=this.walked.n,
         limited=len(this.image_set.images) < this.image_set.total,
         unreadable=this.walked.unreadable,
         validity=(
-            _ran(alias, this.walked),
-            changes.validity(alias),
-            _drew(alias, this.walked),
+            *_trained(station.classifier),
+            _ran(name, this.walked),
+            changes.validity(name),
+            _drew(name, this.walked),
+            *seen,
+            *(() if seen or table.empty else _vouched(task, station, table)),
             finite(table),
         ),
         seed=manner.seed,
     )
 
 
-def _ran(alias: str, walked: Walked) -> Validity:
-    failure = walked.failures.get(alias)
+def _vouched(task: Task, station: Station, rows: pd.DataFrame) -> tuple[Validity, ...]:
+    return task.measure.vouch(station.classifier.network, rows)
+
+
+def _seen(task: Task, walked: Walked) -> tuple[Validity, ...]:
+    """Return why a measure refused to answer for this network, if it did."""
+    if task.table not in walked.invalid:
+        return ()
+    return (
+        Validity(
+            name=f"{task.measure.name} can be measured",
+            outcome="falls",
+            evidence=walked.invalid[task.table],
+            meaning="A measure that does not see what it counts would give a number all the same.",
+        ),
+    )
+
+
+def _trained(classifier: Classifier) -> tuple[Validity, ...]:
+    training = classifier.training
+    if training is None:
+        return ()
+    return (
+        Validity(
+            name="the training converged",
+            outcome="falls" if training.diverged else "holds",
+            evidence=training.diverged or f"weights of epoch {training.returned_epoch}",
+            meaning="A network whose training diverged is not what its recipe describes.",
+        ),
+    )
+
+
+def _ran(name: str, walked: Walked) -> Validity:
+    failure = walked.failures.get(name)
     return Validity(
         name="the network ran",
         outcome="holds" if failure is None else "falls",
@@ -164,8 +221,8 @@ def _ran(alias: str, walked: Walked) -> Validity:
     )
 
 
-def _drew(alias: str, walked: Walked) -> Validity:
-    drew = alias in walked.drew
+def _drew(name: str, walked: Walked) -> Validity:
+    drew = name in walked.drew
     return Validity(
         name="deterministic",
         outcome="falls" if drew else "holds",
@@ -176,33 +233,35 @@ def _drew(alias: str, walked: Walked) -> Validity:
     )
 
 
-def draw(this: Pass, task: Task, alias: str, count: int, manner: Manner) -> tuple[log.Picture, ...]:
+def draw(this: Pass, task: Task, name: str, count: int, manner: Manner) -> tuple[log.Picture, ...]:
     """Show a few images to a classifier again, and write what its measure makes of them."""
     started = time.perf_counter()
+    if task.measure.badness is None:
+        return ()
     badness = task.measure.badness(this.measured[task.table].rows)
     samples = pictures.pick(badness, count, gallery=task.measure.gallery)
     if not samples:
         return ()
     positions = [i for i, image in enumerate(this.image_set.images) if image.id in samples]
-    drawings = _explained(this, task, alias, positions, manner)
+    drawings = _explained(this, task, name, positions, manner)
     saved = pictures.save(drawings, samples, manner.directory, task.table)
     this.picture_seconds += time.perf_counter() - started
     return saved
 
 
-def keep(this: Pass, task: Task, alias: str, manner: Manner) -> None:
+def keep(this: Pass, task: Task, name: str, manner: Manner) -> None:
     """Write every adversarial of a task as an 8-bit PNG; they are made again, batch by batch."""
     n = len(this.image_set.images)
     for first in range(0, n, manner.batch_size):
         span = range(first, min(first + manner.batch_size, n))
-        drawings = _explained(this, task, alias, span, manner)
+        drawings = _explained(this, task, name, span, manner)
         pictures.save_adversarials(drawings, manner.directory / "adversarials" / task.table)
 
 
 def _explained(
-    this: Pass, task: Task, alias: str, positions: Sequence[int], manner: Manner
+    this: Pass, task: Task, name: str, positions: Sequence[int], manner: Manner
 ) -> tuple[Drawing, ...]:
-    station, rows = this.stations[alias], this.measured[task.table].rows
+    station, rows = this.stations[name], this.measured[task.table].rows
     chosen = [this.image_set.images[i] for i in positions]
     geometry = station.classifier.geometry
     (batch,) = batches(chosen, [range(len(chosen))], {geometry})
@@ -216,6 +275,7 @@ def _explained(
         station.answers and station.answers.of(seen, manner.device),
         manner.seed,
         differentiate=task.measure.gradient,
+        total=len(batch.ids),
     )
     shown = rows[rows["image"].isin(batch.ids)]
     with numerics(manner.device, manner.precision):

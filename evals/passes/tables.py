@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +16,9 @@ import pyarrow.parquet as pq
 if TYPE_CHECKING:
     import pandas as pd
     import torch
+    from numpy.typing import NDArray
+
+    from evals.measures.measure import Columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +37,39 @@ class Part:
     images: tuple[str, ...]
     known: Mapping[str, torch.Tensor]
     """Of the image alone: (n,), or (n, k) where -1 is padding and left out."""
-    columns: Mapping[str, torch.Tensor]
+    columns: Columns
     """Observed: (n, ...), or (n, axis, ...) with an axis."""
     axis: Axis | None = None
 
 
-def add_shard(directory: Path, name: str, index: int, parts: Sequence[Part]) -> None:
+@dataclass(frozen=True, slots=True)
+class Join:
+    """How rows that name no images become one row a key."""
+
+    keys: tuple[str, ...]
+    reduce: Mapping[str, str]
+    """Column to ``sum``, ``min`` or ``max``."""
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Return one row a key, in the order in which keys were first met."""
+        groups = table.group_by(list(self.keys), use_threads=False)
+        joined = groups.aggregate(list(self.reduce.items()))
+        return joined.select(
+            [*self.keys, *(f"{column}_{how}" for column, how in self.reduce.items())]
+        ).rename_columns([*self.keys, *self.reduce])
+
+
+def add_shard(
+    directory: Path, name: str, index: int, parts: Sequence[Part], join: Join | None = None
+) -> None:
     """Write the rows of a shard; a killed run leaves every finished one readable."""
     folder = _shards(directory, name)
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{index:06d}.parquet"
-    _write(_table(parts), file)
+    _write(_table(parts) if join is None else join(_unnamed(parts)), file)
 
 
-def merge(directory: Path, name: str) -> pd.DataFrame | None:
+def merge(directory: Path, name: str, join: Join | None = None) -> pd.DataFrame | None:
     """Join the finished shards of a table into one file, and return its rows in order.
 
     None when no shard was written.
@@ -57,10 +79,16 @@ def merge(directory: Path, name: str) -> pd.DataFrame | None:
     if not shards:
         return None
     table = pa.concat_tables([pq.read_table(shard) for shard in shards])
+    table = table if join is None else join(table)
     _write(table, directory / file(name))
     shutil.rmtree(folder)
     rows: pd.DataFrame = table.to_pandas()
     return rows
+
+
+def write(directory: Path, name: str, rows: pd.DataFrame) -> None:
+    """Write rows that no walk made."""
+    _write(pa.Table.from_pandas(rows, preserve_index=False), directory / file(name))
 
 
 def file(name: str) -> str:
@@ -94,11 +122,25 @@ def _table(parts: Sequence[Part]) -> pa.Table:
         arrays = [part.known[name].cpu().numpy().repeat(times, axis=0) for part in parts]
         columns[name] = pa.concat_arrays([_array(array, array != -1) for array in arrays])
     for name in parts[0].columns:
-        arrays = [part.columns[name].detach().cpu().numpy() for part in parts]
+        arrays = [_host(part.columns[name]) for part in parts]
         if axis is not None:
             arrays = [array.reshape(-1, *array.shape[2:]) for array in arrays]
         columns[name] = pa.concat_arrays([_array(array, None) for array in arrays])
     return pa.table(columns)
+
+
+def _unnamed(parts: Sequence[Part]) -> pa.Table:
+    """Return the columns of parts whose rows are not those of images, one below the other."""
+    return pa.table(
+        {
+            name: pa.array(np.concatenate([_host(part.columns[name]) for part in parts]))
+            for name in parts[0].columns
+        }
+    )
+
+
+def _host(column: torch.Tensor | NDArray[Any]) -> NDArray[Any]:
+    return column if isinstance(column, np.ndarray) else column.detach().cpu().numpy()
 
 
 def _array(values: np.ndarray, kept: np.ndarray | None) -> pa.Array:

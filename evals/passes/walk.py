@@ -8,16 +8,19 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
-from evals.errors import NotApplicableError
+from evals.errors import InvalidError, NotApplicableError
 from evals.images.reader import Batch, batches
 from evals.passes import tables
 from evals.probe import Answers, Probe
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from evals.classifiers.classifier import Classifier
     from evals.images.geometry import Geometry
     from evals.images.image_set import ImageSet
@@ -57,11 +60,13 @@ class Walked:
     unreadable: dict[str, str] = field(default_factory=dict)
     oriented: int = 0
     failures: dict[str, str] = field(default_factory=dict)
-    """Alias to what went wrong: that classifier alone stops."""
+    """Name of a classifier to what went wrong: that classifier alone stops."""
     not_applicable: dict[str, str] = field(default_factory=dict)
     """Table to the reason: that task alone stops."""
+    invalid: dict[str, str] = field(default_factory=dict)
+    """Table to why its rows would be wrong: that task alone stops."""
     drew: set[str] = field(default_factory=set)
-    """Aliases that drew from a global generator."""
+    """Names of classifiers that drew from a global generator."""
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     """Table to its own time, the forward that it shares with others included."""
     spent: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
@@ -75,6 +80,9 @@ class _Visit:
     stations: Sequence[Station]
     device: torch.device
     seed: int
+    total: int
+    memories: Sequence[dict[str, Any]]
+    """One a station, kept from batch to batch."""
 
 
 def walk(
@@ -102,7 +110,8 @@ def walk(
     """
     start = waiting = time.perf_counter()
     geometries = {station.classifier.geometry for station in stations}
-    shard, visit = _Shard(directory), _Visit(stations, device, seed)
+    shard = _Shard(directory)
+    visit = _Visit(stations, device, seed, len(image_set.images), [{} for _ in stations])
     for batch in batches(image_set.images, _spans(len(image_set.images), batch_size), geometries):
         walked.spent["wait"] += time.perf_counter() - waiting
         walked.spent["decode"] += batch.seconds
@@ -132,7 +141,15 @@ def observe(task: Task, probe: Probe) -> Columns:
         if len(probe.ids) == 1:
             raise
     first, second = (observe(task, half) for half in probe.halves())
-    return {name: torch.cat([first[name], second[name]]) for name in first}
+    return {name: _cat(first[name], second[name]) for name in first}
+
+
+def _cat(
+    first: torch.Tensor | NDArray[Any], second: torch.Tensor | NDArray[Any]
+) -> torch.Tensor | NDArray[Any]:
+    if isinstance(first, torch.Tensor) and isinstance(second, torch.Tensor):
+        return torch.cat([first, second])
+    return np.concatenate([np.asarray(first), np.asarray(second)])
 
 
 def _spans(n: int, batch_size: int) -> list[range]:
@@ -152,27 +169,34 @@ def to_unit(pixels: torch.Tensor, device: torch.device) -> torch.Tensor:
 def _look(batch: Batch, visit: _Visit, shard: _Shard, walked: Walked) -> None:
     started = time.perf_counter()
     pixels = {geometry: to_unit(raw, visit.device) for geometry, raw in batch.pixels.items()}
-    for station in visit.stations:
-        alias = station.classifier.alias
+    for station, memory in zip(visit.stations, visit.memories, strict=True):
+        name = station.classifier.name
         before = _generators(visit.device)
-        for probe, task in _asked(station, batch, pixels, visit):
-            if alias in walked.failures or task.table in walked.not_applicable:
+        for probe, task in _asked(station, batch, pixels, visit, memory):
+            stopped = task.table in {*walked.not_applicable, *walked.invalid}
+            if name in walked.failures or stopped:
                 continue
             began, shared = time.perf_counter(), probe.shared_seconds
             try:
                 shard.add(task, probe, observe(task, probe))
             except NotApplicableError as error:
                 walked.not_applicable[task.table] = str(error)
+            except InvalidError as error:
+                walked.invalid[task.table] = str(error)
             except Exception as error:  # noqa: BLE001 - one network's failure is not the others'
-                walked.failures[alias] = f"{type(error).__name__}: {error}{_place(error)}"
+                walked.failures[name] = f"{type(error).__name__}: {error}{_place(error)}"
             walked.seconds[task.table] += time.perf_counter() - began + shared
         if not all(map(torch.equal, before, _generators(visit.device))):
-            walked.drew.add(alias)
+            walked.drew.add(name)
     walked.spent["forward"] += time.perf_counter() - started
 
 
 def _asked(
-    station: Station, batch: Batch, pixels: Mapping[Geometry, torch.Tensor], visit: _Visit
+    station: Station,
+    batch: Batch,
+    pixels: Mapping[Geometry, torch.Tensor],
+    visit: _Visit,
+    memory: dict[str, Any],
 ) -> Iterator[tuple[Probe, Task]]:
     probe = Probe(
         station.classifier,
@@ -181,6 +205,8 @@ def _asked(
         station.answers.of(batch.positions, visit.device) if station.answers else None,
         visit.seed,
         differentiate=any(task.measure.gradient for task in station.tasks),
+        total=visit.total,
+        memory=memory,
     )
     return ((probe, task) for task in station.tasks)
 
@@ -203,6 +229,7 @@ class _Shard:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._parts: dict[str, list[tables.Part]] = {}
+        self._joins: dict[str, tables.Join | None] = {}
         self._index = 0
 
     def add(self, task: Task, probe: Probe, columns: Columns) -> None:
@@ -210,16 +237,23 @@ class _Shard:
         known = {} if answers is None else {"label": answers.label, "accepted": answers.accepted}
         part = tables.Part(probe.ids, known, columns, axis_of(task))
         self._parts.setdefault(task.table, []).append(part)
+        self._joins[task.table] = join_of(task)
 
     def write(self, walked: Walked) -> None:
         started = time.perf_counter()
         for table, parts in self._parts.items():
-            if table in walked.not_applicable:
+            if table in {*walked.not_applicable, *walked.invalid}:
                 continue
-            tables.add_shard(self._directory, table, self._index, parts)
+            tables.add_shard(self._directory, table, self._index, parts, self._joins[table])
         self._parts = {}
         self._index += 1
         walked.spent["rows"] += time.perf_counter() - started
+
+
+def join_of(task: Task) -> tables.Join | None:
+    """Return how a task's rows are joined, where they are not those of images."""
+    measure = task.measure
+    return tables.Join(measure.keys, measure.reduce) if measure.reduce else None
 
 
 def axis_of(task: Task) -> tables.Axis | None:

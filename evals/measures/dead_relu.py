@@ -1,0 +1,364 @@
+"""Dead ReLUs: units that are never above 0 on any image and position of the set."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from evals.log import Line, Metric, Plot, Validity
+from evals.measures.measure import Measure, Subject
+from evals.measures.metrics import absent
+from evals.schema import Table
+from evals.spec import MetricSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+    from numpy.typing import NDArray
+    from torch import nn
+
+    from evals.calls.activations import Activation
+    from evals.measures.measure import Columns
+    from evals.probe import Probe
+
+PERCENT = 100
+"""A unit above 0 on less than one position in so many is mostly zero: an APoZ above 99 % (average
+percentage of zeros, Hu et al. 2016, Network Trimming)."""
+
+LEAKY = "LeakyReLU and its kin have a slope below 0 and never die"
+
+
+class Parameters(Table):
+    """``dead_relu`` has none."""
+
+
+@dataclass
+class _Seen:
+    """One rectifier's units, on the device: of this batch, and what batches before it left."""
+
+    path: str
+    number: int
+    kind: Activation
+    positions: int
+    """Of one image."""
+    open: torch.Tensor
+    """(o,) units that are not settled yet; the three below are theirs, of this batch."""
+    positive: torch.Tensor
+    highest: torch.Tensor
+    lowest: torch.Tensor
+
+
+def observe(probe: Probe, parameters: Parameters) -> Columns:  # noqa: ARG001 - none
+    """Return a row a unit: how often above 0, its highest and lowest output.
+
+    A unit that is settled, namely alive and neither rare, constant nor saturated whatever the
+    images to come show, has no more rows: its counts stop there.
+
+    Raises:
+        NotApplicableError: no rectifier was called.
+        InvalidError: the network's calls cannot be seen.
+    """
+    import torch
+
+    from evals.calls.activations import FUNCTIONS, activation
+    from evals.calls.watch import Call, watching
+    from evals.errors import NotApplicableError
+
+    memory: dict[tuple[str, int], _Seen] = probe.memory.setdefault("dead_relu", {})
+    seen: list[_Seen] = []
+    smooth: Counter[str] = Counter()
+    numbers: Counter[str] = Counter()
+
+    def answer(call: Call) -> torch.Tensor:
+        kind, output = activation(call), call.run()
+        if kind is not None and kind.family == "smooth":
+            smooth[kind.name] += 1
+        elif kind is not None:
+            numbers[call.path] += 1
+            key = (call.path, numbers[call.path])
+            seen.append(_look(*key, kind, output, memory.get(key), len(probe.ids)))
+        return output
+
+    with torch.inference_mode(), watching(probe.classifier.network, FUNCTIONS, answer):
+        probe.classifier.logits(probe.pixels)
+    if not seen:
+        raise NotApplicableError(_nothing_to_see(smooth))
+    columns = _columns(seen)
+    for one in seen:
+        memory[one.path, one.number] = _still_open(one, memory.get((one.path, one.number)), probe)
+    return columns
+
+
+def _nothing_to_see(smooth: Counter[str]) -> str:
+    if not smooth:
+        return "not one call of a rectifier was seen, so nothing can be said of dead units"
+    called = ", ".join(f"{name} ({n} calls)" for name, n in smooth.items())
+    return f"its activations are smooth and do not die as a rectifier does: {called}"
+
+
+def _look(
+    path: str, number: int, kind: Activation, output: torch.Tensor, before: _Seen | None, n: int
+) -> _Seen:
+    """Count over images and positions, for the units that are still open."""
+    import torch
+
+    from evals.calls.activations import by_unit
+
+    values = by_unit(output)
+    units = values.shape[1]
+    over = (0, 2) if values.dim() == 3 else (0,)
+    everything = torch.arange(units, device=values.device)
+    still = everything if before is None else before.open
+    values = values if len(still) == units else values[:, still]
+    if not len(still):
+        none = values.new_zeros(0)
+        return _Seen(path, number, kind, 0, still, none.long(), none, none)
+    return _Seen(
+        path,
+        number,
+        kind,
+        values.numel() // (n * len(still)),
+        still,
+        (values > 0).sum(over),
+        values.amax(over),
+        values.amin(over),
+    )
+
+
+def _still_open(now: _Seen, before: _Seen | None, probe: Probe) -> _Seen:
+    """Return the units that later images could still say something of, with their counts so far.
+
+    On an accelerator all stay open: choosing them would wait for the device in every batch.
+    """
+    if now.open.device.type != "cpu":
+        return now
+    positive, highest, lowest = now.positive, now.highest, now.lowest
+    if before is not None:
+        positive = positive + before.positive
+        highest, lowest = highest.maximum(before.highest), lowest.minimum(before.lowest)
+    settled = (PERCENT * positive >= probe.total * now.positions) & (highest > lowest)
+    if now.kind.ceiling is not None:
+        settled &= lowest < now.kind.ceiling
+    keep = ~settled
+    return _Seen(
+        now.path,
+        now.number,
+        now.kind,
+        now.positions,
+        now.open[keep],
+        positive[keep],
+        highest[keep],
+        lowest[keep],
+    )
+
+
+def _columns(seen: list[_Seen]) -> Columns:
+    import torch
+
+    sizes = [len(one.open) for one in seen]
+
+    def each(values: Sequence[str | int], kind: type) -> NDArray[Any]:
+        return np.repeat(np.array(values, dtype=kind), sizes)
+
+    return {
+        "layer": each([one.path or "network" for one in seen], object),
+        "call": each([one.number for one in seen], int),
+        "family": each([one.kind.family for one in seen], object),
+        "unit": torch.cat([one.open for one in seen]),
+        "positive": torch.cat([one.positive for one in seen]),
+        "positions": each([one.positions for one in seen], int),
+        "highest": torch.cat([one.highest for one in seen]),
+        "lowest": torch.cat([one.lowest for one in seen]),
+        "saturated": torch.cat([_saturated(one) for one in seen]),
+    }
+
+
+def _saturated(one: _Seen) -> torch.Tensor:
+    """Return 1 where a unit is at its ceiling everywhere, 0 where not, -1 where there is none."""
+    import torch
+
+    if one.kind.ceiling is None:
+        return torch.full_like(one.positive, -1)
+    return (one.lowest >= one.kind.ceiling).long()
+
+
+def units(rows: pd.DataFrame, images: int) -> pd.DataFrame:
+    """Return what each unit is, from its counts over ``images`` images."""
+    leaky = rows["family"] == "leaky"
+    never = rows["highest"] <= 0
+    rare = rows["positive"] * PERCENT < rows["positions"] * images
+    return rows.assign(
+        dead=never & ~leaky,
+        mostly_zero=rare & ~leaky,
+        constant=(rows["highest"] == rows["lowest"]) & ~never & ~leaky,
+        always_negative=never & leaky,
+        at_ceiling=rows["saturated"] == 1,
+    )
+
+
+def summarise(
+    rows: pd.DataFrame,
+    parameters: Parameters,  # noqa: ARG001 - none
+    subject: Subject,
+) -> tuple[Metric, ...]:
+    """Return shares of units; what a unit can be is counted over those that can be it."""
+    every = units(rows, subject.images)
+    rectified = every[every["family"] == "rectifier"]
+    bounded = every[every["saturated"] >= 0]
+    leaky = every[every["family"] == "leaky"]
+    of, n = "rectified units", subject.images
+    return (
+        _share("dead_fraction", rectified["dead"], of, n, LEAKY),
+        _worst(rectified, n),
+        _share("mostly_zero_fraction", rectified["mostly_zero"], of, n, LEAKY),
+        _share("constant_fraction", rectified["constant"], of, n, LEAKY),
+        _share(
+            "saturated_fraction",
+            bounded["at_ceiling"],
+            "units with a ceiling",
+            n,
+            "no rectifier here has a ceiling, as ReLU6 has",
+        ),
+        _share(
+            "always_negative_fraction",
+            leaky["always_negative"],
+            "leaky units",
+            n,
+            "no activation here leaks below 0",
+        ),
+        Metric(
+            name="unseen_firing_rate",
+            value=min(1.0, 3 / n),
+            unit="fraction",
+            n=n,
+            denominator="images",
+            reason="a bound, not an estimate",
+        ),
+    )
+
+
+def _share(name: str, hits: pd.Series[bool], of: str, images: int, why_none: str) -> Metric:
+    if hits.empty:
+        return absent(name, why_none, of=of)
+    reason = f"all units were looked at, on {images:,} images"
+    return Metric(
+        name=name, value=float(hits.mean()), unit="fraction", n=len(hits), denominator=of,
+        reason=reason,
+    )  # fmt: skip
+
+
+def _worst(rectified: pd.DataFrame, images: int) -> Metric:
+    name, of = "dead_fraction_worst_layer", "units of that layer"
+    if rectified.empty:
+        return absent(name, LEAKY, of=of)
+    layers = rectified.groupby(["layer", "call"], sort=False)["dead"].agg(["mean", "size"])
+    layer, call = layers["mean"].idxmax()
+    return Metric(
+        name=name,
+        value=float(layers["mean"].max()),
+        unit="fraction",
+        n=int(layers["size"].loc[(layer, call)]),
+        denominator=of,
+        reason=f"{layer}, call {call}: all its units were looked at, on {images:,} images",
+    )
+
+
+def vouch(network: nn.Module, rows: pd.DataFrame) -> tuple[Validity, ...]:  # noqa: ARG001
+    """Return that rectifiers were seen at all, and how many."""
+    calls = len(rows.groupby(["layer", "call"]))
+    return (
+        Validity(
+            name="rectifiers were seen",
+            outcome="holds" if calls else "falls",
+            evidence=f"{calls} calls with {len(rows):,} units",
+            meaning="Where no rectifier is seen, no dead unit is, and every threshold would pass.",
+        ),
+    )
+
+
+def plots(rows: pd.DataFrame, parameters: Parameters) -> tuple[Plot, ...]:  # noqa: ARG001
+    """Return the share of dead and of always negative units, call by call."""
+    dead = (rows["highest"] <= 0).groupby([rows["layer"], rows["call"]], sort=False).mean()
+    several = rows.groupby("layer")["call"].nunique()
+    ticks = [f"{layer}, call {call}" if several[layer] > 1 else layer for layer, call in dead.index]
+    leaky = bool((rows["family"] == "leaky").all())
+    line = Line(
+        name="always negative" if leaky else "never above 0",
+        x=tuple(map(float, range(len(dead)))),
+        y=tuple(map(float, dead)),
+    )
+    return (
+        Plot(
+            title="Units never above 0, layer by layer",
+            about="From the first activation to the last, in the order of the forward.",
+            x_label="activation",
+            y_label="share of its units",
+            lines=(line,),
+            ticks=tuple(ticks),
+            share=True,
+        ),
+    )
+
+
+def _spec(name: str, about: str) -> MetricSpec:
+    return MetricSpec(name, about, higher_is_better=False)
+
+
+MEASURE = Measure(
+    name="dead_relu",
+    about="Which units never rise above 0: channels of convolutions, neurons of dense layers.",
+    parameters=Parameters,
+    labels=False,
+    keys=("layer", "call", "family", "unit"),
+    reduce={
+        "positive": "sum",
+        "positions": "max",
+        "highest": "max",
+        "lowest": "min",
+        "saturated": "min",
+    },
+    metrics=(
+        _spec(
+            "dead_fraction",
+            "Share of rectified units that are 0 on every image and position: no gradient reaches "
+            "their weights.",
+        ),
+        _spec(
+            "dead_fraction_worst_layer",
+            "The same share in the layer where it is highest: one wholly dead layer lets nothing "
+            "of the image through.",
+        ),
+        _spec(
+            "mostly_zero_fraction",
+            "Share of rectified units above 0 on less than 1 % of all images and positions, the "
+            "dead ones among them (APoZ above 99 %, Hu et al. 2016).",
+        ),
+        _spec(
+            "constant_fraction",
+            "Share of rectified units that are alive and everywhere the same: they say nothing of "
+            "the image.",
+        ),
+        _spec(
+            "saturated_fraction",
+            "Share of units with a ceiling, such as ReLU6's, that are at it everywhere: no "
+            "gradient reaches their weights either.",
+        ),
+        _spec(
+            "always_negative_fraction",
+            "Share of leaky units that are never above 0: they learn slowly, and are not dead.",
+        ),
+        _spec(
+            "unseen_firing_rate",
+            "Rule of three: with 95 % confidence a unit that looked dead on n images fires on less "
+            "than 3/n of all images (Hanley & Lippman-Hand 1983).",
+        ),
+    ),
+    observe=observe,
+    summarise=summarise,
+    vouch=vouch,
+    plots=plots,
+)
