@@ -1,4 +1,4 @@
-"""How far a pass is: a bar on a terminal, plain lines elsewhere."""
+"""How far a pass or a training is: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -7,24 +7,31 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-Advance = Callable[[int], None]
-"""Told how many more images are done."""
-
 EVERY = 10.0
 """Seconds between plain lines."""
 
 
-class Progress(Protocol):
-    """Shows one pass at a time."""
+class Advance(Protocol):
+    """Is told what was done."""
 
-    def __call__(self, title: str, total: int) -> AbstractContextManager[Advance]:
-        """Show a pass of ``total`` images while the block runs."""
+    def __call__(self, n: int, said: str = "") -> None:
+        """Count ``n`` more; ``said`` is shown instead of counts until something else is said."""
+
+
+class Progress(Protocol):
+    """Shows one pass or training at a time."""
+
+    def __call__(
+        self, title: str, total: int, unit: str = "images"
+    ) -> AbstractContextManager[Advance]:
+        """Show how far of ``total`` images or other units it is while the block runs."""
 
 
 @contextmanager
-def bar(title: str, total: int) -> Iterator[Advance]:
-    """Draw a bar with images/s and time left on the terminal; gone when done."""
+def bar(title: str, total: int, unit: str = "images") -> Iterator[Advance]:
+    """Draw a bar with units/s and time left on the terminal; gone when done."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -39,7 +46,7 @@ def bar(title: str, total: int) -> Iterator[Advance]:
     class Speed(ProgressColumn):
         def render(self, task: Task) -> Text:
             speed = task.finished_speed or task.speed
-            return Text("" if speed is None else f"{speed:.0f} images/s")
+            return Text("" if speed is None else f"{speed:.0f} {unit}/s")
 
     columns = (
         TextColumn("{task.description}"),
@@ -49,34 +56,43 @@ def bar(title: str, total: int) -> Iterator[Advance]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
-        task = shown.add_task(title, total=total)
-        yield lambda n: shown.advance(task, n)
+        task = shown.add_task(escape(title), total=total)
+
+        def advance(n: int, said: str = "") -> None:
+            shown.advance(task, n)
+            if said:
+                shown.update(task, description=escape(f"{title}: {said}"))
+
+        yield advance
 
 
 def lines(write: Callable[[str], None]) -> Progress:
     """Return a progress that writes a line now and then."""
 
     @contextmanager
-    def show(title: str, total: int) -> Iterator[Advance]:
+    def show(title: str, total: int, unit: str = "images") -> Iterator[Advance]:
         start = last = time.monotonic()
         done = 0
+        news = ""
 
-        def advance(n: int) -> None:
-            nonlocal done, last
+        def advance(n: int, said: str = "") -> None:
+            nonlocal done, last, news
             done += n
+            news = said or news
             now = time.monotonic()
             if now - last >= EVERY and done < total:
                 last = now
-                write(_line(title, done, total, now - start))
+                write(f"{title}: {_far(done, total, now - start, unit, news)}")
 
         yield advance
         if done:
-            write(_line(title, done, total, time.monotonic() - start))
+            write(f"{title}: {_far(done, total, time.monotonic() - start, unit, news, end=True)}")
 
     return show
 
 
-def _line(title: str, done: int, total: int, seconds: float) -> str:
+def _far(done: int, total: int, seconds: float, unit: str, said: str, *, end: bool = False) -> str:
     speed = done / max(seconds, 1e-9)
-    left = f", {(total - done) / speed:.0f} s left" if done < total else f", {seconds:.1f} s"
-    return f"{title}: {done} of {total} images, {speed:.1f} images/s{left}"
+    over = end or done >= total
+    left = f", {seconds:.1f} s" if over else f", {(total - done) / speed:.0f} s left"
+    return f"{said or f'{done} of {total} {unit}, {speed:.1f} {unit}/s'}{left}"

@@ -23,6 +23,7 @@ LAYERS = (
     {"classifiers"},
     {"attacks", "calls"},
     {"probe"},
+    {"training"},
     {"measures"},
     {"selection"},
     {"judging"},

@@ -21,9 +21,10 @@ def load(source: str, base: Path) -> ImageSet:
 
     Args:
         source: ``imagenet_samples`` (twenty photographs of ImageNet classes that foolbox brings),
-            ``art_samples`` (eighteen paintings and prints), a folder of class folders, a flat
-            folder, one with an ``art.toml``, a CSV or Parquet manifest, or one picture. A folder
-            called ``art_samples`` is reached as ``./art_samples``.
+            ``art_samples`` (eighteen paintings and prints), ``digits_test`` (360 handwritten
+            digits that no recipe trains on), a folder of class folders, a flat folder, one with an
+            ``art.toml``, a CSV or Parquet manifest, or one picture. A folder called
+            ``art_samples`` is reached as ``./art_samples``.
         base: what relative sources start from.
 
     Raises:
@@ -59,8 +60,13 @@ def _art_samples() -> tuple[Image, ...]:
     return art(data_folder("fixtures") / "art")
 
 
+def _digits_test() -> tuple[Image, ...]:
+    return folder(data_folder("fixtures") / "digits")
+
+
 BUILT_IN: Mapping[str, Callable[[], tuple[Image, ...]]] = {
     "imagenet_samples": _imagenet_samples,
     "art_samples": _art_samples,
+    "digits_test": _digits_test,
 }
 """Sources by a name that is no path."""
