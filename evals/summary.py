@@ -100,8 +100,16 @@ def _value(metric: Metric) -> str:
     if metric.value is None:
         return "none"
     if metric.low is None or metric.high is None:
-        return _number(metric.value)
+        return _number(metric.value) + _over_seeds(metric)
     return f"{_number(metric.value)} ({_number(metric.low)} to {_number(metric.high)})"
+
+
+def _over_seeds(metric: Metric) -> str:
+    if not metric.spread:
+        return ""
+    low, high = _number(min(metric.spread)), _number(max(metric.spread))
+    seeds = len(metric.spread)
+    return f" ({low} to {high} over {seeds} seeds)" if seeds > 1 else " (one seed)"
 
 
 def _number(value: float) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from string import ascii_lowercase
 
 from evals.log import Classifier, Item, Metric, Reference
-from evals.report import rounding
+from evals.report import rounding, words
 from evals.report.curves import swept
 
 
@@ -20,6 +20,7 @@ class Bar:
     value: float | None
     low: float | None
     high: float | None
+    seeds: tuple[float, ...]
     text: str
     interval: str | None
     n: str
@@ -89,7 +90,7 @@ def figures(items: Sequence[Item], colours: Mapping[str, str]) -> tuple[Figure, 
             n=rounding.count(metric.n),
             unit=rounding.unit(metric),
             better="higher is better" if metric.higher_is_better else "lower is better",
-            reason=metric.reason,
+            reason=words.reason(metric),
         )
         for item in items
         for metric in item.metrics
@@ -107,20 +108,23 @@ def bar(metric: Metric, item: Item, colour: str, published: float | None = None)
         value=metric.value,
         low=metric.low,
         high=metric.high,
+        seeds=metric.spread,
         text=rounding.percent(metric),
         interval=rounding.percent_interval(metric),
         n=rounding.count(metric.n),
         published=published,
         published_text=None if published is None else f"{rounding.fixed(100 * published, 1)} %",
-        reason=metric.reason,
+        reason=words.reason(metric),
     )
 
 
 def _charted(items: Sequence[Item]) -> tuple[str, ...]:
     # Shares of images are bars on an axis from 0 to 1, and those have Wilson's interval. A
-    # calibration error has the same unit, but a full bar of it means nothing.
+    # calibration error has the same unit, but a full bar of it means nothing. Of a recipe the
+    # bar is there to show where each seed came out.
     metrics = [metric for item in items for metric in item.metrics]
-    shares = [m.name for m in metrics if m.unit == "fraction" and m.method == "wilson"]
+    fractions = [metric for metric in metrics if metric.unit == "fraction"]
+    shares = [m.name for m in fractions if m.method == "wilson" or m.spread]
     axes = {m.name for m in metrics if m.at is not None}
     return tuple(name for name in dict.fromkeys(shares) if name not in axes)
 

@@ -130,7 +130,7 @@ def _line(metric: Metric, judgement: Judgement | None, item: Item) -> Line:
         interval=rounding.interval(metric),
         n=rounding.count(metric.n),
         denominator=metric.denominator,
-        reason=metric.reason,
+        reason=words.reason(metric),
         wanted=judgement.wanted if judgement else None,
         verdict=_said(metric, judgement, item),
         excuse=_excuse(judgement) if judgement else None,

@@ -8,7 +8,7 @@ from fractions import Fraction
 from itertools import chain
 
 from evals.log import Item, Metric
-from evals.report import rounding
+from evals.report import rounding, words
 from evals.report.words import listed
 
 SHAPES = 4
@@ -163,7 +163,7 @@ def _sweep(key: _Family, names: Mapping[str, Sequence[Item]], colours: Mapping[s
         numeric=numeric,
         ticks=ticks,
         drawn=unit == "fraction",
-        intervals=any(p.interval for plot in plots for c in plot.curves for p in c.points),
+        intervals=any(p.low is not None for plot in plots for c in plot.curves for p in c.points),
         plots=plots,
         checks=tuple(dict.fromkeys(item.check for item in items.values())),
     )
@@ -273,5 +273,5 @@ def _point(metric: Metric | None, place: float) -> Point:
         unit=rounding.unit(metric),
         interval=rounding.interval(metric),
         n=rounding.count(metric.n),
-        reason=metric.reason,
+        reason=words.reason(metric),
     )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from evals.log import Classifier, ImageSet, Item, Panel, Picture, Run
-from evals.report import answers, files, rounding, samples
+from evals.log import Classifier, ImageSet, Item, Panel, Picture, Plot, Run
+from evals.report import answers, files, plots, rounding, samples
 from evals.report.answers import Column, Key, class_name, columns_of, right_classes, set_of
+from evals.report.plots import Frame
 from evals.report.words import listed
 
 BUDGET = 3_400_000
@@ -57,7 +58,7 @@ class Album:
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """One picture of several panels."""
+    """One picture of several panels, or with a plot below it."""
 
     image: str
     heading: str
@@ -68,6 +69,7 @@ class Strip:
     missing: str | None
     caption: str
     panels: tuple[Panel, ...]
+    frame: Frame | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,7 @@ def gallery(run: Run, colours: Mapping[str, str], directory: Path) -> Gallery:
     strips: dict[str, list[Strip]] = {item.id: [] for item in run.items}
     for item in run.items:
         for picture in item.pictures:
-            if not picture.panels:
+            if not _stands_alone(picture):
                 plain.setdefault((*set_of(item), picture.image), []).append((item, picture))
     tables = dict(_tables(run.items, plain, shelf))
     cards: dict[tuple[str, str], list[Card]] = {}
@@ -143,13 +145,13 @@ def gallery(run: Run, colours: Mapping[str, str], directory: Path) -> Gallery:
                 )
         for item in run.items:
             for picture in item.pictures:
-                if not picture.panels or picture.sample != sample:
+                if not _stands_alone(picture) or picture.sample != sample:
                     continue
                 name = f"{picture.image} ({item.check}, {item.classifier})"
                 taken = shelf.take(picture.file, name)
                 if taken is not None:
                     about = _about(sets.get(item.images or ""), picture.image)
-                    strips[item.id].append(_strip(item, picture, about, *taken))
+                    strips[item.id].append(_strip(item, picture, about, colours, *taken))
     return Gallery(
         tuple(_albums(cards, sets)),
         tuple(_series(item, strips[item.id], colours) for item in run.items if strips[item.id]),
@@ -274,7 +276,12 @@ def _why(found: Sequence[tuple[Item, Picture]]) -> str:
 
 
 def _strip(
-    item: Item, picture: Picture, about: About, uri: str | None, missing: str | None
+    item: Item,
+    picture: Picture,
+    about: About,
+    colours: Mapping[str, str],
+    uri: str | None,
+    missing: str | None,
 ) -> Strip:
     words = samples.worst(item.measure) if picture.sample == "worst" else samples.FAIR
     return Strip(
@@ -287,7 +294,21 @@ def _strip(
         missing=missing,
         caption=picture.caption,
         panels=picture.panels,
+        frame=_frame(item.classifier, picture.plot, colours),
     )
+
+
+def _frame(alias: str, plot: Plot | None, colours: Mapping[str, str]) -> Frame | None:
+    """Return what stands below a picture; its series names the classifier."""
+    if plot is None:
+        return None
+    frame = plots.frame([(alias, plot)], colours, plots.scale([plot]))
+    return replace(frame, classifier=None)
+
+
+def _stands_alone(picture: Picture) -> bool:
+    """Whether a picture is about one classifier; others show what several made of an image."""
+    return bool(picture.panels) or picture.plot is not None
 
 
 def _series(item: Item, strips: Sequence[Strip], colours: Mapping[str, str]) -> Series:

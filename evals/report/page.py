@@ -13,6 +13,7 @@ import evals
 from evals.log import Run
 from evals.paths import data_folder
 from evals.report import glossary, rounding, view, words
+from evals.report.recipes import facts
 
 STYLE = "style.css"
 
@@ -64,6 +65,7 @@ def _environment() -> Environment:
         "count": rounding.count,
         "plural": words.plural,
         "written": rounding.written,
+        "recipe": facts,
     }
     environment.globals |= {
         "symbols": words.SYMBOLS,

@@ -23,10 +23,9 @@ def decimals(low: float, high: float) -> int | None:
 
 
 def places(metric: Metric) -> int:
-    """Return the decimals of a metric: by its interval, else by its n, else three digits."""
-    known = None
-    if metric.low is not None and metric.high is not None:
-        known = decimals(metric.low, metric.high)
+    """Return the decimals of a metric: by interval or seeds, else by its n, else three digits."""
+    ends = _ends(metric)
+    known = None if ends is None else decimals(*ends)
     if known is not None:
         return known
     if metric.unit == "fraction":
@@ -54,11 +53,12 @@ def unit(metric: Metric) -> str:
 
 
 def interval(metric: Metric) -> str | None:
-    """Return ``0.64 to 0.95``, or None where there is no interval."""
-    if metric.value is None or metric.low is None or metric.high is None:
+    """Return ``0.64 to 0.95``, or ``median of 5 seeds, 0.23 to 0.91``, or None without either."""
+    ends = _ends(metric)
+    if ends is None:
         return None
-    digits = places(metric)
-    return f"{fixed(metric.low, digits)} to {fixed(metric.high, digits)}"
+    low, high = (fixed(end, places(metric)) for end in ends)
+    return _between(metric, f"{low} to {high}")
 
 
 def percent(metric: Metric) -> str:
@@ -69,11 +69,12 @@ def percent(metric: Metric) -> str:
 
 
 def percent_interval(metric: Metric) -> str | None:
-    """Return ``64 to 95 %``, or None where there is no interval."""
-    if metric.value is None or metric.low is None or metric.high is None:
+    """Return the same of a fraction, such as ``64 to 95 %``."""
+    ends = _ends(metric)
+    if ends is None:
         return None
-    digits = max(places(metric) - 2, 0)
-    return f"{fixed(100 * metric.low, digits)} to {fixed(100 * metric.high, digits)} %"
+    low, high = (fixed(100 * end, max(places(metric) - 2, 0)) for end in ends)
+    return _between(metric, f"{low} to {high} %")
 
 
 def share(part: float) -> str:
@@ -90,6 +91,11 @@ def written(number: float, *, in_percent: bool = False) -> str:
     scaled = 100 * number if in_percent else number
     text = f"{scaled:.6g}".replace("-", "\N{MINUS SIGN}")
     return f"{text} %" if in_percent else text
+
+
+def brief(number: float) -> str:
+    """Return four digits, for the tables below plots: ``0.2312``, ``1.2e+06``."""
+    return f"{number:.4g}".replace("-", "\N{MINUS SIGN}")
 
 
 def apart(value: float, threshold: float, decimal_places: int) -> str:
@@ -118,6 +124,23 @@ def seconds(duration: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def _ends(metric: Metric) -> tuple[float, float] | None:
+    """Return the ends of the interval, else the lowest and highest over the seeds of a recipe."""
+    if metric.value is None:
+        return None
+    if metric.low is not None and metric.high is not None:
+        return metric.low, metric.high
+    return (min(metric.spread), max(metric.spread)) if metric.spread else None
+
+
+def _between(metric: Metric, ends: str) -> str:
+    """Return two ends with the word for what lies between them."""
+    if metric.low is not None or not metric.spread:
+        return ends
+    seeds = len(metric.spread)
+    return f"median of {seeds} seeds, {ends}" if seeds > 1 else "one seed"
 
 
 def _three_digits(number: float) -> int:

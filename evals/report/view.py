@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from evals.log import Classifier, Item, Run, Suite, Verdict
 from evals.report import words
@@ -13,7 +14,11 @@ from evals.report.charts import Chart, Figure, charts, figures
 from evals.report.checks import Check, check
 from evals.report.curves import Sweep, sweeps
 from evals.report.gallery import Gallery, gallery
+from evals.report.plots import Frame, frames
 from evals.report.timing import Timing, timing
+from evals.report.trainings import Lesson, lessons
+
+Shown = TypeVar("Shown")
 
 COLOURS = 8
 """Classes ``c0`` to ``c7`` of ``style.css``; a ninth classifier shares a colour, never a name."""
@@ -35,6 +40,7 @@ class Group:
     charts: tuple[Chart, ...]
     sweeps: tuple[Sweep, ...]
     figures: tuple[Figure, ...]
+    frames: tuple[Frame, ...]
     repeated: bool
 
 
@@ -47,6 +53,7 @@ class Chapter:
     paragraphs: tuple[str, ...]
     sweeps: tuple[Sweep, ...]
     groups: tuple[Group, ...]
+    trained: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,8 @@ class Page:
     unavailable: tuple[Classifier, ...]
     colours: Mapping[str, str]
     chapters: tuple[Chapter, ...]
+    lessons: tuple[Lesson, ...]
+    trained: Mapping[str, str]
     gallery: Gallery
     timings: tuple[Timing, ...]
     metrics: dict[str, str]
@@ -84,6 +93,8 @@ def page(run: Run, directory: Path) -> Page:
     selected = {item.classifier for item in run.items}
     counts = Counter(item.verdict for item in run.items)
     used = [metric for item in run.items for metric in item.metrics]
+    taught = lessons(run, colours)
+    courses = [course for lesson in taught for course in lesson.courses]
     return Page(
         headline=words.headline(run, counts),
         alert=words.alert(run),
@@ -106,6 +117,8 @@ def page(run: Run, directory: Path) -> Page:
         ),
         colours=colours,
         chapters=_chapters(run, cards, colours),
+        lessons=taught,
+        trained={course.classifier: course.anchor for course in courses},
         gallery=gallery(run, colours, directory),
         timings=tuple(timing(walk) for walk in run.walks),
         metrics={metric.name: metric.about for metric in used},
@@ -149,17 +162,34 @@ def _chapter(
     curves = sweeps(items, colours)
     for name in dict.fromkeys(item.check for item in items):
         members = [item for item in items if item.check == name]
-        seen_charts = [chart for group in groups for chart in group.charts]
-        seen_figures = [figure for group in groups for figure in group.figures]
-        drawn, lines = charts(members, cards, colours), figures(members, colours)
-        new_charts = tuple(chart for chart in drawn if chart not in seen_charts)
-        new_figures = tuple(figure for figure in lines if figure not in seen_figures)
+        drawn = (
+            charts(members, cards, colours),
+            figures(members, colours),
+            frames(members, colours),
+        )
+        new_charts, new_figures, new_frames = (
+            _unseen(drawn[0], [chart for group in groups for chart in group.charts]),
+            _unseen(drawn[1], [figure for group in groups for figure in group.figures]),
+            _unseen(drawn[2], [frame for group in groups for frame in group.frames]),
+        )
         own = tuple(sweep for sweep in curves if sweep.checks == (name,))
         above = any(name in sweep.checks for sweep in curves if len(sweep.checks) > 1)
-        if above and not (own or new_charts or new_figures):
+        if above and not (own or new_charts or new_figures or new_frames):
             continue  # its plot bears its name
-        repeated = above or (new_charts, new_figures) != (drawn, lines)
-        groups.append(Group(name, new_charts, own, new_figures, repeated))
+        repeated = above or (new_charts, new_figures, new_frames) != drawn
+        groups.append(Group(name, new_charts, own, new_figures, new_frames, repeated))
     paragraphs = (" ".join(part.split()) for part in suite.about.split("\n\n"))
     compared = tuple(sweep for sweep in curves if len(sweep.checks) > 1)
-    return Chapter(anchor, suite, tuple(filter(None, paragraphs)), compared, tuple(groups))
+    judged = dict.fromkeys(item.classifier for item in items)
+    return Chapter(
+        anchor=anchor,
+        suite=suite,
+        paragraphs=tuple(filter(None, paragraphs)),
+        sweeps=compared,
+        groups=tuple(groups),
+        trained=tuple(alias for alias in judged if alias in cards and cards[alias].trainings),
+    )
+
+
+def _unseen(found: Iterable[Shown], before: Container[Shown]) -> tuple[Shown, ...]:
+    return tuple(one for one in found if one not in before)

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
-from evals.log import Run, Verdict
+from evals.log import Metric, Run, Verdict
 
 BAD = (Verdict.INVALID, Verdict.FAILED, Verdict.INCONCLUSIVE)
 """Verdicts that ask for somebody's attention, worst first."""
@@ -75,6 +75,11 @@ def _judged(counts: Mapping[Verdict, int]) -> str:
     if verdict is Verdict.FAILED:
         return f"{of} failed"
     return f"{of} {'is' if total == 1 else 'are'} {verdict}"
+
+
+def reason(metric: Metric) -> str | None:
+    """Return why there is no value or no interval, unless its seeds stand in its place."""
+    return None if metric.spread and metric.value is not None else metric.reason
 
 
 def plural(number: int, one: str, many: str | None = None) -> str:
