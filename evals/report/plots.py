@@ -55,6 +55,11 @@ class Frame:
     columns: tuple[Column, ...]
 
     @property
+    def clipped(self) -> bool:
+        """Whether a line leaves the frame."""
+        return any(trace.beyond for trace in self.traces)
+
+    @property
     def rows(self) -> int:
         """Rows of words above the frame."""
         return len({flag.row for flag in self.flags})
@@ -95,7 +100,10 @@ def frame(drawn: Sequence[Drawn], colours: Mapping[str, str], up: Scale) -> Fram
     one = aliases[0] if len(aliases) == 1 else None
     signs = signs_of(lines, colours)
     across = _across(plots)
-    traces = [trace(line, sign, across, up) for (_, line), sign in zip(lines, signs, strict=True)]
+    traces = [
+        trace(line, sign, across, up, marked=sign not in signs[:rank])
+        for rank, ((_, line), sign) in enumerate(zip(lines, signs, strict=True))
+    ]
     return Frame(
         title=plots[0].title,
         about=" ".join(dict.fromkeys(plot.about for plot in plots if plot.about)),

@@ -20,7 +20,7 @@ SLANTED = 20
 LINE = 44
 """Letters that fit side by side under a frame on a narrow screen."""
 
-LETTERS = 20
+LETTERS = 24
 """Of a long word; module paths differ at their end, so that is what is kept."""
 
 LOGARITHMIC = 1000.0
@@ -50,11 +50,13 @@ class Scale:
     """Height in em that words aslant take; 0 for words that stand upright."""
 
     def place(self, value: float) -> float:
-        """Return the share of the axis at which a value stands."""
-        low, high = self.low, self.high
+        """Return the share of the axis at which a value stands, no further than one axis off."""
+        low, high, value = self.low, self.high, _tame(value)
         if self.logarithmic:
+            if value <= 0:
+                return -1.0
             low, high, value = math.log10(low), math.log10(high), math.log10(value)
-        return (_tame(value) - low) / (high - low)
+        return min(max((value - low) / (high - low), -1.0), 2.0)
 
 
 def step(width: float, most: int = MOST, least: float = 0.0) -> float:
@@ -134,6 +136,7 @@ def _straight(low: float, high: float, values: Sequence[float], size: float) -> 
 def _decades(lowest: float, highest: float) -> Scale:
     low, high = math.floor(math.log10(lowest)), math.ceil(math.log10(highest))
     every = -(-(high - low) // MOST)
+    high = low + every * -(-(high - low) // every)
     ticks = tuple(Tick((k - low) / (high - low), _power(k)) for k in range(low, high + 1, every))
     return Scale(10.0**low, 10.0**high, ticks, logarithmic=True)
 
@@ -145,4 +148,4 @@ def _power(exponent: int) -> str:
 
 
 def _cut(name: str) -> str:
-    return name if len(name) <= LETTERS else f"…{name[1 - LETTERS :]}"
+    return name if len(name) <= LETTERS else "…" + name[1 - LETTERS :].lstrip(".")

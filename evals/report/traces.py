@@ -46,6 +46,7 @@ class Trace:
     thin: bool
     path: str
     spots: tuple[tuple[float, float], ...]
+    beyond: bool
 
 
 def base(name: str) -> str:
@@ -74,17 +75,26 @@ def signs_of(lines: Sequence[Owned], colours: Mapping[str, str]) -> list[Sign]:
     return signs
 
 
-def trace(line: Line, sign: Sign, across: Scale, up: Scale) -> Trace:
-    """Return a line on two axes; where y is missing it breaks."""
+def trace(line: Line, sign: Sign, across: Scale, up: Scale, *, marked: bool) -> Trace:
+    """Return a line on two axes; where y is missing it breaks.
+
+    Args:
+        line: of the log.
+        sign: how it looks.
+        across: the x axis.
+        up: the y axis.
+        marked: whether it bears its shape; of several seeds one is enough.
+    """
     runs = list(_runs(line, across, up))
     known = [point for run in runs for point in run]
-    spots = known[:: -(-len(known) // SPOTS) or 1] if sign.shape else []
+    spots = known[:: -(-len(known) // SPOTS) or 1] if sign.shape and marked else []
     alone = [run[0] for run in runs if len(run) == 1]  # a path of one point shows nothing
     return Trace(
         sign=sign,
         thin=_SEED.fullmatch(line.name) is not None,
         path="".join(_path(run) for run in runs if len(run) > 1),
-        spots=tuple(dict.fromkeys([*spots, *alone])),
+        spots=tuple(spot for spot in dict.fromkeys([*spots, *alone]) if _inside(spot)),
+        beyond=not all(map(_inside, known)),
     )
 
 
@@ -129,6 +139,10 @@ def _runs(line: Line, across: Scale, up: Scale) -> Iterator[list[tuple[float, fl
             run = []
     if run:
         yield run
+
+
+def _inside(point: tuple[float, float]) -> bool:
+    return all(-1e-9 <= share <= 1 + 1e-9 for share in point)
 
 
 def _path(run: Sequence[tuple[float, float]]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -71,9 +72,12 @@ def lessons(run: Run, colours: Mapping[str, str]) -> tuple[Lesson, ...]:
 def _courses(
     found: Sequence[tuple[str, Classifier]], colours: Mapping[str, str]
 ) -> Iterator[Course]:
-    losses = [_losses(card) for _, card in found]
-    shared = plots.scale(losses)
-    for (anchor, card), loss in zip(found, losses, strict=True):
+    trainings = [training for _, card in found for training in card.trainings]
+    # A loss on its way to infinity would leave nothing to see of the others: it leaves the frame.
+    settled = [training for training in trainings if training.diverged is None]
+    shared = plots.scale([_losses(settled or trainings)])
+    for anchor, card in found:
+        loss = _losses(card.trainings, stops=card.recipe.get("early_stopping") is not None)
         drawn = [plots.frame([(card.alias, loss)], colours, shared)]
         drawn += _units(card, colours)
         yield Course(
@@ -81,26 +85,45 @@ def _courses(
             classifier=card.alias,
             colour=colours[card.alias],
             network=card.network,
-            facts=(*_data(card.trainings), *facts(_rest(card.recipe))),
+            facts=(*_said(card.trainings), *facts(_rest(card.recipe))),
             outcomes=tuple(map(_outcome, card.trainings)),
             frames=tuple(replace(frame, classifier=None) for frame in drawn),  # the heading's
         )
 
 
-def _data(trainings: Sequence[Training]) -> Iterator[tuple[str, str]]:
+def _said(trainings: Sequence[Training]) -> Iterator[tuple[str, str]]:
+    """Yield what the trainings came to, and on what they were made."""
+    ends = [
+        (len(trainings), "seed"),
+        (sum(one.diverged is not None for one in trainings), "diverged"),
+        (sum(one.stopped_early for one in trainings), "stopped early"),
+        (sum(one.cached for one in trainings), "found in the cache"),
+    ]
+    seconds = rounding.seconds(sum(one.seconds for one in trainings))
+    words = [plural(n, word, word if rank else None) for rank, (n, word) in enumerate(ends) if n]
+    yield "came to", f"{', '.join(words)}; {seconds} of training"
+    right = [back.validation_accuracy for back in map(_returned, trainings)]
+    known = [share for share in right if share is not None]
+    if known:
+        ends_of = f"{rounding.brief(min(known))} to {rounding.brief(max(known))}"
+        middle = rounding.brief(statistics.median(known))
+        yield "validation accuracy", f"{middle} (median of {plural(len(known), 'seed')}, {ends_of})"
     for data, train, validation in dict.fromkeys(
         (one.data, one.train_images, one.validation_images) for one in trainings
     ):
         yield "data", f"{data}: {train:,} images, validated on {validation:,} others"
 
 
+def _returned(training: Training) -> Epoch:
+    return next((e for e in training.epochs if e.epoch == training.returned_epoch), _NONE)
+
+
 def _rest(recipe: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in recipe.items() if key != "data"}
 
 
-def _losses(card: Classifier) -> Plot:
-    stops = card.recipe.get("early_stopping") is not None
-    back = dict.fromkeys(one.returned_epoch for one in card.trainings) if stops else {}
+def _losses(trainings: Sequence[Training], *, stops: bool = False) -> Plot:
+    back = dict.fromkeys(one.returned_epoch for one in trainings) if stops else {}
     return _plot(
         "Loss",
         "cross-entropy in nats",
@@ -110,7 +133,7 @@ def _losses(card: Classifier) -> Plot:
                 ("training", lambda epoch: epoch.train_loss),
                 ("validation", lambda epoch: epoch.validation_loss),
             )
-            for one in card.trainings
+            for one in trainings
         ],
         marks=tuple(Mark(x=x, label="weights returned") for x in back if x is not None),
     )
@@ -178,7 +201,7 @@ def _with_changes(frame: Frame, trainings: Sequence[Training]) -> Frame:
 
 
 def _outcome(training: Training) -> Outcome:
-    back = next((e for e in training.epochs if e.epoch == training.returned_epoch), _NONE)
+    back = _returned(training)
     last = training.epochs[-1].epoch if training.epochs else 0
     ended = f"stopped early after epoch {last}" if training.stopped_early else f"{last} epochs"
     return Outcome(
