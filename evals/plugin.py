@@ -324,10 +324,10 @@ def _progress(config: pytest.Config) -> Progress:
     show = progress.bar if screen.isatty else progress.lines(screen.write_line)
 
     @contextlib.contextmanager
-    def shown(title: str, total: int) -> Iterator[progress.Advance]:
+    def shown(title: str, total: int, unit: str = "images") -> Iterator[progress.Advance]:
         screen.ensure_newline()
         paused = capture.global_and_fixture_disabled() if capture else contextlib.nullcontext()
-        with paused, show(title, total) as advance:
+        with paused, show(title, total, unit) as advance:
             yield advance
 
     return shown

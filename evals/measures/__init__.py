@@ -12,7 +12,17 @@ from evals.errors import UserError, did_you_mean
 if TYPE_CHECKING:
     from evals.measures.measure import Measure
 
-MEASURES = ("accuracy", "dead_relu", "dropout_gap", "fgsm", "predictions", "targeted")
+MEASURES = (
+    "accuracy",
+    "dead_relu",
+    "dropout_gap",
+    "fgsm",
+    "linear_response",
+    "predictions",
+    "steepest_descent",
+    "targeted",
+    "training",
+)
 """Each is a module here, and a marker."""
 
 MARKS = {

@@ -17,7 +17,7 @@ from evals.images.image_set import ImageSet
 from evals.images.labels import targets
 from evals.measures.measure import Measure
 from evals.passes import tables
-from evals.passes.walk import Station, Task, Walked, walk
+from evals.passes.walk import Station, Task, Walked, join_of, walk
 from evals.probe import answers
 from evals.schema import Table
 
@@ -51,10 +51,10 @@ def rows_of(tmp_path_factory: pytest.TempPathFactory) -> Rows:
         directory = tmp_path_factory.mktemp("rows")
         done: list[int] = []
         known = answers(targets(image_set, classifier.classes)) if image_set.labelled else None
-        walked = Walked()
+        walked, task = Walked(), Task(measure, parameters, "rows")
         walk(
             image_set,
-            (Station(classifier, known, (Task(measure, parameters, "rows"),)),),
+            (Station(classifier, known, (task,)),),
             device=torch.device("cpu"),
             batch_size=batch_size,
             seed=0,
@@ -62,8 +62,8 @@ def rows_of(tmp_path_factory: pytest.TempPathFactory) -> Rows:
             advance=done.append,
             walked=walked,
         )
-        assert walked.failures == {}
-        table = tables.merge(directory, "rows")
+        assert (walked.failures, walked.not_applicable, walked.invalid) == ({}, {}, {})
+        table = tables.merge(directory, "rows", join_of(task))
         assert table is not None
         return table
 

@@ -111,3 +111,53 @@ def test_a_picture_is_saved_as_it_was_seen(tmp_path: Path) -> None:
         assert np.asarray(picture.convert("RGB")) == pytest.approx(100, abs=2)
     assert saved.image == "a/<b>.png"
     assert "<" not in saved.file
+
+
+JOIN = tables.Join(("layer", "unit"), {"positive": "sum", "highest": "max", "lowest": "min"})
+
+
+def units(layers: list[str], unit: list[int], values: list[float]) -> Part:
+    found = torch.tensor(values)
+    return Part(
+        (),
+        {},
+        {
+            "layer": np.array(layers, dtype=object),
+            "unit": torch.tensor(unit),
+            "positive": (found > 0).long(),
+            "highest": found,
+            "lowest": found,
+        },
+    )
+
+
+def test_rows_of_equal_keys_are_joined_over_batches_and_shards(tmp_path: Path) -> None:
+    first = [
+        units(["b", "b", "a"], [0, 1, 0], [1, -1, 5]),
+        units(["b", "a"], [1, 0], [-3, -2]),  # a unit may be missing from a batch
+    ]
+    tables.add_shard(tmp_path, "t", 0, first, JOIN)
+    tables.add_shard(tmp_path, "t", 1, [units(["a", "b"], [0, 0], [7, 2])], JOIN)
+    rows = tables.merge(tmp_path, "t", JOIN)
+    assert rows is not None
+    assert rows.to_dict("list") == {
+        "layer": ["b", "b", "a"],
+        "unit": [0, 1, 0],
+        "positive": [2, 0, 2],
+        "highest": [2.0, -1.0, 7.0],
+        "lowest": [1.0, -3.0, -2.0],
+    }
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.floats(-9, 9, width=32)), min_size=1), st.data())
+def test_no_cut_into_batches_changes_joined_rows(
+    rows: list[tuple[int, float]], data: st.DataObject
+) -> None:
+    cuts = sorted(data.draw(st.sets(st.integers(1, max(1, len(rows) - 1)), max_size=3)))
+    pieces = [rows[a:b] for a, b in zip([0, *cuts], [*cuts, len(rows)], strict=True)]
+    parts = [units(["l"] * len(p), [u for u, _ in p], [v for _, v in p]) for p in pieces if p]
+    joined = JOIN(tables._unnamed(parts)).to_pandas().set_index("unit")
+    expected = pd.DataFrame(rows, columns=["unit", "value"]).groupby("unit")["value"]
+    for unit, values in expected:
+        assert joined.loc[unit, "highest"] == np.float32(values.max())
+        assert joined.loc[unit, "positive"] == (values > 0).sum()

@@ -1,0 +1,61 @@
+"""Medians over the seeds of a recipe, and evidence that is said once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evals.classifiers.classifier import Classifier
+from evals.judging import Measured, gathered, medians
+from evals.log import Metric, Training, Validity
+
+Small = Callable[..., Classifier]
+
+
+def metric(value: float | None, **more: object) -> Metric:
+    given_ = {"reason": None if value is not None else "there is none", **more}
+    return Metric(name="m", value=value, unit="fraction", n=20, denominator="images", **given_)  # type: ignore[arg-type]
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=9))
+def test_the_median_and_its_spread(values: list[float]) -> None:
+    found = medians([[metric(v, low=0.0, high=1.0, confidence=0.95)] for v in values], [*range(9)])
+    assert found[0].value == np.median(values)
+    assert found[0].spread == tuple(values)
+    assert (found[0].low, found[0].high, found[0].confidence) == (None, None, None)
+
+
+def test_a_seed_without_a_number_leaves_no_median() -> None:
+    (found,) = medians([[metric(0.5)], [metric(None)], [metric(0.7)]], [3, 4, 5])
+    assert (found.value, found.spread) == (None, ())
+    assert found.reason == "of 3 trainings seed 4 has none: there is none"
+
+
+def test_one_classifier_keeps_its_interval() -> None:
+    one = metric(0.5, low=0.4, high=0.6, confidence=0.95, method="wilson")
+    assert medians([[one]], [None]) == (one,)
+
+
+@pytest.mark.parametrize("fallen", [(), (1,), (0, 2), (0, 1, 2)])
+def test_evidence_is_said_once_where_it_is_equal(small: Small, fallen: tuple[int, ...]) -> None:
+    def validity(seed: int) -> Validity:
+        fell = seed in fallen
+        outcome = "falls" if fell else "holds"
+        return Validity(name="v", outcome=outcome, evidence=f"{fell}", meaning="m")  # type: ignore[arg-type]
+
+    def member(seed: int) -> Measured:
+        training = Training(seed=seed, data="digits", train_images=1, validation_images=1)
+        trained = replace(small(), training=training)
+        return Measured(trained, pd.DataFrame(), 0, validity=(validity(seed),))
+
+    found = gathered([member(seed) for seed in range(3)])
+    assert any(check.outcome == "falls" for check in found) == bool(fallen)
+    assert len(found) == (2 if fallen and len(fallen) < 3 else 1)
+    if fallen == (0, 2):
+        assert [check.evidence for check in found] == ["seeds 0, 2: True", "seed 1: False"]
