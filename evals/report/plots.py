@@ -85,13 +85,27 @@ def scale(plots: Sequence[Plot]) -> Scale:
     return scales.up(y for plot in plots for line in plot.lines for y in line.y if y is not None)
 
 
-def frame(drawn: Sequence[Drawn], colours: Mapping[str, str], up: Scale) -> Frame:
+def width(plots: Sequence[Plot]) -> Scale:
+    """Return one x axis for plots that are to be compared."""
+    if plots[0].ticks:
+        return scales.places(plots[0].ticks)
+    lines = [x for plot in plots for line in plot.lines for x in line.x]
+    return scales.across([*lines, *(mark.x for plot in plots for mark in plot.marks)])
+
+
+def frame(
+    drawn: Sequence[Drawn],
+    colours: Mapping[str, str],
+    up: Scale,
+    across: Scale | None = None,
+) -> Frame:
     """Return the frame of plots that share their x axis.
 
     Args:
         drawn: the plots, each with the alias that it is about.
         colours: alias to its class of ``style.css``.
         up: the y axis.
+        across: the x axis; by default what holds these plots.
     """
     plots = [plot for _, plot in drawn]
     lines = [(alias, line) for alias, plot in drawn for line in plot.lines]
@@ -99,7 +113,7 @@ def frame(drawn: Sequence[Drawn], colours: Mapping[str, str], up: Scale) -> Fram
     aliases = list(dict.fromkeys(alias for alias, _ in drawn))
     one = aliases[0] if len(aliases) == 1 else None
     signs = signs_of(lines, colours)
-    across = _across(plots)
+    across = across or width(plots)
     traces = [
         trace(line, sign, across, up, marked=sign not in signs[:rank])
         for rank, ((_, line), sign) in enumerate(zip(lines, signs, strict=True))
@@ -131,13 +145,6 @@ def _sharing(drawn: Sequence[Drawn]) -> list[list[Drawn]]:
         apart = alias if len(names) > len(DASHES) else ""
         shared.setdefault((plot.x_label, plot.ticks, plot.share, apart), []).append((alias, plot))
     return list(shared.values())
-
-
-def _across(plots: Sequence[Plot]) -> Scale:
-    if plots[0].ticks:
-        return scales.places(plots[0].ticks)
-    lines = [x for plot in plots for line in plot.lines for x in line.x]
-    return scales.across([*lines, *(mark.x for plot in plots for mark in plot.marks)])
 
 
 def _flags(drawn: Sequence[Drawn], across: Scale, colours: Mapping[str, str]) -> Iterator[Flag]:

@@ -11,6 +11,7 @@ from evals.log import Classifier, Epoch, Line, Mark, Plot, Run, Training
 from evals.report import plots, rounding
 from evals.report.plots import Frame
 from evals.report.recipes import facts
+from evals.report.scales import Scale
 from evals.report.words import plural
 
 _NONE = Epoch(epoch=0, steps=0)
@@ -75,11 +76,11 @@ def _courses(
     trainings = [training for _, card in found for training in card.trainings]
     # A loss on its way to infinity would leave nothing to see of the others: it leaves the frame.
     settled = [training for training in trainings if training.diverged is None]
-    shared = plots.scale([_losses(settled or trainings)])
+    up, across = plots.scale([_losses(settled or trainings)]), plots.width([_losses(trainings)])
     for anchor, card in found:
         loss = _losses(card.trainings, stops=card.recipe.get("early_stopping") is not None)
-        drawn = [plots.frame([(card.alias, loss)], colours, shared)]
-        drawn += _units(card, colours)
+        drawn = [plots.frame([(card.alias, loss)], colours, up, across)]
+        drawn += _units(card, colours, across)
         yield Course(
             anchor=anchor,
             classifier=card.alias,
@@ -105,9 +106,9 @@ def _said(trainings: Sequence[Training]) -> Iterator[tuple[str, str]]:
     right = [back.validation_accuracy for back in map(_returned, trainings)]
     known = [share for share in right if share is not None]
     if known:
-        ends_of = f"{rounding.brief(min(known))} to {rounding.brief(max(known))}"
-        middle = rounding.brief(statistics.median(known))
-        yield "validation accuracy", f"{middle} (median of {plural(len(known), 'seed')}, {ends_of})"
+        middle, low, high = (rounding.fixed(of(known), 3) for of in (statistics.median, min, max))
+        seeds = plural(len(known), "seed")
+        yield "validation accuracy", f"{middle} (median of {seeds}, {low} to {high})"
     for data, train, validation in dict.fromkeys(
         (one.data, one.train_images, one.validation_images) for one in trainings
     ):
@@ -139,7 +140,7 @@ def _losses(trainings: Sequence[Training], *, stops: bool = False) -> Plot:
     )
 
 
-def _units(card: Classifier, colours: Mapping[str, str]) -> Iterator[Frame]:
+def _units(card: Classifier, colours: Mapping[str, str], across: Scale) -> Iterator[Frame]:
     """Yield the shares of dead units, or of saturated ones where nothing can die."""
     epochs = [epoch for one in card.trainings for epoch in one.epochs]
     if any(epoch.dead_fraction is not None for epoch in epochs):
@@ -147,7 +148,7 @@ def _units(card: Classifier, colours: Mapping[str, str]) -> Iterator[Frame]:
         about = f"Over all seeds and epochs {plural(died, 'unit')} died and {revived:,} revived."
         lines = [_line(one, "dead", lambda epoch: epoch.dead_fraction) for one in card.trainings]
         plot = _plot("Dead units", "share of rectified units", lines, about, share=True)
-        frame = plots.frame([(card.alias, plot)], colours, plots.scale([plot]))
+        frame = plots.frame([(card.alias, plot)], colours, plots.scale([plot]), across)
         yield _with_changes(frame, card.trainings)
     elif any(epoch.saturated_fraction is not None for epoch in epochs):
         lines = [
@@ -155,7 +156,7 @@ def _units(card: Classifier, colours: Mapping[str, str]) -> Iterator[Frame]:
             for one in card.trainings
         ]
         plot = _plot("Saturated activations", "share of activations", lines, share=True)
-        yield plots.frame([(card.alias, plot)], colours, plots.scale([plot]))
+        yield plots.frame([(card.alias, plot)], colours, plots.scale([plot]), across)
 
 
 def _plot(

@@ -488,6 +488,199 @@ def make_run(*items: log.Item, **more: Any) -> log.Run:
     return log.Run(**fields | more)
 
 
+LAYERS = ("stem.relu", "features.3.squeeze_activation", "features.3.expand1x1_activation",
+          "features.3.expand3x3_activation", "features.4.squeeze_activation",
+          "features.4.expand1x1_activation", "classifier.2.relu")  # fmt: skip
+
+
+def epoch(number: int, quality: float, *, fate: str) -> log.Epoch:
+    """Losses fall, ``stall`` with units that die, ``overfit`` after a third, or stop at epoch 2."""
+    gone = fate == "diverge" and number > 2
+    fall = 0.02 + 2.28 * 0.75**number * quality
+    train = (
+        None
+        if number == 0
+        else {"stall": 2.3 + 0.1 * quality, "diverge": 1e4**number}.get(fate, fall)
+    )
+    validation = fall + (0.05 * max(number - 4, 0) if fate == "overfit" else 0.05)
+    dead = min(0.1 + 0.2 * number, 0.9) * quality if fate == "stall" else 0.04 * quality
+    return log.Epoch(
+        epoch=number,
+        steps=23 * number,
+        losses=() if number == 0 else tuple(2.3 / (1 + step) for step in range(40)),
+        train_loss=None if gone else train,
+        train_accuracy=None if train is None else 1 - min(fall / 2.5, 0.9),
+        validation_loss=None if gone else (2.35 if fate == "stall" else validation),
+        validation_accuracy=1 - min(fall / 2.3, 0.9),
+        dead_fraction=None if fate == "smooth" else dead,
+        dead_by_layer={} if fate == "smooth" else {"relu1": dead, "relu2": dead / 2},
+        died=3 * number if fate == "stall" else 1,
+        revived=number % 2,
+        saturated_fraction=0.3 * quality,
+        gradient_ratio=None if number == 0 else 0.2,
+    )
+
+
+def training(seed: int, epochs: int = 6, fate: str = "learn", **more: Any) -> log.Training:
+    """A training whose losses depend on the seed a little."""
+    walked = range(4 if fate == "diverge" else epochs + 1)
+    quality = 1 - 0.08 * ((seed * 3) % 5)
+    fields: dict[str, Any] = {
+        "seed": seed, "data": "digits", "train_images": 1437, "validation_images": 360,
+        "epochs": tuple(epoch(number, quality, fate=fate) for number in walked),
+        "returned_epoch": None if fate == "diverge" else epochs,
+        "diverged": "a loss of epoch 3 is not finite" if fate == "diverge" else None,
+        "small_weight_fraction": 0.019 + 0.001 * seed, "seconds": 1.5 + 0.01 * seed,
+        "cached": seed > 2,
+    }  # fmt: skip
+    return log.Training(**fields | more)
+
+
+def recipe(**more: Any) -> dict[str, Any]:
+    """A recipe as the log writes it: defaults written out."""
+    optimizer = {"name": "sgd", "lr": 0.05, "momentum": 0.9, "weight_decay": 0.0, "l1": 0.0}
+    return {
+        "data": "digits", "root": None, "examples": None, "validation": 0.2, "size": None,
+        "optimizer": optimizer, "epochs": 6, "batch_size": 64, "seeds": [0, 1, 2, 3, 4],
+        "activation": None, "init": "default", "bias_start": None, "dropout": 0.5,
+        "augment": None, "early_stopping": None,
+    } | more  # fmt: skip
+
+
+def taught(alias: str, fate: str = "learn", epochs: int = 6, **more: Any) -> log.Classifier:
+    """A classifier that five seeds of a recipe were trained for."""
+    trainings = tuple(training(seed, epochs, fate) for seed in range(5))
+    fields: dict[str, Any] = {
+        "network": "small_cnn", "weights": None, "sha256": None, "published": {},
+        "classes": "digits (10)", "class_names": tuple("0123456789"), "recipe": recipe(),
+        "trainings": trainings,
+    }  # fmt: skip
+    return classifier(alias, **fields | more)
+
+
+def spread(name: str, *values: float, **more: Any) -> log.Metric:
+    """A metric of a recipe: one value a seed, and their median."""
+    fields: dict[str, Any] = {
+        "name": name, "value": sorted(values)[len(values) // 2], "unit": "fraction", "n": 360,
+        "denominator": "images", "spread": values,
+        "reason": f"the median of {len(values)} trainings, seeds 0 to {len(values) - 1}: "
+        f"{min(values):.4g} to {max(values):.4g}",
+    }  # fmt: skip
+    return log.Metric(**fields | more)
+
+
+def by_layer(*shares: float | None) -> log.Plot:
+    """One value a layer, for several seeds where there are several rows."""
+    return log.Plot(
+        title="Dead units by layer", about="In the order of the forward pass.", x_label="layer",
+        y_label="share of units", ticks=LAYERS, share=True,
+        lines=tuple(
+            log.Line(
+                name=f"seed {seed} {word}", x=tuple(map(float, range(len(LAYERS)))),
+                y=tuple(
+                    None if value is None else value * weight * (1 - 0.05 * seed)
+                    for value in shares
+                ),
+            )
+            for word, weight in (("dead", 1.0), ("mostly zero", 1.1))
+            for seed in range(5)
+        ),
+    )  # fmt: skip
+
+
+def response(words: tuple[str, ...] = ("airliner", "warplane", "gibbon")) -> log.Plot:
+    """Figure 4: logits over epsilon on both sides."""
+    xs = tuple(k * 0.001 for k in range(-16, 17))
+    lines = tuple(
+        log.Line(name=word, x=xs, y=tuple(9 - rank * 2 + (-1) ** rank * 180 * x for x in xs))
+        for rank, word in enumerate(words)
+    )
+    marks = (log.Mark(x=0, label="the image"), log.Mark(x=0.0056, label="crossing"))
+    return log.Plot(
+        title="Logits along the gradient's sign",
+        x_label="epsilon",
+        y_label="logit",
+        lines=lines,
+        marks=marks,
+    )
+
+
+def dead_item(alias: str, *values: float, **more: Any) -> log.Item:
+    """A check on a recipe, without pictures."""
+    metric = spread("dead_fraction", *values, higher_is_better=False)
+    told = judgement(
+        metric.model_copy(update={"low": 0.0, "high": 1.0}), 0.2, Verdict.PASSED,
+        sentence=f"{metric.value:.4g}, at most 0.2 wanted: dead_fraction, no interval "
+        f"({metric.reason}), n = 360",
+    )  # fmt: skip
+    fields: dict[str, Any] = {
+        "id": f"suites/dead_relu.toml::digits[{alias}]", "suite": "suites/dead_relu.toml",
+        "check": "digits", "classifier": alias, "measure": "dead_relu", "images": "digits",
+        "verdict": Verdict.PASSED, "sentence": told.sentence, "judgements": (told,),
+        "metrics": (metric, spread("gradient_norm", 0.31, 0.4, 0.9, unit="ratio")),
+        "plots": (by_layer(*(value for value in (*values, *values)[: len(LAYERS)])),),
+    }  # fmt: skip
+    return log.Item(**fields | more)
+
+
+def descent() -> log.Item:
+    """A closed-form check: no image set, and a subject that is no classifier of the log."""
+    xs = tuple(map(float, range(120)))
+    lines = tuple(
+        log.Line(name=name, x=xs, y=tuple(scale * ratio**x for x in xs))
+        for name, scale, ratio in (("loss", 0.8, 0.877), ("the bound", 1.0, 0.88))
+    )
+    plot = log.Plot(
+        title="Steepest descent", about="k = 30.234", x_label="step", y_label="loss", lines=lines
+    )
+    metric = log.Metric(
+        name="worst_ratio", value=0.99, unit="ratio", n=120, denominator="steps",
+        reason="a closed form has no interval",
+    )  # fmt: skip
+    return log.Item(
+        id="suites/training.toml::descent[quadratic]", suite="suites/training.toml",
+        check="descent", classifier="quadratic", measure="training", verdict=Verdict.RECORDED,
+        sentence="recorded", metrics=(metric,), plots=(plot,),
+    )  # fmt: skip
+
+
+def response_item(directory: Path, alias: str) -> log.Item:
+    """Pictures with a plot below: triptychs, and one without panels."""
+    pictures = tuple(
+        picture.model_copy(update={"plot": response(), "panels": picture.panels if rank else ()})
+        for rank, picture in enumerate(strips(directory, f"linear-{alias}", "at 4/255", 4))
+    )
+    return log.Item(
+        id=f"suites/linear_response.toml::line[{alias}]", suite="suites/linear_response.toml",
+        check="line", classifier=alias, measure="linear_response", images="photographs",
+        verdict=Verdict.RECORDED, sentence="recorded", pictures=pictures,
+        metrics=(share("wrong_class_stable", 14),), plots=(response(),),
+    )  # fmt: skip
+
+
+def trained_run(directory: Path, **more: Any) -> log.Run:
+    """Recipes of every fate, a closed form, and a pretrained network with figure 4."""
+    cards = (
+        taught("small_step", recipe=recipe(early_stopping={"patience": 3})),
+        taught("large_step", "stall", recipe=recipe(optimizer={"name": "sgd", "lr": 1.0})),
+        taught("reckless", "diverge", recipe=recipe(bias_start=-1.0)),
+        taught("tanh", "smooth", recipe=recipe(activation="tanh")),
+        taught("unseen", "overfit", epochs=12),
+        classifier("pretrained"),
+    )
+    items = (
+        dead_item("small_step", 0.04, 0.03, 0.05, 0.04, 0.02),
+        dead_item("large_step", 0.88, 0.2316, 0.86, 0.9, 0.913),
+        dead_item("reckless", 0.99),
+        dead_item("tanh", 0.0, 0.0, id="suites/activations.toml::tanh[tanh]", check="tanh",
+                  suite="suites/activations.toml", plots=()),
+        descent(),
+        response_item(directory, "pretrained"),
+    )  # fmt: skip
+    suites = (log.Suite(path="suites/dead_relu.toml", title="Dead ReLUs"),)
+    return make_run(*items, **{"classifiers": cards, "suites": suites} | more)
+
+
 VOID = {"meta", "img", "link", "br", "hr", "input"}
 
 

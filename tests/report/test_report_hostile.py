@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -58,6 +59,33 @@ def test_texts_of_the_log_never_become_markup(
     for text in (dirty.id, dirty.command, dirty.suites[0].title, dirty.items[0].check):
         assert " ".join(text.split()) in after.text
     assert any(attack in alt for alt in after.attributes("alt"))
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_plots_and_recipes_never_become_markup(
+    runs: ModuleType, tmp_path: Path, attack: str
+) -> None:
+    clean = runs.trained_run(tmp_path)
+    # Of one recipe the keys stay as they are, and only their values are hostile.
+    recipe = {"data": "d", "init": attack, "optimizer": {"name": attack, "lr": 0.1}, attack: None}
+    spoilt = runs.taught("spoilt", recipe=recipe)
+    clean = clean.model_copy(update={"classifiers": (*clean.classifiers, spoilt)})
+    dirty = poison(clean, attack)
+    before, after = (runs.Page(report.render(run, tmp_path)) for run in (clean, dirty))
+    assert {tag for tag, _ in after.tags} == {tag for tag, _ in before.tags}
+    names = {name for _, attributes in after.tags for name in attributes}
+    assert names == {name for _, attributes in before.tags for name in attributes}
+    assert all(href.startswith("#") for href in after.attributes("href"))
+    assert not [path for path in after.attributes("d") if re.search(r"[^-\d. MHZ]", path)]
+    (layers, *_), *_, steps, responses = (item.plots for item in dirty.items)
+    small, *_ = dirty.classifiers
+    for text in (
+        layers.title, layers.about, layers.x_label, layers.y_label, layers.ticks[0],
+        layers.lines[0].name, steps[0].lines[1].name, responses[0].marks[0].label,
+        f"optimizer{attack}", f"sgd{attack}", small.trainings[0].data,
+        dirty.classifiers[2].trainings[0].diverged, small.network,
+    ):  # fmt: skip
+        assert " ".join(text.split()) in after.text, text
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
