@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class Parameters(Table):
     """Parameters of ``dropout_gap``."""
 
-    masks: int = Field(10, ge=2, le=100)
+    masks: int = Field(default=10, ge=2, le=100)
     """How many masks each image is shown under; each costs a forward."""
 
     @property

@@ -43,7 +43,7 @@ class Parameters(Table):
 
     reach: Annotated[Epsilon, AfterValidator(_somewhere)] = "4/255"
     """How far to go on either side, pixel scale [0, 1]."""
-    points: int = Field(8, ge=2, le=50)
+    points: int = Field(default=8, ge=2, le=50)
     """Steps on either side, all of one size; each costs a forward."""
 
     @property
