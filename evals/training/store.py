@@ -1,0 +1,128 @@
+"""Finished trainings on disk: one safetensors file a recipe and seed, its record in the header."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+import evals
+from evals import log
+from evals.classifiers.card import Card
+from evals.errors import UserError
+
+
+@functools.cache
+def code_digest() -> str:
+    """Return one sha256 over every source of this package: nobody bumps a version by hand."""
+    package = Path(evals.__file__).parent
+    whole = hashlib.sha256()
+    for file in sorted(package.rglob("*.py")):
+        whole.update(f"{file.relative_to(package).as_posix()}\n".encode())
+        whole.update(hashlib.sha256(file.read_bytes()).digest())
+    return whole.hexdigest()
+
+
+def entry(
+    cache: Path,
+    card: Card,
+    seed: int,
+    *,
+    start: str | None,
+    untrained: str,
+    data: str,
+    device: torch.device,
+) -> Path:
+    """Return the file of a training; another one for whatever changes its numbers.
+
+    Args:
+        cache: folder of all that is kept.
+        card: its network and recipe count, but for the recipe's other seeds.
+        seed: of this training.
+        start: fingerprint of the classifier that it starts from.
+        untrained: fingerprint of the network before its first step.
+        data: fingerprint of the data.
+        device: its kind counts.
+    """
+    assert card.recipe is not None
+    key = {
+        "recipe": card.recipe.model_dump(mode="json", exclude={"seeds"}),
+        "network": card.network,
+        "start": [card.start, start],
+        "untrained": untrained,
+        "data": data,
+        "device": device.type,
+        "versions": [torch.__version__, version("torchvision"), version("pillow")],
+        "code": code_digest(),
+    }
+    name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+    return cache / "recipes" / f"{name}-{seed}.safetensors"
+
+
+def write(file: Path, network: nn.Module, training: log.Training) -> None:
+    """Keep a training so that a reader sees all of it or nothing, also of two at once.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    # clones: safetensors refuses weights that share memory
+    state = {k: v.detach().cpu().clone().contiguous() for k, v in network.state_dict().items()}
+    about = {"training": training.model_dump_json(), "sha256": _sha256(state)}
+    partial = file.with_name(f"{file.name}.{os.getpid()}.part")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        save_file(state, partial, about)
+        partial.replace(file)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{file}: a training cannot be kept: {error}") from None
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def read(file: Path, network: nn.Module) -> log.Training | None:
+    """Load a kept training into a network, or return None: there is none, or a damaged one.
+
+    A damaged one is warned about.
+    """
+    if not file.is_file():
+        return None
+    try:
+        with safe_open(file, "pt") as kept:
+            about = kept.metadata() or {}
+            state = {name: kept.get_tensor(name) for name in kept.keys()}  # noqa: SIM118
+        training = log.Training.model_validate_json(about["training"])
+        _same(about["sha256"], _sha256(state))
+        network.load_state_dict(state)
+    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        warnings.warn(
+            f"{file}: a damaged training in the cache ({reason}); it is trained again",
+            stacklevel=2,
+        )
+        return None
+    return training.model_copy(update={"cached": True})
+
+
+def _same(written: str, found: str) -> None:
+    if written != found:
+        raise ValueError("other weights than were written")
+
+
+def _sha256(state: Mapping[str, Tensor]) -> str:
+    whole = hashlib.sha256()
+    for name, tensor in sorted(state.items()):
+        whole.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        whole.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return whole.hexdigest()
