@@ -20,7 +20,7 @@ SLANTED = 20
 LINE = 44
 """Letters that fit side by side under a frame on a narrow screen."""
 
-LETTERS = 24
+LETTERS = 20
 """Of a long word; module paths differ at their end, so that is what is kept."""
 
 LOGARITHMIC = 1000.0

@@ -83,4 +83,4 @@ def test_names_have_places_and_some_are_written() -> None:
     assert 10 <= len(written) <= 20
     assert len(many.ticks) == 94
     assert many.slant > 0
-    assert all(len(text) <= 24 and text.endswith("activation") for text in written)
+    assert all(len(text) <= 20 and text.endswith("activation") for text in written)
