@@ -92,6 +92,7 @@ class Sweep:
     ticks: tuple[Tick, ...]
     drawn: bool
     intervals: bool
+    seeds: bool
     plots: tuple[Plot, ...]
     checks: tuple[str, ...]
 
@@ -164,6 +165,7 @@ def _sweep(key: _Family, names: Mapping[str, Sequence[Item]], colours: Mapping[s
         ticks=ticks,
         drawn=unit == "fraction",
         intervals=any(p.low is not None for plot in plots for c in plot.curves for p in c.points),
+        seeds=any(m.spread for item in items.values() for m in item.metrics if m.name in names),
         plots=plots,
         checks=tuple(dict.fromkeys(item.check for item in items.values())),
     )

@@ -151,6 +151,14 @@ def test_the_spread_over_seeds_stands_in_the_place_of_an_interval(
     assert "the interval" not in chapter
 
 
+def test_a_curve_over_seeds_says_what_its_points_are(runs: ModuleType, read: Read) -> None:
+    points = tuple(runs.spread("kept", 0.2, 0.3, 0.9, at=at) for at in ("0", "1/255"))
+    item = runs.dead_item("a", 0.1).model_copy(update={"metrics": points, "plots": ()})
+    text = read(runs.make_run(item)).text
+    assert "of a recipe a point is the median over its seeds." in text
+    assert "there are no intervals" not in text
+
+
 def test_twenty_recipes_add_less_than_a_megabyte(runs: ModuleType, read: Read) -> None:
     def size(cards: tuple[log.Classifier, ...]) -> int:
         return len(read(runs.make_run(classifiers=cards)).html.encode())
