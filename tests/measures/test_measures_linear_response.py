@@ -189,7 +189,7 @@ def test_a_logit_that_stands_still_is_left_out(small: Make) -> None:
     found = metrics(rows)
     assert found["r2_line"].n == found["r2_per_side"].n == 2
     assert found["r2_line"].denominator == "images whose label's logit moves"
-    (validity,) = MEASURE.vouch(Dark(), rows)
+    validity, _ = MEASURE.vouch(Dark(), rows)
     assert validity.outcome == "cannot tell"
     assert "moves on 2 of 6 images; the others are left out" in validity.evidence
     still = rows[rows["image"].isin([f"{i}.png" for i in range(4)])]
@@ -246,6 +246,14 @@ def test_crossings_by_hand() -> None:
     assert worst.sort_values(ascending=False).index.tolist() == [
         *("2.png", "1.png", "0.png", "3.png", "4.png")
     ]
+
+
+def test_crossings_within_the_first_step_are_too_coarse() -> None:
+    _, validity = MEASURE.vouch(nn.Identity(), MADE)
+    assert validity.outcome == "cannot tell"
+    assert validity.evidence.startswith("3 of 4 images that turn wrong do so within the first step")
+    late = MADE[MADE["image"].isin(["3.png", "4.png"])]
+    assert MEASURE.vouch(nn.Identity(), late)[1].outcome == "holds"
 
 
 def test_half_that_never_cross_have_no_median() -> None:
