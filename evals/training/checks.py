@@ -42,8 +42,11 @@ def refuse(card: Card, where: str) -> None:
         raise UserError(f"{where}: the input of a recipe follows from its size; leave out input")
     if card.start is None:
         return
-    for key, given in (("init", recipe.init != "default"), ("bias_start", recipe.bias_start)):
-        if given not in {None, False}:
+    for key, given in (
+        ("init", recipe.init != "default"),
+        ("bias_start", recipe.bias_start is not None),
+    ):
+        if given:
             raise UserError(
                 f'{where}: {key} would overwrite what start = "{card.start}" has learnt; '
                 "leave it out"

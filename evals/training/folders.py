@@ -56,7 +56,10 @@ def listed(root: Path, recipe: Recipe, where: str) -> Listed:
 
 
 def _pictures(root: Path, where: str) -> tuple[Image, ...]:
-    images = folder(root)
+    try:
+        images = folder(root)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
     labels = {image.label for image in images}
     if None in labels:
         raise UserError(

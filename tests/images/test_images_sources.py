@@ -91,7 +91,10 @@ def test_a_broken_link_is_not_left_out(tmp_path: Path) -> None:
     [
         ("pest", 'or "digits_test" nor does .*/pest exist; did you mean "pets"'),
         ("imagenet_sample", 'did you mean "imagenet_samples"'),
-        ("no/where/at/all", 'built-in "imagenet_samples" or "art_samples" or "digits_test" nor does .*all exist'),
+        (
+            "no/where/at/all",
+            'built-in "imagenet_samples" or "art_samples" or "digits_test" nor does .*all exist',
+        ),
         ("", "nor does .* exist"),
         ("~nobody-of-that-name/pets", "cannot be reached: Could not determine home"),
         ("pets/a.txt", r"a\.txt: neither a folder, a manifest \(csv, parquet\) nor a picture"),
