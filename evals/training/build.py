@@ -19,6 +19,7 @@ from evals.progress import Progress
 from evals.training import store
 from evals.training.checks import refuse
 from evals.training.data import Data, load
+from evals.training.known import STATISTICS
 from evals.training.layers import prepare
 from evals.training.loop import train
 from evals.training.networks import continued, fresh, refuse_functions, refuse_unfit
@@ -43,7 +44,7 @@ def build(
     assert recipe is not None
     refuse(card, alias)
     data = load(recipe, base, "bilinear" if start is None else start.input.interpolation, alias)
-    given = _input(start, data.geometry)
+    given = _input(start, recipe.data, data.geometry)
     found = []
     for place, seed in enumerate(recipe.seeds, 1):
         network = _untrained(alias, card, base, start, data, seed).to(device)
@@ -114,11 +115,11 @@ def _trained(
         ) from error
 
 
-def _input(start: Classifier | None, geometry: Geometry) -> Input:
+def _input(start: Classifier | None, data: str, geometry: Geometry) -> Input:
     """Return the preprocessing that the network is trained, validated and judged with."""
     if start is None:
-        half = (0.5, 0.5, 0.5)
-        return Input(resize=geometry.resize, crop=geometry.crop, mean=half, std=half)
+        mean, std = STATISTICS.get(data, (0.5, 0.5))
+        return Input(resize=geometry.resize, crop=geometry.crop, mean=(mean,) * 3, std=(std,) * 3)
     cut = {"resize": geometry.resize, "crop": geometry.crop}
     return start.input.model_copy(update=cut)
 

@@ -129,15 +129,15 @@ def test_finished_seeds_are_kept_when_it_is_interrupted(
 
 
 def test_progress_says_seed_epoch_and_loss(tmp_path: Path, card_of: Callable[..., Card]) -> None:
-    said: list[str] = []
+    words: list[str] = []
     titles: list[tuple[str, int, str]] = []
 
     @contextmanager
     def show(title: str, total: int, unit: str = "images") -> Iterator[Advance]:
         titles.append((title, total, unit))
 
-        def advance(n: int, words: str = "") -> None:
-            said.append(words)
+        def advance(n: int, said: str = "") -> None:
+            words.append(said)
 
         yield advance
 
@@ -146,8 +146,7 @@ def test_progress_says_seed_epoch_and_loss(tmp_path: Path, card_of: Callable[...
         "net", card, Path(), None, cache=tmp_path, device=torch.device("cpu"), show=show
     )
     assert titles == [("net, seed 3 (1 of 2)", 6, "steps"), ("net, seed 4 (2 of 2)", 6, "steps")]
-    words = [line for line in said if line]
-    assert words[:2] == [
+    assert [line for line in words if line][:2] == [
         f"epoch {e.epoch} of 2, loss {e.train_loss:.3f}" for e in training_of(first).epochs[1:]
     ]
 

@@ -52,10 +52,10 @@ def recipe_of(**keys: Any) -> Recipe:
 def run(
     network: nn.Module, recipe: Recipe, data: Data | None = None, seed: int = 0
 ) -> log.Training:
-    said: list[int] = []
+    counted: list[int] = []
 
-    def advance(n: int, words: str = "") -> None:
-        said.append(n)
+    def advance(n: int, said: str = "") -> None:
+        counted.append(n)
 
     record = train(
         network,
@@ -66,7 +66,7 @@ def run(
         device=CPU,
         advance=advance,
     )
-    assert sum(said) == record.epochs[-1].steps
+    assert sum(counted) == record.epochs[-1].steps
     return record
 
 
