@@ -101,7 +101,7 @@ class _Mode(TorchFunctionMode):
     def __torch_function__(
         self,
         func: Function,
-        types: Any,  # noqa: ARG002
+        types: Any,
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:

@@ -12,6 +12,7 @@ from evals.classifiers.card import Card, Input
 from evals.classifiers.classifier import Classifier
 from evals.classifiers.fingerprint import fingerprint
 from evals.classifiers.normalise import Normalise
+from evals.classifiers.recipe import BUILT_IN_DATA
 from evals.device import numerics
 from evals.errors import UserError
 from evals.images.geometry import Geometry
@@ -19,7 +20,6 @@ from evals.progress import Progress
 from evals.training import store
 from evals.training.checks import refuse
 from evals.training.data import Data, load
-from evals.training.known import STATISTICS
 from evals.training.layers import prepare
 from evals.training.loop import train
 from evals.training.networks import continued, fresh, refuse_functions, refuse_unfit
@@ -118,7 +118,8 @@ def _trained(
 def _input(start: Classifier | None, data: str, geometry: Geometry) -> Input:
     """Return the preprocessing that the network is trained, validated and judged with."""
     if start is None:
-        mean, std = STATISTICS.get(data, (0.5, 0.5))
+        plain = data in BUILT_IN_DATA  # pixels in [0, 1] as they are: black backgrounds stay 0
+        mean, std = (0.0, 1.0) if plain else (0.5, 0.5)
         return Input(resize=geometry.resize, crop=geometry.crop, mean=(mean,) * 3, std=(std,) * 3)
     cut = {"resize": geometry.resize, "crop": geometry.crop}
     return start.input.model_copy(update=cut)

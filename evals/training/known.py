@@ -17,15 +17,6 @@ if TYPE_CHECKING:
 TEST = 5
 """Every so-manieth digit is never trained or validated on; those are fixtures/digits."""
 
-STATISTICS = {
-    "digits": (0.305, 0.376),
-    "FashionMNIST": (0.286, 0.353),
-    "CIFAR10": (0.473, 0.251),
-}
-"""Mean and standard deviation of all training pixels in [0, 1]: networks that start from nothing
-are fed zero mean and unit variance (LeCun et al. 1998, Efficient BackProp, section 4.3)."""
-
-
 class Levels(NamedTuple):
     """Images of one size in memory."""
 
