@@ -92,6 +92,7 @@ def _numbers(rows: pd.DataFrame) -> dict[str, Any]:
         "validation_loss": returned["validation_loss"],
         "returned_excess": returned["validation_loss"] - lowest,
         "overfit": last["validation_loss"] - lowest,
+        "loss_gap": last["validation_loss"] - last["train_loss"],
         "train_loss": last["train_loss"],
         "train_accuracy": last["train_accuracy"],
         "epochs": float(last["epoch"]),
@@ -128,7 +129,8 @@ def _metric(spec: MetricSpec, value: Any, images: int, steps: int) -> Metric:
 def _steps_to(loss: float, losses: NDArray[np.float64]) -> Metric:
     """Return after how many steps the mean loss of the last ten is at most ``loss``."""
     name, of = "steps_to_loss", "steps"
-    means = np.convolve(losses, np.ones(WINDOW) / WINDOW, mode="valid")
+    enough = len(losses) >= WINDOW  # np.convolve would take the shorter of the two for the window
+    means = np.convolve(losses, np.ones(WINDOW) / WINDOW, mode="valid") if enough else np.zeros(0)
     reached = np.flatnonzero(means <= loss)
     if not len(reached):
         reason = f"the training loss never reached {loss:g} in {len(losses)} steps"
@@ -168,6 +170,12 @@ _SINGLE = (
         "How far the validation loss has risen from its lowest to the last epoch.",
         "nats",
         range=ENDLESS,
+    ),
+    _low(
+        "loss_gap",
+        "Validation loss less training loss after the last epoch: what was learned by heart.",
+        "nats",
+        range=(float("-inf"), float("inf")),
     ),
     _low(
         "train_loss",

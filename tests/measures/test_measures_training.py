@@ -60,6 +60,7 @@ def test_every_number(small: Small) -> None:
         "validation_loss": 0.9,
         "returned_excess": 0.0,
         "overfit": pytest.approx(0.1),
+        "loss_gap": 0.5,
         "train_loss": 0.5,
         "train_accuracy": 0.8,
         "epochs": 2.0,
@@ -93,6 +94,11 @@ def test_steps_to_a_loss_is_the_first_mean_of_ten(small: Small) -> None:
     reason = found["steps_to_loss", "0.4"].reason
     assert reason is not None
     assert "never reached 0.4 in 16 steps" in reason
+
+
+def test_fewer_than_ten_steps_reach_nothing(small: Small) -> None:
+    short = TRAINING.model_copy(update={"epochs": EPOCHS[:2]})
+    assert metrics(small(), short, losses=(5.0,))["steps_to_loss", "5.0"].value is None
 
 
 def test_divergence_leaves_no_other_number(small: Small) -> None:
