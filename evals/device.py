@@ -52,9 +52,14 @@ def name_of(device: torch.device) -> str:
     return platform.processor() or platform.machine()
 
 
-def default_batch(device: torch.device) -> int:
-    """Return a batch that keeps the default runs under 2 GB on a CPU, and a GPU busy."""
-    return 4 if device.type == "cpu" else 256
+def default_batch(device: torch.device, pixels: int = 224 * 224) -> int:
+    """Return a batch that keeps the default runs under 2 GB on a CPU, and a GPU busy.
+
+    Args:
+        device: where the networks are.
+        pixels: height times width of the largest pictures.
+    """
+    return min(256, max(4, 4 * 224 * 224 // pixels)) if device.type == "cpu" else 256
 
 
 @contextlib.contextmanager

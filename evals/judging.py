@@ -136,7 +136,9 @@ def _median(same: Sequence[Metric], seeds: Sequence[int | None]) -> Metric:
     if len(values) < len(same):
         without = [str(s) for s, m in zip(seeds, same, strict=True) if m.value is None]
         first = next(metric.reason for metric in same if metric.value is None)
-        reason = f"of {len(same)} trainings seed {', '.join(without)} has none: {first}"
+        every = len(without) == len(same)
+        some = f"of {len(same)} trainings seed {', '.join(without)} has none: {first}"
+        reason = first if every else some
         return same[0].model_copy(update={**nothing, "value": None, "reason": reason})
     low, high = min(values), max(values)
     return same[0].model_copy(

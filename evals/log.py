@@ -395,6 +395,8 @@ class Walk(Record):
 
     images: str
     """Role of the image set."""
+    batch_size: int | None = None
+    """Images in one forward; null in logs that did not say."""
     n: int
     """Images seen."""
     seconds: float
@@ -423,7 +425,7 @@ class Settings(Record):
     precision: Precision = "fp32"
     """Of convolutions and matrix products."""
     batch_size: int
-    """Images in one forward."""
+    """Images in one forward of 224 x 224 pixels; each walk says its own."""
     memory_layout: str = "contiguous"
     """Of the pixel tensors."""
 

@@ -41,7 +41,7 @@ class Session:
         device = resolve(table.device)
         with numerics(device, table.precision):
             pass  # an impossible precision is refused before anything is loaded
-        batch = default_batch(device) if table.batch_size == "auto" else table.batch_size
+        batch = None if table.batch_size == "auto" else table.batch_size
         self._catalog = catalog
         self._jobs = tuple(jobs)
         self._progress = progress
@@ -66,7 +66,7 @@ class Session:
                 device=str(device),
                 device_name=name_of(device),
                 precision=table.precision,
-                batch_size=batch,
+                batch_size=batch or default_batch(device),
             ),
             environment=environment(catalog.options.root),
             suites=tuple(
@@ -242,7 +242,7 @@ class Session:
                 "classifiers": tuple(self._resources.records.values()),
                 "image_sets": tuple(stage.image_set_record(this) for this in passes),
                 "items": tuple(self._items.values()),
-                "walks": tuple(stage.walk_record(this) for this in passes),
+                "walks": tuple(stage.walk_record(this, self._manner) for this in passes),
                 "not_run": tuple(job.id for job in self._jobs if job.id not in self._items),
                 "warnings": (*self._resources.remarks, *self._warnings),
             }

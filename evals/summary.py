@@ -7,6 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 from evals.errors import printable
 from evals.log import Item, Judgement, Metric, Run, Verdict
@@ -73,7 +74,23 @@ def _style(verdict: Verdict) -> str:
     return STYLES.get(verdict, "dim")
 
 
-def _rows(item: Item) -> Iterator[tuple[str, str, str, str, Verdict, str]]:
+QUIET = 5
+"""Metrics of an item that nobody judged and the table shows all the same; the report has all."""
+
+_Row: TypeAlias = tuple[str, str, str, str, Verdict, str]
+
+
+def _rows(item: Item) -> Iterator[_Row]:
+    quiet = 0
+    for row in _every(item):
+        quiet += row[4] is Verdict.RECORDED
+        if row[4] is not Verdict.RECORDED or quiet <= QUIET:
+            yield row
+    if quiet > QUIET:
+        yield f"and {quiet - QUIET} more", "", "", "", Verdict.RECORDED, ""
+
+
+def _every(item: Item) -> Iterator[_Row]:
     if not item.metrics:
         yield "", "", "", "", item.verdict, ""
     for metric in item.metrics:

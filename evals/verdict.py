@@ -139,7 +139,9 @@ def _threshold(
 
 
 def _by_interval(metric: Metric, side: Literal["at_least", "at_most"], threshold: float) -> Verdict:
-    if metric.low is None or metric.high is None:
+    if metric.spread:
+        interval = metric.reason or ""
+    elif metric.low is None or metric.high is None:
         return Verdict.INCONCLUSIVE
     above, below = metric.low >= threshold, metric.high <= threshold
     good, bad = (

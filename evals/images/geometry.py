@@ -26,6 +26,13 @@ class Geometry:
     interpolation: Interpolation = "bilinear"
     """How the resize blends."""
 
+    @property
+    def area(self) -> int:
+        """Height times width of what is left."""
+        sides = self.crop if self.crop is not None else self.resize
+        assert sides is not None, "a card gives a crop, or both sides of the resize"
+        return sides**2 if isinstance(sides, int) else sides[0] * sides[1]
+
     def __str__(self) -> str:
         resize = (
             f"resize {_sides(self.resize)} {self.interpolation}" if self.resize else "no resize"

@@ -14,7 +14,7 @@ import torch
 
 from evals import log
 from evals.classifiers.classifier import Classifier
-from evals.device import numerics
+from evals.device import default_batch, numerics
 from evals.errors import UserError
 from evals.images.image_set import ImageSet, fingerprint
 from evals.images.reader import batches
@@ -36,7 +36,8 @@ class Manner:
 
     device: torch.device
     precision: log.Precision
-    batch_size: int
+    batch_size: int | None
+    """Images in one forward; None: as many as suit the pictures."""
     seed: int
     directory: Path
     """Of the run."""
@@ -114,6 +115,14 @@ def _measure(job: Job) -> Measure:
     return job.check.spec
 
 
+def batch_of(this: Pass, manner: Manner) -> int:
+    """Return how many images a forward of this pass takes."""
+    if manner.batch_size is not None:
+        return manner.batch_size
+    areas = [station.classifier.geometry.area for station in this.stations.values()]
+    return default_batch(manner.device, max(areas, default=224 * 224))
+
+
 def run(this: Pass, manner: Manner, progress: Progress) -> None:
     """Walk, and join the rows of every finished shard, also when the walk was interrupted."""
     networks = {name: station.classifier.network for name, station in this.stations.items()}
@@ -130,7 +139,7 @@ def run(this: Pass, manner: Manner, progress: Progress) -> None:
                 this.image_set,
                 tuple(this.stations.values()),
                 device=manner.device,
-                batch_size=manner.batch_size,
+                batch_size=batch_of(this, manner),
                 seed=manner.seed,
                 directory=manner.directory,
                 advance=advance,
@@ -252,8 +261,9 @@ def draw(this: Pass, task: Task, name: str, count: int, manner: Manner) -> tuple
 def keep(this: Pass, task: Task, name: str, manner: Manner) -> None:
     """Write every adversarial of a task as an 8-bit PNG; they are made again, batch by batch."""
     n = len(this.image_set.images)
-    for first in range(0, n, manner.batch_size):
-        span = range(first, min(first + manner.batch_size, n))
+    size = batch_of(this, manner)
+    for first in range(0, n, size):
+        span = range(first, min(first + size, n))
         drawings = _explained(this, task, name, span, manner)
         pictures.save_adversarials(drawings, manner.directory / "adversarials" / task.table)
 
@@ -301,11 +311,12 @@ def image_set_record(this: Pass) -> log.ImageSet:
     )
 
 
-def walk_record(this: Pass) -> log.Walk:
+def walk_record(this: Pass, manner: Manner) -> log.Walk:
     """Return the entry that says where the pass's time went."""
     spent = this.walked.spent
     return log.Walk(
         images=this.role,
+        batch_size=batch_of(this, manner),
         n=this.walked.n,
         seconds=spent["total"],
         decode_seconds=spent["decode"],

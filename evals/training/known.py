@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 TEST = 5
 """Every so-manieth digit is never trained or validated on; those are fixtures/digits."""
 
+
 class Levels(NamedTuple):
     """Images of one size in memory."""
 
