@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
+BRIEF = 5.0
+"""Seconds below which the end of a training is no news."""
+
 EVERY = 10.0
 """Seconds between plain lines."""
 
@@ -85,8 +88,9 @@ def lines(write: Callable[[str], None]) -> Progress:
                 write(f"{title}: {_far(done, total, now - start, unit, news)}")
 
         yield advance
-        if done:
-            write(f"{title}: {_far(done, total, time.monotonic() - start, unit, news, end=True)}")
+        took = time.monotonic() - start
+        if done and (took >= BRIEF or unit == "images"):  # a hundred brief trainings say nothing
+            write(f"{title}: {_far(done, total, took, unit, news, end=True)}")
 
     return show
 

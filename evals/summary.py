@@ -34,8 +34,9 @@ def table(items: Iterable[Item], *, color: bool) -> str:
     shown.add_column("threshold", overflow="fold")
     shown.add_column("verdict", no_wrap=True)
     items = list(items)
-    several = len({item.suite for item in items}) > 1
+    names = Counter(check for _, check in {(item.suite, item.check) for item in items})
     for item in items:
+        several = names[item.check] > 1
         check = f"{item.check} ({Path(item.suite).stem})" if several else item.check
         head = (item.classifier, check)
         for *cells, verdict, mark in _rows(item):
@@ -43,7 +44,7 @@ def table(items: Iterable[Item], *, color: bool) -> str:
             shown.add_row(*map(Text, (*head, *cells)), words)
             head = ("", "")
     text = io.StringIO()
-    width = max(shutil.get_terminal_size().columns, 120)
+    width = max(shutil.get_terminal_size().columns, WIDTH)
     Console(file=text, width=width, force_terminal=color).print(shown)
     return text.getvalue()
 
@@ -74,7 +75,10 @@ def _style(verdict: Verdict) -> str:
     return STYLES.get(verdict, "dim")
 
 
-QUIET = 5
+WIDTH = 150
+"""Characters of a line at least: a narrower table would cut its thresholds."""
+
+QUIET = 4
 """Metrics of an item that nobody judged and the table shows all the same; the report has all."""
 
 _Row: TypeAlias = tuple[str, str, str, str, Verdict, str]
@@ -126,9 +130,12 @@ def _over_seeds(metric: Metric) -> str:
         return ""
     low, high = _number(min(metric.spread)), _number(max(metric.spread))
     seeds = len(metric.spread)
-    return f" ({low} to {high} over {seeds} seeds)" if seeds > 1 else " (one seed)"
+    return f" ({low} to {high}, {seeds} seeds)" if seeds > 1 else " (one seed)"
 
 
 def _number(value: float) -> str:
     """Three decimals, and never a small number that looks like none."""
-    return f"{value:.2g}" if 0 < abs(value) < 0.001 else f"{value:.3f}"
+    if value == round(value) and abs(value) >= 10:
+        return f"{value:,.0f}"
+    tiny = 1e-15 < abs(value) < 0.001  # below that it is what rounding left of 0
+    return f"{value:.2g}" if tiny else f"{value:.3f}"

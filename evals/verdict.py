@@ -139,9 +139,7 @@ def _threshold(
 
 
 def _by_interval(metric: Metric, side: Literal["at_least", "at_most"], threshold: float) -> Verdict:
-    if metric.spread:
-        interval = metric.reason or ""
-    elif metric.low is None or metric.high is None:
+    if metric.low is None or metric.high is None:
         return Verdict.INCONCLUSIVE
     above, below = metric.low >= threshold, metric.high <= threshold
     good, bad = (
@@ -177,7 +175,9 @@ def _needed(metric: Metric, threshold: float, confidence: float) -> str:
 def describe(metric: log.Metric) -> str:
     """Return a metric in words: name, point, interval and n."""
     at = f" at {metric.at}" if metric.at is not None else ""
-    if metric.low is None or metric.high is None or metric.confidence is None:
+    if metric.spread:
+        interval = metric.reason or "the median over seeds"
+    elif metric.low is None or metric.high is None or metric.confidence is None:
         interval = f"no interval ({metric.reason})" if metric.reason else "no interval"
     else:
         low, high = _number(metric.low), _number(metric.high)

@@ -30,6 +30,6 @@ def test_a_median_over_seeds_says_how_far_they_spread() -> None:
         id="s::c[a]", suite="s", check="c", classifier="a", measure="x", parameters={},
         verdict=Verdict.RECORDED, sentence="", metrics=(metric,),
     )  # fmt: skip
-    assert " 0.880 (0.232 to 0.913 over 5 seeds) " in table([item], color=False)
+    assert " 0.880 (0.232 to 0.913, 5 seeds) " in table([item], color=False)
     alone = item.model_copy(update={"metrics": (metric.model_copy(update={"spread": (0.88,)}),)})
     assert " 0.880 (one seed) " in table([alone], color=False)

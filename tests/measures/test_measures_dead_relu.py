@@ -60,7 +60,8 @@ class Modules(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         mean = self.first(self.conv(pixels)).mean(dim=(2, 3))
-        return self.out(self.second(self.dense(mean)))
+        logits: Tensor = self.out(self.second(self.dense(mean)))
+        return logits
 
 
 class Functions(Modules):
@@ -68,15 +69,17 @@ class Functions(Modules):
 
     def forward(self, pixels: Tensor) -> Tensor:
         mean = self.conv(pixels).clamp(min=0).mean(dim=(2, 3))
-        return self.out(F.relu(self.dense(mean)))
+        logits: Tensor = self.out(F.relu(self.dense(mean)))
+        return logits
 
 
 def two_ways() -> tuple[Modules, Functions]:
     torch.manual_seed(1)
     modules, functions = Modules(), Functions()
     with torch.no_grad():
-        modules.conv.bias[:3] -= 5
-        modules.dense.bias[::2] -= 2
+        for layer, some, much in ((modules.conv, slice(3), 5), (modules.dense, slice(0, 16, 2), 2)):
+            assert layer.bias is not None
+            layer.bias[some] -= much
     functions.load_state_dict(modules.state_dict())
     return modules, functions
 
@@ -228,7 +231,8 @@ def test_leaky_units_never_die(small: Small) -> None:
         def forward(self, pixels: Tensor) -> Tensor:
             mean = pixels.mean(dim=(2, 3))
             signs = torch.tensor([-1.0, 1.0, -1.0])
-            return self.prelu(self.leak(mean * signs))
+            logits: Tensor = self.prelu(self.leak(mean * signs))
+            return logits
 
     seen = MEASURE.observe(probe(small(Network()), total=4), Parameters())
     rows = pd.DataFrame({name: np.asarray(column) for name, column in seen.items()})
