@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import json
 from pathlib import Path
 
@@ -79,10 +81,22 @@ def folder(pytester: pytest.Pytester) -> pytest.Pytester:
     return pytester
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _imported(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Run once before any inner run: those forget every module that they import themselves."""
+    folder = tmp_path_factory.mktemp("warm")
+    (folder / "cards.toml").write_text(CARDS, encoding="utf-8")
+    (folder / "recipes.toml").write_text(SUITE, encoding="utf-8")
+    with contextlib.chdir(folder):
+        assert pytest.main([*ARGUMENTS, "-q", f"--rootdir={folder}"]) == 0
+    importlib.import_module("pandas.core.arrays.arrow.extension_types")  # refuses a second time
+
+
+ARGUMENTS = ("-p", "no:cacheprovider", "--evals-cards", "cards.toml", "recipes.toml")
+
+
 def go(pytester: pytest.Pytester, *more: str) -> pytest.RunResult:
-    return pytester.runpytest_subprocess(
-        "-p", "no:cacheprovider", "--evals-cards", "cards.toml", "recipes.toml", *more
-    )
+    return pytester.runpytest(*ARGUMENTS, *more)
 
 
 def run_of(folder: Path) -> log.Run:
