@@ -139,7 +139,9 @@ def _median(same: Sequence[Metric], seeds: Sequence[int | None]) -> Metric:
         every = len(without) == len(same)
         some = f"of {len(same)} trainings seed {', '.join(without)} has none: {first}"
         reason = first if every else some
-        return same[0].model_copy(update={**nothing, "value": None, "reason": reason})
+        return same[0].model_copy(
+            update={**nothing, "value": None, "reason": reason, "lost": any(m.lost for m in same)}
+        )
     low, high = min(values), max(values)
     return same[0].model_copy(
         update={
@@ -299,7 +301,7 @@ def _reference(
         missing = f"nothing is published for {question.job.alias} with these weights"
         return published.get(expectation.metric, missing)
     if reference.of not in question.others:
-        return f"{reference.of} was not measured on these images"
+        return f"{reference.of} was not measured here"
     for other in question.others[reference.of]:
         if other.fallen is not None:
             return f"{reference.of} is invalid: {other.fallen}"

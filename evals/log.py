@@ -82,6 +82,9 @@ class Metric(Record):
     """How the interval was made: ``wilson``, ``bootstrap``; null without an interval."""
     reason: str | None = None
     """Why there is no value, or no interval."""
+    lost: bool = False
+    """Whether there should be a value and is none, as after a training that diverged: what is
+    expected of it then fails. Where the question does not apply, it is not lost."""
     spread: tuple[float, ...] = ()
     """Of a recipe: the metric after training from each of its seeds; ``value`` is their median."""
     higher_is_better: bool = True

@@ -179,13 +179,21 @@ class Catalog:
         if card.recipe is not None:
             self._trainable(card, name, base, where)
 
+    def _has_weights(self, start: str, base: Path) -> None:
+        card, _ = self.registry.card(parse_request(start, base).name)
+        if card.recipe is not None:
+            raise UserError(
+                f'start = "{start}" is a recipe itself; start from a network that has weights, or '
+                "save what it trained as a checkpoint and give that a card"
+            )
+
     def _trainable(self, card: Card, name: str, base: Path, where: str) -> None:
         """Hold a recipe against what there is; data that is not here is said when it is needed."""
         from evals import training
 
         try:
             if card.start is not None:
-                self.registry.card(parse_request(card.start, base).name)
+                self._has_weights(card.start, base)
             training.check(card, name, base)
         except UnavailableError:
             return

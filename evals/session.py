@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import hashlib
 import os
 import secrets
 import time
@@ -11,11 +12,13 @@ import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from evals import log
 from evals.device import default_batch, name_of, numerics, resolve
 from evals.environment import environment
 from evals.errors import NotApplicableError, UnavailableError, UserError
-from evals.judging import Family, Measured, Question, judge, unjudged
+from evals.judging import Family, Measured, Question, judge, seed_of, unjudged
 from evals.log import Verdict
 from evals.measures.measure import Measure
 from evals.options import Source
@@ -129,11 +132,15 @@ class Session:
         """Return the verdict on a job whose rows come from no image."""
         started, measure = time.perf_counter(), _measure(job)
         aliases = {job.alias, *job.check.references(job.alias)}
-        families = {alias: self._rows(job, measure, alias) for alias in sorted(aliases)}
-        measured = families.pop(job.alias)
+        measured, families = self._rows(job, measure, job.alias), {}
+        for alias in sorted(aliases - {job.alias}):
+            with contextlib.suppress(UserError):  # said of the threshold that names it
+                families[alias] = self._rows(job, measure, alias)
         item = judge(Question(job, measure, measured, families), None)
-        table = tables.slug(f"{measure.name}-{job.check.name}-{job.alias}")
-        tables.write(self.directory, table, measured[0].rows)
+        digest = hashlib.sha256(job.id.encode()).hexdigest()[:8]
+        table = f"{tables.slug(f'{measure.name}-{job.check.name}-{job.alias}')}-{digest}"
+        rows = [m.rows.assign(seed=seed_of(m)) for m in measured]
+        tables.write(self.directory, table, pd.concat(rows, ignore_index=True))
         seconds = time.perf_counter() - started
         return item.model_copy(update={"table": tables.file(table), "seconds": seconds})
 

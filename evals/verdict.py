@@ -96,7 +96,9 @@ def _judge(
 ) -> Judgement:
     words = "at least" if side == "at_least" else "at most"
     threshold, wanted = _threshold(bound, words, reference)
-    if metric.value is None:
+    if metric.value is None and metric.lost:
+        verdict, sentence = Verdict.FAILED, f"no {metric.name}: {metric.reason}, {wanted} wanted"
+    elif metric.value is None:
         verdict, sentence = Verdict.NOT_APPLICABLE, f"no {metric.name}: {metric.reason}"
     elif isinstance(threshold, str):
         # a gate that cannot be held is no pass: the checkpoint it guards may be the one it missed

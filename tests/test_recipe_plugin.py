@@ -52,11 +52,9 @@ expect = [{ metric = "dead_fraction", at_most = 0.99 }]
 name = "course"
 measure = "training"
 models = ["quick", "wild"]
-losses = [0.001]
 expect = [
   { metric = "diverged", at_most = 0.5, for = ["quick"] },
   { metric = "diverged", at_least = 0.5, for = ["wild"] },
-  { metric = "steps_to_loss", at = 0.001, at_most = 5, for = ["wild"] },
 ]
 [[check]]
 name = "descent"
@@ -135,6 +133,27 @@ def test_trained_once_and_judged_by_the_same_measures(folder: pytest.Pytester) -
         assert before.metrics == after.metrics
 
 
+def test_a_number_that_was_lost_fails_its_gate(folder: pytest.Pytester) -> None:
+    text = SUITE.replace(
+        '{ metric = "diverged", at_least = 0.5, for = ["wild"] },',
+        """
+  { metric = "validation_accuracy", at_least = 0.01, for = ["wild"] },
+  { metric = "steps_to_loss", at = 0.001, at_most = 5, for = ["quick"] },
+  { metric = "validation_loss", at_most = { of = "squeezenet1_1_caffe" }, for = ["quick"] },
+""",
+    ).replace('models = ["quick", "wild"]', 'models = ["quick", "wild"]\nlosses = [0.001]')
+    folder.path.joinpath("recipes.toml").write_text(text, encoding="utf-8")
+    result = go(folder, "-k", "course")
+    result.assert_outcomes(failed=2, deselected=2)
+    quick, wild = run_of(folder.path).items
+    verdicts = {j.metric: j.verdict for j in quick.judgements}
+    assert verdicts["steps_to_loss"] is Verdict.FAILED
+    assert verdicts["validation_loss"] is Verdict.INCONCLUSIVE  # the other was not trained here
+    assert verdicts["diverged"] is Verdict.PASSED
+    assert [j.verdict for j in wild.judgements] == [Verdict.FAILED]
+    assert "diverged" in wild.sentence
+
+
 def test_a_gate_trains_nothing(folder: pytest.Pytester) -> None:
     text = SUITE + '\n[[check]]\nname = "gate"\nmeasure = "accuracy"\nimages = "photographs"\n'
     text += 'expect = [{ metric = "top5_accuracy", at_least = 0.5 }]\n'
@@ -199,6 +218,8 @@ def test_suites_say_what_does_not_fit(
         ("epochs = 1", "epoch = 1", 'did you mean "epochs"'),
         ('network = "small_cnn"', 'start = "squeezenet9"', "squeezenet9"),
         ("seeds = [0, 1]", "seeds = []", "one seed"),
+        ("seeds = [0, 1]", 'seeds = [0]\ninit = "normal:1.2.3"', "normal:STD"),
+        ('network = "small_cnn"', 'start = "wild"', "is a recipe itself"),
     ],
 )
 def test_recipes_say_what_is_wrong_before_anything_is_trained(

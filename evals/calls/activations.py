@@ -96,14 +96,22 @@ def _given(call: Call, place: int, name: str, default: Any = None) -> Any:
     return call.keywords.get(name, default)
 
 
-def by_unit(output: Tensor) -> Tensor:
-    """Return an activation's output as (observations, units) or (n, units, positions).
+def of_images(output: Tensor, n: int) -> bool:
+    """Return whether an output has rows for each of n images; a rectified weight has none."""
+    return output.dim() > 1 and output.shape[0] % n == 0
 
-    A unit is a channel of (n, channels, ...) and a neuron of (n, neurons) or (n, tokens, neurons).
+
+def by_unit(output: Tensor, axis: int | None = None) -> Tensor:
+    """Return an activation's output as (n, units) or (n, units, positions).
+
+    Args:
+        output: (n, neurons), (n, channels, ...), or with neurons last.
+        axis: where its units are; by default 1, and the last of three: (n, tokens, neurons).
     """
-    if output.dim() == 3:
-        return output.flatten(0, 1)
-    return output.flatten(2) if output.dim() > 2 else output
+    if output.dim() < 3:
+        return output
+    axis = axis if axis is not None else -1 if output.dim() == 3 else 1
+    return output.movedim(axis, 1).flatten(2)
 
 
 def flat(kind: Activation, output: Tensor) -> Tensor | None:

@@ -33,6 +33,8 @@ class Call:
     """From 1: which call of a watched function in that module, within this forward."""
     arguments: tuple[Any, ...]
     keywords: Mapping[str, Any]
+    axis: int | None = None
+    """Where the layer before put its units: 1 after a convolution, -1 after a dense layer."""
 
     def run(self) -> Tensor:
         """Call the function as it was called."""
@@ -42,6 +44,11 @@ class Call:
     def __str__(self) -> str:
         return f"{self.path or 'network'}, call {self.number}"
 
+
+_CONVOLUTIONS = (
+    *(nn.Conv1d, nn.Conv2d, nn.Conv3d),
+    *(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
+)
 
 Answer = Callable[[Call], Tensor]
 """Takes a call and returns what the network is to get from it."""
@@ -61,20 +68,25 @@ def watching(network: nn.Module, functions: frozenset[Function], answer: Answer)
     """
     _seen_through(network)
     stack = [""]
+    axes: list[int | None] = [None]
     names = {id(module): name for name, module in network.named_modules()}
 
     def enter(module: nn.Module, _: Any) -> None:
         stack.append(names.get(id(module), stack[-1]))
 
-    def leave(*_: Any) -> None:
+    def leave(module: nn.Module, *_: Any) -> None:
         stack.pop()
+        if isinstance(module, _CONVOLUTIONS):
+            axes[0] = 1
+        elif isinstance(module, nn.Linear):
+            axes[0] = -1
 
     hooks = (
         nn.modules.module.register_module_forward_pre_hook(enter),
         nn.modules.module.register_module_forward_hook(leave, always_call=True),
     )
     try:
-        with _Mode(functions, answer, stack):
+        with _Mode(functions, answer, stack, axes):
             yield
     finally:
         for hook in hooks:
@@ -83,19 +95,28 @@ def watching(network: nn.Module, functions: frozenset[Function], answer: Answer)
 
 def _seen_through(network: nn.Module) -> None:
     for name, module in network.named_modules():
-        if isinstance(module, torch.jit.ScriptModule):
+        compiled = type(module).__name__ == "OptimizedModule"  # torch.compile's
+        if compiled or isinstance(module, torch.jit.ScriptModule):
+            what = "compiled" if compiled else "TorchScript"
             raise InvalidError(
-                f"cannot see inside {name or 'the network'}: it is TorchScript, which hides its "
+                f"cannot see inside {name or 'the network'}: it is {what}, which hides its "
                 "calls; build the network from its Python source"
             )
 
 
 class _Mode(TorchFunctionMode):
-    def __init__(self, functions: frozenset[Function], answer: Answer, stack: list[str]) -> None:
+    def __init__(
+        self,
+        functions: frozenset[Function],
+        answer: Answer,
+        stack: list[str],
+        axes: list[int | None],
+    ) -> None:
         super().__init__()
         self._functions = functions
         self._answer = answer
         self._stack = stack
+        self._axes = axes
         self._calls: Counter[str] = Counter()
 
     def __torch_function__(
@@ -110,4 +131,4 @@ class _Mode(TorchFunctionMode):
             return func(*args, **keywords)
         path = self._stack[-1]
         self._calls[path] += 1
-        return self._answer(Call(func, path, self._calls[path], args, keywords))
+        return self._answer(Call(func, path, self._calls[path], args, keywords, self._axes[0]))

@@ -73,7 +73,7 @@ class EarlyStopping(Table):
 
 def _init(text: str) -> str:
     word, colon, number = text.partition(":")
-    if word == "normal" and colon and re.fullmatch(r"[0-9.]+(e-?[0-9]+)?", number):
+    if word == "normal" and colon and re.fullmatch(r"[0-9]*[.]?[0-9]+(e-?[0-9]+)?", number):
         return text
     if text not in {"default", "kaiming", "xavier"}:
         raise ValueError('must be "default", "kaiming", "xavier" or "normal:STD"')

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from evals.calls.activations import Activation
+    from evals.calls.watch import Call
     from evals.measures.measure import Columns
     from evals.probe import Probe
 
@@ -64,9 +65,9 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:  # noqa: ARG001 - 
     """
     import torch
 
-    from evals.calls.activations import FUNCTIONS, activation
-    from evals.calls.watch import Call, watching
-    from evals.errors import NotApplicableError
+    from evals.calls.activations import FUNCTIONS, activation, of_images
+    from evals.calls.watch import watching
+    from evals.errors import InvalidError, NotApplicableError
 
     memory: dict[tuple[str, int], _Seen] = probe.memory.setdefault("dead_relu", {})
     seen: list[_Seen] = []
@@ -75,18 +76,24 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:  # noqa: ARG001 - 
 
     def answer(call: Call) -> torch.Tensor:
         kind, output = activation(call), call.run()
-        if kind is not None and kind.family == "smooth":
+        if kind is None or not of_images(output, len(probe.ids)):
+            return output
+        if kind.family == "smooth":
             smooth[kind.name] += 1
-        elif kind is not None:
+        else:
             numbers[call.path] += 1
-            key = (call.path, numbers[call.path])
-            seen.append(_look(*key, kind, output, memory.get(key), len(probe.ids)))
+            number = numbers[call.path]
+            key = (call.path, number)
+            seen.append(_look(call, number, kind, output, memory.get(key), len(probe.ids)))
         return output
 
     with torch.inference_mode(), watching(probe.classifier.network, FUNCTIONS, answer):
-        probe.classifier.logits(probe.pixels)
+        logits = probe.classifier.logits(probe.pixels)
     if not seen:
         raise NotApplicableError(_nothing_to_see(smooth))
+    if logits.device.type == "cpu" and not logits.isfinite().all():
+        bad = (~logits.isfinite()).any(dim=1).nonzero()[0].item()
+        raise InvalidError(f"the logits of {probe.ids[int(bad)]} are NaN or infinite")
     columns = _columns(seen)
     for one in seen:
         memory[one.path, one.number] = _still_open(one, memory.get((one.path, one.number)), probe)
@@ -101,14 +108,14 @@ def _nothing_to_see(smooth: Counter[str]) -> str:
 
 
 def _look(
-    path: str, number: int, kind: Activation, output: torch.Tensor, before: _Seen | None, n: int
+    call: Call, number: int, kind: Activation, output: torch.Tensor, before: _Seen | None, n: int
 ) -> _Seen:
     """Count over images and positions, for the units that are still open."""
     import torch
 
     from evals.calls.activations import by_unit
 
-    values = by_unit(output)
+    values, path = by_unit(output, call.axis), call.path
     units = values.shape[1]
     over = (0, 2) if values.dim() == 3 else (0,)
     everything = torch.arange(units, device=values.device)
@@ -174,6 +181,8 @@ def _columns(seen: list[_Seen]) -> Columns:
         "highest": torch.cat([one.highest for one in seen]),
         "lowest": torch.cat([one.lowest for one in seen]),
         "saturated": torch.cat([_saturated(one) for one in seen]),
+        # joining by max and min would drop a NaN
+        "finite": torch.cat([(one.highest - one.lowest).isfinite().long() for one in seen]),
     }
 
 
@@ -269,8 +278,15 @@ def _worst(rectified: pd.DataFrame, images: int) -> Metric:
 
 def vouch(network: nn.Module, rows: pd.DataFrame) -> tuple[Validity, ...]:  # noqa: ARG001
     """Return that rectifiers were seen at all, and how many."""
-    calls = len(rows.groupby(["layer", "call"]))
+    calls, bad = len(rows.groupby(["layer", "call"])), rows[rows["finite"] == 0]
     return (
+        Validity(
+            name="finite activations",
+            outcome="falls" if len(bad) else "holds",
+            evidence=f"{len(bad)} of {len(rows):,} units are NaN or infinite somewhere"
+            + (f", first in {bad['layer'].iloc[0]}" if len(bad) else ""),
+            meaning="What is not a number is not above 0 either, and would count as dead.",
+        ),
         Validity(
             name="rectifiers were seen",
             outcome="holds" if calls else "falls",
@@ -320,6 +336,7 @@ MEASURE = Measure(
         "highest": "max",
         "lowest": "min",
         "saturated": "min",
+        "finite": "min",
     },
     metrics=(
         _spec(

@@ -98,9 +98,12 @@ def absent(
     of: str = "images",
     unit: str = "fraction",
     n: int = 0,
+    lost: bool = False,
 ) -> Metric:
-    """Return a metric that does not exist, and why."""
-    return Metric(name=name, at=at, value=None, unit=unit, n=n, denominator=of, reason=reason)
+    """Return a metric that does not exist, and why; ``lost`` where it should."""
+    return Metric(
+        name=name, at=at, value=None, unit=unit, n=n, denominator=of, reason=reason, lost=lost
+    )
 
 
 def known_answers(rows: pd.DataFrame, answers: Mapping[str, str], subject: Subject) -> Metric:

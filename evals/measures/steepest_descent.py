@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 DIMENSIONS = 8
 
+TINY = 1e-200
+"""Of the first height: below it rounding would be measured, and soon 0 over 0."""
+
 
 class Parameters(Table):
     """Parameters of ``steepest_descent``."""
@@ -67,6 +70,8 @@ def descend(matrix: NDArray[np.float64], start: NDArray[np.float64], steps: int)
         slope = matrix @ x
         x = x - (slope @ slope) / (slope @ matrix @ slope) * slope
         heights.append(float(x @ matrix @ x / 2))
+        if heights[-1] < TINY * heights[0]:
+            break
     return heights
 
 

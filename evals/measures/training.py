@@ -69,9 +69,9 @@ def summarise(
         denominator="training", reason=said or "it did not",
     )  # fmt: skip
     if said is not None:
-        lost = [absent(m.name, f"diverged: {said}", unit=m.unit) for m in _SINGLE]
+        lost = [absent(m.name, f"diverged: {said}", unit=m.unit, lost=True) for m in _SINGLE]
         steps = [
-            absent("steps_to_loss", f"diverged: {said}", at=str(loss), unit="steps")
+            absent("steps_to_loss", f"diverged: {said}", at=str(loss), unit="steps", lost=True)
             for loss in parameters.losses
         ]
         return (diverged, *lost, *steps)
@@ -134,7 +134,7 @@ def _steps_to(loss: float, losses: NDArray[np.float64]) -> Metric:
     reached = np.flatnonzero(means <= loss)
     if not len(reached):
         reason = f"the training loss never reached {loss:g} in {len(losses)} steps"
-        return absent(name, reason, at=str(loss), of=of, unit="steps", n=len(losses))
+        return absent(name, reason, at=str(loss), of=of, unit="steps", n=len(losses), lost=True)
     return Metric(
         name=name,
         at=str(loss),

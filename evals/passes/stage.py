@@ -150,12 +150,22 @@ def run(this: Pass, manner: Manner, progress: Progress) -> None:
         raise
     finally:
         for task in (task for station in this.stations.values() for task in station.tasks):
-            rows[task.table] = tables.merge(manner.directory, task.table, join_of(task))
+            rows[task.table] = _joined(this, task, manner)
     for station in this.stations.values():
         for task in station.tasks:
             if task.table not in this.walked.not_applicable:
                 found = _measured(this, station, task, rows[task.table], changes, manner)
                 this.measured[task.table] = found
+
+
+def _joined(this: Pass, task: Task, manner: Manner) -> pd.DataFrame | None:
+    """Return a task's rows; where they cannot be joined, that task alone is invalid."""
+    try:
+        return tables.merge(manner.directory, task.table, join_of(task))
+    except Exception as error:  # noqa: BLE001 - a measure may be a user's own
+        said = f"its rows cannot be joined: {type(error).__name__}: {error}"
+        this.walked.invalid.setdefault(task.table, said)
+        return None
 
 
 def _measured(

@@ -66,7 +66,9 @@ def add_shard(
     folder = _shards(directory, name)
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{index:06d}.parquet"
-    _write(_table(parts) if join is None else join(_unnamed(parts)), file)
+    table = _table(parts) if join is None else _unnamed(parts)
+    if table.num_rows:  # a measure may have nothing more to say; columns of nothing have no type
+        _write(table if join is None else join(table), file)
 
 
 def merge(directory: Path, name: str, join: Join | None = None) -> pd.DataFrame | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import torch
@@ -47,13 +48,14 @@ def build(
     given = _input(start, recipe.data, data.geometry)
     found = []
     for place, seed in enumerate(recipe.seeds, 1):
-        network = _untrained(alias, card, base, start, data, seed).to(device)
+        network = _prepared(alias, card, base, start, data, seed).to(device)
         file = store.entry(
             cache,
             card,
             seed,
             start=None if start is None else start.fingerprint,
             untrained=fingerprint(network, given, data.classes.fingerprint, card),
+            answers=store.answers(network, data.geometry.area),
             data=data.fingerprint,
             device=device,
         )
@@ -61,9 +63,28 @@ def build(
         if training is None:
             title = f"{alias}, seed {seed} ({place} of {len(recipe.seeds)})"
             training = _trained(title, network, given, data, card, seed, device, show)
-            store.write(file, network, training)
+            _keep(file, network, training)
         found.append(_classifier(alias, card, network, given, data, training))
     return tuple(found)
+
+
+def _keep(file: Path, network: nn.Module, training: log.Training) -> None:
+    try:
+        store.write(file, network, training)
+    except UserError as error:  # hours of training are worth more than their copy
+        warnings.warn(f"{error}; it is judged, and trained again next time", stacklevel=2)
+
+
+def _prepared(
+    alias: str, card: Card, base: Path, start: Classifier | None, data: Data, seed: int
+) -> nn.Module:
+    try:
+        return _untrained(alias, card, base, start, data, seed)
+    except (UserError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        # a network may be of any class: whatever that raises fails this recipe alone
+        raise UserError(f"{alias}: cannot be built: {type(error).__name__}: {error}") from error
 
 
 def _untrained(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from evals import log
-from evals.calls.activations import FUNCTIONS, activation, by_unit, flat
+from evals.calls.activations import FUNCTIONS, activation, by_unit, flat, of_images
 from evals.calls.watch import Call, watching
 
 Forward = Callable[[Tensor], Tensor]
@@ -53,14 +53,16 @@ class _Tally:
     alive: dict[str, Tensor] = field(default_factory=dict)
     flat: list[Tensor] = field(default_factory=list)
     seen: int = 0
+    images: int = 1
+    """In the present batch."""
 
     def answer(self, call: Call) -> Tensor:
         output = call.run()
         kind = activation(call)
-        if kind is None:
+        if kind is None or not of_images(output, self.images):
             return output
         if kind.family == "rectifier":
-            units = by_unit(output)
+            units = by_unit(output, call.axis)
             alive = units.amax((0, 2) if units.dim() == 3 else 0) > 0
             before = self.alive.get(str(call))
             self.alive[str(call)] = alive if before is None else alive | before
@@ -79,6 +81,7 @@ def look(network: nn.Module, forward: Forward, batches: Iterable[tuple[Tensor, T
     network.eval()
     with torch.inference_mode():
         for pixels, classes in batches:
+            tally.images = len(pixels)
             with (
                 watching(network, FUNCTIONS, tally.answer)
                 if seen_through

@@ -107,6 +107,6 @@ def small_weight_fraction(network: nn.Module) -> float | None:
     small = total = 0
     for _, layer in layers(network):
         sizes = layer.weight.detach().abs()
-        small += int((sizes < 1e-3 * sizes.max()).sum())
+        small += int((sizes <= 1e-3 * sizes.max()).sum())
         total += sizes.numel()
     return small / total if total else None

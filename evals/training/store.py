@@ -6,7 +6,9 @@ import contextlib
 import functools
 import hashlib
 import json
+import math
 import os
+import sys
 import warnings
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -41,6 +43,7 @@ def entry(
     *,
     start: str | None,
     untrained: str,
+    answers: str,
     data: str,
     device: torch.device,
 ) -> Path:
@@ -52,6 +55,7 @@ def entry(
         seed: of this training.
         start: fingerprint of the classifier that it starts from.
         untrained: fingerprint of the network before its first step.
+        answers: what that network says of fixed noise, see `answers`.
         data: fingerprint of the data.
         device: its kind counts.
     """
@@ -60,7 +64,7 @@ def entry(
         "recipe": card.recipe.model_dump(mode="json", exclude={"seeds"}),
         "network": card.network,
         "start": [card.start, start],
-        "untrained": untrained,
+        "untrained": [untrained, answers],
         "data": data,
         "device": device.type,
         "versions": [torch.__version__, version("torchvision"), version("pillow")],
@@ -68,6 +72,31 @@ def entry(
     }
     name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
     return cache / "recipes" / f"{name}-{seed}.safetensors"
+
+
+def answers(network: nn.Module, area: int) -> str:
+    """Return a sha256 of what a network says of fixed noise, and of the files of its classes.
+
+    Weights and the source of a class do not show what a network of one's own was built with: a
+    factor, a switch, a function that it calls.
+
+    Args:
+        network: left in eval mode.
+        area: height times width of the square pictures it takes.
+    """
+    side = math.isqrt(area)
+    noise = torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(0))
+    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    whole = hashlib.sha256()
+    with torch.inference_mode():
+        said = network.eval()(noise.to(device))
+    whole.update(repr(said.cpu().tolist() if isinstance(said, Tensor) else type(said)).encode())
+    kinds = {kind for module in network.modules() for kind in type(module).__mro__}
+    files = {getattr(sys.modules.get(kind.__module__), "__file__", None) for kind in kinds}
+    own = [Path(file) for file in files if file and "site-packages" not in file]
+    for file in sorted(file for file in own if file.is_file()):
+        whole.update(hashlib.sha256(file.read_bytes()).digest())
+    return whole.hexdigest()
 
 
 def write(file: Path, network: nn.Module, training: log.Training) -> None:
@@ -104,6 +133,7 @@ def read(file: Path, network: nn.Module) -> log.Training | None:
             state = {name: kept.get_tensor(name) for name in kept.keys()}  # noqa: SIM118
         training = log.Training.model_validate_json(about["training"])
         _same(about["sha256"], _sha256(state))
+        _fits(network, state)
         network.load_state_dict(state)
     except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
@@ -113,6 +143,13 @@ def read(file: Path, network: nn.Module) -> log.Training | None:
         )
         return None
     return training.model_copy(update={"cached": True})
+
+
+def _fits(network: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Raise before the first weight is copied: half a network would be trained on otherwise."""
+    own = {name: tensor.shape for name, tensor in network.state_dict().items()}
+    if own != {name: tensor.shape for name, tensor in state.items()}:
+        raise ValueError("weights of another network")
 
 
 def _same(written: str, found: str) -> None:

@@ -279,12 +279,71 @@ def test_torchscript_hides_its_calls(small: Small) -> None:
 
 def test_evidence_and_plot(small: Small, image_set: ImageSet, rows_of: Rows) -> None:
     rows = rows_of(MEASURE, Parameters(), small(Planted()), image_set)
-    (evidence,) = MEASURE.vouch(nn.Identity(), rows)
-    assert (evidence.outcome, evidence.evidence) == ("holds", "2 calls with 7 units")
+    finite, evidence = MEASURE.vouch(nn.Identity(), rows)
+    assert (finite.outcome, evidence.outcome) == ("holds", "holds")
+    assert evidence.evidence == "2 calls with 7 units"
     (plot,) = MEASURE.plots(rows, Parameters())
     assert plot.ticks == ("network, call 1", "network, call 2")
     assert plot.lines[0].y == (0.25, 0.0)
-    assert MEASURE.vouch(nn.Identity(), rows.iloc[:0])[0].outcome == "falls"
+    assert MEASURE.vouch(nn.Identity(), rows.iloc[:0])[1].outcome == "falls"
+
+
+class Broken(nn.Module):
+    """Bright units of bright pictures are not numbers; the logits are."""
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        mean = pixels.mean(dim=(2, 3))
+        F.relu(torch.where(mean > 0.5, torch.nan, mean))
+        return mean
+
+
+def test_what_is_no_number_is_not_dead(small: Small, image_set: ImageSet, rows_of: Rows) -> None:
+    rows = rows_of(MEASURE, Parameters(), small(Broken()), image_set, 3)
+    assert MEASURE.vouch(nn.Identity(), rows)[0].outcome == "falls"
+    whole = nn.Sequential(nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    bad = replace(probe(small(whole)), pixels=torch.full((4, 3, 16, 16), torch.nan))
+    with pytest.raises(InvalidError, match="logits of 0 are NaN"):
+        MEASURE.observe(bad, Parameters())
+
+
+def test_a_shard_may_have_nothing_more_to_say(small: Small, tmp_path: Path, rows_of: Rows) -> None:
+    for index in range(300):  # more than a shard
+        Picture.new("RGB", (16, 16), (index % 250, 9, 99)).save(tmp_path / f"{index:03d}.png")
+    alive = nn.Sequential(nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    many = sources.load(str(tmp_path), Path())
+    rows = rows_of(MEASURE, Parameters(), small(alive), many, 50)
+    assert metrics(rows, 300)["constant_fraction"].value == 2 / 3  # green and blue
+    varied = rows[rows["unit"] == 0]
+    assert int(varied["positive"].iloc[0]) < 299 * 256  # it left before the last shard
+
+
+class ChannelsLast(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = nn.Linear(3, 4)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        rows = F.relu(self.dense(pixels.permute(0, 2, 3, 1)))  # (n, height, width, 4)
+        F.relu(torch.ones(4))  # of no image
+        return rows.mean(dim=(1, 2))[:, :3]
+
+
+def test_units_are_where_the_layer_before_put_them(small: Small) -> None:
+    seen = MEASURE.observe(probe(small(ChannelsLast()), total=4), Parameters())
+    assert len(seen["unit"]) == 4
+    assert set(np.asarray(seen["positions"]).tolist()) == {256}
+
+    class Line(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.convolution = nn.Conv1d(3, 5, 1)
+
+        def forward(self, pixels: Tensor) -> Tensor:
+            mean: Tensor = F.relu(self.convolution(pixels.flatten(2))).mean(dim=2)[:, :3]
+            return mean
+
+    seen = MEASURE.observe(probe(small(Line()), total=4), Parameters())
+    assert len(seen["unit"]) == 5
 
 
 def test_tokens_are_observations(small: Small) -> None:

@@ -62,3 +62,11 @@ def test_the_plot_shows_line_and_bound() -> None:
     line, limit = plot.lines
     assert line.y == pytest.approx(limit.y)
     assert line.y[-1] == pytest.approx(3 * np.log10(0.36))
+
+
+def test_a_thousand_steps_measure_no_rounding() -> None:
+    parameters = Parameters(condition_numbers=(1.01, 1.854), steps=1000, starts=3)
+    values = found(parameters)
+    assert values["step_over_bound", "1.854"] == pytest.approx(1, abs=1e-6)
+    assert values["step_over_bound", "1.01"] == pytest.approx(1, rel=1e-3)
+    assert MEASURE.plots(MEASURE.tabulate(None, parameters), parameters)
