@@ -185,7 +185,9 @@ def test_the_listing(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "wrong": {"network": "own_nets:build"},
     }
     rows = {row.name: row for row in listing(Registry.read(cards, None, base))}
-    assert list(rows) == [*cards, *PACKAGED, *torchvision_names()]
+    recipes = [name for name, row in rows.items() if row.kind == "recipe"]
+    assert "small_step" in recipes
+    assert list(rows) == [*cards, *recipes, *PACKAGED, *torchvision_names()]
     assert rows["mine"] == Row("mine", "card", None, str(INPUT), None, None)
     assert rows["gone"].unavailable == f"gone.pt is not in {base}"
     assert 'has no "input"' in str(rows["wrong"].unavailable)

@@ -64,7 +64,9 @@ def test_where_names_come_from(tmp_path: Path) -> None:
     file.parent.mkdir()
     file.write_text(CARDS_FILE)
     registry = Registry.read({"other": CARD}, file, tmp_path)
-    assert registry.names() == ("other", "mine", *PACKAGED)
+    recipes = Registry.read({}, None, tmp_path).cards
+    assert all(card.recipe is not None for card, _ in recipes.values())
+    assert registry.names() == ("other", "mine", *recipes, *PACKAGED)
     assert registry.card("mine") == (Card(network="torchvision:alexnet"), file.parent)
     assert registry.card("other")[1] == tmp_path
     for name, network in {
@@ -112,8 +114,9 @@ def test_guessing_preprocessing_is_refused_with_a_card_to_copy() -> None:
     snippet = message[message.index("[models.") :]
     import tomllib
 
-    [card] = Registry.read(tomllib.loads(snippet)["models"], None, Path()).cards.values()
-    assert card[0].network == "my_package.nets:build"
+    [(name, table)] = tomllib.loads(snippet)["models"].items()
+    card, _ = Registry.read({name: table}, None, Path()).card(name)
+    assert card.network == "my_package.nets:build"
 
 
 @pytest.mark.parametrize(

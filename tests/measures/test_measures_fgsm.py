@@ -83,7 +83,8 @@ def test_the_batch_changes_no_decision_and_no_noise(
     one, other = (rows_of(MEASURE, parameters, packaged, few, size) for size in (1, 6))
     for column in ("correct", "correct_8bit", "correct_noise", "top1"):
         assert one[column].tolist() == other[column].tolist()
-    assert np.abs(one["margin"] - other["margin"]).max() < 1e-3
+    # the sign of a gradient near 0 may flip with the batch, which moves that pixel by 2 epsilon
+    assert np.abs(one["margin"] - other["margin"]).max() < 0.05
 
 
 CLASSES = ClassMap("three", ("a", "b", "c"), None)
