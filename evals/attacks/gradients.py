@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from torch.nn.functional import cross_entropy
 
-from evals.errors import NotApplicableError
+from evals.attacks.losses import Loss, cross_entropy
+from evals.errors import InvalidError
 
 if TYPE_CHECKING:
-    from evals.classifiers.classifier import Classifier
+    from evals.attacks.attack import Victim
 
 
 class Slope(NamedTuple):
@@ -19,29 +19,40 @@ class Slope(NamedTuple):
     logits: torch.Tensor
     """(n, classes) of the very forward that was differentiated."""
     gradient: torch.Tensor
-    """(n, 3, H, W) of the cross-entropy with respect to the pixels."""
+    """(n, 3, H, W) of the loss with respect to the pixels."""
 
 
-def slope(classifier: Classifier, pixels: torch.Tensor, classes: torch.Tensor) -> Slope:
-    """Differentiate the cross-entropy of each image with respect to its pixels.
+def slope(
+    classifier: Victim, pixels: torch.Tensor, classes: torch.Tensor, loss: Loss = cross_entropy
+) -> Slope:
+    """Differentiate the loss of each image with respect to its pixels.
 
     Args:
         classifier: whose loss.
         pixels: (n, 3, H, W) in [0, 1].
         classes: (n,) class indices: labels, or the targets of an attack.
+        loss: which one.
 
     Raises:
-        NotApplicableError: the network cuts the graph, so it has no gradient.
+        InvalidError: the network cuts the graph, so it has no gradient.
     """
     with torch.enable_grad():
         variable = pixels.detach().clone().requires_grad_()
         logits = classifier.logits(variable)
-        if not logits.requires_grad:
-            raise NotApplicableError(
-                f"{classifier.alias} has no gradient with respect to its pixels: its forward "
-                "detaches them (no_grad, detach, numpy or rounding to integers)"
-            )
+        hold_gradient(classifier, logits)
         # a sum, not a mean: the gradient of an image must not depend on its batch
-        loss = cross_entropy(logits, classes, reduction="sum")
-        (gradient,) = torch.autograd.grad(loss, variable)
+        (gradient,) = torch.autograd.grad(loss(logits, classes).sum(), variable)
     return Slope(logits.detach(), gradient)
+
+
+def hold_gradient(classifier: Victim, logits: torch.Tensor) -> None:
+    """Refuse logits that do not lead back to the pixels.
+
+    Raises:
+        InvalidError: the network cuts the graph.
+    """
+    if not logits.requires_grad:
+        raise InvalidError(
+            f"{classifier.alias} has no gradient with respect to its pixels: its forward "
+            "detaches them (no_grad, detach, numpy or rounding to integers)"
+        )

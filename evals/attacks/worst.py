@@ -1,0 +1,77 @@
+"""The worst that several attacks can do to each image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+
+from evals.attacks.attack import Attack, Draws, Victim, hold
+from evals.attacks.balls import Ball
+from evals.attacks.criteria import Criterion
+
+NONE, CLEAN = -1, -2
+"""In ``Worst.by``: no attack broke the image; it met the criterion before any."""
+
+
+class Worst(NamedTuple):
+    """What became of n images."""
+
+    pixels: torch.Tensor
+    """(n, 3, H, W) the first point found that meets the criterion, else the last attack's."""
+    broken: torch.Tensor
+    """(n,) whether a forward on exactly these pixels meets the criterion."""
+    by: torch.Tensor
+    """(n,) int64 index of the attack that broke it, ``NONE`` or ``CLEAN``."""
+    ever: torch.Tensor
+    """(n,) whether an attack saw the criterion met anywhere on its path."""
+
+
+def worst_case(
+    victim: Victim,
+    pixels: torch.Tensor,
+    criterion: Criterion,
+    ball: Ball,
+    attacks: Sequence[Attack],
+    draws: Draws,
+) -> Worst:
+    """Attack with one after another; only images that still stand go on to the next.
+
+    No attack is believed: what it hands back is projected here, and a fresh forward decides.
+
+    Args:
+        victim: frozen.
+        pixels: (n, 3, H, W) in [0, 1].
+        criterion: of the n images.
+        ball: how far they may move.
+        attacks: in their order.
+        draws: of the n images.
+
+    Raises:
+        UserError: an attack does not know the norm of the ball.
+        NotApplicableError: an attack cannot work towards the criterion.
+        InvalidError: the victim cuts the graph, so it has no gradient.
+    """
+    for attack in attacks:
+        hold(attack, ball.norm)
+    found = pixels.clone()
+    broken = _met(victim, pixels, criterion)
+    ever = torch.zeros_like(broken)
+    by = torch.where(broken, CLEAN, NONE)
+    for index, attack in enumerate(attacks):
+        rows = torch.nonzero(~broken)[:, 0]
+        if not len(rows):
+            break
+        aim, centre = criterion.of(rows), pixels[rows]
+        attacked = attack(victim, centre, aim, ball, draws.of(rows.tolist()))
+        found[rows] = ball.project(attacked.pixels, centre)
+        met = _met(victim, found[rows], aim)
+        ever[rows] |= attacked.ever
+        by[rows[met]], broken[rows[met]] = index, True
+    return Worst(found, broken, by, ever)
+
+
+def _met(victim: Victim, pixels: torch.Tensor, criterion: Criterion) -> torch.Tensor:
+    with torch.no_grad():
+        return criterion.met(victim.logits(pixels))
