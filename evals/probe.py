@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 
 from evals.attacks.gradients import slope
-from evals.errors import NotApplicableError
+from evals.errors import InvalidError
 
 if TYPE_CHECKING:
     from evals.classifiers.classifier import Classifier
@@ -53,7 +53,7 @@ class Look(NamedTuple):
 
     logits: torch.Tensor
     gradient: torch.Tensor | None
-    refusal: NotApplicableError | None
+    refusal: InvalidError | None
     """Why there is no gradient, though one was wanted."""
     seconds: float
 
@@ -88,7 +88,7 @@ class Probe:
         """(n, 3, H, W) of each image's cross-entropy at its label with respect to its pixels.
 
         Raises:
-            NotApplicableError: the network has none.
+            InvalidError: the network has none.
         """
         assert self.differentiate, "a measure that uses the gradient says so in its spec"
         if self._look.refusal is not None:
@@ -109,7 +109,7 @@ class Probe:
             try:
                 found = slope(self.classifier, self.pixels, self.answers.label)
                 return Look(*found, None, time.perf_counter() - started)
-            except NotApplicableError as error:
+            except InvalidError as error:
                 refusal = error
         with torch.inference_mode():
             logits = self.classifier.logits(self.pixels)
@@ -119,6 +119,10 @@ class Probe:
         """Return two probes of half the batch each."""
         middle = len(self.ids) // 2
         return self._part(slice(None, middle)), self._part(slice(middle, None))
+
+    def only(self, index: int) -> Probe:
+        """Return a probe of one image of the batch."""
+        return self._part(slice(index, index + 1))
 
     def _part(self, rows: slice) -> Probe:
         known = self.answers

@@ -127,14 +127,14 @@ def test_the_rows_have_the_epsilons_as_written(project: pytest.Pytester) -> None
     assert len(rows) == 27
 
 
-def test_a_network_without_gradients_is_not_applicable_and_still_has_an_accuracy(
+def test_a_network_without_gradients_is_invalid_and_still_has_an_accuracy(
     project: pytest.Pytester,
 ) -> None:
     result = project.runpytest("attacks.toml", "--evals-model=cut")
-    result.assert_outcomes(passed=1, skipped=2)
+    result.assert_outcomes(passed=1, failed=2)
     clean, step, towards = last_run(project).items
     assert clean.verdict is Verdict.PASSED
-    assert step.verdict is towards.verdict is Verdict.NOT_APPLICABLE
+    assert step.verdict is towards.verdict is Verdict.INVALID
     assert "no gradient with respect to its pixels" in step.sentence
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 MEASURES = (
     "accuracy",
+    "adversarial",
     "dead_relu",
     "dropout_gap",
     "fgsm",

@@ -288,6 +288,7 @@ def vouch(network: nn.Module, rows: pd.DataFrame) -> tuple[Validity, ...]:  # no
             meaning="What is not a number is not above 0 either, and would count as dead.",
         ),
         Validity(
+            id="S29",
             name="rectifiers were seen",
             outcome="holds" if calls else "falls",
             evidence=f"{calls} calls with {len(rows):,} units",

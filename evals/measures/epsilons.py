@@ -13,19 +13,24 @@ def value(epsilon: str | int | float) -> float:
     return float(Fraction(str(epsilon)))
 
 
-def _sensible(epsilon: str | int | float) -> str | int | float:
+def _distance(epsilon: str | int | float) -> str | int | float:
     try:
         size = Fraction(str(epsilon))
     except (ValueError, ZeroDivisionError):
         raise ValueError(f'{epsilon!r} is no number; write 0.007 or "8/255"') from None
     if size < 0:
         raise ValueError(f"{epsilon} is negative; an epsilon is a distance")
-    if size > 1:
+    return epsilon
+
+
+def within_scale(epsilon: str | int | float) -> str | int | float:
+    """Return an epsilon that a single pixel can move by; ValueError for a larger one."""
+    if value(epsilon) > 1:
         raise ValueError(f'{epsilon} is above 1, the whole pixel scale; write "{epsilon}/255"')
     return epsilon
 
 
-Epsilon = Annotated[str | int | float, AfterValidator(_sensible)]
+Epsilon = Annotated[str | int | float, AfterValidator(_distance), AfterValidator(within_scale)]
 """At most so far does a pixel value move: ``0``, ``0.007``, ``"8/255"``."""
 
 
@@ -41,3 +46,8 @@ def _once(epsilons: tuple[str | int | float, ...]) -> tuple[str | int | float, .
 
 Epsilons = Annotated[tuple[Epsilon, ...], AfterValidator(_once)]
 """Several, each of another size."""
+
+Distances = Annotated[
+    tuple[Annotated[str | int | float, AfterValidator(_distance)], ...], AfterValidator(_once)
+]
+"""Several, each of another size, in a norm that adds pixels up: then 1 is no border."""

@@ -10,6 +10,7 @@ from evals.log import Metric
 from evals.measures.epsilons import Epsilons, value
 from evals.measures.measure import Drawing, Measure, Subject
 from evals.measures.metrics import fraction, resampled
+from evals.measures.sweeps import against_noise, median_flip, right_when_clean
 from evals.schema import Table
 from evals.spec import MetricSpec
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import torch
 
+    from evals.attacks.attack import Attack
     from evals.measures.measure import Columns
     from evals.probe import Probe
 
@@ -61,6 +63,7 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
                 "correct": _right(logits, probe.answers.accepted),
                 "correct_8bit": _right(rounded, probe.answers.accepted),
                 "correct_noise": _right(said, probe.answers.accepted),
+                "outside": _outside(moved, probe.pixels, epsilon),
             }
         )
     return {name: torch.stack([part[name] for part in parts], dim=1) for name in parts[0]}
@@ -91,6 +94,16 @@ def _right(logits: torch.Tensor, accepted: torch.Tensor) -> torch.Tensor:
     return (logits.argmax(dim=1, keepdim=True) == accepted).any(dim=1)
 
 
+def _outside(moved: torch.Tensor, pixels: torch.Tensor, epsilon: float) -> torch.Tensor:
+    """Return (n,) by how much a pixel leaves the ball or [0, 1] at most; 0 is inside."""
+    import torch
+
+    flat = moved.flatten(1)
+    beyond = (moved - pixels).abs().flatten(1).amax(dim=1) - epsilon
+    beyond = torch.maximum(beyond, torch.maximum(-flat.amin(dim=1), flat.amax(dim=1) - 1))
+    return beyond.clamp(min=0)
+
+
 def _margin(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
     """Return (n,) the label's logit less the best other one."""
     import torch
@@ -101,7 +114,7 @@ def _margin(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
 
 def summarise(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> tuple[Metric, ...]:
     """Return the curves over epsilon, and the epsilon at which half of the images have flipped."""
-    clean = _clean(rows)
+    clean = right_when_clean(rows)
     found = []
     for epsilon in map(str, parameters.epsilons):
         at = rows[rows["epsilon"] == epsilon].set_index("image")
@@ -117,53 +130,9 @@ def summarise(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> t
             resampled(
                 "confidence_on_mistakes", np.mean, (mistakes,), subject, at=epsilon, of="mistakes"
             ),
-            _against_noise(at, epsilon),
+            against_noise(at, epsilon),
         ]
-    return (*found, _median_flip(rows, parameters, clean))
-
-
-def _clean(rows: pd.DataFrame) -> list[str]:
-    """Return the images that are right before any step, whether or not the sweep holds 0."""
-    return list(dict.fromkeys(rows["image"][rows["correct_clean"]]))
-
-
-def _against_noise(at: pd.DataFrame, epsilon: str) -> Metric:
-    """Exact one-sided McNemar: does the gradient break more images than noise of its size does?"""
-    from scipy.stats import binomtest
-
-    only_gradient = int((at["correct_noise"] & ~at["correct"]).sum())
-    only_noise = int((at["correct"] & ~at["correct_noise"]).sum())
-    discordant = only_gradient + only_noise
-    return Metric(
-        name="noise_p_value",
-        at=epsilon,
-        value=(
-            float(binomtest(only_gradient, discordant, alternative="greater").pvalue)
-            if discordant
-            else None
-        ),
-        unit="probability",
-        n=discordant,
-        denominator="images that only one of the two breaks",
-        reason="a test has no interval" if discordant else "both break the same images",
-    )
-
-
-def _median_flip(rows: pd.DataFrame, parameters: Parameters, clean: list[str]) -> Metric:
-    """Return the smallest epsilon of the sweep at which half of the right images are wrong."""
-    name, n, reason = "median_flip_epsilon", len(clean), "a point of the sweep, not a sample"
-    size = None
-    for epsilon in sorted(parameters.epsilons, key=value):
-        at = rows[rows["epsilon"] == str(epsilon)].set_index("image")["correct"]
-        if n and (~at[clean]).mean() >= 0.5:
-            size = value(epsilon)
-            break
-    if size is None:
-        reason = "no image is right when clean" if not n else "half stand the whole sweep"
-    return Metric(
-        name=name, value=size, unit="epsilon", n=n, denominator="images correct when clean",
-        reason=reason,
-    )  # fmt: skip
+    return (*found, median_flip(rows, parameters.epsilons))
 
 
 def badness(rows: pd.DataFrame) -> pd.Series[float]:
@@ -186,6 +155,13 @@ def explain(probe: Probe, rows: pd.DataFrame, parameters: Parameters) -> tuple[D
         moved = fast_gradient_sign(probe.pixels[i : i + 1], probe.gradient[i : i + 1], sizes[shown])
         drawings.append(triptych(probe, i, moved[0], f"adversarial at {shown}"))
     return tuple(drawings)
+
+
+def attack(parameters: Parameters) -> Attack:  # noqa: ARG001 - one step needs none
+    """Return what moves the pixels."""
+    from evals.attacks.fgsm import FastGradientSign
+
+    return FastGradientSign()
 
 
 def _spec(name: str, about: str, **more: object) -> MetricSpec:
@@ -244,4 +220,5 @@ MEASURE = Measure(
     summarise=summarise,
     badness=badness,
     explain=explain,
+    attack=attack,
 )

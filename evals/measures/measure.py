@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
+    from evals.attacks.attack import Attack
     from evals.classifiers.classifier import Classifier
     from evals.images.image_set import ImageSet
     from evals.images.labels import ClassMap
@@ -88,6 +89,9 @@ class Measure(Spec):
     """Rows to a number an image: the worst are shown first. None where there are no pictures."""
     explain: Callable[[Probe, pd.DataFrame, Any], tuple[Drawing, ...]] = _looks_at_none
     """A few images and their rows to pictures."""
+    attack: Callable[[Any], Attack] | None = None
+    """Parameters to what moves the pixels, for measures that attack: validity checks ask it, too.
+    """
     prepare: Callable[[ImageSet, ClassMap, str, Any], None] = lambda *_: None
     """Image set, classes, alias, parameters: raises UserError for what rows could not show."""
     vouch: Callable[[nn.Module, pd.DataFrame], tuple[Validity, ...]] = lambda *_: ()

@@ -19,6 +19,7 @@ from evals.spec import MetricSpec
 if TYPE_CHECKING:
     import pandas as pd
 
+    from evals.attacks.attack import Attack
     from evals.images.image_set import ImageSet
     from evals.images.labels import ClassMap
     from evals.measures.measure import Columns
@@ -82,6 +83,7 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
         else (probe.answers.accepted == index).any(dim=1)
     )
     first = slope(classifier, pixels, target)
+    before = first.logits.softmax(dim=1)[:, index]
     parts = []
     for budget in map(value, parameters.budgets):
         found = towards(
@@ -102,6 +104,7 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
                 "already": here,
                 "success": logits.argmax(dim=1) == index,
                 "success_8bit": saved.argmax(dim=1) == index,
+                "confidence_clean": before,
                 "confidence": logits.softmax(dim=1)[:, index],
                 "steps": found.steps,
                 "linf": change.abs().amax(dim=1),
@@ -184,6 +187,18 @@ def explain(probe: Probe, rows: pd.DataFrame, parameters: Parameters) -> tuple[D
     return tuple(drawings)
 
 
+def attack(parameters: Parameters) -> Attack:
+    """Return what moves the pixels, without its way of stopping at a confidence."""
+    from evals.attacks.fgsm import FastGradientSign
+    from evals.attacks.pgd import ProjectedGradientDescent
+
+    if parameters.steps == 1:
+        return FastGradientSign()
+    return ProjectedGradientDescent(
+        steps=parameters.steps, rel_stepsize=0.25, random_start=False, early_stop=False
+    )
+
+
 def _spec(name: str, about: str, **more: object) -> MetricSpec:
     return MetricSpec(name, about, axis="budgets", **more)  # type: ignore[arg-type]
 
@@ -239,4 +254,5 @@ MEASURE = Measure(
     summarise=summarise,
     badness=badness,
     explain=explain,
+    attack=attack,
 )

@@ -12,13 +12,20 @@ import pytest
 import torch
 from skimage.metrics import structural_similarity as reference_similarity
 
+from evals.attacks.attack import Draws
+from evals.attacks.balls import LinfBall
+from evals.attacks.criteria import TargetedMisclassification
+from evals.attacks.signs import towards
 from evals.attacks.similarity import structural_similarity
 from evals.classifiers.classifier import Classifier
 from evals.errors import UserError
+from evals.images.decode import read
+from evals.images.geometry import pixels
 from evals.images.image_set import ImageSet, limited
 from evals.images.labels import ClassMap, class_map
 from evals.measures.measure import Subject
 from evals.measures.targeted import MEASURE, Parameters, target_of
+from evals.passes.walk import to_unit
 
 Rows = Callable[..., pd.DataFrame]
 
@@ -130,3 +137,39 @@ def test_similarity_equals_scikit_image() -> None:
         inside = full[:, 5:-5, 5:-5]  # the windows that lie inside
         assert float(ours[i]) == pytest.approx(float(inside.mean()), abs=1e-6)
     assert structural_similarity(a, a).tolist() == pytest.approx([1.0, 1.0])
+
+
+@pytest.mark.parametrize("steps", [1, 7])
+def test_what_moves_the_pixels_ends_where_the_measure_does(steps: int) -> None:
+    """Without its stop at a confidence, ``towards`` and the attack take the same steps."""
+    weight = torch.randn(2, 12, generator=torch.Generator().manual_seed(0))
+
+    class Linear:
+        alias = "linear"
+
+        def logits(self, pixels: torch.Tensor) -> torch.Tensor:
+            return pixels.flatten(1) @ weight.T
+
+    x = torch.rand(5, 3, 2, 2, generator=torch.Generator().manual_seed(1))
+    target = torch.ones(5, dtype=torch.int64)
+    ours = towards(Linear(), x, target, LinfBall(0.1), steps=steps, until=1.1)  # type: ignore[arg-type]
+    assert MEASURE.attack is not None
+    attack = MEASURE.attack(Parameters(target="airliner", steps=steps))
+    assert attack.iterated == (steps > 1)
+    found = attack(
+        Linear(), x, TargetedMisclassification(target), LinfBall(0.1), Draws(0, tuple("abcde"))
+    )
+    assert torch.allclose(found.pixels, ours.pixels, rtol=0, atol=1e-6)
+
+
+def test_the_confidence_before(packaged: Classifier, samples: ImageSet, rows_of: Rows) -> None:
+    few = limited(samples, 3)
+    rows = rows_of(
+        MEASURE, Parameters(target="airliner", budgets=("1/255",), steps=1), packaged, few
+    )
+    raw = [pixels(read(image.path).picture, packaged.geometry) for image in few.images]
+    with torch.inference_mode():
+        logits = packaged.logits(to_unit(torch.stack(raw), torch.device("cpu")))
+    assert rows["confidence_clean"].to_numpy() == pytest.approx(
+        logits.softmax(1)[:, 404].numpy(), rel=1e-4
+    )

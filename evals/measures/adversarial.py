@@ -1,0 +1,305 @@
+"""The worst that a declared set of attacks does to each image, and what one step and noise do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from evals.log import Line, Metric, Plot
+from evals.measures.attack_tables import AttackTable, Pgd, attack_of, hold_norm, title
+from evals.measures.epsilons import Distances, value, within_scale
+from evals.measures.measure import Drawing, Measure, Subject
+from evals.measures.metrics import fraction, resampled
+from evals.measures.sweeps import against_noise, median_flip, right_when_clean
+from evals.schema import Table
+from evals.spec import MetricSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+
+    from evals.attacks.attack import Attack, Draws
+    from evals.attacks.balls import Ball
+    from evals.attacks.criteria import Misclassification
+    from evals.attacks.worst import Worst
+    from evals.measures.measure import Columns
+    from evals.probe import Probe
+
+
+class Parameters(Table):
+    """Parameters of ``adversarial``."""
+
+    norm: Literal["linf", "l2"] = "linf"
+    """How far is measured: the largest change of a pixel value, or the Euclidean length."""
+    epsilons: Distances = (0, "1/1020", "1/510", "1/255", "4/255")
+    """Radii of the ball, pixel scale [0, 1]; fractions stay exact."""
+    attacks: Annotated[tuple[AttackTable, ...], Field(min_length=1)] = (
+        Pgd(name="pgd"),
+        Pgd(name="pgd", loss="dlr"),
+    )
+    """In this order; only images that still stand go on to the next."""
+
+    @model_validator(mode="after")
+    def _suits(self) -> Parameters:
+        if self.norm == "linf":
+            for epsilon in self.epsilons:
+                within_scale(epsilon)
+        hold_norm(self.attacks, self.norm)
+        return self
+
+
+def observe(probe: Probe, parameters: Parameters) -> Columns:
+    """Return for each epsilon whether an image stands every attack, one step, and noise."""
+    import torch
+
+    from evals.attacks.signs import eight_bit
+
+    criterion, draws = _criterion(probe), _draws(probe)
+    clean = ~criterion.met(probe.logits)
+    parts = []
+    for epsilon in parameters.epsilons:
+        ball = _ball(parameters, epsilon)
+        found = _worst(probe, parameters, ball)
+        logits = _logits(probe, found.pixels)
+        one_step = ball.project(
+            probe.pixels + ball.epsilon * ball.steepest(probe.gradient), probe.pixels
+        )
+        noisy = ball.noise(probe.pixels, draws.generators("noise"))
+        distance = ball.distance(found.pixels, probe.pixels)
+        parts.append(
+            {
+                "top1": logits.argmax(dim=1),
+                "confidence": logits.softmax(dim=1).amax(dim=1),
+                "correct_clean": clean,
+                "correct": ~found.broken,
+                "correct_8bit": ~criterion.met(_logits(probe, eight_bit(found.pixels))),
+                "correct_fgsm": ~criterion.met(_logits(probe, one_step)),
+                "correct_noise": ~criterion.met(_logits(probe, noisy)),
+                "broken_by": found.by,
+                "ever": found.ever,
+                "distance": distance,
+                "outside": _outside(found.pixels, distance, ball),
+            }
+        )
+    return {name: torch.stack([part[name] for part in parts], dim=1) for name in parts[0]}
+
+
+def _criterion(probe: Probe) -> Misclassification:
+    from evals.attacks.criteria import Misclassification
+
+    assert probe.answers is not None, "a measure with labels=True is only asked of labelled images"
+    return Misclassification(probe.answers.label, probe.answers.accepted)
+
+
+def _draws(probe: Probe) -> Draws:
+    from evals.attacks.attack import Draws
+
+    return Draws(probe.seed, probe.ids)
+
+
+def _ball(parameters: Parameters, epsilon: str | int | float) -> Ball:
+    from evals.attacks.balls import BALLS
+
+    return BALLS[parameters.norm](value(epsilon))
+
+
+def _worst(probe: Probe, parameters: Parameters, ball: Ball) -> Worst:
+    """Attack every image; a ball of one point holds nothing to look for."""
+    from evals.attacks.worst import worst_case
+
+    attacks = [attack_of(table) for table in parameters.attacks] if ball.epsilon else []
+    return worst_case(
+        probe.classifier, probe.pixels, _criterion(probe), ball, attacks, _draws(probe)
+    )
+
+
+def _logits(probe: Probe, pixels: torch.Tensor) -> torch.Tensor:
+    import torch
+
+    with torch.inference_mode():
+        return probe.classifier.logits(pixels)
+
+
+def _outside(pixels: torch.Tensor, distance: torch.Tensor, ball: Ball) -> torch.Tensor:
+    """Return (n,) how far ball or box are left; 0 inside."""
+    import torch
+
+    flat = pixels.flatten(1)
+    beyond = torch.maximum(-flat.amin(dim=1), flat.amax(dim=1) - 1)
+    return torch.maximum(distance - ball.epsilon, beyond).clamp(min=0)
+
+
+def summarise(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> tuple[Metric, ...]:
+    """Return the curves over epsilon of the worst case, of one step and of noise."""
+    clean = right_when_clean(rows)
+    found = []
+    for epsilon in map(str, parameters.epsilons):
+        at = rows[rows["epsilon"] == epsilon].set_index("image")
+        mistakes = at["confidence"][~at["correct"]].to_numpy(np.float64)
+        moved = at[at["correct_clean"] & ~at["correct"]]["distance"].to_numpy(np.float64)
+        found += [
+            fraction("robust_accuracy", at["correct"], subject, at=epsilon),
+            fraction("robust_accuracy_8bit", at["correct_8bit"], subject, at=epsilon),
+            fraction("fgsm_accuracy", at["correct_fgsm"], subject, at=epsilon),
+            fraction("noise_accuracy", at["correct_noise"], subject, at=epsilon),
+            fraction(
+                "attack_success",
+                ~at["correct"][clean],
+                subject,
+                at=epsilon,
+                of="images correct when clean",
+            ),
+            resampled(
+                "confidence_on_mistakes", np.mean, (mistakes,), subject, at=epsilon, of="mistakes"
+            ),
+            resampled(
+                "median_distance",
+                np.median,
+                (moved,),
+                subject,
+                at=epsilon,
+                of="images that an attack broke",
+                unit=f"{parameters.norm} norm",
+            ),
+            against_noise(at, epsilon),
+        ]
+    return (*found, median_flip(rows, parameters.epsilons))
+
+
+def plots(rows: pd.DataFrame, parameters: Parameters) -> tuple[Plot, ...]:
+    """Return accuracy over epsilon: noise, one step, and after each attack of the set in turn."""
+    sizes = sorted(parameters.epsilons, key=value)
+    at = {epsilon: rows[rows["epsilon"] == str(epsilon)] for epsilon in sizes}
+    scale = 255 if parameters.norm == "linf" else 1
+
+    def line(name: str, standing: list[float]) -> Line:
+        return Line(name=name, x=tuple(scale * value(e) for e in sizes), y=tuple(standing))
+
+    lines = [
+        line("random noise", [float(at[e]["correct_noise"].mean()) for e in sizes]),
+        line("one step", [float(at[e]["correct_fgsm"].mean()) for e in sizes]),
+    ]
+    for index, table in enumerate(parameters.attacks):
+        lines.append(
+            line(
+                ("then " if index else "") + title(table),
+                [float((~at[e]["broken_by"].isin([-2, *range(index + 1)])).mean()) for e in sizes],
+            )
+        )
+    unit = "epsilon in levels of 255" if parameters.norm == "linf" else "epsilon, Euclidean length"
+    return (
+        Plot(
+            title=f"Share of images that stand, {parameters.norm}",
+            about="Each attack is only asked about images that those above it left standing: the "
+            "lowest line is the worst case over the whole set.",
+            x_label=unit,
+            y_label="share of images still named rightly",
+            lines=tuple(lines),
+            share=True,
+        ),
+    )
+
+
+def attack(parameters: Parameters) -> Attack:
+    """Return the first attack of the set: validity checks ask it whether it can be believed."""
+    return attack_of(parameters.attacks[0])
+
+
+def badness(rows: pd.DataFrame) -> pd.Series[float]:
+    """Return how confidently wrong an image became at any epsilon."""
+    wrong = rows["confidence"].where(~rows["correct"], 0.0)
+    return wrong.groupby(rows["image"], sort=False).max()
+
+
+def explain(probe: Probe, rows: pd.DataFrame, parameters: Parameters) -> tuple[Drawing, ...]:
+    """Return image, perturbation and adversarial side by side, at the smallest radius that breaks.
+
+    Where none does, at the largest.
+    """
+    from evals.measures.triptych import triptych
+
+    drawings = []
+    for i, image in enumerate(probe.ids):
+        mine = rows[rows["image"] == image]
+        broken = set(mine["epsilon"][~mine["correct"]])
+        sizes = sorted(parameters.epsilons, key=value)
+        shown = next((e for e in sizes if str(e) in broken and value(e) > 0), sizes[-1])
+        alone = probe.only(i)
+        moved = _worst(alone, parameters, _ball(parameters, shown)).pixels
+        drawings.append(triptych(probe, i, moved[0], f"adversarial at {shown}"))
+    return tuple(drawings)
+
+
+def _spec(name: str, about: str, **more: object) -> MetricSpec:
+    return MetricSpec(name, about, axis="epsilons", **more)  # type: ignore[arg-type]
+
+
+MEASURE = Measure(
+    name="adversarial",
+    about="How many images stand every attack of a declared set within a ball.",
+    parameters=Parameters,
+    labels=True,
+    gradient=True,
+    axis=("epsilon", "epsilons"),
+    metrics=(
+        _spec(
+            "robust_accuracy",
+            "Share of all images that are still named rightly after every attack of the set: the "
+            "worst case of each image (Carlini et al. 2019).",
+            interval="wilson",
+        ),
+        _spec(
+            "robust_accuracy_8bit",
+            "The same points after rounding to 8 bits, as saved pictures would be.",
+            interval="wilson",
+        ),
+        _spec(
+            "fgsm_accuracy",
+            "Share named rightly after one step of the whole size along the gradient.",
+            interval="wilson",
+        ),
+        _spec(
+            "noise_accuracy",
+            "Share named rightly after an aimless move of the whole size.",
+            interval="wilson",
+        ),
+        _spec(
+            "attack_success",
+            "Share of the images that were right when clean and that some attack breaks.",
+            interval="wilson",
+            higher_is_better=False,
+        ),
+        _spec(
+            "confidence_on_mistakes",
+            "Mean confidence of the wrong answers.",
+            interval="bootstrap",
+            higher_is_better=False,
+        ),
+        _spec(
+            "median_distance",
+            "Median distance, in the check's norm, of the points that broke an image.",
+            unit="distance",
+            range=(0.0, float("inf")),
+        ),
+        _spec(
+            "noise_p_value",
+            "Exact McNemar test, one-sided: how likely the lead over noise of the same size is by "
+            "chance.",
+            higher_is_better=False,
+        ),
+        MetricSpec(
+            "median_flip_epsilon",
+            "Smallest epsilon of the sweep at which half of the right images have fallen.",
+            unit="epsilon",
+            range=(0.0, float("inf")),
+        ),
+    ),
+    observe=observe,
+    summarise=summarise,
+    plots=plots,
+    attack=attack,
+    badness=badness,
+    explain=explain,
+)
