@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from evals import log, verdict
 from evals.errors import UserError
+from evals.images.declared import declaration
+from evals.images.sources import BUILT_IN
 from evals.log import Judgement, Metric, Plot, Validity, Verdict
 from evals.measures.measure import Measure, Subject
 from evals.selection import Job
@@ -40,6 +43,8 @@ class Measured:
     """How many were looked at."""
     limited: bool = False
     """Whether only a part of the image set was shown."""
+    sample_of: str | None = None
+    """Class map of what the images are declared to be a random sample of."""
     unreadable: Mapping[str, str] = field(default_factory=dict)
     """Image id to reason."""
     validity: tuple[Validity, ...] = ()
@@ -47,7 +52,7 @@ class Measured:
     @property
     def fallen(self) -> str | None:
         """Why the rows cannot be trusted, if they cannot."""
-        fallen = [f"{v.name}: {v.evidence}" for v in self.validity if v.outcome == "falls"]
+        fallen = [f"{v.name}: {v.evidence}" for v in self.validity if v.invalidates]
         return "; ".join(fallen) or None
 
     @property
@@ -71,6 +76,8 @@ class Question:
     """The same question to the other classifiers, by alias."""
     against: Mapping[str, Family] = field(default_factory=dict)
     """The same of the second image set, by alias, for checks that compare."""
+    floor: Callable[[Metric], verdict.Floor | None] = verdict.no_floor
+    """By how much this machine moves a metric of this question, where that was measured."""
 
     def metrics(self, alias: str, confidence: float = CONFIDENCE) -> tuple[Metric, ...]:
         """Return every metric of one of the classifiers, its intervals at this confidence.
@@ -184,7 +191,7 @@ def judge(question: Question, role: str | None) -> log.Item:
     job, measured = question.job, question.measured
     tables = [*measured, *question.against.get(job.alias, ())]
     validity = gathered(tables)
-    if any(check.outcome == "falls" for check in validity):
+    if any(check.invalidates for check in validity):
         sentence = verdict.summary(Verdict.INVALID, (), validity)
         return unjudged(job, Verdict.INVALID, sentence, role, validity)
     if any(table.rows.empty for table in tables):
@@ -287,19 +294,14 @@ def _hold(
     def look_up(reference: Reference) -> verdict.Threshold:
         return _reference(reference, expectation, question)
 
-    return verdict.judge(expectation, metrics, look_up)
+    return verdict.judge(expectation, metrics, look_up, question.floor)
 
 
 def _reference(
     reference: Reference, expectation: Expectation, question: Question
 ) -> verdict.Threshold:
     if reference.of == "published":
-        measured = question.measured[0]
-        if measured.limited:
-            return "the run is limited, and never held against a full one"
-        published = {} if measured.classifier is None else measured.classifier.published
-        missing = f"nothing is published for {question.job.alias} with these weights"
-        return published.get(expectation.metric, missing)
+        return _published(question.job, question.measured[0], expectation.metric)
     if reference.of not in question.others:
         return f"{reference.of} was not measured here"
     for other in question.others[reference.of]:
@@ -309,6 +311,28 @@ def _reference(
             return f"{reference.of} saw no picture"
     metric = verdict.find(expectation.metric, expectation.at, question.metrics(reference.of))
     return metric.value if metric.value is not None else f"{reference.of} has none: {metric.reason}"
+
+
+def _published(job: Job, measured: Measured, metric: str) -> verdict.Threshold:
+    """Return what is published, where the images are a sample of what it was measured on.
+
+    Pictures that somebody picked have an accuracy of their own, which says nothing of another.
+    """
+    if measured.limited:
+        return "the run is limited, and never held against a full one"
+    classifier = measured.classifier
+    if classifier is None or metric not in classifier.published:
+        return f"nothing is published for {job.alias} with these weights"
+    wanted = classifier.classes.name
+    if job.source is None or measured.sample_of == wanted:
+        return classifier.published[metric]
+    place = job.source.place
+    path = None if place in BUILT_IN else declaration(Path(place))
+    repair = f': write sample_of = "{wanted}" in {path} if they are' if path else ""
+    if measured.sample_of is None:
+        return f"the images are not declared to be a sample of {wanted}{repair}"
+    declared = f"declared to be a sample of {measured.sample_of}, not of {wanted}"
+    return f"the images are {declared}{repair}"
 
 
 def _readable(job: Job, measured: Measured) -> Sequence[Judgement]:

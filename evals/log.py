@@ -25,6 +25,9 @@ VERSION = 1
 Precision = Literal["fp32", "tf32", "bf16"]
 """Of convolutions and matrix products."""
 
+Depth = Literal["cheap", "thorough"]
+"""How far validity checks go: cheap ones with every check, thorough ones when somebody asks."""
+
 Status = Literal["running", "finished", "interrupted"]
 """``running`` in a finished process means that it was killed."""
 
@@ -117,14 +120,27 @@ class Reference(Record):
 class Validity(Record):
     """Evidence that the evaluation itself can be trusted."""
 
+    id: str = ""
+    """Such as ``S5``; empty for what only one measure asks."""
     name: str
-    """Such as ``finite logits``."""
+    """Such as ``output is logits``."""
     outcome: Literal["holds", "falls", "cannot tell"]
-    """A check that falls makes the verdict INVALID."""
+    """What cannot be told is shown, and decides nothing."""
+    severity: Literal["error", "warn"] = "error"
+    """A check that falls makes the verdict INVALID; one that warns is shown."""
+    cost: Depth = "cheap"
+    """Cheap ones run with every check, the others when somebody asks."""
     evidence: str
     """The numbers, in one sentence."""
     meaning: str
     """What it guards against, in one sentence."""
+    source: str = ""
+    """Paper and section, where it comes from one."""
+
+    @property
+    def invalidates(self) -> bool:
+        """Whether no number that depends on it can be believed."""
+        return self.outcome == "falls" and self.severity == "error"
 
 
 class Judgement(Record):
@@ -148,6 +164,9 @@ class Judgement(Record):
     """``warn``: shown, never fails the check."""
     known: str | None = None
     """Reason why a fall is expected."""
+    floor: float | None = None
+    """By how much this machine moves the metric when only batch size, threads or device change, in
+    its unit: a value that passes by no more is inconclusive. Null where it was not measured."""
 
 
 class Line(Record):
@@ -383,6 +402,9 @@ class ImageSet(Record):
     """Images in it before the limit."""
     limit: int | None = None
     """``--evals-limit``; a limited run is never gated against a full one."""
+    sample_of: str | None = None
+    """Class map, such as ``imagenet``, that they are declared to be a random sample of: published
+    accuracies are only held against such images."""
     fingerprint: str | None = None
     """Of ids, bytes and labels; null when the walk did not finish."""
     unreadable: tuple[Unreadable, ...] = ()
@@ -414,6 +436,8 @@ class Walk(Record):
     """Moving rows to the host and to disk."""
     picture_seconds: float = 0.0
     """Drawing what the report shows, after the walk."""
+    validity_seconds: float = 0.0
+    """Asking classifiers and attacks whether their numbers can be trusted, after the walk."""
 
 
 class Settings(Record):
@@ -431,6 +455,8 @@ class Settings(Record):
     """Images in one forward of 224 x 224 pixels; each walk says its own."""
     memory_layout: str = "contiguous"
     """Of the pixel tensors."""
+    noise: str | None = None
+    """File in the cache that the noise floors came from; null where none were measured."""
 
 
 class Environment(Record):
@@ -446,6 +472,47 @@ class Environment(Record):
     """git commit of the folder the run was started in."""
     dirty: bool | None = None
     """Whether that checkout had changes."""
+
+
+class Notice(Record):
+    """What noticed a mutant."""
+
+    item: str
+    """Id of the item."""
+    name: str
+    """Metric, or validity check."""
+    sentence: str
+    """What it said, numbers first."""
+
+
+class Mutant(Record):
+    """A classifier broken on purpose, and whether the suites noticed."""
+
+    name: str
+    """Such as ``bgr``."""
+    about: str
+    """What was broken, in words."""
+    classifier: str
+    """Alias of the classifier that was broken."""
+    inapplicable: str | None = None
+    """Why it cannot be broken this way, if it cannot: the mutant then leaves the rate."""
+    behaviour: Notice | None = None
+    """An expectation of a metric that held before and fell, every validity check set aside."""
+    structure: Notice | None = None
+    """A validity check that held before and fell."""
+    suites: tuple[str, ...] = ()
+    """Which were asked, in this order, until both had noticed."""
+    excuse: str | None = None
+    """Why it is known to survive."""
+    required: bool = False
+    """Whether ``suites/mutants.toml`` says that it must not survive."""
+    seconds: float = 0.0
+    """Spent on it."""
+
+    @property
+    def killed(self) -> bool:
+        """Whether anything noticed."""
+        return self.behaviour is not None or self.structure is not None
 
 
 class Run(Record):
@@ -470,6 +537,8 @@ class Run(Record):
     image_sets: tuple[ImageSet, ...] = ()
     items: tuple[Item, ...] = ()
     walks: tuple[Walk, ...] = ()
+    mutants: tuple[Mutant, ...] = ()
+    """Of a self-test: what was broken on purpose; its items are those of the whole network."""
     not_run: tuple[str, ...] = ()
     """Ids of selected items that were never judged."""
     warnings: tuple[str, ...] = ()

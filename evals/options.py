@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from evals.errors import UserError
-from evals.log import Precision
+from evals.log import Depth, Precision
 from evals.schema import Table, validate
 
 Count = Annotated[int, Field(ge=1)]
@@ -43,6 +43,8 @@ class OptionsTable(Table):
     """Path of the HTML report, or ``none``; by default beside the run log."""
     pictures: Annotated[int, Field(ge=0, le=8)] | Literal["none"] = 8
     """Pictures a check and classifier, at most 8."""
+    validity: Depth = "cheap"
+    """Which validity checks run: the cheap ones, or thorough ones too."""
     inconclusive: Literal["fail", "skip"] = "fail"
     """What an inconclusive verdict does to the exit code."""
     recipes: bool = False

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, create_model, model_validator
 
 from evals.errors import UserError, did_you_mean
+from evals.log import Depth
 from evals.schema import NAME, Table, keys, validate
 from evals.spec import MetricSpec, Spec
 
@@ -98,6 +99,8 @@ class CheckTable(Table):
     """Classifiers of this check, whatever the command line says."""
     unreadable: Literal["fail", "skip"] = "fail"
     """What pictures that cannot be decoded do to the verdict."""
+    validity: Depth = "cheap"
+    """Which validity checks run: the cheap ones, or thorough ones too."""
     expect: tuple[Expectation, ...]
     """What must hold; ``[]`` only records."""
 

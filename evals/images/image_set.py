@@ -45,6 +45,8 @@ class ImageSet:
     """Images before the limit."""
     limit: int | None = None
     """At most so many images were wanted."""
+    sample_of: str | None = None
+    """Class map of what they are declared to be a random sample of, such as ``imagenet``."""
 
     @property
     def labelled(self) -> bool:
@@ -52,17 +54,18 @@ class ImageSet:
         return bool(self.labels)
 
 
-def collect(source: str, images: tuple[Image, ...]) -> ImageSet:
+def collect(source: str, images: tuple[Image, ...], sample_of: str | None = None) -> ImageSet:
     """Make the unlimited image set of a source."""
     labels = {image.label for image in images if image.label is not None}
-    return ImageSet(source, images, tuple(sorted(labels, key=natural)), len(images))
+    classes = tuple(sorted(labels, key=natural))
+    return ImageSet(source, images, classes, len(images), sample_of=sample_of)
 
 
 def limited(image_set: ImageSet, limit: int) -> ImageSet:
     """Keep the ``limit`` images with the smallest sha256 of their id, in the set's own order.
 
     The choice depends on the ids alone, so it survives reordering, and a smaller limit keeps a
-    subset of what a larger one keeps.
+    subset of what a larger one keeps. A part of a sample so chosen is a sample.
 
     Raises:
         UserError: the limit is below 1.
@@ -77,6 +80,8 @@ def limited(image_set: ImageSet, limit: int) -> ImageSet:
 
 def fingerprint(image_set: ImageSet, digests: Mapping[str, str]) -> str:
     """Return one sha256 over id, bytes, label and accepted labels of all images, in order.
+
+    What the set is declared to be a sample of is no part of it: the images are the same.
 
     Args:
         image_set: the images that were walked.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from evals.errors import UserError
 from evals.images.art import LIST, art
+from evals.images.declared import MANIFESTS, sample_of
 from evals.images.files import resolve
 from evals.images.folders import EXTENSIONS, folder
 from evals.images.image_set import Image, ImageSet, collect
@@ -24,7 +25,8 @@ def load(source: str, base: Path) -> ImageSet:
             ``art_samples`` (eighteen paintings and prints), ``digits_test`` (360 handwritten
             digits that no recipe trains on), a folder of class folders, a flat folder, one with an
             ``art.toml``, a CSV or Parquet manifest, or one picture. A folder called
-            ``art_samples`` is reached as ``./art_samples``.
+            ``art_samples`` is reached as ``./art_samples``. Folders and manifests may declare what
+            they are a sample of (see `evals.images.declared`).
         base: what relative sources start from.
 
     Raises:
@@ -34,10 +36,11 @@ def load(source: str, base: Path) -> ImageSet:
         return collect(source, BUILT_IN[source]())
     path = resolve(source, base, *BUILT_IN)
     if path.is_dir():
-        return collect(source, art(path) if (path / LIST).is_file() else folder(path))
+        images = art(path) if (path / LIST).is_file() else folder(path)
+        return collect(source, images, sample_of(path))
     extension = path.suffix.lower().removeprefix(".")
-    if extension in {"csv", "parquet"}:
-        return collect(source, manifest(path))
+    if extension in MANIFESTS:
+        return collect(source, manifest(path), sample_of(path))
     if extension in EXTENSIONS:
         return collect(source, (Image(path.name, path),))
     raise UserError(

@@ -27,6 +27,7 @@ class Changes:
         found = self.found.get(alias, [])
         shown = ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
         return Validity(
+            id="S30",
             name="state restored",
             outcome="falls" if found else "holds",
             evidence=f"changed: {shown}" if found else "modes, buffers, weights, hooks are equal",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -62,6 +62,11 @@ class Resources:
         if request.alias not in self._classifiers:
             self._classifiers[request.alias] = self._build(request)
         return _unless_error(self._classifiers[request.alias])
+
+    def standing_in(self, classifier: Classifier) -> Resources:
+        """Return resources whose classifier of that alias is this one; image sets are shared."""
+        known = {**self._classifiers, classifier.alias: (classifier,)}
+        return replace(self, _classifiers=known, _answers={})
 
     def image_set(self, source: Source) -> ImageSet:
         """Return an image set; UserError if it is missing, empty or wrong."""

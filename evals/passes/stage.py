@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -28,6 +28,11 @@ from evals.passes.walk import Station, Task, Walked, join_of, to_unit, walk
 from evals.probe import Probe
 from evals.progress import Progress
 from evals.selection import Catalog, Job
+from evals.validity.check import Evidence
+from evals.validity.examine import Examiner
+
+BENCH = 16
+"""Images that validity checks look at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,10 @@ class Manner:
     seed: int
     directory: Path
     """Of the run."""
+    examiner: Examiner
+    """Asks whether numbers can be trusted."""
+    depth: log.Depth = "cheap"
+    """Which validity checks run, whatever a check says."""
 
 
 @dataclass
@@ -59,6 +68,7 @@ class Pass:
     broken: str | None = None
     """Why the walk did not finish, for every item that waited for it."""
     picture_seconds: float = 0.0
+    validity_seconds: float = 0.0
 
     def names(self, alias: str) -> tuple[str, ...]:
         """Return the names of the classifiers of an alias: several where a recipe has seeds."""
@@ -79,7 +89,7 @@ def task_of(job: Job, name: str, source: Source) -> Task:
     asked = [job.check.table.measure, parameters.model_dump(mode="json"), source.place, name]
     digest = hashlib.sha256(json.dumps(asked).encode()).hexdigest()
     readable = tables.slug(f"{measure.name}-{Path(source.text).name}-{name}")
-    return Task(measure, parameters, f"{readable}-{digest[:8]}")
+    return Task(measure, parameters, f"{readable}-{digest[:8]}", job.check.table.validity)
 
 
 def stations(
@@ -105,9 +115,18 @@ def stations(
                 name = classifier.name
                 task = task_of(job, name, source)
                 station = found.setdefault(name, Station(classifier, answers, ()))
-                if task.table not in {other.table for other in station.tasks}:
-                    found[name] = replace(station, tasks=(*station.tasks, task))
+                found[name] = replace(station, tasks=_with(station.tasks, task))
     return found
+
+
+def _with(tasks: tuple[Task, ...], task: Task) -> tuple[Task, ...]:
+    """Add a task; of two that ask the same, the deeper validity checks remain."""
+    same = [other for other in tasks if other.table == task.table]
+    if not same:
+        return (*tasks, task)
+    if task.depth == "thorough":
+        return tuple(task if other.table == task.table else other for other in tasks)
+    return tasks
 
 
 def _measure(job: Job) -> Measure:
@@ -151,11 +170,74 @@ def run(this: Pass, manner: Manner, progress: Progress) -> None:
     finally:
         for task in (task for station in this.stations.values() for task in station.tasks):
             rows[task.table] = _joined(this, task, manner)
+    asked = _examined(this, rows, changes, manner)
     for station in this.stations.values():
         for task in station.tasks:
             if task.table not in this.walked.not_applicable:
                 found = _measured(this, station, task, rows[task.table], changes, manner)
-                this.measured[task.table] = found
+                validity = (*found.validity, *asked.get(task.table, ()))
+                this.measured[task.table] = replace(found, validity=validity)
+
+
+def _examined(
+    this: Pass,
+    rows: Mapping[str, pd.DataFrame | None],
+    changes: guard.Changes,
+    manner: Manner,
+) -> dict[str, tuple[Validity, ...]]:
+    """Ask every classifier and task whether its numbers can be trusted, by table."""
+    started = time.perf_counter()
+    found: dict[str, tuple[Validity, ...]] = {}
+    images = bench(this.image_set, this.walked.digests)
+    networks = {name: station.classifier.network for name, station in this.stations.items()}
+    with guard.watch(networks, changes), numerics(manner.device, manner.precision):
+        for name, station in this.stations.items():
+            if name in this.walked.failures or not images:
+                continue
+            probe = _probe(this, station, images, manner)
+            for task in station.tasks:
+                table = rows.get(task.table)
+                if table is None or table.empty or task.table in this.walked.not_applicable:
+                    continue
+                evidence = Evidence(
+                    station.classifier,
+                    replace(probe, memory={}),
+                    tuple(this.image_set.images[i] for i in images),
+                    this.image_set,
+                    task.measure,
+                    task.parameters,
+                    table,
+                )
+                depth: log.Depth = (
+                    "thorough" if "thorough" in {manner.depth, task.depth} else "cheap"
+                )
+                found[task.table] = manner.examiner.examine(evidence, depth)
+    this.validity_seconds += time.perf_counter() - started
+    return found
+
+
+def bench(image_set: ImageSet, readable: Collection[str]) -> tuple[int, ...]:
+    """Return the positions of a few images that could be read, chosen by hash of id."""
+    places = [i for i, image in enumerate(image_set.images) if image.id in readable]
+    chosen = sorted(places, key=lambda i: hashlib.sha256(image_set.images[i].id.encode()).digest())
+    return tuple(sorted(chosen[:BENCH]))
+
+
+def _probe(this: Pass, station: Station, positions: Sequence[int], manner: Manner) -> Probe:
+    """Return a probe on a few images, decoded once more."""
+    chosen = [this.image_set.images[i] for i in positions]
+    geometry = station.classifier.geometry
+    (batch,) = batches(chosen, [range(len(chosen))], {geometry})
+    seen = [positions[i] for i in batch.positions]
+    return Probe(
+        station.classifier,
+        batch.ids,
+        to_unit(batch.pixels[geometry], manner.device),
+        station.answers and station.answers.of(seen, manner.device),
+        manner.seed,
+        differentiate=True,
+        total=len(batch.ids),
+    )
 
 
 def _joined(this: Pass, task: Task, manner: Manner) -> pd.DataFrame | None:
@@ -184,6 +266,7 @@ def _measured(
         rows=table,
         images=this.walked.n,
         limited=len(this.image_set.images) < this.image_set.total,
+        sample_of=this.image_set.sample_of,
         unreadable=this.walked.unreadable,
         validity=(
             *_trained(station.classifier),
@@ -243,12 +326,14 @@ def _ran(name: str, walked: Walked) -> Validity:
 def _drew(name: str, walked: Walked) -> Validity:
     drew = name in walked.drew
     return Validity(
+        id="S4",
         name="deterministic",
         outcome="falls" if drew else "holds",
         evidence="drew from a global generator in eval mode"
         if drew
         else "no draw from a global generator",
         meaning="A network that throws dice in eval mode answers otherwise the next time.",
+        source="Croce & Hein 2020, AutoAttack's flag for randomised defences",
     )
 
 
@@ -282,22 +367,10 @@ def _explained(
     this: Pass, task: Task, name: str, positions: Sequence[int], manner: Manner
 ) -> tuple[Drawing, ...]:
     station, rows = this.stations[name], this.measured[task.table].rows
-    chosen = [this.image_set.images[i] for i in positions]
-    geometry = station.classifier.geometry
-    (batch,) = batches(chosen, [range(len(chosen))], {geometry})
-    if not batch.ids:
+    probe = _probe(this, station, positions, manner)
+    if not probe.ids:
         return ()
-    seen = [positions[i] for i in batch.positions]
-    probe = Probe(
-        station.classifier,
-        batch.ids,
-        to_unit(batch.pixels[geometry], manner.device),
-        station.answers and station.answers.of(seen, manner.device),
-        manner.seed,
-        differentiate=task.measure.gradient,
-        total=len(batch.ids),
-    )
-    shown = rows[rows["image"].isin(batch.ids)]
+    shown = rows[rows["image"].isin(probe.ids)]
     with numerics(manner.device, manner.precision):
         return task.measure.explain(probe, shown, task.parameters)
 
@@ -311,6 +384,7 @@ def image_set_record(this: Pass) -> log.ImageSet:
         n=len(image_set.images),
         total=image_set.total,
         limit=image_set.limit,
+        sample_of=image_set.sample_of,
         fingerprint=fingerprint(image_set, walked.digests) if walked.finished else None,
         unreadable=tuple(
             log.Unreadable(image=image, reason=reason)
@@ -334,4 +408,5 @@ def walk_record(this: Pass, manner: Manner) -> log.Walk:
         forward_seconds=spent["forward"],
         rows_seconds=spent["rows"],
         picture_seconds=this.picture_seconds,
+        validity_seconds=this.validity_seconds,
     )

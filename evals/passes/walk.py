@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from evals.classifiers.classifier import Classifier
     from evals.images.geometry import Geometry
     from evals.images.image_set import ImageSet
+    from evals.log import Depth
     from evals.measures.measure import Columns, Measure
     from evals.schema import Table
 
@@ -39,6 +40,8 @@ class Task:
     parameters: Table
     table: str
     """Unique in the run: the name of its rows."""
+    depth: Depth = "cheap"
+    """Which validity checks are asked of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Validity checks: evidence that an evaluation can be trusted (Carlini et al. 2019 and others)."""

@@ -1,0 +1,36 @@
+"""Every validity check there is, in the order in which they are shown."""
+
+from __future__ import annotations
+
+from evals.validity import (
+    attacks,
+    curves,
+    decoding,
+    described,
+    gradients,
+    known,
+    labels,
+    parity,
+    power,
+    rows,
+    sample,
+    smoothness,
+    structure,
+)
+from evals.validity.check import ValidityCheck
+
+CHECKS: tuple[ValidityCheck, ...] = (
+    *decoding.CHECKS,
+    *parity.CHECKS,
+    *structure.CHECKS,
+    *labels.CHECKS,
+    *sample.CHECKS,
+    *gradients.CHECKS,
+    *smoothness.CHECKS,
+    *known.CHECKS,
+    *rows.CHECKS,
+    *curves.CHECKS,
+    *attacks.CHECKS,
+    *power.CHECKS,
+    *described.CHECKS,
+)

@@ -1,0 +1,162 @@
+"""Whether the gradient with respect to the pixels is one, and shows the way."""
+
+from __future__ import annotations
+
+import torch
+
+from evals.attacks.gradients import slope
+from evals.attacks.losses import dlr
+from evals.errors import NotApplicableError
+from evals.validity.check import (
+    Evidence,
+    Finding,
+    ValidityCheck,
+    differentiating,
+    falls,
+    holds,
+    rate,
+    unclear,
+)
+from evals.validity.looking import exactly, shown, uniform
+
+FEW = 8
+"""Images whose derivative is taken twice."""
+STEP = 0.002
+"""Euclidean length of the step along the gradient: shorter, fp32 drowns it; longer, real networks
+bend away (at 0.002 the median image of squeezenet1_1_caffe answers with 0.996 of what its gradient
+says and that of efficientnet_lite0 with 0.994; at 0.01 the latter with 0.95)."""
+QUARTER = 0.25 / 255
+"""No pixel moves by more: from a level of 8 bits, rounding inside a network undoes that."""
+AGREE = 0.1
+AUDIBLE = 1e-4
+"""A change smaller than this share of the largest logit is lost in fp32."""
+LOUD = 8 / 255
+DEAD = 0.05
+"""Share of images that may be without a gradient."""
+
+
+def alive(evidence: Evidence) -> Finding:
+    """Count the images whose gradient is zero or not finite."""
+    probe = evidence.probe
+    if probe.answers is None:
+        return unclear("the images have no labels, and so no loss")
+    dead = _dead(probe.gradient)
+    bad, n = int(dead.sum()), len(dead)
+    found = rate(bad, n, DEAD, "images with a gradient that is 0 or not finite")
+    if not bad:
+        return found
+    return found._replace(evidence=f"{found.evidence}; {_under_dlr(evidence, dead)}")
+
+
+def _dead(gradient: torch.Tensor) -> torch.Tensor:
+    flat = gradient.flatten(1)
+    return (flat == 0).all(dim=1) | ~flat.isfinite().all(dim=1)
+
+
+def _under_dlr(evidence: Evidence, dead: torch.Tensor) -> str:
+    probe = evidence.probe
+    assert probe.answers is not None
+    try:
+        again = _dead(slope(evidence.classifier, probe.pixels, probe.answers.label, dlr).gradient)
+    except NotApplicableError:
+        return "DLR needs three classes, so it was not tried"
+    return f"{int((dead & ~again).sum())} of these {int(dead.sum())} live under the DLR loss"
+
+
+def reaches_pixels(evidence: Evidence) -> Finding:
+    """Walk a little along the gradient and see whether the network answers as it says."""
+    pixels = evidence.probe.pixels[:FEW]
+    with exactly(pixels.device):
+        with torch.enable_grad():
+            variable = pixels.clone().requires_grad_()
+            logits = evidence.classifier.logits(variable)
+            if not logits.requires_grad:
+                return falls("logits do not require a gradient though the pixels do")
+            first = logits.detach().argmax(dim=1)
+            lead = _lead(logits, first).sum()
+            found: tuple[torch.Tensor | None, ...] = torch.autograd.grad(
+                lead, variable, allow_unused=True
+            )
+        if found[0] is None:
+            return falls("the graph of the logits starts behind the pixels")
+        gradient = found[0].double()
+        if bool(_dead(gradient).all()):
+            return _silent(evidence, pixels, logits.detach())
+        return _compared(evidence, pixels, first, gradient)
+
+
+def _lead(logits: torch.Tensor, first: torch.Tensor) -> torch.Tensor:
+    """Return (n,) how far the runner-up lies above the first answer; never saturated."""
+    at = first[:, None]
+    others = logits.scatter(1, at, float("-inf")).amax(dim=1)
+    return others - logits.gather(1, at)[:, 0]
+
+
+def _silent(evidence: Evidence, pixels: torch.Tensor, logits: torch.Tensor) -> Finding:
+    moved = (pixels + LOUD * _signs(evidence, pixels)).clamp(0, 1)
+    after = shown(evidence.classifier, moved)
+    change = float((after - logits).abs().amax())
+    said = f"the gradient is 0 on {len(pixels)} images, and noise of 8/255 moves logits by "
+    return falls(f"{said}{change:.2g}") if change else unclear(f"{said}nothing either")
+
+
+def _compared(
+    evidence: Evidence, pixels: torch.Tensor, first: torch.Tensor, gradient: torch.Tensor
+) -> Finding:
+    # only what can move both ways: at 0 and 1 a clamp inside a network has a bend
+    gradient = gradient * ((pixels > QUARTER) & (pixels < 1 - QUARTER))
+    if bool(gradient.isnan().any()):
+        return falls("parts of the gradient are not numbers")
+    moving = ~_dead(gradient)
+    if not bool(moving.any()):
+        return unclear("the gradient is 0 at every pixel that is neither black nor white")
+    pixels, first, gradient = pixels[moving], first[moving], gradient[moving]
+    length = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
+    way = gradient / length[:, None, None, None]
+    size = (QUARTER / way.flatten(1).abs().amax(dim=1)).clamp(max=STEP)
+    step = way * size[:, None, None, None]
+    logits = [shown(evidence.classifier, (pixels + s * step).to(pixels)) for s in (1, -1)]
+    up, down = (_lead(one.double(), first) for one in logits)
+    told = 2 * size * length
+    heard = told > AUDIBLE * logits[0].abs().amax().double()
+    if not bool(heard.any()):
+        return unclear("a step along the gradient is too small a change for fp32")
+    answered = ((up - down) / told)[heard]
+    middle = float(answered.quantile(0.5))
+    said = (
+        f"a step of {float(size.amax()):.2g} along the gradient changes the lead of the first "
+        f"answer by {middle:.3g} of what the gradient says (median of {len(answered)} images, "
+        f"{float(answered.amin()):.2g} to {float(answered.amax()):.2g})"
+    )
+    return holds(said) if abs(middle - 1) <= AGREE else falls(said)
+
+
+def _signs(evidence: Evidence, pixels: torch.Tensor) -> torch.Tensor:
+    return (uniform(evidence, pixels) - 0.5).sign()
+
+
+CHECKS = (
+    ValidityCheck(
+        id="S6",
+        name="gradient alive",
+        meaning="Where the gradient is 0, an attack that follows it stays where it is.",
+        source="Athalye et al. 2018, section 3.1; Pintor et al. 2022; Croce & Hein 2020 on DLR",
+        cost="cheap",
+        severity="error",
+        scope="classifier",
+        guards=differentiating,
+        look=alive,
+    ),
+    ValidityCheck(
+        id="S7",
+        name="graph reaches the pixels",
+        meaning="A gradient that a rounding, a detached graph or a backward of its own falsifies "
+        "does not lead uphill.",
+        source="Athalye et al. 2018, section 3.1 (shattered gradients); Pintor et al. 2022",
+        cost="cheap",
+        severity="error",
+        scope="classifier",
+        guards=differentiating,
+        look=reaches_pixels,
+    ),
+)
