@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +40,11 @@ class Job:
     """Which images; none for measures that look at none."""
     against: Source | None
     """Which images to compare with."""
+
+    @property
+    def name(self) -> str:
+        """The part of its id that names check and classifier."""
+        return self.id.removeprefix(f"{self.suite.path}::")
 
     @property
     def alias(self) -> str:
@@ -96,6 +101,15 @@ class Catalog:
             for name in check.table.models or ():
                 self._known(name, f'{path}:{check.line}, check "{check.name}"', aliases)
         return suite
+
+    def jobs(self, suite: Suite, folder: Path) -> Iterator[Job]:
+        """Yield a job for each check and classifier of a suite that lies in ``folder``."""
+        for check in suite.checks:
+            images = self.sources(suite, check, folder)
+            for request, named in self.requests_of(suite, check):
+                name = f"{suite.path}::{check.name}[{request.alias}]"
+                trained = self.trained(check, request)
+                yield Job(name, suite, check, request, named, trained, *images)
 
     def requests_of(self, suite: Suite, check: Check) -> tuple[tuple[Request, bool], ...]:
         """Return the classifiers of a check, and whether somebody named them."""

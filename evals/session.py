@@ -9,7 +9,8 @@ import os
 import secrets
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -21,12 +22,17 @@ from evals.errors import NotApplicableError, UnavailableError, UserError
 from evals.judging import Family, Measured, Question, judge, seed_of, unjudged
 from evals.log import Verdict
 from evals.measures.measure import Measure
+from evals.noise.file import machine, place, read
+from evals.noise.floor import asked
 from evals.options import Source
 from evals.passes import stage, tables
 from evals.passes.resources import Resources
 from evals.passes.stage import Manner, Pass, task_of
 from evals.progress import Progress
 from evals.selection import Catalog, Job
+from evals.validity.checks import CHECKS
+from evals.validity.examine import Examiner
+from evals.verdict import Floor
 
 
 class Session:
@@ -56,9 +62,20 @@ class Session:
         self._passes: dict[Source, Pass] = {}
         self._items: dict[str, log.Item] = {}
         self._warnings: dict[str, None] = {}
+        here = machine()
+        file = place(catalog.options.cache, here)
+        self._noise = read(file, here, lambda said: self._warnings.update({said: None}))
         _can_be_written(catalog.options.report)
-        self.directory = _new_directory(catalog.options.run_dir)
-        self._manner = Manner(device, table.precision, batch, table.seed, self.directory)
+        self.directory = new_directory(catalog.options.run_dir)
+        self._manner = Manner(
+            device,
+            table.precision,
+            batch,
+            table.seed,
+            self.directory,
+            Examiner(CHECKS),
+            table.validity,
+        )
         self.log = log.Run(
             id=self.directory.name,
             status="running",
@@ -70,6 +87,7 @@ class Session:
                 device_name=name_of(device),
                 precision=table.precision,
                 batch_size=batch or default_batch(device),
+                noise=file.name if self._noise.entries else None,
             ),
             environment=environment(catalog.options.root),
             suites=tuple(
@@ -78,7 +96,7 @@ class Session:
             ),
         )
         self._write("running")
-        _point_latest(self.directory)
+        point_latest(self.directory)
 
     def prepare(self, job: Job) -> None:
         """Load what a job needs, or record what is missing.
@@ -125,8 +143,17 @@ class Session:
         if job.against is not None:
             second = self._pass(job.against, job.check.table.against or "")
             against = self._everyone(second, job, job.against)
-        item = judge(Question(job, _measure(job), measured, others, against), this.role)
+        floor = self._floor(job)
+        item = judge(Question(job, _measure(job), measured, others, against, floor), this.role)
         return self._illustrated(item, this, job, source)
+
+    def _floor(self, job: Job) -> Callable[[log.Metric], Floor | None]:
+        """Return what is known of this machine's noise in the metrics of a walked job."""
+        passes = [self._passes[source] for source in (job.source, job.against) if source]
+        images = [stage.image_set_record(this).fingerprint for this in passes]
+        digest = self._resources.records[job.alias].fingerprint
+        question = asked(job, str(digest), [str(image) for image in images])
+        return partial(self._noise.floor, question, self._manner.precision)
 
     def _tabulated(self, job: Job) -> log.Item:
         """Return the verdict on a job whose rows come from no image."""
@@ -291,7 +318,8 @@ def _can_be_written(report: Path | None) -> None:
         raise UserError(f"--evals-report {report}: is a folder; name a file in it")
 
 
-def _new_directory(parent: Path) -> Path:
+def new_directory(parent: Path) -> Path:
+    """Make the directory of a run; UserError where nothing can be written."""
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S")
     directory = parent / f"{stamp}-{secrets.token_hex(2)}"
     try:
@@ -303,7 +331,7 @@ def _new_directory(parent: Path) -> Path:
     return directory
 
 
-def _point_latest(directory: Path) -> None:
+def point_latest(directory: Path) -> None:
     """Point ``latest`` at this run; a file system without links goes without."""
     link = directory.parent / "latest"
     partial = directory.parent / f".latest-{directory.name}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from evals import log
@@ -14,6 +15,23 @@ from evals.suite import Expectation, Reference, same_point
 Threshold = float | str
 """A number, or the reason why there is none."""
 
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """By how much a metric moves on this machine when nothing that matters is changed."""
+
+    value: float
+    """In the metric's unit, 0 or more."""
+    measured: str
+    """ISO 8601 date."""
+
+
+def no_floor(metric: Metric) -> Floor | None:
+    """Return None: nothing was measured of this metric."""
+    del metric
+    return None
+
+
 _ORDER = [Verdict.INVALID, Verdict.FAILED, Verdict.INCONCLUSIVE, Verdict.PASSED]
 
 
@@ -21,17 +39,24 @@ def judge(
     expectation: Expectation,
     metrics: Sequence[Metric],
     reference: Callable[[Reference], Threshold],
+    floor: Callable[[Metric], Floor | None] = no_floor,
 ) -> tuple[Judgement, ...]:
     """Hold an expectation against the metrics: one judgement for each of its bounds.
+
+    A value that passes by no more than its noise floor is inconclusive: another batch size may
+    turn it over. One that fails by as little still fails, since inconclusive verdicts may be
+    skipped: a floor takes passes away, gives none, and moves no threshold.
 
     Args:
         expectation: what must hold.
         metrics: of one classifier, at the expectation's confidence.
         reference: turns ``{ of = ... }`` into the number, plus and minus not yet applied.
+        floor: what this machine moves a metric by, where that was measured.
     """
     metric = find(expectation.metric, expectation.at, metrics)
     return tuple(
-        _judge(expectation, metric, side, bound, reference) for side, bound in expectation.bounds
+        _judge(expectation, metric, side, bound, reference, floor(metric))
+        for side, bound in expectation.bounds
     )
 
 
@@ -41,7 +66,7 @@ def worst(judgements: Sequence[Judgement], validity: Sequence[Validity]) -> Verd
     Warnings and known falls are shown and decide nothing. Without any expectation it is
     *recorded*; when none of them applied, *not applicable*.
     """
-    if any(check.outcome == "falls" for check in validity):
+    if any(check.invalidates for check in validity):
         return Verdict.INVALID
     if not judgements:
         return Verdict.RECORDED
@@ -61,7 +86,7 @@ def excused(judgement: Judgement) -> bool:
 def summary(verdict: Verdict, judgements: Sequence[Judgement], validity: Sequence[Validity]) -> str:
     """Return one line for a person: the fallen first, numbers first."""
     if verdict is Verdict.INVALID:
-        fallen = [f"{v.name}: {v.evidence}" for v in validity if v.outcome == "falls"]
+        fallen = [f"{v.name}: {v.evidence}" for v in validity if v.invalidates]
         return "INVALID: " + "; ".join(fallen)
     said = [j.sentence for j in judgements if j.verdict is verdict and not excused(j)]
     for j in judgements:
@@ -93,6 +118,7 @@ def _judge(
     side: Literal["at_least", "at_most"],
     bound: float | Reference,
     reference: Callable[[Reference], Threshold],
+    floor: Floor | None,
 ) -> Judgement:
     words = "at least" if side == "at_least" else "at most"
     threshold, wanted = _threshold(bound, words, reference)
@@ -103,15 +129,19 @@ def _judge(
     elif isinstance(threshold, str):
         # a gate that cannot be held is no pass: the checkpoint it guards may be the one it missed
         verdict, sentence = Verdict.INCONCLUSIVE, f"{metric.name} {wanted}: {threshold}"
-    elif expectation.confidence is None:
-        fits = metric.value >= threshold if side == "at_least" else metric.value <= threshold
-        verdict = Verdict.PASSED if fits else Verdict.FAILED
-        sentence = f"{_apart(metric.value, threshold)}, {wanted} wanted: {describe(metric)}"
     else:
-        verdict = _by_interval(metric, side, threshold)
         sentence = f"{_apart(metric.value, threshold)}, {wanted} wanted: {describe(metric)}"
-        if verdict is Verdict.INCONCLUSIVE:
-            sentence += _needed(metric, threshold, expectation.confidence)
+        if expectation.confidence is None:
+            fits = metric.value >= threshold if side == "at_least" else metric.value <= threshold
+            verdict = Verdict.PASSED if fits else Verdict.FAILED
+        else:
+            verdict = _by_interval(metric, side, threshold)
+            if verdict is Verdict.INCONCLUSIVE:
+                sentence += _needed(metric, threshold, expectation.confidence)
+        if floor is not None and _within(metric.value, threshold, floor):
+            verdict = Verdict.INCONCLUSIVE if verdict is Verdict.PASSED else verdict
+            sentence += f"; within the noise floor of this machine ({_number(floor.value)}, "
+            sentence += f"measured {floor.measured})"
     return Judgement(
         metric=metric.name,
         at=metric.at,
@@ -122,7 +152,13 @@ def _judge(
         sentence=sentence,
         severity=expectation.severity,
         known=expectation.known,
+        floor=None if floor is None else floor.value,
     )
+
+
+def _within(value: float, threshold: float, floor: Floor) -> bool:
+    # the slack is of floats: 0.9 - 0.85 is more than 0.95 - 0.9, and both are one image of 20
+    return floor.value > 0 and abs(value - threshold) <= floor.value * (1 + 1e-9)
 
 
 def _threshold(

@@ -1,0 +1,1 @@
+"""The noise floor: by how much numbers move on one machine when nothing that matters changes."""
