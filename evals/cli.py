@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,17 @@ from evals.paths import data_folder
 if TYPE_CHECKING:
     from evals.selection import Catalog
 
+
+_LIKE_PYTEST = {
+    "cards": "FILE",
+    "device": "NAME",
+    "limit": "N",
+    "seed": "N",
+    "run-dir": "FOLDER",
+    "report": "PATH",
+    "validity": "DEPTH",
+}
+"""Options of a self-test that mean what they mean to pytest."""
 
 FEW = 5
 """Classifiers for which a listing says why they are not here."""
@@ -78,8 +90,32 @@ def _parser() -> argparse.ArgumentParser:
     fool.add_argument("--device", default="auto", help="auto, cpu, cuda:1, mps, ...")
     fool.set_defaults(run=_fool)
 
+    selftest = commands.add_parser(
+        "selftest", help="break a network on purpose, and see which checks of the suites notice"
+    )
+    selftest.add_argument(
+        "suite", nargs="*", type=Path, help="default: accuracy, art, fgsm and airplane as shipped"
+    )
+    selftest.add_argument(
+        "--evals-model", action="append", metavar="[ALIAS=]NAME[@PATH]", help="one network"
+    )
+    selftest.add_argument(
+        "--evals-images", action="append", metavar="[ROLE=]SOURCE", help="as for pytest"
+    )
+    for name, shown in _LIKE_PYTEST.items():
+        selftest.add_argument(f"--evals-{name}", metavar=shown, help="as for pytest")
+    selftest.set_defaults(run=_selftest)
+
     schema = commands.add_parser("schema", help="print the JSON Schema of suites, for editors")
     schema.set_defaults(run=_schema)
+
+    noise = commands.add_parser("noise", help="measure by how much numbers move on this machine")
+    noise.add_argument("suite", nargs="*", type=Path, help="default: shipped accuracy and fgsm")
+    noise.add_argument("--evals-model", action="append", metavar="[ALIAS=]NAME[@PATH]", default=[])
+    noise.add_argument("--evals-images", action="append", metavar="[ROLE=]SOURCE", default=[])
+    noise.add_argument("--evals-cards", help="TOML file with model cards of your own")
+    noise.add_argument("--evals-cache", help="folder of what is kept (default: .evals_cache)")
+    noise.set_defaults(run=_noise)
 
     report = commands.add_parser("report", help="render a run's report again")
     report.add_argument("run_dir", type=Path, metavar="RUN", help="folder that holds run.json")
@@ -138,6 +174,30 @@ def _schema(options: argparse.Namespace) -> None:
     from evals.suite import json_schema
 
     print(json.dumps(json_schema([lookup(name, Path()) for name in MEASURES]), indent=2))
+
+
+def _noise(options: argparse.Namespace) -> None:
+    from evals.noise.screen import noise
+    from evals.options import read
+    from evals.selection import Catalog
+
+    given = {key: getattr(options, f"evals_{key}") for key in ("model", "images", "cards", "cache")}
+    typed = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items() if v}
+    noise(Catalog.read(read(typed, Path.cwd())), options.suite)
+
+
+def _selftest(options: argparse.Namespace) -> int:
+    from evals.options import read
+    from evals.selection import Catalog
+    from evals.selftest.command import command
+
+    given = {
+        key.removeprefix("evals_"): tuple(value) if isinstance(value, list) else value
+        for key, value in vars(options).items()
+        if key.startswith("evals_") and value is not None
+    }
+    catalog = Catalog.read(read(given, Path.cwd()))
+    return command(catalog, options.suite, shlex.join(["evals", *sys.argv[1:]]))
 
 
 def _report(options: argparse.Namespace) -> None:

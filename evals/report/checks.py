@@ -62,8 +62,11 @@ class Check:
     falls: tuple[Fall, ...]
     excused: tuple[Fall, ...]
     broken: tuple[Validity, ...]
+    warned: tuple[Validity, ...]
     unsure: tuple[Validity, ...]
     holding: tuple[Validity, ...]
+    trust: str
+    """How many validity checks hold, fall, warn or cannot tell."""
     command: str
 
 
@@ -88,11 +91,26 @@ def check(anchor: str, item: Item, colour: str, command: str) -> Check:
         families=tuple(_families(item)),
         falls=tuple(fall for judgement, fall in falls if not _excuse(judgement)),
         excused=tuple(fall for judgement, fall in falls if _excuse(judgement)),
-        broken=tuple(v for v in item.validity if v.outcome == "falls"),
+        broken=tuple(v for v in item.validity if v.invalidates),
+        warned=tuple(v for v in item.validity if v.outcome == "falls" and not v.invalidates),
         unsure=tuple(v for v in item.validity if v.outcome == "cannot tell"),
         holding=tuple(v for v in item.validity if v.outcome == "holds"),
+        trust=trust(item),
         command=words.reproduce(item.id, command),
     )
+
+
+def trust(item: Item) -> str:
+    """Return ``12 validity checks hold, 1 falls, 1 warns, 2 cannot tell``."""
+    holding = sum(v.outcome == "holds" for v in item.validity)
+    fallen = sum(v.invalidates for v in item.validity)
+    warned = sum(v.outcome == "falls" for v in item.validity) - fallen
+    unsure = len(item.validity) - holding - fallen - warned
+    said = [f"{words.plural(holding, 'validity check')} {'holds' if holding == 1 else 'hold'}"]
+    said += [f"{fallen} {'falls' if fallen == 1 else 'fall'}"] if fallen else []
+    said += [f"{warned} {'warns' if warned == 1 else 'warn'}"] if warned else []
+    said += [f"{unsure} cannot tell"] if unsure else []
+    return ", ".join(said)
 
 
 def _families(item: Item) -> Iterator[Family]:

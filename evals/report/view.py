@@ -14,6 +14,7 @@ from evals.report.charts import Chart, Figure, charts, figures
 from evals.report.checks import Check, check
 from evals.report.curves import Sweep, sweeps
 from evals.report.gallery import Gallery, gallery
+from evals.report.mutants import Matrix, matrix
 from evals.report.plots import Frame, frames
 from evals.report.timing import Timing, timing
 from evals.report.trainings import Lesson, lessons
@@ -67,7 +68,7 @@ class Page:
     counts: tuple[Count, ...]
     bad: tuple[Check, ...]
     excused: tuple[Check, ...]
-    unsure: tuple[Check, ...]
+    warned: tuple[Check, ...]
     unjudged: tuple[Check, ...]
     checks: tuple[Check, ...]
     unavailable: tuple[Classifier, ...]
@@ -76,6 +77,7 @@ class Page:
     lessons: tuple[Lesson, ...]
     trained: Mapping[str, str]
     gallery: Gallery
+    mutants: Matrix | None
     timings: tuple[Timing, ...]
     metrics: dict[str, str]
     methods: tuple[str, ...]
@@ -103,7 +105,7 @@ def page(run: Run, directory: Path) -> Page:
         counts=tuple(Count(verdict, counts[verdict]) for verdict in Verdict),
         bad=tuple(one for verdict in words.BAD for one in checks if one.item.verdict is verdict),
         excused=tuple(one for one in checks if one.excused),
-        unsure=tuple(one for one in checks if one.unsure),
+        warned=tuple(one for one in checks if one.warned),
         unjudged=tuple(
             one
             for one in checks
@@ -120,6 +122,7 @@ def page(run: Run, directory: Path) -> Page:
         lessons=taught,
         trained={course.classifier: course.anchor for course in courses},
         gallery=gallery(run, colours, directory),
+        mutants=matrix(run.mutants),
         timings=tuple(timing(walk) for walk in run.walks),
         metrics={metric.name: metric.about for metric in used},
         methods=tuple(dict.fromkeys(metric.method for metric in used if metric.method)),

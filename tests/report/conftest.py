@@ -166,7 +166,8 @@ def accuracy_item(
         "pictures": tuple(pictures), "seconds": 1.25,
         "validity": (
             log.Validity(
-                name="finite logits", outcome="holds", evidence="20 of 20 rows are finite.",
+                id="S2", name="finite logits", outcome="holds",
+                evidence="20 of 20 rows are finite", source="Croce & Hein 2020",
                 meaning="A network that gives NaN is right by accident.",
             ),
         ),
@@ -193,8 +194,8 @@ def every_verdict(directory: Path) -> tuple[log.Item, ...]:
     )  # fmt: skip
     warned = judgement(metrics[0], 0.99, Verdict.FAILED, severity="warn")
     broken = log.Validity(
-        name="class order", outcome="falls",
-        evidence="another order of the classes is right on 19 of 20, this one on 1.",
+        id="S3", name="class order", outcome="falls", source="timm#2456",
+        evidence="another order of the classes is right on 19 of 20, this one on 1",
         meaning="Folder order taken for class order makes every number meaningless.",
     )  # fmt: skip
     bare: dict[str, Any] = {"suite": SUITE, "check": CHECK, "measure": "accuracy"}

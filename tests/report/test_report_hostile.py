@@ -34,7 +34,8 @@ def poison(value: Any, attack: str, name: str = "") -> Any:
         return tuple(poison(item, attack, name) for item in value)
     # Closed words stay, and what decides the shape of the page: files must still be found, and
     # shares of images still be charts.
-    closed = {"verdict", "status", "outcome", "sample", "severity", "precision", "unit", "method"}
+    closed = {"verdict", "status", "outcome", "sample", "severity", "cost", "precision"}
+    closed |= {"unit", "method"}
     if isinstance(value, str) and name not in closed | {"table", "file", "image", "class_names"}:
         return value + attack
     return value

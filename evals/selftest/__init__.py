@@ -1,0 +1,1 @@
+"""Mutation testing of the gate: a network broken on purpose, and which checks notice."""

@@ -1,0 +1,109 @@
+"""``evals selftest``: what it asks, shows and answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from evals import log, progress, report
+from evals.classifiers.registry import Request
+from evals.errors import UserError
+from evals.paths import data_folder
+from evals.progress import Progress
+from evals.selection import Catalog
+from evals.selftest.expected import Expected, broken, outdated, read
+from evals.selftest.matrix import verdict
+from evals.selftest.mutants import MUTANTS
+from evals.selftest.selftest import Plan, Selftest, rounds
+
+
+def plan(catalog: Catalog, files: Sequence[Path], expectations: Path) -> Plan:
+    """Return what to try: the mutants of the one classifier named, on suites.
+
+    What must be killed is known of the shipped suites alone, and of all their pictures.
+
+    Args:
+        catalog: with one request.
+        files: suites; none for the shipped ones.
+        expectations: what is known of mutants, by network.
+
+    Raises:
+        UserError: several classifiers were named, or a suite cannot be used.
+    """
+    if len(catalog.requests) != 1:
+        raise UserError(
+            "a self-test is about one network: evals selftest --evals-model NAME [SUITE ...]"
+        )
+    (request,) = catalog.requests
+    chosen = rounds(catalog, request, files)
+    shipped = not files and catalog.options.table.limit is None and not catalog.options.images
+    names = tuple(mutant.name for mutant in MUTANTS)
+    return Plan(
+        request,
+        chosen,
+        tuple(
+            log.Suite(path=one.suite, title=suite.title, about=suite.about)
+            for one in chosen
+            for suite in [one.jobs[0].suite]
+        ),
+        MUTANTS,
+        read(expectations, _network(request), names) if shipped else Expected(),
+    )
+
+
+def _network(request: Request) -> str:
+    # weights of one's own make another network
+    return "" if request.checkpoint else request.name.removeprefix("packaged:")
+
+
+def command(catalog: Catalog, files: Sequence[Path], typed: str) -> int:
+    """Try every mutant, show and keep what noticed it; 1 where one survives that must not.
+
+    Raises:
+        UserError: the network does not pass its suites as it is, or cannot be had.
+    """
+    planned = plan(catalog, files, data_folder("suites") / "mutants.toml")
+    out, shown = Console(), Console(stderr=True)
+    selftest = Selftest(catalog, planned, typed, _progress(shown))
+    try:
+        selftest.run(lambda line: shown.print(line, style="dim", highlight=False, markup=False))
+    finally:
+        if selftest.log.mutants:
+            show(selftest.log.mutants, out)
+            place = catalog.options.report or selftest.directory / "report.html"
+            if catalog.options.reporting:
+                out.print(report.write(selftest.log, selftest.directory, place), soft_wrap=True)
+    survivors = broken(selftest.log.mutants)
+    for sentence in (*outdated(selftest.log.mutants), *survivors):
+        shown.print(f"evals: {sentence}", highlight=False, markup=False, soft_wrap=True)
+    return 1 if survivors else 0
+
+
+def show(mutants: Sequence[log.Mutant], console: Console) -> None:
+    """Print the kill matrix and the line that sums it up."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("mutant", "behaviour", "structure"):
+        table.add_column(name, overflow="fold")
+    for mutant in mutants:
+        if mutant.inapplicable is not None:
+            table.add_row(mutant.name, f"does not apply: {mutant.inapplicable}", "", style="dim")
+        else:
+            table.add_row(mutant.name, _said(mutant.behaviour), _said(mutant.structure))
+    console.print(table)
+    console.print(verdict(mutants), highlight=False, markup=False, soft_wrap=True)
+
+
+def _said(notice: log.Notice | None) -> str:
+    if notice is None:
+        return "-"
+    return escape(f"{notice.item.partition('::')[2]}: {notice.name}: {notice.sentence}")
+
+
+def _progress(console: Console) -> Progress:
+    if console.is_terminal:
+        return progress.bar
+    return progress.lines(lambda _: None)  # a line a mutant is news enough

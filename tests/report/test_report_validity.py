@@ -1,0 +1,52 @@
+"""Validity checks on the page: beside the numbers that need them, loud only where they warn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+
+from evals import log, report
+from evals.log import Validity
+from evals.report.checks import trust
+
+
+def one(name: str, outcome: str, severity: str = "error") -> Validity:
+    return Validity.model_validate(
+        {
+            "id": "S5", "name": name, "outcome": outcome, "severity": severity,
+            "evidence": f"evidence of {name}", "meaning": f"Meaning of {name}.",
+            "source": "Carlini et al. 2019",
+        }
+    )  # fmt: skip
+
+
+def test_what_warns_is_on_the_first_screen_and_what_cannot_be_told_is_not(
+    runs: ModuleType, tmp_path: Path
+) -> None:
+    found = (
+        one("logits", "holds"),
+        one("dice", "holds"),
+        one("steps", "falls", "warn"),
+        one("sample", "cannot tell"),
+    )
+    item = runs.accuracy_item(tmp_path, "a", validity=found)
+    assert trust(item) == "2 validity checks hold, 1 warns, 1 cannot tell"
+    page = runs.Page(report.render(runs.make_run(item), tmp_path))
+    assert "2 validity checks hold, 1 warns, 1 cannot tell" in page.text
+    for check in found:
+        assert f"{check.evidence}." in page.text
+        assert f"{check.meaning} (Carlini et al. 2019)" in page.text
+    head, _, rest = page.text.partition("2 validity checks")
+    assert "evidence of steps" in head
+    assert "evidence of sample" not in head
+    assert "evidence of sample" in rest
+
+
+def test_only_a_fall_that_is_an_error_invalidates() -> None:
+    outcomes = [
+        (outcome, severity, one("x", outcome, severity).invalidates)
+        for outcome in ("holds", "falls", "cannot tell")
+        for severity in ("error", "warn")
+    ]
+    assert [o[:2] for o in outcomes if o[2]] == [("falls", "error")]
+    assert log.Validity.model_fields["severity"].default == "error"
