@@ -35,6 +35,7 @@ OPTIONS = (
     ("run-dir", "DIR", "where runs are kept (default: runs)"),
     ("report", "PATH|none", "HTML report (default: report.html beside the run log)"),
     ("pictures", "N|none", "pictures a check and classifier in the report, up to 8 (default: 8)"),
+    ("validity", "cheap|thorough", "which validity checks run (default: cheap)"),
     ("inconclusive", "fail|skip", "what an inconclusive verdict does (default: fail)"),
     ("keep-adversarials", None, "keep every image's smallest adversarial as an 8-bit PNG"),
     ("recipes", None, "train and judge recipes also where --evals-model names classifiers"),
@@ -109,21 +110,15 @@ class SuiteFile(pytest.File):
     def collect(self) -> Iterator[CheckItem]:
         """Yield an item for each check and classifier."""
         from evals.errors import UserError
-        from evals.selection import Job
 
         path = self.nodeid or self.path.name
         try:
             catalog = _catalog(self.config)
             suite = catalog.suite(self.path, path)
             self.config.stash.setdefault(_SUITES, []).append(suite)
-            for check in suite.checks:
-                images = catalog.sources(suite, check, self.path.parent)
-                for request, named in catalog.requests_of(suite, check):
-                    name = f"{check.name}[{request.alias}]"
-                    trained = catalog.trained(check, request)
-                    job = Job(f"{path}::{name}", suite, check, request, named, trained, *images)
-                    # the id is a string: with anything else --lf reruns everything
-                    yield CheckItem.from_parent(self, name=name, nodeid=job.id, job=job)
+            for job in catalog.jobs(suite, self.path.parent):
+                # the id is a string: with anything else --lf reruns everything
+                yield CheckItem.from_parent(self, name=job.name, nodeid=job.id, job=job)
         except UserError as error:
             raise self.CollectError(str(error)) from None
 
@@ -309,7 +304,7 @@ def _catalog(config: pytest.Config) -> Catalog:
 def _explained(item: Item) -> str:
     fallen = [j.sentence for j in item.judgements if j.verdict == item.verdict]
     evidence = [f"{v.name} falls: {v.evidence}. {v.meaning}" for v in item.validity]
-    kept = [line for line, v in zip(evidence, item.validity, strict=True) if v.outcome == "falls"]
+    kept = [line for line, v in zip(evidence, item.validity, strict=True) if v.invalidates]
     return "\n".join([item.sentence, *(kept or (fallen if len(fallen) > 1 else []))])
 
 

@@ -359,13 +359,21 @@ def test_a_threshold_may_name_another_classifier_which_is_then_measured(
     project.runpytest("colors.toml", "--evals-model=wrong").assert_outcomes(failed=1)
 
 
-def test_published_numbers_are_not_held_against_a_limited_run(project: pytest.Pytester) -> None:
+def publish(project: pytest.Pytester, declared: str | None = None) -> None:
+    """Ask for the accuracy that the card publishes, of pictures with such a declaration."""
     toml = project.path / "pyproject.toml"
     text = toml.read_text(encoding="utf-8").replace(
         'network = "nets:Color"', 'network = "nets:Color"\npublished = { top1_accuracy = 0.9 }'
     )
     toml.write_text(text, encoding="utf-8")
     write_suite(project, SUITE.replace("0.9 }", '{ of = "published" } }'))
+    if declared is not None:
+        beside = project.path / "pictures" / "images.toml"
+        beside.write_text(f"{declared}\n", encoding="utf-8")
+
+
+def test_published_numbers_are_not_held_against_a_limited_run(project: pytest.Pytester) -> None:
+    publish(project, 'sample_of = "classes.txt"')
     project.runpytest("colors.toml").assert_outcomes(passed=1)
     result = project.runpytest("colors.toml", "--evals-limit", "6")
     result.assert_outcomes(failed=1)  # a gate that cannot be held is no pass
@@ -373,6 +381,88 @@ def test_published_numbers_are_not_held_against_a_limited_run(project: pytest.Py
     assert run.items[0].verdict is Verdict.INCONCLUSIVE
     assert "never held against a full one" in run.items[0].sentence
     assert (run.image_sets[0].n, run.image_sets[0].total, run.image_sets[0].limit) == (6, 12, 6)
+    assert run.image_sets[0].sample_of == "classes.txt"  # a part by hash of a sample is one
+
+
+def test_published_numbers_are_held_against_a_declared_sample(project: pytest.Pytester) -> None:
+    publish(project, 'sample_of = "classes.txt"\nabout = "every third colour of the shelf"')
+    project.runpytest("colors.toml").assert_outcomes(passed=1)
+    run = last_run(project)
+    assert run.items[0].judgements[0].threshold == 0.9
+    assert run.image_sets[0].sample_of == "classes.txt"
+
+
+@pytest.mark.parametrize(
+    ("declared", "sample_of", "said"),
+    [
+        (None, None, "the images are not declared to be a sample of classes.txt"),
+        ('about = "picked by hand"', None, "not declared to be a sample of classes.txt"),
+        (
+            'sample_of = "imagenet"',
+            "imagenet",
+            "the images are declared to be a sample of imagenet, not of classes.txt",
+        ),
+    ],
+)
+def test_published_numbers_are_not_held_against_pictures_of_something_else(
+    project: pytest.Pytester, declared: str | None, sample_of: str | None, said: str
+) -> None:
+    publish(project, declared)
+    project.runpytest("colors.toml").assert_outcomes(failed=1)
+    run = last_run(project)
+    (item,) = run.items
+    assert (item.verdict, item.judgements[0].threshold) == (Verdict.INCONCLUSIVE, None)
+    place = project.path / "pictures" / "images.toml"
+    assert f'{said}: write sample_of = "classes.txt" in {place} if they are' in item.sentence
+    assert run.image_sets[0].sample_of == sample_of
+
+
+def test_a_network_without_published_numbers_is_not_told_to_declare_anything(
+    project: pytest.Pytester,
+) -> None:
+    publish(project)
+    project.runpytest("colors.toml", "--evals-model=wrong").assert_outcomes(failed=1)
+    sentence = last_run(project).items[0].sentence
+    assert "nothing is published for wrong with these weights" in sentence
+    assert "sample_of" not in sentence
+
+
+def test_a_manifest_says_in_a_file_of_its_own_name_what_it_is_a_sample_of(
+    project: pytest.Pytester,
+) -> None:
+    publish(project)
+    lines = [f"pictures/{color}/{n}.png,{color}\n" for color in COLORS for n in range(4)]
+    project.path.joinpath("list.csv").write_text("path,label\n" + "".join(lines), encoding="utf-8")
+    arguments = ("colors.toml", "--evals-images", "list.csv")
+    project.runpytest(*arguments).assert_outcomes(failed=1)
+    assert f"in {project.path / 'list.toml'} if they are" in last_run(project).items[0].sentence
+    write_suite(project, 'sample_of = "classes.txt"\n', "list.toml")
+    project.runpytest(*arguments).assert_outcomes(passed=1)
+
+
+def test_pictures_with_no_place_for_a_declaration(project: pytest.Pytester) -> None:
+    publish(project)
+    (project.path / "digits_test").mkdir()  # reached as ./digits_test, and not meant here
+    ten = "        return pixels.mean(dim=(2, 3)).repeat(1, 4)[:, :10]"
+    nets = project.path / "nets.py"
+    text = nets.read_text(encoding="utf-8")
+    text = text.replace("        return pixels.mean(dim=(2, 3)) * 10", ten)
+    nets.write_text(text, encoding="utf-8")
+    project.path.joinpath("classes.txt").write_text("\n".join("0123456789"), encoding="utf-8")
+    project.runpytest("colors.toml", "--evals-images", "digits_test").assert_outcomes(failed=1)
+    (item,) = last_run(project).items
+    assert item.verdict is Verdict.INCONCLUSIVE
+    assert "not declared to be a sample of classes.txt" in item.sentence
+    assert "images.toml" not in item.sentence
+
+
+def test_a_mistake_in_a_declaration_is_said_in_a_sentence(project: pytest.Pytester) -> None:
+    publish(project, 'sampel_of = "classes.txt"')
+    result = project.runpytest("colors.toml")
+    result.assert_outcomes(errors=1)
+    text = result.stdout.str()
+    assert 'images.toml: unknown key "sampel_of"; did you mean "sample_of"?' in text
+    assert "Traceback" not in text
 
 
 # Networks that break
