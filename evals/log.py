@@ -166,7 +166,8 @@ class Judgement(Record):
     """Reason why a fall is expected."""
     floor: float | None = None
     """By how much this machine moves the metric when only batch size, threads or device change, in
-    its unit: a value that passes by no more is inconclusive. Null where it was not measured."""
+    its unit: a value that lies no further from its threshold is inconclusive. Null where it was
+    not measured."""
 
 
 class Line(Record):

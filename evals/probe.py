@@ -107,7 +107,7 @@ class Probe:
         refusal = None
         if self.differentiate and self.answers is not None:
             try:
-                found = slope(self.classifier, self.pixels, self.answers.label)
+                found = slope(self.classifier, self.pixels, self.answers.label[:, None])
                 return Look(*found, None, time.perf_counter() - started)
             except InvalidError as error:
                 refusal = error

@@ -6,7 +6,7 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Tag, ValidationError
 
 from evals.errors import UserError, did_you_mean
 
@@ -63,7 +63,7 @@ def _sentence(model: type[BaseModel], data: object, detail: Any) -> tuple[str, s
     place = ".".join(map(str, path))
     given = detail["input"]
     if detail["type"] == "extra_forbidden":
-        known = keys(_inside(model, path[:-1]))
+        known = keys(_inside(model, detail["loc"][:-1]))
         inside = f"{'.'.join(map(str, path[:-1]))}: " if len(path) > 1 else ""
         return "", f'{inside}unknown key "{path[-1]}"{did_you_mean(str(path[-1]), known)}'
     if detail["type"] == "missing":
@@ -89,17 +89,24 @@ def _written(data: object, loc: tuple[int | str, ...]) -> Iterator[int | str]:
             yield part
 
 
-def _inside(model: type[BaseModel], path: list[int | str]) -> type[BaseModel]:
-    """Return the model of a table within tables."""
-    for part in path:
+def _inside(model: type[BaseModel], loc: tuple[int | str, ...]) -> type[BaseModel]:
+    """Return the model of a table within tables; of several kinds, the one whose tag is named."""
+    kinds: list[tuple[str | None, type[BaseModel]]] = []
+    for part in loc:
         fields = {field.alias or name: field for name, field in model.model_fields.items()}
         if part in fields:
-            model = next(_models(fields[str(part)].annotation), model)
+            kinds = list(_models(fields[str(part)].annotation))
+            model = kinds[0][1] if kinds else model
+        else:
+            model = next((kind for tag, kind in kinds if tag == part), model)
     return model
 
 
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+def _models(annotation: Any) -> Iterator[tuple[str | None, type[BaseModel]]]:
+    """Yield the models within an annotation, each with its tag."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for part in typing.get_args(annotation):
-        yield from _models(part)
+        yield None, annotation
+    parts = typing.get_args(annotation)
+    tag = next((part.tag for part in parts if isinstance(part, Tag)), None)
+    for part in parts:
+        yield from ((tag or inner, model) for inner, model in _models(part))

@@ -43,9 +43,8 @@ def judge(
 ) -> tuple[Judgement, ...]:
     """Hold an expectation against the metrics: one judgement for each of its bounds.
 
-    A value that passes by no more than its noise floor is inconclusive: another batch size may
-    turn it over. One that fails by as little still fails, since inconclusive verdicts may be
-    skipped: a floor takes passes away, gives none, and moves no threshold.
+    A value within its noise floor of the threshold, on either side, is inconclusive: another batch
+    size may turn it over. A floor takes passes away, gives none, and moves no threshold.
 
     Args:
         expectation: what must hold.
@@ -139,7 +138,7 @@ def _judge(
             if verdict is Verdict.INCONCLUSIVE:
                 sentence += _needed(metric, threshold, expectation.confidence)
         if floor is not None and _within(metric.value, threshold, floor):
-            verdict = Verdict.INCONCLUSIVE if verdict is Verdict.PASSED else verdict
+            verdict = Verdict.INCONCLUSIVE
             sentence += f"; within the noise floor of this machine ({_number(floor.value)}, "
             sentence += f"measured {floor.measured})"
     return Judgement(

@@ -8,11 +8,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 from torch import nn
 
 from evals.classifiers.card import Card, Input
 from evals.classifiers.classifier import Classifier
 from evals.images.labels import ClassMap
+
+# a busy machine fails no test; all else stays as hypothesis chooses it, in CI or at a desk
+settings.register_profile("patient", settings(), deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

@@ -91,6 +91,7 @@ class AutoPGD:
             result.losses[k + 1, active] = seen.objective
             result.steps[active] += 1
             result.ever[active] |= seen.met
+            result.blind[active] |= seen.blind
             halved = fruitless(at, k - last) if k in marks else torch.zeros_like(seen.met)
             if k in marks:
                 last, at = k, marked(at, halved)
@@ -121,8 +122,9 @@ def _untried(start: torch.Tensor, seen: Seen, steps: int) -> Try:
     losses[0] = seen.objective
     taken = torch.zeros(n, dtype=torch.int64, device=start.device)
     return Try(
-        start.clone(), seen.met.clone(), seen.objective.clone(), seen.met.clone(), taken, losses
-    )
+        start.clone(), seen.met.clone(), seen.objective.clone(), seen.met.clone(),
+        seen.blind.clone(), taken, losses,
+    )  # fmt: skip
 
 
 def _settle(result: Try, rows: torch.Tensor, at: Climb) -> None:

@@ -34,6 +34,8 @@ class Attacked(NamedTuple):
     """(n, 3, H, W) what is handed back."""
     ever: torch.Tensor
     """(n,) whether a forward anywhere on the path met the criterion."""
+    blind: torch.Tensor
+    """(n,) whether a gradient anywhere on the path was not finite."""
     steps: torch.Tensor
     """(n,) gradient steps that were taken, all restarts together."""
     losses: torch.Tensor

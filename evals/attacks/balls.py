@@ -111,8 +111,9 @@ class L2Ball:
         length = self.distance(moved, start)
         factor = (self.epsilon / length.clamp(min=torch.finfo(length.dtype).tiny)).clamp(max=1)
         onto = start + (moved - start) * _as_images(factor)
-        # what is inside already keeps its bits
-        return torch.where(_as_images(length <= self.epsilon), moved, onto).clamp(0, 1)
+        # what is inside already keeps its bits; of tiny moves the squares, and so length, vanish
+        inside = (length <= self.epsilon) & (self.epsilon > 0)
+        return torch.where(_as_images(inside), moved, onto).clamp(0, 1)
 
     def distance(self, moved: torch.Tensor, start: torch.Tensor) -> torch.Tensor:
         """Return (n,) how far each image was moved."""

@@ -42,7 +42,7 @@ def begun(start: torch.Tensor, seen: Seen, stride: float) -> Climb:
     """Return where a climb begins."""
     here = (start, seen.uphill, seen.objective)
     return Climb(
-        start, start, seen.uphill, seen.objective, torch.full_like(seen.objective, stride),
+        start, start, seen.uphill, seen.objective, start.new_full((len(start),), stride),
         *here, seen.met, torch.zeros_like(seen.met, dtype=torch.int64), seen.objective,
         torch.ones_like(seen.met),
     )  # fmt: skip

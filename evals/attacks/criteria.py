@@ -13,7 +13,7 @@ class Criterion(Protocol):
 
     @property
     def classes(self) -> torch.Tensor:
-        """(n,) class indices whose loss is moved: labels or targets."""
+        """(n, a) class indices whose loss is moved, padded with -1: right answers or targets."""
         ...
 
     @property
@@ -35,18 +35,18 @@ class Misclassification:
     """The network's first answer is none of the right ones."""
 
     label: torch.Tensor
-    """(n,) the label, whose loss is climbed."""
+    """(n,) the one right answer, for attacks that know no others."""
     accepted: torch.Tensor
-    """(n, a) every right answer, padded with -1."""
+    """(n, a) every right answer, padded with -1: their loss is climbed together."""
 
     @property
     def classes(self) -> torch.Tensor:
-        """(n,) the labels."""
-        return self.label
+        """(n, a) the right answers."""
+        return self.accepted
 
     @property
     def sign(self) -> float:
-        """The label's loss is climbed."""
+        """The loss of the right answers is climbed."""
         return 1.0
 
     def met(self, logits: torch.Tensor) -> torch.Tensor:
@@ -67,8 +67,8 @@ class TargetedMisclassification:
 
     @property
     def classes(self) -> torch.Tensor:
-        """(n,) the targets."""
-        return self.target
+        """(n, 1) the targets."""
+        return self.target[:, None]
 
     @property
     def sign(self) -> float:

@@ -40,6 +40,7 @@ class FastGradientSign:
         return Attacked(
             moved,
             before.met | after.met,
+            before.blind,
             torch.ones(len(pixels), dtype=torch.int64, device=pixels.device),
             torch.stack([before.objective, after.objective]),
         )

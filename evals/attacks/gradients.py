@@ -30,7 +30,7 @@ def slope(
     Args:
         classifier: whose loss.
         pixels: (n, 3, H, W) in [0, 1].
-        classes: (n,) class indices: labels, or the targets of an attack.
+        classes: (n, a) class indices padded with -1: labels, or the targets of an attack.
         loss: which one.
 
     Raises:

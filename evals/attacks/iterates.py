@@ -20,7 +20,9 @@ class Seen(NamedTuple):
     met: torch.Tensor
     """(n,) whether the criterion is met here."""
     uphill: torch.Tensor
-    """(n, 3, H, W) gradient of the objective."""
+    """(n, 3, H, W) gradient of the objective; 0 where it is not finite."""
+    blind: torch.Tensor
+    """(n,) whether it is not finite: an attack then stays where it is, and must not be believed."""
 
 
 def see(victim: Victim, pixels: torch.Tensor, criterion: Criterion, loss: Loss) -> Seen:
@@ -31,7 +33,10 @@ def see(victim: Victim, pixels: torch.Tensor, criterion: Criterion, loss: Loss) 
     """
     found = slope(victim, pixels, criterion.classes, loss)
     objective = criterion.sign * loss(found.logits, criterion.classes)
-    return Seen(objective, criterion.met(found.logits), found.gradient.mul_(criterion.sign))
+    uphill = found.gradient.mul_(criterion.sign)
+    blind = ~uphill.flatten(1).sum(dim=1).isfinite()
+    uphill.masked_fill_(blind[:, None, None, None], 0)
+    return Seen(objective, criterion.met(found.logits), uphill, blind)
 
 
 def see_last(victim: Victim, pixels: torch.Tensor, criterion: Criterion, loss: Loss) -> Seen:
@@ -39,4 +44,5 @@ def see_last(victim: Victim, pixels: torch.Tensor, criterion: Criterion, loss: L
     with torch.no_grad():
         logits = victim.logits(pixels)
     objective = criterion.sign * loss(logits, criterion.classes)
-    return Seen(objective, criterion.met(logits), torch.zeros_like(pixels))
+    met = criterion.met(logits)
+    return Seen(objective, met, torch.zeros_like(pixels), torch.zeros_like(met))

@@ -6,17 +6,19 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import torch
-from torch.nn import functional
 
 from evals.errors import NotApplicableError
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""Of logits (n, classes) and class indices (n,), the loss (n,) of each image."""
+"""Of logits (n, classes) and class indices (n, a) padded with -1, the loss (n,) of each image. Of
+several classes it is that of the likeliest of them, or of all together: moving the one that a
+label names would hand the image over to another right answer."""
 
 
 def cross_entropy(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-    """Return (n,) the cross-entropy at ``classes``."""
-    return functional.cross_entropy(logits, classes, reduction="none")
+    """Return (n,) the negative log probability of being one of ``classes`` (n, a)."""
+    among = logits.masked_fill(~_one_of(logits, classes), float("-inf"))
+    return logits.logsumexp(dim=1) - among.logsumexp(dim=1)
 
 
 def dlr(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
@@ -24,23 +26,35 @@ def dlr(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
 
     ``-(z_y - max z_i for i != y) / (z_1 - z_3)`` with z_1 >= z_2 >= z_3 the largest logits. Unlike
     the cross-entropy, it does not vanish when a network scales its logits up. Descending it at a
-    target pulls the target above all others.
+    target pulls the target above all others. Of a classes (n, a), z_y is their largest, and the
+    divisor reaches to z_(a+2): to z_3, the ratio would be -1 wherever two right answers lead.
 
     Raises:
-        NotApplicableError: there are fewer than three classes.
+        NotApplicableError: there are fewer than a + 2 classes.
     """
-    if logits.shape[1] < 3:
+    rank = (classes >= 0).sum(dim=1) + 2
+    most = int(classes.shape[1]) + 2
+    if logits.shape[1] < most:
         raise NotApplicableError(
-            f'the loss "dlr" divides by the gap to the third likeliest class, and there are '
-            f'{logits.shape[1]} classes; write loss = "cross_entropy"'
+            f'the loss "dlr" divides by the gap to the likeliest class but {most - 1}, and there '
+            f'are {logits.shape[1]} classes; write loss = "cross_entropy"'
         )
-    at = classes[:, None]
-    others = logits.scatter(1, at, float("-inf")).amax(dim=1)
-    best = logits.topk(3, dim=1).values
-    # all of the three tie: any positive number keeps the ratio finite, none is right
-    gap = (best[:, 0] - best[:, 2]).clamp(min=1e-12)
-    return (others - logits.gather(1, at)[:, 0]) / gap
+    mine = _one_of(logits, classes)
+    here = logits.masked_fill(~mine, float("-inf")).amax(dim=1)
+    others = logits.masked_fill(mine, float("-inf")).amax(dim=1)
+    best = logits.topk(most, dim=1).values
+    # where all of them tie, any positive number keeps the ratio finite, and none is right
+    gap = (best[:, 0] - best.gather(1, rank[:, None] - 1)[:, 0]).clamp(min=1e-12)
+    return (others - here) / gap
 
 
 LOSSES: Mapping[str, Loss] = MappingProxyType({"cross_entropy": cross_entropy, "dlr": dlr})
 """By the names that people write."""
+
+
+def _one_of(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+    """Return (n, classes) whether each is one of those named; -1 names none."""
+    n, last = logits.shape
+    found = torch.zeros(n, last + 1, dtype=torch.bool, device=logits.device)
+    found.scatter_(1, torch.where(classes < 0, last, classes), value=True)
+    return found[:, :last]

@@ -75,7 +75,7 @@ class ProjectedGradientDescent:
         """Climb from ``moved``, which is written to, within the ball around ``centre``."""
         n, stride, loss = len(moved), self.rel_stepsize * ball.epsilon, LOSSES[self.loss]
         active = torch.arange(n, device=moved.device)
-        met, ever = torch.zeros_like(active, dtype=torch.bool), torch.zeros_like(active).bool()
+        met, ever, blind = torch.zeros(3, n, dtype=torch.bool, device=moved.device)
         objective, steps = moved.new_full((n,), float("nan")), torch.zeros_like(active)
         losses = []
         for step in range(self.steps + 1):
@@ -84,6 +84,7 @@ class ProjectedGradientDescent:
             losses.append(_scattered(seen.objective, active, n))
             objective[active], met[active] = losses[-1][active].to(objective), seen.met
             ever |= met
+            blind[active] |= seen.blind
             uphill = seen.uphill
             if self.early_stop and seen.met.any():
                 active, uphill = active[~seen.met], uphill[~seen.met]
@@ -92,7 +93,7 @@ class ProjectedGradientDescent:
             further = moved[active].add_(ball.steepest(uphill), alpha=stride)
             moved[active] = ball.project(further, centre[active])
             steps[active] += 1
-        return Try(moved, met, objective, ever, steps, torch.stack(losses))
+        return Try(moved, met, objective, ever, blind, steps, torch.stack(losses))
 
 
 def _scattered(values: torch.Tensor, rows: torch.Tensor, n: int) -> torch.Tensor:

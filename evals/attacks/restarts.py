@@ -21,6 +21,8 @@ class Try(NamedTuple):
     """(n,) there."""
     ever: torch.Tensor
     """(n,) whether any forward met it."""
+    blind: torch.Tensor
+    """(n,) whether any gradient was not finite."""
     steps: torch.Tensor
     """(n,) gradient steps."""
     losses: torch.Tensor
@@ -41,13 +43,14 @@ def best_try(restarts: int, once: Callable[[int, torch.Tensor], Try], n: int) ->
         if not len(rows):
             break
         best = _merged(best, rows, once(number, rows))
-    return Attacked(best.pixels, best.ever, best.steps, best.losses)
+    return Attacked(best.pixels, best.ever, best.blind, best.steps, best.losses)
 
 
 def _merged(best: Try, rows: torch.Tensor, found: Try) -> Try:
     """Take over the rows in which the new try is better; ``best`` is not used again."""
     rows = rows.to(best.met.device)
     best.ever[rows] |= found.ever
+    best.blind[rows] |= found.blind
     best.steps[rows] += found.steps
     better = found.met | (found.objective > best.objective[rows])
     at = rows[better]

@@ -82,7 +82,7 @@ def towards(
         elif step == 0 and first is not None:
             logits, gradient = first
         else:
-            logits, gradient = slope(classifier, moved[active], target[active])
+            logits, gradient = slope(classifier, moved[active], target[active, None])
         now = _probability(logits, target[active])
         better = now > confidence[active]
         best[active[better]], confidence[active[better]] = moved[active[better]], now[better]

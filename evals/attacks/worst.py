@@ -26,6 +26,8 @@ class Worst(NamedTuple):
     """(n,) int64 index of the attack that broke it, ``NONE`` or ``CLEAN``."""
     ever: torch.Tensor
     """(n,) whether an attack saw the criterion met anywhere on its path."""
+    blind: torch.Tensor
+    """(n,) whether an attack met a gradient that is not finite."""
 
 
 def worst_case(
@@ -57,7 +59,7 @@ def worst_case(
         hold(attack, ball.norm)
     found = pixels.clone()
     broken = _met(victim, pixels, criterion)
-    ever = torch.zeros_like(broken)
+    ever, blind = torch.zeros_like(broken), torch.zeros_like(broken)
     by = torch.where(broken, CLEAN, NONE)
     for index, attack in enumerate(attacks):
         rows = torch.nonzero(~broken)[:, 0]
@@ -68,8 +70,9 @@ def worst_case(
         found[rows] = ball.project(attacked.pixels, centre)
         met = _met(victim, found[rows], aim)
         ever[rows] |= attacked.ever
+        blind[rows] |= attacked.blind
         by[rows[met]], broken[rows[met]] = index, True
-    return Worst(found, broken, by, ever)
+    return Worst(found, broken, by, ever, blind)
 
 
 def _met(victim: Victim, pixels: torch.Tensor, criterion: Criterion) -> torch.Tensor:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from evals.log import Line, Metric, Plot
-from evals.measures.attack_tables import AttackTable, Pgd, attack_of, hold_norm, title
+from evals.measures.attack_tables import AttackTables, Pgd, attack_of, hold_norm, title
 from evals.measures.epsilons import Distances, value, within_scale
 from evals.measures.measure import Drawing, Measure, Subject
 from evals.measures.metrics import fraction, resampled
@@ -35,7 +35,7 @@ class Parameters(Table):
     """How far is measured: the largest change of a pixel value, or the Euclidean length."""
     epsilons: Distances = (0, "1/1020", "1/510", "1/255", "4/255")
     """Radii of the ball, pixel scale [0, 1]; fractions stay exact."""
-    attacks: Annotated[tuple[AttackTable, ...], Field(min_length=1)] = (
+    attacks: AttackTables = (
         Pgd(name="pgd"),
         Pgd(name="pgd", loss="dlr"),
     )
@@ -79,6 +79,7 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
                 "correct_noise": ~criterion.met(_logits(probe, noisy)),
                 "broken_by": found.by,
                 "ever": found.ever,
+                "blind": found.blind,
                 "distance": distance,
                 "outside": _outside(found.pixels, distance, ball),
             }
@@ -208,8 +209,8 @@ def attack(parameters: Parameters) -> Attack:
 
 
 def badness(rows: pd.DataFrame) -> pd.Series[float]:
-    """Return how confidently wrong an image became at any epsilon."""
-    wrong = rows["confidence"].where(~rows["correct"], 0.0)
+    """Return how confidently wrong an image that was right became at any epsilon."""
+    wrong = rows["confidence"].where(rows["correct_clean"] & ~rows["correct"], 0.0)
     return wrong.groupby(rows["image"], sort=False).max()
 
 
@@ -228,7 +229,9 @@ def explain(probe: Probe, rows: pd.DataFrame, parameters: Parameters) -> tuple[D
         shown = next((e for e in sizes if str(e) in broken and value(e) > 0), sizes[-1])
         alone = probe.only(i)
         moved = _worst(alone, parameters, _ball(parameters, shown)).pixels
-        drawings.append(triptych(probe, i, moved[0], f"adversarial at {shown}"))
+        attacked = mine["correct_clean"].all()  # nobody attacks what is wrong by itself
+        said = f"adversarial at {shown}" if attacked else "wrong when clean, not attacked"
+        drawings.append(triptych(probe, i, moved[0], said))
     return tuple(drawings)
 
 

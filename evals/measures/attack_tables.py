@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
 from evals.errors import UserError, did_you_mean
 from evals.schema import Table
@@ -60,9 +60,13 @@ class Foolbox(Table):
 
 def _table(written: object) -> object:
     """Turn a name into a table, and refuse names of no attack."""
+    if isinstance(written, Pgd | Apgd | Foolbox):
+        return written
     table = {"name": written} if isinstance(written, str) else written
-    if not isinstance(table, Mapping):
-        return table
+    if not isinstance(table, Mapping):  # pydantic turns only a ValueError into a sentence
+        raise ValueError(  # noqa: TRY004
+            'must be a name, or a table such as { name = "pgd", steps = 40 }'
+        )
     name = table.get("name")
     if name not in OURS and not str(name).startswith(FOREIGN):
         raise ValueError(
@@ -85,6 +89,21 @@ AttackTable: TypeAlias = Annotated[
 """``"pgd"``, ``{ name = "apgd", loss = "dlr" }``, ``{ name = "foolbox.L2PGD", steps = 40 }``."""
 
 
+def _some(
+    tables: tuple[Pgd | Apgd | Foolbox, ...],
+) -> tuple[Pgd | Apgd | Foolbox, ...]:
+    if not tables:
+        raise ValueError('must name at least 1 attack, such as "pgd"')
+    for number, table in enumerate(tables):
+        if table in tables[:number]:
+            raise ValueError(f"the attack {title(table)} stands there twice")
+    return tables
+
+
+AttackTables = Annotated[tuple[AttackTable, ...], AfterValidator(_some)]
+"""A set, in the order in which they attack."""
+
+
 def attack_of(table: Pgd | Apgd | Foolbox) -> Attack:
     """Return the attack that a table describes.
 
@@ -100,7 +119,7 @@ def attack_of(table: Pgd | Apgd | Foolbox) -> Attack:
             from evals.attacks.apgd import AutoPGD
 
             return AutoPGD(**table.model_dump(exclude={"name"}))
-    from evals.attacks.foolboxes import foolbox_attack
+    from evals.attacks.foolbox_names import foolbox_attack
 
     return foolbox_attack(table.name.removeprefix(FOREIGN), dict(table.model_extra or {}))
 
@@ -124,9 +143,8 @@ def hold_norm(tables: tuple[Pgd | Apgd | Foolbox, ...], norm: str) -> None:
 
 
 def title(table: Pgd | Apgd | Foolbox) -> str:
-    """Return an attack in a few words: ``pgd dlr 20 steps``."""
-    if isinstance(table, Foolbox):
-        return table.name
-    loss = "" if table.loss == "cross_entropy" else f" {table.loss}"
-    starts = "" if table.restarts == 1 else f" x {table.restarts}"
-    return f"{table.name}{loss}, {table.steps} steps{starts}"
+    """Return an attack in a few words, each of a set in others: ``pgd, loss dlr, steps 20``."""
+    told = table.model_dump(exclude={"name"}, exclude_defaults=True)
+    if not isinstance(table, Foolbox):
+        told["steps"] = table.steps
+    return ", ".join([table.name, *(f"{key} {value}" for key, value in told.items())])

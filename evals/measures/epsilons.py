@@ -7,6 +7,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
+FAR = 10_000
+"""Euclidean distance of black and white at 5,773 x 5,773 pixels; far beyond, fp32 overflows."""
+
 
 def value(epsilon: str | int | float) -> float:
     """Return the number that an epsilon was written for."""
@@ -25,7 +28,7 @@ def _distance(epsilon: str | int | float) -> str | int | float:
 
 def within_scale(epsilon: str | int | float) -> str | int | float:
     """Return an epsilon that a single pixel can move by; ValueError for a larger one."""
-    if value(epsilon) > 1:
+    if Fraction(str(epsilon)) > 1:
         raise ValueError(f'{epsilon} is above 1, the whole pixel scale; write "{epsilon}/255"')
     return epsilon
 
@@ -47,7 +50,15 @@ def _once(epsilons: tuple[str | int | float, ...]) -> tuple[str | int | float, .
 Epsilons = Annotated[tuple[Epsilon, ...], AfterValidator(_once)]
 """Several, each of another size."""
 
+
+def _reachable(epsilon: str | int | float) -> str | int | float:
+    if Fraction(str(epsilon)) > FAR:
+        raise ValueError(f"{epsilon} is further than any two pictures lie apart")
+    return epsilon
+
+
 Distances = Annotated[
-    tuple[Annotated[str | int | float, AfterValidator(_distance)], ...], AfterValidator(_once)
+    tuple[Annotated[str | int | float, AfterValidator(_distance), AfterValidator(_reachable)], ...],
+    AfterValidator(_once),
 ]
 """Several, each of another size, in a norm that adds pixels up: then 1 is no border."""

@@ -20,12 +20,16 @@ def right_when_clean(rows: pd.DataFrame) -> list[str]:
 def against_noise(at: pd.DataFrame, epsilon: str) -> Metric:
     """Exact one-sided McNemar: does the attack break more images than noise of its size does?
 
+    Only images that are right when clean can be broken: noise that happens to right another one is
+    no success of the attack.
+
     Args:
-        at: rows at one epsilon, with ``correct`` and ``correct_noise``.
+        at: rows at one epsilon, with ``correct_clean``, ``correct`` and ``correct_noise``.
         epsilon: as the suite wrote it.
     """
     from scipy.stats import binomtest
 
+    at = at[at["correct_clean"]]
     only_attack = int((at["correct_noise"] & ~at["correct"]).sum())
     only_noise = int((at["correct"] & ~at["correct_noise"]).sum())
     discordant = only_attack + only_noise

@@ -82,7 +82,7 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
         if probe.answers is None
         else (probe.answers.accepted == index).any(dim=1)
     )
-    first = slope(classifier, pixels, target)
+    first = slope(classifier, pixels, target[:, None])
     before = first.logits.softmax(dim=1)[:, index]
     parts = []
     for budget in map(value, parameters.budgets):

@@ -57,7 +57,8 @@ def _under_dlr(evidence: Evidence, dead: torch.Tensor) -> str:
     probe = evidence.probe
     assert probe.answers is not None
     try:
-        again = _dead(slope(evidence.classifier, probe.pixels, probe.answers.label, dlr).gradient)
+        label = probe.answers.label[:, None]
+        again = _dead(slope(evidence.classifier, probe.pixels, label, dlr).gradient)
     except NotApplicableError:
         return "DLR needs three classes, so it was not tried"
     return f"{int((dead & ~again).sum())} of these {int(dead.sum())} live under the DLR loss"

@@ -80,7 +80,7 @@ def closed_form(evidence: Evidence) -> Finding:
             Draws(evidence.probe.seed, evidence.probe.ids[:FEW]),
         )
         with torch.no_grad():
-            loss = cross_entropy(victim.logits(found.pixels), label).cpu().numpy()
+            loss = cross_entropy(victim.logits(found.pixels), label[:, None]).cpu().numpy()
     margin = pixels.cpu().numpy().reshape(len(pixels), -1) @ weight + bias
     known = np.logaddexp(0, EPSILON * np.abs(weight).sum() - margin)
     error = float(np.abs(loss / known - 1).max())

@@ -76,6 +76,18 @@ def no_silent_success(evidence: Evidence) -> Finding:
     )
 
 
+def never_blind(evidence: Evidence) -> Finding:
+    """S6 on the way: where a gradient is not finite, an attack stays where it is."""
+    rows = evidence.rows[evidence.rows["epsilon"].map(value) > 0]
+    blind = rows[rows["blind"].astype(bool) & rows["correct"].astype(bool)]
+    return rate(
+        blind["image"].nunique(),
+        rows["image"].nunique(),
+        0.05,
+        "images stand after an attack met a gradient that is not finite",
+    )
+
+
 def target_gains(evidence: Evidence) -> Finding:
     """S20: at the largest budget; images done before the first step have nothing to gain."""
     rows = evidence.rows
@@ -93,6 +105,14 @@ CHECKS = (
         meaning="A point outside the ball or [0, 1] breaks rules, not the network.",
         source="Croce & Hein 2020, AutoAttack's own check of its results",
         cost="cheap", severity="error", scope="measure", guards=attacking, look=inside,
+    ),
+    ValidityCheck(
+        id="S6", name="gradient finite on the way",
+        meaning="An attack cannot follow what is not a number, and who stands then has shown "
+        "nothing.",
+        source="Athalye et al. 2018, section 3.1; Pintor et al. 2022",
+        cost="cheap", severity="error", scope="measure", guards=named("adversarial"),
+        look=never_blind,
     ),
     ValidityCheck(
         id="S17", name="no silent success",

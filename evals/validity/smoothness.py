@@ -28,7 +28,7 @@ def smooth(evidence: Evidence) -> Finding:
     if probe.answers is None:
         return unclear("the images have no labels, and so no loss")
     noise = NOISE / 2 * (2 * uniform(evidence, probe.pixels) - 1)
-    label = probe.answers.label
+    label = probe.answers.label[:, None]
     with exactly(probe.pixels.device):
         before = cross_entropy(shown(evidence.classifier, probe.pixels), label)
         moved = (probe.pixels + noise).clamp(0, 1)

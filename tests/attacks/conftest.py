@@ -18,8 +18,8 @@ class Watched:
 
     function: Callable[[torch.Tensor], torch.Tensor]
     alias: str = "watched"
-    shown: list[torch.Tensor] = field(default_factory=list)
-    differentiated: list[bool] = field(default_factory=list)
+    shown: list[torch.Tensor] = field(default_factory=list, repr=False)
+    differentiated: list[bool] = field(default_factory=list, repr=False)
 
     def logits(self, pixels: torch.Tensor) -> torch.Tensor:
         self.shown.append(pixels.detach().clone())

@@ -53,14 +53,24 @@ def path(victim: Watched) -> list[float]:
     return [float(shown[0, 0, 0, 0]) for shown in victim.shown]
 
 
-def unbreakable(n: int) -> Misclassification:
-    """Every answer counts as right."""
-    return Misclassification(torch.zeros(n, dtype=torch.int64), torch.tensor([[0, 1, 2]] * n))
+@dataclass(frozen=True, slots=True)
+class Unbreakable(Misclassification):
+    """The loss of the labels is climbed, and never high enough."""
+
+    def met(self, logits: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(len(logits), dtype=torch.bool)
+
+    def of(self, rows: torch.Tensor) -> Unbreakable:
+        return Unbreakable(self.label[rows], self.accepted[rows])
+
+
+def unbreakable(label: list[int]) -> Unbreakable:
+    return Unbreakable(torch.tensor(label), torch.tensor(label)[:, None])
 
 
 def climb(victim: Watched, steps: int) -> torch.Tensor:
     x = torch.full((1, 3, 8, 8), 0.5, dtype=torch.float64)
-    found = AutoPGD(steps=steps)(victim, x, unbreakable(1), Centred(0.1), Draws(0, ("a",)))
+    found = AutoPGD(steps=steps)(victim, x, unbreakable([0]), Centred(0.1), Draws(0, ("a",)))
     assert not found.ever.any()
     assert found.steps.tolist() == [steps]
     return found.pixels[0, 0, 0, 0]
@@ -186,7 +196,7 @@ def test_on_a_network_it_equals_the_paper(
 ) -> None:
     x, label, ball = images(4), torch.tensor([0, 1, 2, 0]), BALLS[norm](epsilon)
     draws = Draws(5, ("a", "b", "c", "d"))
-    criterion = Misclassification(label, torch.tensor([[0, 1, 2]] * 4))
+    criterion = unbreakable(label.tolist())
     found = AutoPGD(steps=40)(curved, x, criterion, ball, draws)
     start = ball.sample(x, draws.generators("apgd", "start", "0"))
     differing = set()
@@ -205,6 +215,16 @@ def test_on_a_network_it_equals_the_paper(
         assert np.abs(found.pixels[i].numpy() - best).max() < 1e-9
         differing.add(halvings)
     assert max(differing) >= 2
+
+
+def test_pixels_keep_their_dtype_whatever_the_logits_are(
+    watched: Callable[..., Watched], images: Images
+) -> None:
+    victim = watched(lambda pixels: pixels.mean(dim=(2, 3)).double())
+    x = images(2).float()
+    found = AutoPGD(steps=5)(victim, x, unbreakable([0, 1]), LinfBall(0.1), Draws(0, ("a", "b")))
+    assert {shown.dtype for shown in victim.shown} == {torch.float32}
+    assert found.pixels.dtype == torch.float32
 
 
 @pytest.mark.parametrize("norm", sorted(BALLS))

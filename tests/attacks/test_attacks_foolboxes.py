@@ -14,13 +14,25 @@ import torch
 from evals.attacks.attack import Draws, hold
 from evals.attacks.balls import Ball, L2Ball, LinfBall
 from evals.attacks.criteria import Misclassification, TargetedMisclassification
-from evals.attacks.foolboxes import foolbox_attack
+from evals.attacks.foolbox_names import foolbox_attack
 from evals.draws import generator
 from evals.errors import InvalidError, NotApplicableError, UserError
 
 Images = Callable[..., torch.Tensor]
 Watched = Any
 """The victim of conftest."""
+
+
+class Module(torch.nn.Module):
+    """A function as foolbox takes it."""
+
+    def __init__(self, function: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.function(pixels)
+
 
 DRAWS = Draws(0, ("a", "b", "c", "d"))
 LABEL = torch.tensor([0, 1, 2, 0])
@@ -139,6 +151,14 @@ def test_global_generators_are_as_before(
         ("LinfPGD", {"steps": "20"}, "steps = '20' is no int"),
         ("LinfPGD", {"steps": True}, "steps = True is no int"),
         ("LinfPGD", {"random_start": 1}, "random_start = 1 is no bool"),
+        ("LinfPGD", {"abs_stepsize": "x"}, "abs_stepsize = 'x' is no float or None"),
+        ("LinfPGD", {"steps": 0}, "steps = 0; must be above 0"),
+        ("LinfPGD", {"rel_stepsize": -0.1}, "rel_stepsize = -0.1; must be above 0"),
+        ("LinfPGD", {"rel_stepsize": float("nan")}, "rel_stepsize = nan is no float"),
+        ("L2DeepFoolAttack", {"loss": "hinge"}, "loss = 'hinge' is no 'logits' or 'crossentropy'"),
+        ("L2DeepFoolAttack", {"candidates": "x"}, "candidates = 'x' is no int or None"),
+        ("GenAttack", {"reduced_dims": [8]}, "reduced_dims = .* is no list of int and int or None"),
+        ("L2FMNAttack", {"init_attack": "z"}, "init_attack is an object of foolbox's, which no su"),
         ("VirtualAdversarialAttack", {}, 'needs the parameter "steps"'),
         ("L1PGD", {}, 'measures L1 distance; there are balls of norm "linf" and "l2": name anot'),
         ("L2AdditiveUniformNoiseAttack", {"steps": 1}, 'no parameter "steps", and takes none'),
@@ -165,6 +185,37 @@ def test_a_criterion_that_it_cannot_pursue(curved: Watched, images: Images) -> N
         NotApplicableError, match=r"cannot attack watched here; foolbox says: unsup"
     ):
         attack(curved, images(4), WRONG, LinfBall(0.1), DRAWS)
+
+
+def test_what_foolbox_throws_in_a_run_is_a_sentence(curved: Watched, images: Images) -> None:
+    attack = foolbox_attack("BoundaryAttack", {"update_stats_every_k": 0, "steps": 2})
+    said = "foolbox.BoundaryAttack cannot attack watched here; foolbox says: integer modulo"
+    with pytest.raises(NotApplicableError, match=said):
+        attack(curved, images(4), WRONG, L2Ball(9), DRAWS)
+
+
+def test_an_image_out_of_reach_does_not_keep_the_others(
+    foolbox: ModuleType, watched: Callable[..., Watched]
+) -> None:
+    """The boundary attack begins at noise that is named wrongly; one without keeps all others."""
+
+    def function(pixels: torch.Tensor) -> torch.Tensor:
+        dark = 10 * (0.3 - pixels.mean(dim=(1, 2, 3)))
+        return torch.stack([dark, torch.zeros_like(dark)], dim=1)
+
+    x = torch.tensor([0.0, 0.5, 0.1])[:, None, None, None].repeat(1, 3, 8, 8)
+    label = torch.tensor([0, 1, 0])  # noise is of class 1
+    attack = foolbox_attack("BoundaryAttack", {"steps": 20})
+    model = foolbox.PyTorchModel(Module(function).eval(), bounds=(0, 1), device="cpu")
+    with (
+        pytest.warns(UserWarning, match="failed to draw sufficient"),
+        pytest.raises(ValueError, match="init_attack failed for 1"),
+    ):
+        attack.theirs(model, x, foolbox.criteria.Misclassification(label), epsilons=9)
+    aim = Misclassification(label, label[:, None])
+    found = attack(watched(function), x, aim, L2Ball(9), Draws(0, ("a", "b", "c")))
+    assert found.ever.tolist() == [True, False, True]
+    assert torch.equal(found.pixels[1], x[1])
 
 
 def test_a_network_without_gradient_is_refused(

@@ -56,7 +56,7 @@ def test_the_gradient_is_the_finite_difference(small: Small) -> None:
     network = Curved().double()
     classifier = small(network)
     x, y = images(2).double(), torch.tensor([0, 2])
-    gradient = slope(classifier, x, y).gradient
+    gradient = slope(classifier, x, y[:, None]).gradient
     for index in ((0, 0, 3, 4), (1, 2, 10, 7)):
         step = torch.zeros_like(x)
         step[index] = 1e-6
@@ -69,9 +69,9 @@ def test_the_gradient_is_the_finite_difference(small: Small) -> None:
 
 def test_an_images_gradient_does_not_depend_on_its_batch(small: Small) -> None:
     classifier, x, y = small(Curved()), images(5), torch.tensor([0, 1, 2, 0, 1])
-    together = slope(classifier, x, y).gradient
+    together = slope(classifier, x, y[:, None]).gradient
     for i in range(5):
-        alone = slope(classifier, x[i : i + 1], y[i : i + 1]).gradient
+        alone = slope(classifier, x[i : i + 1], y[i : i + 1, None]).gradient
         assert torch.allclose(alone[0], together[i], atol=1e-6)
 
 
@@ -99,7 +99,7 @@ def test_logistic_loss_equals_the_closed_form(small: Small) -> None:
 
     classifier = small(Two())
     x, y = 0.4 + 0.2 * images(4).double(), torch.zeros(4, dtype=torch.int64)
-    found = slope(classifier, x, y)
+    found = slope(classifier, x, y[:, None])
     margin = found.logits[:, 0]
     for epsilon in (0.0, 0.007, 0.1):
         moved = fast_gradient_sign(x, found.gradient, epsilon)
@@ -143,7 +143,7 @@ def test_fgsm_equals_foolbox(small: Small) -> None:
     epsilons = [0.001, 0.01, 0.1]
     attack = foolbox.attacks.LinfFastGradientAttack()  # type: ignore[attr-defined]
     _, clipped, _ = attack(model, x, y, epsilons=epsilons)
-    gradient = slope(classifier, x, y).gradient
+    gradient = slope(classifier, x, y[:, None]).gradient
     for epsilon, theirs in zip(epsilons, clipped, strict=True):
         assert torch.allclose(fast_gradient_sign(x, gradient, epsilon), theirs, atol=1e-7)
 
@@ -187,7 +187,7 @@ def test_an_image_does_not_depend_on_who_else_is_attacked(small: Small) -> None:
 
 def test_a_slope_that_is_known_changes_nothing(small: Small) -> None:
     classifier, x, target = small(Curved()), images(4), torch.tensor([0, 1, 2, 0])
-    first = slope(classifier, x, target)
+    first = slope(classifier, x, target[:, None])
     one = towards(classifier, x, target, LinfBall(0.05), steps=5, until=0.99)
     other = towards(classifier, x, target, LinfBall(0.05), steps=5, until=0.99, first=first)
     assert torch.equal(one.pixels, other.pixels)
@@ -197,7 +197,7 @@ def test_a_slope_that_is_known_changes_nothing(small: Small) -> None:
 def test_one_step_goes_to_the_border_and_keeps_the_better_of_two(small: Small) -> None:
     classifier, x, target = small(Linear()), 0.3 + 0.4 * images(3), torch.tensor([0, 1, 2])
     found = towards(classifier, x, target, LinfBall(0.01), steps=1, until=1.0)
-    gradient = slope(classifier, x, target).gradient
+    gradient = slope(classifier, x, target[:, None]).gradient
     assert torch.allclose(found.pixels, x - 0.01 * gradient.sign(), atol=1e-7)
     before = classifier.logits(x).softmax(1).gather(1, target[:, None])[:, 0]
     assert (found.confidence >= before).all()
@@ -219,4 +219,4 @@ def test_a_network_that_cuts_the_graph_has_no_gradient(small: Small) -> None:
             return pixels.detach().mean(dim=(2, 3))
 
     with pytest.raises(InvalidError, match="small has no gradient with respect to its pixels"):
-        slope(small(Cut()), images(2), torch.tensor([0, 1]))
+        slope(small(Cut()), images(2), torch.tensor([[0], [1]]))

@@ -10,9 +10,11 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
+from evals.attacks.apgd import AutoPGD
 from evals.attacks.attack import Attack, Attacked, Draws, Victim
 from evals.attacks.balls import Ball, L2Ball, LinfBall
 from evals.attacks.criteria import Criterion, Misclassification
+from evals.attacks.foolbox_names import foolbox_attack
 from evals.attacks.pgd import ProjectedGradientDescent
 from evals.attacks.worst import CLEAN, NONE, worst_case
 from evals.errors import UserError
@@ -43,7 +45,8 @@ class Scripted:
             moved[i, 0, 0, 0] = self.to.get(image, float(pixels[i, 0, 0, 0]))
         n = len(pixels)
         ever = torch.tensor([image in self.sees for image in draws.ids])
-        return Attacked(moved, ever, torch.zeros(n, dtype=torch.int64), torch.zeros(1, n))
+        none = torch.zeros(n, dtype=torch.int64)
+        return Attacked(moved, ever, none.bool(), none, torch.zeros(1, n))
 
 
 def bright(pixels: torch.Tensor) -> torch.Tensor:
@@ -100,6 +103,66 @@ def test_without_attacks_it_is_the_clean_answer(watched: Callable[..., Watched])
     found = worst_case(watched(bright), start(), RIGHT, LinfBall(0.1), [], Draws(0, IDS))
     assert found.by.tolist() == [CLEAN] + [NONE] * 5
     assert torch.equal(found.pixels, start())
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        ProjectedGradientDescent(),
+        ProjectedGradientDescent(loss="dlr"),
+        AutoPGD(steps=20),
+        AutoPGD(steps=20, loss="dlr"),
+    ],
+    ids=repr,
+)
+def test_several_right_answers_are_no_way_out(
+    attack: Attack, watched: Callable[..., Watched]
+) -> None:
+    """Away from class 0 the shorter way leads to class 1, which is right as well."""
+
+    def function(pixels: torch.Tensor) -> torch.Tensor:
+        a, b = pixels[:, 0, 0, 0] - 0.5, pixels[:, 1, 0, 0] - 0.5
+        return torch.stack([0.1 - 4 * a - b, 3 * a, 2 * b - 4 * a, 0 * a - 3], dim=1) * 3
+
+    x = torch.full((3, 3, 8, 8), 0.5, dtype=torch.float64)
+    label = torch.zeros(3, dtype=torch.int64)
+    both = Misclassification(label, torch.tensor([[0, 1]] * 3))
+    draws = Draws(0, ("a", "b", "c"))
+    found = worst_case(watched(function), x, both, LinfBall(0.1), [attack], draws)
+    assert found.broken.all()
+    assert (function(found.pixels).argmax(1) == 2).all()
+
+
+@pytest.mark.parametrize(
+    ("attack", "ball"),
+    [
+        (ProjectedGradientDescent(), LinfBall(0.1)),
+        (ProjectedGradientDescent(), L2Ball(0.5)),
+        (AutoPGD(steps=20), LinfBall(0.1)),
+        (AutoPGD(steps=20), L2Ball(0.5)),
+        (foolbox_attack("L2PGD", {}), L2Ball(0.5)),
+    ],
+)
+def test_a_gradient_that_is_not_finite_is_told_and_poisons_nothing(
+    attack: Attack, ball: Ball, watched: Callable[..., Watched]
+) -> None:
+    """It is finite at the pictures themselves, and of the second image everywhere."""
+
+    def function(pixels: torch.Tensor) -> torch.Tensor:
+        off = (pixels[:, 2, 7, 7] < 0.9) & ((pixels - 0.5).abs().amax(dim=(1, 2, 3)) > 0)
+        flat = pixels.mean(dim=(1, 2, 3)) - 0.5
+        nothing = torch.where(off, 0.0, 1.0)
+        score = 0.4 - flat + 0 * (flat * 0 + nothing).sqrt()
+        return torch.stack([score, torch.zeros_like(score), -9 + 0 * score], dim=1)
+
+    x = torch.full((2, 3, 8, 8), 0.5, dtype=torch.float64)
+    x[1, 2, 7, 7] = 1
+    label = torch.zeros(2, dtype=torch.int64)
+    aim = Misclassification(label, label[:, None])
+    found = worst_case(watched(function), x, aim, ball, [attack], Draws(0, ("a", "b")))
+    assert found.blind.tolist() == [True, False]
+    assert found.pixels.isfinite().all()
+    assert not found.broken.any()
 
 
 def test_an_attack_of_another_norm_is_refused_before_any_runs(

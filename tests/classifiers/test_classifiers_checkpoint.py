@@ -20,9 +20,7 @@ from evals.classifiers.weights_file import sha256_of
 from evals.errors import UserError
 
 State = dict[str, Tensor]
-FUZZ = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+FUZZ = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def weights() -> State:

@@ -319,7 +319,7 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", ENCODED)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(share=st.floats(0, 1, exclude_max=True))
 def test_cut_short_is_refused_or_harmless(scratch: Path, name: str, share: float) -> None:
     data = ENCODED[name]
@@ -331,7 +331,7 @@ def test_cut_short_is_refused_or_harmless(scratch: Path, name: str, share: float
 
 
 @pytest.mark.parametrize("name", ENCODED)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_damage_never_escapes(scratch: Path, name: str, data: st.DataObject) -> None:
     broken = bytearray(ENCODED[name])

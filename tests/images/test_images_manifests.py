@@ -109,7 +109,7 @@ def test_broken_parquet(folder: Path) -> None:
 NAMES = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(names=st.lists(NAMES.map(str.strip).filter(bool), min_size=1, max_size=5, unique=True))
 def test_ids_survive_both_formats(
     tmp_path_factory: pytest.TempPathFactory, names: list[str]

@@ -71,7 +71,11 @@ def test_the_worst_case_of_a_linear_network_is_its_closed_form(
     """
     sizes = (0, 0.002, 0.005, 0.01) if norm == "linf" else (0, 0.01, 0.04, 0.08)
     parameters = Parameters.model_validate(
-        {"norm": norm, "epsilons": sizes, "attacks": [{"name": attack, "steps": 40}, "pgd"]}
+        {
+            "norm": norm,
+            "epsilons": sizes,
+            "attacks": [{"name": attack, "steps": 40, "restarts": 2}, "pgd"],
+        }
     )
     rows, pixels, label, weight = observed(parameters)
     scores = (pixels - 0.5).flatten(1) @ weight.T
@@ -139,11 +143,11 @@ def test_the_lowest_line_is_the_worst_case_and_lines_never_rise_from_attack_to_a
     (plot,) = MEASURE.plots(made(), parameters)
     lines = {line.name: line for line in plot.lines}
     assert list(lines) == [
-        "random noise", "one step", "pgd, 40 steps", "then apgd dlr, 100 steps",
+        "random noise", "one step", "pgd, steps 40", "then apgd, loss dlr, steps 100",
     ]  # fmt: skip
-    assert lines["pgd, 40 steps"].x == (0.0, 1.0)
-    assert lines["pgd, 40 steps"].y == (0.75, 0.5)
-    assert lines["then apgd dlr, 100 steps"].y == (0.75, 0.25)
+    assert lines["pgd, steps 40"].x == (0.0, 1.0)
+    assert lines["pgd, steps 40"].y == (0.75, 0.5)
+    assert lines["then apgd, loss dlr, steps 100"].y == (0.75, 0.25)
 
 
 def test_without_an_image_that_is_right_there_is_nothing_to_attack() -> None:
@@ -163,6 +167,11 @@ def test_without_an_image_that_is_right_there_is_nothing_to_attack() -> None:
         ({"attacks": [{"name": "pgd", "step": 3}]}, "step"),
         ({"attacks": [{"name": "pgd", "loss": "hinge"}]}, "hinge"),
         ({"attacks": []}, "at least 1"),
+        ({"attacks": [3]}, "must be a name, or a table"),
+        ({"attacks": [["pgd"]]}, "must be a name, or a table"),
+        ({"attacks": ["pgd", {"name": "pgd", "steps": 40}]}, "stands there twice"),
+        ({"attacks": ["foolbox.LinfPGD", "foolbox.LinfPGD"]}, "stands there twice"),
+        ({"norm": "l2", "epsilons": ["1e400"]}, "further than any two pictures"),
         ({"attacks": ["foolbox.LinfPDG"]}, "LinfPGD"),
         ({"attacks": [{"name": "foolbox.LinfPGD", "step": 3}]}, '"steps"'),
         ({"norm": "linf", "attacks": ["foolbox.L2PGD"]}, 'norm = "l2"'),

@@ -40,7 +40,7 @@ def test_the_step_is_the_lowest_point_along_the_gradient() -> None:
     assert descend(matrix, x, 1)[1] == pytest.approx(minimize_scalar(height).fun, rel=1e-6)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.floats(1.01, 1e4))
 def test_no_start_is_slower_than_the_bound_and_one_attains_it(condition: float) -> None:
     values = found(Parameters(condition_numbers=(condition,), starts=10, steps=10))

@@ -233,10 +233,10 @@ class Scripted:
         moved = pixels.clone()
         for i in range(self.broken):
             moved[i] = 0
-            moved[i, (int(criterion.classes[i]) + 1) % 3] = 1
+            moved[i, (int(criterion.classes[i, 0]) + 1) % 3] = 1
         path = torch.tensor(self.losses)[:, None].expand(-1, len(pixels))
         none = torch.zeros(len(pixels), dtype=torch.int64)
-        return Attacked(moved, none.bool(), none, path)
+        return Attacked(moved, none.bool(), none.bool(), none, path)
 
 
 @pytest.fixture

@@ -58,6 +58,7 @@ def sweep(stands: Sequence[Sequence[int]], **columns: Sequence[Sequence[Any]]) -
         "correct_fgsm": lambda i, j: bool(stands[i][j]),
         "correct_noise": lambda i, j: bool(stands[i][0] or j < 0),
         "ever": lambda i, j: bool(stands[i][0]) and not stands[i][j],
+        "blind": lambda i, j: i + j < 0,
         "outside": lambda i, j: 0.0 * i * j,
     }
     return pd.DataFrame(
