@@ -110,18 +110,7 @@ class Session:
             measure = _measure(job)
             if measure.subject is not None:
                 return
-            classifier = self._resources.classifier(job.request)
-            if job.source is None:
-                return
-            for source in filter(None, (job.source, job.against)):
-                image_set = self._resources.image_set(source)
-                if measure.labels and not image_set.labelled:
-                    raise NotApplicableError(
-                        f"{source} has no labels, and {measure.name} means nothing without"
-                    )
-                self._resources.answers(classifier, source)
-            image_set = self._resources.image_set(job.source)
-            measure.prepare(image_set, classifier.classes, job.alias, job.check.parameters)
+            stage.prepare(job, self._resources)
 
     def judge(self, job: Job) -> log.Item:
         """Return the verdict on a prepared job; the first of a pass waits for all of it.

@@ -51,13 +51,26 @@ def trial(
     Raises:
         UserError: a classifier or an image set is not to be had.
     """
+    refused: dict[str, str] = {}
     for job in jobs:
-        resources.classifiers(job.request)
+        try:
+            stage.prepare(job, resources)
+        except NotApplicableError as error:
+            refused[job.id] = str(error)
     with tempfile.TemporaryDirectory(dir=manner.directory, prefix=".trial-") as folder:
         (Path(folder) / "tables").mkdir()
         own = replace(manner, directory=Path(folder), examiner=Examiner(manner.examiner.checks))
-        passes = _passes(jobs, catalog, resources, own, progress)
-        return {job.id: _outcome(job, passes) for job in jobs}
+        able = [job for job in jobs if job.id not in refused]
+        passes = _passes(able, catalog, resources, own, progress)
+        return {
+            job.id: _refused(job, refused[job.id]) if job.id in refused else _outcome(job, passes)
+            for job in jobs
+        }
+
+
+def _refused(job: Job, reason: str, role: str | None = None) -> Outcome:
+    nothing = unjudged(job, Verdict.NOT_APPLICABLE, reason, role or job.check.table.images)
+    return Outcome(nothing, nothing)
 
 
 def _passes(
@@ -98,8 +111,7 @@ def _outcome(job: Job, passes: Mapping[Source, Pass]) -> Outcome:
         against = {} if job.against is None else _everyone(passes[job.against], job, job.against)
         measured = others.pop(job.alias)
     except NotApplicableError as error:
-        nothing = unjudged(job, Verdict.NOT_APPLICABLE, str(error), role)
-        return Outcome(nothing, nothing)
+        return _refused(job, str(error), role)
     question = Question(job, measure, measured, others, against)
     trusting = replace(
         question,

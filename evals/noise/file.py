@@ -59,6 +59,21 @@ def read(file: Path, machine: str, warn: Callable[[str], None]) -> Noise:
     return nothing
 
 
+def hold_writable(file: Path) -> None:
+    """Refuse a place where nothing can be kept, before anything is measured.
+
+    Raises:
+        UserError: the folder cannot be made or written.
+    """
+    probe = file.with_name(f"{file.name}.{os.getpid()}.part")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UserError(f"{file}: noise floors cannot be kept: {error.strerror}") from None
+
+
 def write(file: Path, noise: Noise) -> None:
     """Write so that a reader sees the old file or the new one, also of two writers at once.
 

@@ -115,15 +115,30 @@ class Noise(Record):
     def merged(self, new: Sequence[Entry]) -> Noise:
         """Add entries; of the same question and precision, the newer one stays.
 
-        Unless it has fewer variations, as after an interruption: then the floor would fall because
-        somebody was in a hurry.
+        Unless it lacks a variation of the older one, as after an interruption: then each floor is
+        the higher of the two, or it would fall because somebody was in a hurry.
         """
         kept = {(entry.asked.key, entry.precision): entry for entry in self.entries}
         for entry in new:
-            old = kept.get((entry.asked.key, entry.precision))
-            if old is None or len(old.variations) <= len(entry.variations):
-                kept[entry.asked.key, entry.precision] = entry
+            key = entry.asked.key, entry.precision
+            kept[key] = _wider(kept[key], entry) if key in kept else entry
         return self.model_copy(update={"entries": tuple(kept.values())})
+
+
+def _wider(old: Entry, new: Entry) -> Entry:
+    if set(old.variations) <= set(new.variations):
+        return new
+    if set(new.variations) <= set(old.variations):
+        return old
+    floors = {(moved.metric, moved.at): moved for moved in old.floors}
+    for moved in new.floors:
+        known = floors.get((moved.metric, moved.at))
+        if known is None or known.floor < moved.floor:
+            floors[moved.metric, moved.at] = moved
+    variations = dict.fromkeys((*new.variations, *old.variations))
+    return new.model_copy(
+        update={"variations": tuple(variations), "floors": tuple(floors.values())}
+    )
 
 
 def asked(job: Job, digest: str, images: Sequence[str]) -> Asked:

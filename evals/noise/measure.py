@@ -16,7 +16,7 @@ from evals.errors import UnreadableError, UserError
 from evals.images.decode import read as decode
 from evals.images.image_set import ImageSet, fingerprint
 from evals.log import Metric, Verdict
-from evals.noise.file import machine, place, read, write
+from evals.noise.file import hold_writable, machine, place, read, write
 from evals.noise.floor import Asked, Entry, Noise, Variation, asked, entry
 from evals.noise.plan import plan, threads
 from evals.passes.resources import Resources
@@ -55,6 +55,7 @@ def measure(catalog: Catalog, jobs: Sequence[Job], run: Run) -> Iterator[tuple[P
     file = place(catalog.options.cache, name)
     variations, missing = plan()
     run.missing.update(dict.fromkeys(missing))
+    hold_writable(file)
     before = read(file, name, lambda said: run.missing.update({said: None}))
     loaded: dict[str, Resources] = {}
     for number, variation in enumerate(variations, 1):
@@ -67,7 +68,7 @@ def measure(catalog: Catalog, jobs: Sequence[Job], run: Run) -> Iterator[tuple[P
         noise = before.merged(entries(run))
         if noise.entries:
             write(file, noise)
-        yield file, noise
+            yield file, noise
 
 
 def entries(run: Run) -> tuple[Entry, ...]:
@@ -77,8 +78,20 @@ def entries(run: Run) -> tuple[Entry, ...]:
     for (key, precision), taken in run.taken.items():
         if len(taken) > 1:
             exact = found.get((key, "fp32"))
-            found[key, precision] = entry(run.asked[key], taken, today, exact)
+            this = entry(run.asked[key], taken, today, exact)
+            run.missing.update(dict.fromkeys(_without(this, taken)))
+            found[key, precision] = this
     return tuple(found.values())
+
+
+def _without(found: Entry, taken: Sequence[tuple[Variation, Sequence[Metric]]]) -> Iterator[str]:
+    """Yield which metrics have no floor, and why."""
+    known = {(moved.metric, moved.at) for moved in found.floors}
+    for metric in dict.fromkeys((m.name, m.at) for _, metrics in taken for m in metrics):
+        if metric not in known:
+            name = " at ".join(part for part in metric if part is not None)
+            where = f"{found.asked.check}[{found.asked.classifier}], {found.precision}"
+            yield f"{where}: {name} has no value in some variation, and so no floor"
 
 
 def _resources(catalog: Catalog, jobs: Sequence[Job], variation: Variation) -> Resources:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evals.errors import UserError
-from evals.noise.floor import Entry
+from evals.noise.floor import Entry, Noise
 from evals.noise.measure import Run, entries, measure
 from evals.paths import data_folder
 from evals.selection import Catalog, Job
@@ -26,13 +26,14 @@ def noise(catalog: Catalog, suites: Sequence[Path]) -> None:
         UserError: a suite is wrong, or what it needs is not to be had.
     """
     jobs = [job for suite in suites or shipped() for job in _jobs(catalog, suite)]
-    run, file = Run(), None
+    run, file, kept = Run(), None, Noise(machine="")
     try:
-        for file, _ in measure(catalog, jobs, run):  # noqa: B007 - the last one is told
+        for file, kept in measure(catalog, jobs, run):  # noqa: B007 - the last one is told
             pass
     finally:
         console = Console(highlight=False)
-        found = entries(run)
+        mine = {(one.asked.key, one.precision) for one in entries(run)}
+        found = [one for one in kept.entries if (one.asked.key, one.precision) in mine]
         if found:
             console.print(table(found))
         for said in run.missing:

@@ -49,7 +49,10 @@ def watch(networks: Mapping[str, nn.Module], changes: Changes) -> Iterator[None]
     finally:
         for alias, network in networks.items():
             now, then = _state(network), before[alias]
-            changed = [key for key in (now.keys() | then.keys()) if now.get(key) != then.get(key)]
+            # a buffer that was empty is a cache, filled by the first forward
+            late = {name for name, _ in network.named_buffers()} - then.keys()
+            keys = (now.keys() | then.keys()) - late
+            changed = [key for key in keys if now.get(key) != then.get(key)]
             if changed:
                 changes.found[alias] = sorted(changed)
         torch.set_rng_state(generators[0])
@@ -62,17 +65,25 @@ def watch(networks: Mapping[str, nn.Module], changes: Changes) -> Iterator[None]
 def _state(network: nn.Module) -> dict[str, object]:
     """Name everything that a forward could change.
 
-    Weights are told by their version, which in-place writes raise; buffers by their bytes, since
-    batch norm writes its running statistics without raising it.
+    Weights are told by their version, which in-place writes raise, and by their sum, which those
+    through ``data`` change; buffers by their bytes, since batch norm writes its running statistics
+    without raising a version.
     """
     state: dict[str, object] = {}
     for name, module in network.named_modules():
         state[f"{name or 'network'}.training"] = module.training
-        hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks)
+        hooks = (
+            *(module._forward_hooks, module._forward_pre_hooks),
+            *(module._backward_hooks, module._backward_pre_hooks),
+        )
         state[f"{name or 'network'} hooks"] = [len(hook) for hook in hooks]
     for name, weight in network.named_parameters():
-        state[name] = (weight.data_ptr(), weight._version, weight.requires_grad)
+        total = str(float(weight.detach().sum(dtype=torch.float64)))  # NaN is NaN again
+        told = weight.data_ptr(), weight._version, weight.requires_grad, weight.grad is None, total
+        state[name] = told
     for name, buffer in network.named_buffers():
-        raw = buffer.detach().cpu().contiguous().view(-1).view(torch.uint8)
+        dense = buffer.detach().cpu()
+        dense = dense.to_dense() if dense.layout is not torch.strided else dense
+        raw = dense.contiguous().view(-1).view(torch.uint8)
         state[name] = hashlib.sha256(raw.numpy().tobytes()).hexdigest()
     return state

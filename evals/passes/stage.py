@@ -15,7 +15,7 @@ import torch
 from evals import log
 from evals.classifiers.classifier import Classifier
 from evals.device import default_batch, numerics
-from evals.errors import UserError
+from evals.errors import NotApplicableError, UserError
 from evals.images.image_set import ImageSet, fingerprint
 from evals.images.reader import batches
 from evals.judging import Measured, finite
@@ -90,6 +90,25 @@ def task_of(job: Job, name: str, source: Source) -> Task:
     digest = hashlib.sha256(json.dumps(asked).encode()).hexdigest()
     readable = tables.slug(f"{measure.name}-{Path(source.text).name}-{name}")
     return Task(measure, parameters, f"{readable}-{digest[:8]}", job.check.table.validity)
+
+
+def prepare(job: Job, resources: Resources) -> None:
+    """Load what a job about images needs.
+
+    Raises:
+        UnavailableError, NotApplicableError, UserError: as their classes say.
+    """
+    measure, classifier = _measure(job), resources.classifier(job.request)
+    if job.source is None:
+        return
+    for source in filter(None, (job.source, job.against)):
+        if measure.labels and not resources.image_set(source).labelled:
+            raise NotApplicableError(
+                f"{source} has no labels, and {measure.name} means nothing without"
+            )
+        resources.answers(classifier, source)
+    image_set = resources.image_set(job.source)
+    measure.prepare(image_set, classifier.classes, job.alias, job.check.parameters)
 
 
 def stations(

@@ -40,16 +40,21 @@ class Matrix:
     rows: tuple[Row, ...]
 
 
-def matrix(mutants: Sequence[Mutant]) -> Matrix | None:
-    """Return the kill matrix; None for a run that is no self-test."""
+def matrix(mutants: Sequence[Mutant], *, finished: bool) -> Matrix | None:
+    """Return the kill matrix; None for a run that is no self-test.
+
+    Args:
+        mutants: of the run.
+        finished: whether every mutant was tried.
+    """
     if not mutants:
         return None
     applied = [mutant for mutant in mutants if mutant.inapplicable is None]
     killed = sum(mutant.killed for mutant in applied)
     left = ", ".join(mutant.name for mutant in applied if not mutant.killed)
-    said = f"Killed {killed} of {len(applied)} applicable; " + (
-        f"survivors: {left}" if left else "no survivors"
-    )
+    said = f"Killed {killed} of {len(applied)} applicable"
+    said += "" if finished else "; interrupted before all were tried"
+    said += f"; survivors: {left}" if left else "; no survivors" if finished else ""
     return Matrix(said, tuple(map(_row, mutants)))
 
 

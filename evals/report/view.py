@@ -122,7 +122,7 @@ def page(run: Run, directory: Path) -> Page:
         lessons=taught,
         trained={course.classifier: course.anchor for course in courses},
         gallery=gallery(run, colours, directory),
-        mutants=matrix(run.mutants),
+        mutants=matrix(run.mutants, finished=run.status == "finished"),
         timings=tuple(timing(walk) for walk in run.walks),
         metrics={metric.name: metric.about for metric in used},
         methods=tuple(dict.fromkeys(metric.method for metric in used if metric.method)),

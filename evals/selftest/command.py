@@ -20,6 +20,11 @@ from evals.selftest.matrix import verdict
 from evals.selftest.mutants import MUTANTS
 from evals.selftest.selftest import Plan, Selftest, rounds
 
+UNHELD = (
+    "no mutant had to be killed: suites/mutants.toml knows the packaged networks, with their own "
+    "weights, on the shipped suites and all of their pictures"
+)
+
 
 def plan(catalog: Catalog, files: Sequence[Path], expectations: Path) -> Plan:
     """Return what to try: the mutants of the one classifier named, on suites.
@@ -73,17 +78,19 @@ def command(catalog: Catalog, files: Sequence[Path], typed: str) -> int:
         selftest.run(lambda line: shown.print(line, style="dim", highlight=False, markup=False))
     finally:
         if selftest.log.mutants:
-            show(selftest.log.mutants, out)
+            show(selftest.log.mutants, out, len(planned.mutants) - len(selftest.log.mutants))
             place = catalog.options.report or selftest.directory / "report.html"
             if catalog.options.reporting:
                 out.print(report.write(selftest.log, selftest.directory, place), soft_wrap=True)
+    if not (planned.expected.must_kill or planned.expected.survives):
+        shown.print(UNHELD, style="dim", highlight=False, markup=False, soft_wrap=True)
     survivors = broken(selftest.log.mutants)
     for sentence in (*outdated(selftest.log.mutants), *survivors):
         shown.print(f"evals: {sentence}", highlight=False, markup=False, soft_wrap=True)
     return 1 if survivors else 0
 
 
-def show(mutants: Sequence[log.Mutant], console: Console) -> None:
+def show(mutants: Sequence[log.Mutant], console: Console, untried: int = 0) -> None:
     """Print the kill matrix and the line that sums it up."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("mutant", "behaviour", "structure"):
@@ -94,7 +101,7 @@ def show(mutants: Sequence[log.Mutant], console: Console) -> None:
         else:
             table.add_row(mutant.name, _said(mutant.behaviour), _said(mutant.structure))
     console.print(table)
-    console.print(verdict(mutants), highlight=False, markup=False, soft_wrap=True)
+    console.print(verdict(mutants, untried), highlight=False, markup=False, soft_wrap=True)
 
 
 def _said(notice: log.Notice | None) -> str:

@@ -85,7 +85,7 @@ def wrong_crop(classifier: Classifier) -> Classifier:
     assert isinstance(this.crop, int)
     # 256 to 224 is the margin that most networks have
     resize = this.crop if this.resize != this.crop else round(this.crop * 256 / 224)
-    return with_input(classifier, this.model_copy(update={"resize": resize}))
+    return _shown(classifier, replace(this.geometry, resize=resize))
 
 
 def no_margin(classifier: Classifier) -> str | None:
@@ -94,17 +94,9 @@ def no_margin(classifier: Classifier) -> str | None:
     return None if all(isinstance(side, int) for side in sides) else "it has no resize and crop"
 
 
-class _Aliased(Input):
-    """A preprocessing that resizes without antialias, as tensors and video decoders do."""
-
-    @property
-    def geometry(self) -> Geometry:
-        return Geometry(self.resize, self.crop, self.interpolation, antialias=False)
-
-
 def no_antialias(classifier: Classifier) -> Classifier:
-    """Resize by picking neighbours, without antialias."""
-    return with_input(classifier, _Aliased.model_construct(**dict(classifier.input)))
+    """Resize by picking neighbours, without antialias, as tensors and video decoders do."""
+    return _shown(classifier, replace(classifier.input.geometry, antialias=False))
 
 
 def not_smoothed(classifier: Classifier) -> str | None:
@@ -129,6 +121,17 @@ def shuffled_labels(classifier: Classifier) -> Classifier:
 def lone_class(classifier: Classifier) -> str | None:
     """Say why the classes cannot be mixed up."""
     return "it has one class" if len(classifier.classes) == 1 else None
+
+
+def _shown(classifier: Classifier, other: Geometry) -> Classifier:
+    """Return the classifier shown other pixels, which says of its preprocessing what it said."""
+
+    class Other(Input):
+        @property
+        def geometry(self) -> Geometry:
+            return other
+
+    return with_input(classifier, Other.model_construct(**dict(classifier.input)))
 
 
 def _normalised(classifier: Classifier, **numbers: Any) -> Classifier:

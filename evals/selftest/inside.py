@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.conv import _ConvNd
 
 from evals.calls.dropouts import MODULES
 from evals.classifiers.classifier import Classifier
@@ -28,7 +27,7 @@ def dropout_on(classifier: Classifier) -> Classifier:
 def no_dropout(classifier: Classifier) -> str | None:
     """Say why dropout cannot be left on."""
     found = (m for m in classifier.network.modules() if isinstance(m, MODULES) and m.p > 0)
-    return None if any(found) else "it has no dropout module"
+    return None if any(found) else "it has no dropout module; a function is not switched"
 
 
 def batchnorm_training(classifier: Classifier) -> Classifier:
@@ -49,7 +48,7 @@ def dead_channels(classifier: Classifier) -> Classifier:
         draw = torch.Generator().manual_seed(SEED)
         for layer in _hidden(network, len(classifier.classes)):
             n = layer.out_channels
-            dead = torch.randperm(n, generator=draw)[: max(1, round(DEAD * n))]
+            dead = torch.randperm(n, generator=draw)[: round(DEAD * n)]
             with torch.no_grad():
                 layer.weight[dead] = 0
                 if layer.bias is not None:
@@ -62,7 +61,7 @@ def dead_channels(classifier: Classifier) -> Classifier:
 def no_convolution(classifier: Classifier) -> str | None:
     """Say why no channel can be killed."""
     found = any(_hidden(classifier.network, len(classifier.classes)))
-    return None if found else "it has no convolution before its outputs"
+    return None if found else "no convolution before its outputs has channels enough"
 
 
 def softmax(classifier: Classifier) -> Classifier:
@@ -95,10 +94,18 @@ def _training(network: nn.Module, kinds: tuple[type[nn.Module], ...]) -> nn.Modu
     return network
 
 
-def _hidden(network: nn.Module, classes: int) -> Iterator[_ConvNd]:
-    """Yield the convolutions but those that make the logits: a dead class is another mistake."""
+def _hidden(network: nn.Module, classes: int) -> Iterator[nn.Conv1d | nn.Conv2d | nn.Conv3d]:
+    """Yield the convolutions but those that make the logits: a dead class is another mistake.
+
+    Nor those of which a twentieth is no channel, or whose weight is computed from others.
+    """
     for module in network.modules():
-        if isinstance(module, _ConvNd) and module.out_channels != classes:
+        if (
+            isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d)
+            and module.out_channels != classes
+            and round(DEAD * module.out_channels) > 0
+            and "weight" in module._parameters
+        ):
             yield module
 
 

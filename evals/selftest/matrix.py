@@ -61,7 +61,7 @@ class Open:
         measure = measure_of(job)
         return any(
             check.name not in self._held
-            if check.scope == "classifier"
+            if check.scope != "measure"
             else measure.name not in self._measures
             for check in self.checks
             if check.guards(measure)
@@ -78,8 +78,13 @@ def sound(outcomes: Outcomes) -> None:
     """Hold the unbroken classifier against its own suites.
 
     Raises:
-        UserError: it does not pass, so that nothing it does when broken would mean anything.
+        UserError: it does not pass, or is not asked anything, so that nothing it does when broken
+            would mean anything.
     """
+    judged = {Verdict.PASSED, Verdict.RECORDED, Verdict.INVALID, *FELL}
+    if not any(one.item.verdict in judged for one in outcomes.values()):
+        said = "".join(f"\n  {one.item.id}: {one.item.sentence}" for one in outcomes.values())
+        raise UserError(f"no check of these suites applies, so none can notice anything:{said}")
     bad = [one.item for one in outcomes.values() if one.item.verdict in {*FELL, Verdict.INVALID}]
     if bad:
         said = "".join(f"\n  {item.id}: {item.sentence}" for item in bad)
@@ -112,7 +117,11 @@ def attempt(
     if reason is not None:
         return entry.model_copy(update={"inapplicable": reason})
     started = time.perf_counter()
-    broken = mutant.make(classifier)
+    try:
+        broken = mutant.make(classifier)
+    except Exception as error:  # noqa: BLE001 - a network may be of any kind, and refuse a copy
+        reason = f"it cannot be made: {type(error).__name__}: {error}"
+        return entry.model_copy(update={"inapplicable": reason})
     behaviour: Notice | None = None
     structure: Notice | None = None
     asked: list[str] = []
@@ -159,10 +168,18 @@ def _structure(before: Outcomes, after: Outcomes) -> Iterator[Notice]:
                 yield Notice(item=name, name=title, sentence=check.evidence)
 
 
-def verdict(mutants: Sequence[log.Mutant]) -> str:
-    """Return the line that says what a green gate of these suites means."""
+def verdict(mutants: Sequence[log.Mutant], untried: int = 0) -> str:
+    """Return the line that says what a green gate of these suites means.
+
+    Args:
+        mutants: those that were tried, or do not apply.
+        untried: how many were left when somebody interrupted.
+    """
     applied = [mutant for mutant in mutants if mutant.inapplicable is None]
     killed = [mutant for mutant in applied if mutant.killed]
     said = f"killed {len(killed)} of {len(applied)} applicable"
     left = [f"{m.name} ({m.excuse or 'no check noticed'})" for m in applied if not m.killed]
-    return f"{said}; survivors: {', '.join(left)}" if left else f"{said}; no survivors"
+    said += f"; interrupted, {untried} not tried" if untried else ""
+    if left:
+        return f"{said}; survivors: {', '.join(left)}"
+    return said if untried else f"{said}; no survivors"

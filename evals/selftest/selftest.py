@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -61,6 +62,8 @@ def rounds(catalog: Catalog, request: Request, files: Sequence[Path]) -> tuple[R
     ]
     found = []
     for file, path in named:
+        if not file.is_file():
+            raise UserError(f"{file}: no such suite; name a TOML file with evals = 1")
         suite = catalog.suite(file, path)
         jobs = tuple(j for j in catalog.jobs(suite, file.parent) if _usable(j, request))
         if jobs:
@@ -98,6 +101,9 @@ class Selftest:
             *(catalog.options.cache, progress),
         )
         found = self._resources.classifiers(plan.request)
+        for name in sorted({n for r in plan.rounds for j in r.jobs for n in _others(j)}):
+            with contextlib.suppress(UserError):  # said where a threshold names it
+                self._resources.classifiers(catalog.request(name))
         if len(found) > 1 or found[0].training is not None:
             raise UserError(
                 f"{alias} is a recipe, and a mutant of a training is another training; "
@@ -181,6 +187,11 @@ class Selftest:
         seconds = time.perf_counter() - self._start
         self.log = self.log.model_copy(update={"status": status, "seconds": seconds})
         log.write(self.log, self.directory)
+
+
+def _others(job: Job) -> Iterable[str]:
+    """Return the classifiers that thresholds name: loaded once, they serve every mutant."""
+    return job.check.references(job.alias)
 
 
 def brief(mutant: log.Mutant) -> str:

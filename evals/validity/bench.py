@@ -13,6 +13,7 @@ from evals.errors import NotApplicableError
 from evals.measures.epsilons import value
 from evals.measures.measure import Measure
 from evals.validity.check import Evidence
+from evals.validity.gradients import hold_two_classes
 from evals.validity.rows import budgets
 
 
@@ -73,6 +74,7 @@ def bench_of(evidence: Evidence) -> Bench:
         NotApplicableError: there is none.
     """
     probe = evidence.probe
+    hold_two_classes(evidence)
     with torch.no_grad():
         logits = evidence.classifier.logits(probe.pixels)
     label = logits.argmax(dim=1) if probe.answers is None else probe.answers.label

@@ -65,8 +65,9 @@ class ValidityCheck:
     """Cheap ones run with every check."""
     severity: Literal["error", "warn"]
     """Whether a fall makes the verdict INVALID, or is shown."""
-    scope: Literal["classifier", "measure"]
-    """``classifier``: one answer serves every measure that asks this classifier."""
+    scope: Literal["classifier", "images", "measure"]
+    """``classifier``: one answer serves every measure that asks this classifier; ``images``: every
+    one that asks it about these images."""
     guards: Callable[[Measure], bool]
     """Which measures depend on it."""
     look: Callable[[Evidence], Finding]

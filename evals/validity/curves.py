@@ -79,7 +79,8 @@ def more_breaks_more(evidence: Evidence) -> Finding:
         few = 0.5**n >= RARE
         return unclear(f"{said}; too few to tell") if few else holds(said)
     p, worst = min(drops)
-    return (falls if p < RARE else unclear)(f"{said}; {worst} (p = {p:.2g})")
+    rare = p < RARE / (len(sizes) - 1)  # as many neighbours are compared
+    return (falls if rare else unclear)(f"{said}; {worst} (p = {p:.2g})")
 
 
 def beats_noise(evidence: Evidence) -> Finding:

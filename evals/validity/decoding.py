@@ -95,7 +95,7 @@ CHECKS = (
         source="Parmar et al. 2022, section 3; resize libraries that do not antialias",
         cost="cheap",
         severity="error",
-        scope="classifier",
+        scope="images",
         guards=every,
         look=same_pixels,
     ),

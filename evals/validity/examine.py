@@ -18,7 +18,7 @@ class Examiner:
     """Asks each check once where one answer serves several measures."""
 
     checks: Sequence[ValidityCheck]
-    _answers: dict[tuple[str, str], Finding] = field(default_factory=dict)
+    _answers: dict[tuple[str, ...], Finding] = field(default_factory=dict)
 
     def examine(self, evidence: Evidence, depth: Depth) -> tuple[Validity, ...]:
         """Return what the checks of a measure say, the cheap ones or all."""
@@ -34,7 +34,9 @@ class Examiner:
     def _answer(self, check: ValidityCheck, evidence: Evidence) -> Finding:
         if check.scope == "measure":
             return _ask(check, evidence)
-        key = (check.name, evidence.classifier.name)
+        key: tuple[str, ...] = (check.name, evidence.classifier.name)
+        if check.scope == "images":
+            key = (*key, evidence.image_set.source)
         known = self._answers.get(key)
         if known is None or known.outcome == "cannot tell":  # other images may say more
             self._answers[key] = _ask(check, evidence)
@@ -67,17 +69,20 @@ def _believable(evidence: Evidence, found: Sequence[Validity]) -> tuple[Validity
     """Return S28: no attack is believed that a masked gradient may have stopped."""
     if not attacking(evidence.measure):
         return ()
-    fallen = [v for v in found if v.id in MASKING and v.outcome == "falls"]
-    asked = ", ".join(dict.fromkeys(v.id for v in found if v.id in MASKING))
-    said = "; ".join(f"{v.id} {v.name} falls" for v in fallen)
+    asked = [v for v in found if v.id in MASKING]
+    fallen, unsure = (
+        "; ".join(f"{v.id} {v.name} {outcome}" for v in asked if v.outcome == outcome)
+        for outcome in ("falls", "cannot tell")
+    )
+    ids = ", ".join(dict.fromkeys(v.id for v in asked))
     return (
         Validity(
             id="S28",
             name="no sign of a masked gradient",
-            outcome="falls" if fallen else "holds",
-            evidence=f"{said}: an upper bound on robustness, unreliable"
+            outcome="falls" if fallen else "cannot tell" if unsure or not asked else "holds",
+            evidence=f"{fallen}: an upper bound on robustness, unreliable"
             if fallen
-            else f"none of {asked} falls",
+            else unsure or f"none of {ids} falls",
             meaning="An attack that follows a masked gradient fails without the network being "
             "robust.",
             source="Carlini et al. 2019; Tramer et al. 2020",

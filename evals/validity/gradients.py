@@ -6,7 +6,7 @@ import torch
 
 from evals.attacks.gradients import slope
 from evals.attacks.losses import dlr
-from evals.errors import NotApplicableError
+from evals.errors import InvalidError, NotApplicableError
 from evals.validity.check import (
     Evidence,
     Finding,
@@ -31,6 +31,7 @@ AGREE = 0.1
 AUDIBLE = 1e-4
 """A change smaller than this share of the largest logit is lost in fp32."""
 LOUD = 8 / 255
+HALVES = (torch.float16, torch.bfloat16)
 DEAD = 0.05
 """Share of images that may be without a gradient."""
 
@@ -38,9 +39,13 @@ DEAD = 0.05
 def alive(evidence: Evidence) -> Finding:
     """Count the images whose gradient is zero or not finite."""
     probe = evidence.probe
+    hold_two_classes(evidence)
     if probe.answers is None:
         return unclear("the images have no labels, and so no loss")
-    dead = _dead(probe.gradient)
+    try:
+        dead = _dead(probe.gradient)
+    except InvalidError as error:
+        return falls(str(error))
     bad, n = int(dead.sum()), len(dead)
     found = rate(bad, n, DEAD, "images with a gradient that is 0 or not finite")
     if not bad:
@@ -66,27 +71,56 @@ def _under_dlr(evidence: Evidence, dead: torch.Tensor) -> str:
 
 def reaches_pixels(evidence: Evidence) -> Finding:
     """Walk a little along the gradient and see whether the network answers as it says."""
+    hold_two_classes(evidence)
     pixels = evidence.probe.pixels[:FEW]
     with exactly(pixels.device):
-        with torch.enable_grad():
-            variable = pixels.clone().requires_grad_()
-            logits = evidence.classifier.logits(variable)
-            if not logits.requires_grad:
-                return falls("logits do not require a gradient though the pixels do")
-            first = logits.detach().argmax(dim=1)
-            lead = _lead(logits, first).sum()
-            found: tuple[torch.Tensor | None, ...] = torch.autograd.grad(
-                lead, variable, allow_unused=True
-            )
-        if found[0] is None:
-            return falls("the graph of the logits starts behind the pixels")
-        gradient = found[0].double()
+        logits, gradient = lead_gradient(evidence, pixels)
+        if gradient is None:
+            return falls("the logits do not lead back to the pixels")
         if bool(_dead(gradient).all()):
-            return _silent(evidence, pixels, logits.detach())
-        return _compared(evidence, pixels, first, gradient)
+            return _silent(evidence, pixels, logits)
+        if coarse(logits):
+            return unclear("the logits are of half precision: so small a step is lost in them")
+        return _compared(evidence, pixels, logits.argmax(dim=1), gradient)
 
 
-def _lead(logits: torch.Tensor, first: torch.Tensor) -> torch.Tensor:
+def hold_two_classes(evidence: Evidence) -> None:
+    """Refuse a classifier that can only say one thing.
+
+    Raises:
+        NotApplicableError: it has one class.
+    """
+    if len(evidence.classifier.classes) < 2:
+        raise NotApplicableError("with one class there is no answer to lead away from")
+
+
+def coarse(logits: torch.Tensor) -> bool:
+    """Return whether a network computed in half precision: each logit is a number of it."""
+    return any(torch.equal(logits.to(half).to(logits), logits) for half in HALVES)
+
+
+def lead_gradient(
+    evidence: Evidence, pixels: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Return logits, and (n, 3, H, W) in float64 the gradient of the runner-up's lead; or None."""
+    with torch.enable_grad():
+        variable = pixels.clone().requires_grad_()
+        logits = evidence.classifier.logits(variable)
+        if not logits.requires_grad:
+            return logits, None
+        total = lead(logits, logits.detach().argmax(dim=1)).sum()
+        found: tuple[torch.Tensor | None, ...] = torch.autograd.grad(
+            total, variable, allow_unused=True
+        )
+    return logits.detach(), None if found[0] is None else found[0].double()
+
+
+def movable(pixels: torch.Tensor) -> torch.Tensor:
+    """Return what can move both ways: at 0 and 1 a clamp inside a network has a bend."""
+    return (pixels > QUARTER) & (pixels < 1 - QUARTER)
+
+
+def lead(logits: torch.Tensor, first: torch.Tensor) -> torch.Tensor:
     """Return (n,) how far the runner-up lies above the first answer; never saturated."""
     at = first[:, None]
     others = logits.scatter(1, at, float("-inf")).amax(dim=1)
@@ -104,8 +138,8 @@ def _silent(evidence: Evidence, pixels: torch.Tensor, logits: torch.Tensor) -> F
 def _compared(
     evidence: Evidence, pixels: torch.Tensor, first: torch.Tensor, gradient: torch.Tensor
 ) -> Finding:
-    # only what can move both ways: at 0 and 1 a clamp inside a network has a bend
-    gradient = gradient * ((pixels > QUARTER) & (pixels < 1 - QUARTER))
+    n = len(pixels)
+    gradient = gradient * movable(pixels)
     if bool(gradient.isnan().any()):
         return falls("parts of the gradient are not numbers")
     moving = ~_dead(gradient)
@@ -117,11 +151,15 @@ def _compared(
     size = (QUARTER / way.flatten(1).abs().amax(dim=1)).clamp(max=STEP)
     step = way * size[:, None, None, None]
     logits = [shown(evidence.classifier, (pixels + s * step).to(pixels)) for s in (1, -1)]
-    up, down = (_lead(one.double(), first) for one in logits)
+    up, down = (lead(one.double(), first) for one in logits)
     told = 2 * size * length
-    heard = told > AUDIBLE * logits[0].abs().amax().double()
-    if not bool(heard.any()):
-        return unclear("a step along the gradient is too small a change for fp32")
+    # also what the gradient does not tell of is heard
+    heard = torch.maximum(told, (up - down).abs()) > AUDIBLE * logits[0].abs().amax().double()
+    if 2 * int(heard.sum()) < n:
+        return unclear(
+            f"a step along the gradient is too small a change for fp32 on {n - int(heard.sum())} "
+            f"of {n} images"
+        )
     answered = ((up - down) / told)[heard]
     middle = float(answered.quantile(0.5))
     said = (
@@ -144,7 +182,7 @@ CHECKS = (
         source="Athalye et al. 2018, section 3.1; Pintor et al. 2022; Croce & Hein 2020 on DLR",
         cost="cheap",
         severity="error",
-        scope="classifier",
+        scope="images",
         guards=differentiating,
         look=alive,
     ),

@@ -52,7 +52,7 @@ CHECKS = (
         source="Pintor et al. 2022 (unstable loss); threshold from the packaged networks",
         cost="thorough",
         severity="warn",
-        scope="classifier",
+        scope="images",
         guards=differentiating,
         look=smooth,
     ),

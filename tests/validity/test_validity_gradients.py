@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,8 +14,11 @@ from torch import nn
 
 from evals.attacks.balls import LinfBall
 from evals.classifiers.classifier import Classifier
-from evals.validity import gradients, known, smoothness
+from evals.errors import NotApplicableError
+from evals.images.labels import ClassMap
+from evals.validity import gradients, known, response, smoothness
 from evals.validity.check import Evidence
+from evals.validity.looking import uniform
 
 Make = Callable[..., Evidence]
 Small = Callable[..., Classifier]
@@ -92,6 +97,116 @@ def test_a_good_gradient_reaches_the_pixels(small: Small, curved: nn.Module, ask
 def test_a_broken_gradient_falls(name: str, small: Small, curved: nn.Module, asked: Make) -> None:
     found = gradients.reaches_pixels(asked(small(Before(curved, BROKEN[name]))))
     assert found.outcome == "falls", found.evidence
+
+
+@pytest.mark.parametrize("name", ["downhill", "elsewhere"])
+def test_a_false_gradient_does_not_hide_by_being_small(
+    name: str, small: Small, curved: nn.Module, asked: Make
+) -> None:
+    """The network answers louder than it says; along a random way, noise still does."""
+    false = wrong_backward(lambda slope: BACKWARDS[name](slope) * 1e-8)
+    evidence = asked(small(Before(curved, false)))
+    assert response.nothing_hidden(evidence).outcome == "falls"
+    if name == "downhill":
+        assert gradients.reaches_pixels(evidence).outcome == "falls"
+
+
+BACKWARDS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "downhill": lambda slope: -slope,
+    "elsewhere": lambda slope: slope.flip(2),
+}
+
+
+def cut(pixels: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
+    return torch.where(keep, pixels, pixels.detach())
+
+
+HIDDEN = {
+    "two of three channels": lambda x: cut(x, torch.tensor([1, 0, 0]).bool()[:, None, None]),
+    "every second column": lambda x: cut(x, torch.arange(x.shape[3]) % 2 == 0),
+    "all but one pixel": lambda x: cut(x, torch.arange(256).reshape(16, 16) == 100),
+    "one row of sixteen": lambda x: cut(x, torch.arange(16)[:, None] != 8),
+}
+
+
+def test_a_good_network_hides_nothing(small: Small, curved: nn.Module, asked: Make) -> None:
+    pooled = nn.Sequential(nn.MaxPool2d(2), curved)
+    for network in (curved, pooled, Scaled(curved, 1e4)):
+        found = response.nothing_hidden(asked(small(network)))
+        assert found.outcome == "holds", found.evidence
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_what_is_cut_away_is_found(name: str, small: Small, curved: nn.Module, asked: Make) -> None:
+    found = response.nothing_hidden(asked(small(Before(curved, HIDDEN[name]))))
+    assert found.outcome == "falls", found.evidence
+
+
+def test_the_share_and_the_ratio_of_a_linear_network_are_known(small: Small, asked: Make) -> None:
+    """Of a channel mean, detached in green: the answer of green, and that of all."""
+
+    class Greenless(nn.Module):
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            out = 10 * pixels.mean(dim=(2, 3))
+            return torch.stack([out[:, 0], out[:, 1].detach(), out[:, 2]], dim=1)
+
+    evidence = asked(small(Greenless()))
+    found = response.nothing_hidden(evidence)
+    pixels = evidence.probe.pixels[:4]
+    first, second = (10 * pixels.mean(dim=(2, 3))).topk(2, dim=1).indices.T
+    free = gradients.movable(pixels).double()
+    noise = (uniform(evidence, pixels) - 0.5).sign().double() * free * 0.25 / 255
+    moved = 20 * noise.mean(dim=(2, 3))
+    has = torch.zeros(4, 3, dtype=torch.bool)
+    has[torch.arange(4), first] = has[torch.arange(4), second] = True
+    has[:, 1] = False
+    hidden = (moved * ~has).norm() / moved.norm()
+    assert found.outcome == "falls"
+    assert f"{float(hidden):.2g} comes through" in found.evidence
+
+
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
+def test_half_precision_inside_is_no_mask(
+    half: torch.dtype, small: Small, curved: nn.Module, asked: Make
+) -> None:
+    class Half(nn.Module):
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            out: torch.Tensor = inner(pixels.to(half))
+            return out.float()
+
+    inner = copy.deepcopy(curved).to(half)
+    evidence = asked(small(Half()))
+    assert gradients.reaches_pixels(evidence).outcome == "cannot tell"
+    assert response.nothing_hidden(evidence).outcome == "cannot tell"
+
+
+def test_nearly_saturated_probabilities_leave_too_few_to_tell(
+    small: Small, curved: nn.Module, asked: Make
+) -> None:
+    network = Before(nn.Softmax(1), lambda x: 100 * curved(x))
+    found = gradients.reaches_pixels(asked(small(network)))
+    assert found.outcome == "cannot tell"
+
+
+def test_one_class_leads_nowhere(small: Small, asked: Make) -> None:
+    class One(nn.Module):
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            return pixels.mean(dim=(1, 2, 3))[:, None]
+
+    one = replace(small(One()), classes=ClassMap("one", ("it",), None))
+    for look in (gradients.alive, gradients.reaches_pixels):
+        with pytest.raises(NotApplicableError, match="with one class"):
+            look(asked(one))
+
+
+def test_a_graph_that_is_cut_has_no_live_gradient(small: Small, asked: Make) -> None:
+    class Cut(nn.Module):
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            return pixels.detach().mean(dim=(2, 3))
+
+    found = gradients.alive(asked(small(Cut())))
+    assert found.outcome == "falls"
+    assert "small has no gradient" in found.evidence
 
 
 class Ceiling(torch.autograd.Function):

@@ -73,13 +73,50 @@ def test_bgr_fed_as_rgb_falls(small: Small, asked: Make) -> None:
     assert "16 of 16 right, as declared 0 (16 gained, 0 lost" in found.evidence
 
 
-@pytest.mark.parametrize(("n", "outcome"), [(6, "cannot tell"), (7, "falls")])
-def test_seven_images_can_reach_one_percent(
+@pytest.mark.parametrize(("n", "outcome"), [(12, "cannot tell"), (13, "falls")])
+def test_seven_images_that_only_the_swap_rights_reach_one_percent(
     n: int, outcome: str, small: Small, asked: Make
 ) -> None:
+    """Every second one is blue, and all channels moved by one right it as well."""
     pixels, label = coloured(n)
     evidence = asked(small(Swapped()), pixels=pixels, label=label)
     assert labels.channels(evidence).outcome == outcome
+
+
+def test_images_chosen_for_being_hard_say_nothing_of_channels(small: Small, asked: Make) -> None:
+    """Whatever changes them rights some: the swap is no better than moving all channels by one."""
+
+    class Contrary(nn.Module):
+        """Right about a colour unless it stands in its own channel."""
+
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            seen = pixels.mean(dim=(2, 3))
+            moved = seen.argmax(dim=1) != label[: len(seen)]
+            right = torch.nn.functional.one_hot(label[: len(seen)], 3).float()
+            return torch.where(moved[:, None], right, right.roll(1, dims=1))
+
+    pixels, label = coloured(16)
+    found = labels.channels(asked(small(Contrary()), pixels=pixels, label=label))
+    assert found.outcome == "cannot tell"
+    assert "16 gained, 0 lost" in found.evidence
+    assert "with all channels moved by one 16 (0 gained, 0 lost" in found.evidence
+
+
+def test_a_constant_answer_is_no_better_range(small: Small, asked: Make) -> None:
+    """Sixteen pictures of one class, and a network that says it of everything black."""
+
+    class Dark(nn.Module):
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            bright = pixels.mean(dim=(1, 2, 3))
+            return torch.stack([0.5 - bright, bright - 0.5, 0 * bright - 9], dim=1)
+
+    pixels, _ = coloured(16)
+    pixels = pixels / pixels.mean(dim=(1, 2, 3), keepdim=True) * 0.6
+    black = torch.zeros(16, dtype=torch.int64)
+    found = labels.scale(asked(small(Dark()), pixels=pixels, label=black))
+    assert found.outcome == "cannot tell"
+    assert "over 255 16 of 16 right" in found.evidence
+    assert "of one class, as by a constant" in found.evidence
 
 
 def test_grey_pictures_tell_nothing_of_channels(small: Small, asked: Make) -> None:
@@ -107,8 +144,9 @@ def test_range(white: float, outcome: str, said: str, small: Small, asked: Make)
 
 @pytest.mark.parametrize(("n", "outcome"), [(7, "cannot tell"), (8, "falls")])
 def test_two_scales_share_one_percent(n: int, outcome: str, small: Small, asked: Make) -> None:
-    """All bright, so that declared pixels name none: seven gained is p = 1 / 128."""
-    pixels, label = torch.full((n, 3, 16, 16), 0.8), torch.full((n,), 2)
+    """Medium and bright, so that declared pixels name none: seven gained is p = 1 / 128."""
+    label = torch.arange(n) % 2 + 1
+    pixels = torch.tensor([0.2, 0.5, 0.8])[label][:, None, None, None].expand(n, 3, 16, 16)
     found = labels.scale(asked(small(Nearest(255)), pixels=pixels, label=label))
     assert found.outcome == outcome, found.evidence
 
@@ -192,6 +230,17 @@ def test_order_of_labels(
     rows = answered(90, right, names)
     found = sample.order(asked(small(), image_set=set_of(90), rows=rows))
     assert found.outcome == outcome, found.evidence
+
+
+@pytest.mark.parametrize("counts", [(5, 20, 10), (10, 25, 15), (20, 40, 20)])
+def test_a_network_that_says_one_thing_has_no_other_order(
+    counts: tuple[int, ...], small: Small, asked: Make
+) -> None:
+    """Another constant would be right more often; that is bad, and no order of labels."""
+    label = np.repeat(np.arange(3), counts)
+    rows = rows_of(label, np.zeros_like(label))
+    found = sample.order(asked(small(), image_set=set_of(len(label)), rows=rows))
+    assert found.outcome != "falls", found.evidence
 
 
 def test_chance_has_no_better_order(small: Small, asked: Make) -> None:

@@ -207,11 +207,14 @@ def test_one_image_tells_nothing_about_a_rate(
 
 @pytest.mark.parametrize(
     ("up", "down", "outcome"),
-    [(0, 0, "holds"), (1, 0, "cannot tell"), (6, 0, "cannot tell"), (7, 0, "falls"),
+    [(0, 0, "holds"), (1, 0, "cannot tell"), (8, 0, "cannot tell"), (9, 0, "falls"),
      (5, 4, "holds"), (9, 3, "cannot tell"), (12, 1, "falls")],
 )  # fmt: skip
 def test_a_drop_of_success(up: int, down: int, outcome: str, evidence: Make) -> None:
-    """``up`` images get up from 1/255 to 2/255, ``down`` fall; the others fall at 4/255."""
+    """``up`` images get up from 1/255 to 2/255, ``down`` fall; the others fall at 4/255.
+
+    Three pairs of neighbours share 1 %: eight of eight are p = 1 / 256, nine 1 / 512.
+    """
     n = 40
     stands = [[1, 1, 0, 1, 1]] * up + [[1, 1, 1, 0, 0]] * down + [[1, 1, 1, 1, 0]] * (n - up - down)
     found = curves.more_breaks_more(evidence(sweep(stands)))
@@ -220,7 +223,7 @@ def test_a_drop_of_success(up: int, down: int, outcome: str, evidence: Make) -> 
     within = change.mean() <= change.std() / np.sqrt(n) + 1e-12
     p = binomtest(up, up + down, alternative="greater").pvalue if up + down else 1.0
     assert (outcome == "holds") == within
-    assert (outcome == "falls") == (not within and p < 0.01)
+    assert (outcome == "falls") == (not within and p < 0.01 / 3)
 
 
 def test_success_is_counted_over_images_right_when_clean(evidence: Make) -> None:

@@ -79,6 +79,21 @@ def test_neighbours_in_sevens_only(small: Small, curved: nn.Module, asked: Make)
     assert structure.same_in_every_batch(evidence).outcome == "falls"
 
 
+def test_a_batch_that_is_refused_does_not_hide_another(
+    small: Small, curved: nn.Module, asked: Make
+) -> None:
+    def fussy(out: torch.Tensor, sevens: float) -> torch.Tensor:
+        if len(out) == 1:
+            raise ValueError("expected more than 1 value")
+        return out + sevens * (len(out) == 7)
+
+    for sevens, outcome in ((0, "cannot tell"), (1, "falls")):
+        evidence = asked(small(Wrapped(curved, lambda out, s=sevens: fussy(out, s))))  # type: ignore[misc]
+        found = structure.same_in_every_batch(evidence)
+        assert found.outcome == outcome
+        assert "batches of 1 are refused: ValueError: expected more" in found.evidence
+
+
 def test_one_image_is_one_batch(small: Small, curved: nn.Module, asked: Make) -> None:
     assert structure.same_in_every_batch(asked(small(curved), 1)).outcome == "cannot tell"
 
@@ -88,11 +103,12 @@ def test_one_image_is_one_batch(small: Small, curved: nn.Module, asked: Make) ->
     [
         (lambda out: out.softmax(dim=1), "falls", "probabilities"),
         (lambda out: (1000 * out).softmax(dim=1), "falls", "probabilities"),
+        (lambda out: out.softmax(dim=1).half().float(), "falls", "probabilities"),
         (lambda out: out.log_softmax(dim=1), "holds", "log-probabilities"),
         (lambda out: out.sigmoid(), "holds", "rows from"),
         (lambda out: out - out.mean(dim=1, keepdim=True) + 1 / 3, "holds", "rows from"),
     ],
-    ids=["softmax", "saturated", "log softmax", "sigmoid", "sums alone"],
+    ids=["softmax", "saturated", "in half precision", "log softmax", "sigmoid", "sums alone"],
 )
 def test_output(
     change: Any, outcome: str, said: str, small: Small, curved: nn.Module, asked: Make
