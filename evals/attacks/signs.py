@@ -87,9 +87,12 @@ def towards(
         better = now > confidence[active]
         best[active[better]], confidence[active[better]] = moved[active[better]], now[better]
         taken[active[now >= until]] = step
-        going = now < until
+        if gradient is None:
+            break
+        # without a gradient an image stays where it is: twenty looks would see it there
+        going = (now < until) & (gradient != 0).flatten(1).any(dim=1)
         active = active[going]
-        if gradient is None or not len(active):
+        if not len(active):
             break
         downhill = -ball.steepest(gradient[going])
         moved[active] = ball.project(moved[active] + stride * downhill, pixels[active])

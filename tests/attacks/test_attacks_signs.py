@@ -194,6 +194,27 @@ def test_a_slope_that_is_known_changes_nothing(small: Small) -> None:
     assert torch.equal(one.steps, other.steps)
 
 
+def test_an_image_without_gradient_is_looked_at_once(small: Small) -> None:
+    """Every second image is flat: looking again would see the same."""
+    counted: list[int] = []
+
+    class Flat(nn.Module):
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            counted.append(len(pixels))
+            flat = (pixels[:, 0, 0, 0] > 0.5)[:, None]
+            bent: torch.Tensor = pixels.mean(dim=(2, 3))
+            return torch.where(flat, 0.0, bent)
+
+    x = images(4)
+    x[:, 0, 0, 0] = torch.tensor([0.0, 0.9, 0.1, 0.9])
+    target = torch.zeros(4, dtype=torch.int64)
+    found = towards(small(Flat()), x, target, LinfBall(0.01), steps=5, until=0.99)
+    assert counted == [4, 2, 2, 2, 2, 2]
+    assert torch.equal(found.pixels[1::2], x[1::2])
+    assert found.confidence[1::2].tolist() == pytest.approx([1 / 3] * 2)
+    assert (found.steps == -1).all()
+
+
 def test_one_step_goes_to_the_border_and_keeps_the_better_of_two(small: Small) -> None:
     classifier, x, target = small(Linear()), 0.3 + 0.4 * images(3), torch.tensor([0, 1, 2])
     found = towards(classifier, x, target, LinfBall(0.01), steps=1, until=1.0)

@@ -111,6 +111,19 @@ def test_the_newer_entry_stays_unless_it_was_interrupted() -> None:
     assert brief == noise
 
 
+def test_runs_of_other_variations_never_lower_a_floor() -> None:
+    """One thread at three batch sizes, then all threads, interrupted: each saw its own."""
+    one = taken(1.0, 1.5, 1.0)
+    rows = [(variation(n), [metric("v", v)]) for n, v in ((1, 1.0), (7, 1.25), (8, 1.0), (9, 1.0))]
+    both = Noise(machine="m").merged((one,)).merged((entry(question(), rows, "2026-11-25"),))
+    (found,) = both.entries
+    assert [moved.floor for moved in found.floors] == [0.5]
+    assert {v.batch_size for v in found.variations} == {1, 2, 3, 7, 8, 9}
+    wide = [(variation(n), [metric("v", 1.0)]) for n in (1, 2, 3, 7, 8, 9)]
+    (last,) = both.merged((entry(question(), wide, "2026-11-26"),)).entries
+    assert [moved.floor for moved in last.floors] == [0.0]
+
+
 def test_a_file_comes_back_as_it_was_and_is_merged(tmp_path: Path) -> None:
     file = place(tmp_path, "Xeon(R) @ 2.10GHz, torch 2")
     assert file.parent == tmp_path / "noise"

@@ -183,6 +183,27 @@ def test_a_mutant_that_does_not_apply_is_not_made(
     assert verdict([found]) == "killed 0 of 0 applicable; no survivors"
 
 
+def test_a_mutant_that_cannot_be_made_does_not_apply(
+    rounds: tuple[Round, Round], small: Callable[..., Classifier]
+) -> None:
+    def refuse(_: Classifier) -> Classifier:
+        raise TypeError("cannot pickle a lock")
+
+    odd = Mutant("m", "nothing", lambda _: None, refuse)
+    found = attempt(odd, small(), rounds, {}, lambda *_: {})
+    assert found.inapplicable == "it cannot be made: TypeError: cannot pickle a lock"
+    assert not found.killed
+
+
+def test_an_interrupted_matrix_does_not_speak_of_survivors() -> None:
+    entry = log.Mutant(name="a", about="", classifier="x")
+    killed = entry.model_copy(update={"structure": log.Notice(item="i", name="n", sentence="s")})
+    assert verdict([killed], 11) == "killed 1 of 1 applicable; interrupted, 11 not tried"
+    assert (
+        verdict([killed, entry], 0) == "killed 1 of 2 applicable; survivors: a (no check noticed)"
+    )
+
+
 @pytest.mark.parametrize(
     "bad",
     [outcome("i", Verdict.FAILED), outcome("i", fallen=("x",)), outcome("i", Verdict.INCONCLUSIVE)],

@@ -206,6 +206,23 @@ def test_wrong_crop_shows_the_margin(whole: Classifier) -> None:
     assert made("wrong-crop", tight).geometry.resize == 256
 
 
+@pytest.mark.parametrize("name", ["wrong-crop", "no-antialias"])
+def test_a_mistake_of_geometry_does_not_announce_itself(name: str, whole: Classifier) -> None:
+    """What checks read as in force is what it was; what is shown is not."""
+    broken = made(name, whole)
+    assert dict(broken.input) == dict(whole.input)
+    assert broken.geometry != whole.geometry
+
+
+def test_channels_die_where_a_twentieth_is_one_and_the_weight_is_a_weight(
+    small: Callable[..., Classifier],
+) -> None:
+    computed = nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 40, 3))
+    for layer in (nn.Conv2d(3, 8, 3), nn.ConvTranspose2d(3, 40, 2), computed):
+        network = nn.Sequential(layer, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        assert NAMED["dead-channels"].applies(small(network)) is not None
+
+
 def test_no_antialias_picks_where_antialias_blends(whole: Classifier) -> None:
     # columns of black and white: the mean is grey, and four neighbours of every fourth are not
     stripes = np.zeros((80, 80, 3), dtype=np.uint8)
