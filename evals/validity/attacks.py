@@ -126,7 +126,7 @@ CHECKS = (
         id="S26", name="the same when predicted again",
         meaning="An adversarial that another batch size undoes lives on rounding.",
         source="rounding of sums depends on the batch; scripts that score once never see it",
-        cost="cheap", severity="warn", scope="measure", guards=attacking, look=same_again,
+        cost="thorough", severity="warn", scope="measure", guards=attacking, look=same_again,
     ),
 )  # fmt: skip
 """Those that run an attack as it stands."""
