@@ -78,12 +78,18 @@ def foolboxes(classifier: Classifier, x: torch.Tensor, label: torch.Tensor) -> C
 def ours(
     classifier: Classifier, x: torch.Tensor, label: torch.Tensor, *, early_stop: bool
 ) -> Callable[[], int]:
-    """Return our attack, which gives how many images it broke by a forward of their own."""
+    """Return our attack, which gives how many images it broke.
+
+    With early stop what is handed back was looked at when it was found. Without, a forward of its
+    own decides, as foolbox does at its end.
+    """
     criterion, draws = Misclassification(label, label[:, None]), Draws(0, ("",) * len(x))
     attack = ProjectedGradientDescent(STEPS, SHARE, random_start=False, early_stop=early_stop)
 
     def run() -> int:
         found = attack(classifier, x, criterion, LinfBall(EPSILON), draws)
+        if early_stop:
+            return int(found.ever.sum())
         with torch.no_grad():
             return int(criterion.met(classifier.logits(found.pixels)).sum())
 
