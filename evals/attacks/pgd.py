@@ -78,21 +78,25 @@ class ProjectedGradientDescent:
         met, ever, blind = torch.zeros(3, n, dtype=torch.bool, device=moved.device)
         objective, steps = moved.new_full((n,), float("nan")), torch.zeros_like(active)
         losses = []
+        at = moved  # of those that still climb, and only they are ever copied
         for step in range(self.steps + 1):
             look = see if step < self.steps else see_last
-            seen = look(victim, moved[active], criterion.of(active), loss)
+            seen = look(victim, at, criterion, loss)
             losses.append(_scattered(seen.objective, active, n))
             objective[active], met[active] = losses[-1][active].to(objective), seen.met
             ever |= met
             blind[active] |= seen.blind
             uphill = seen.uphill
             if self.early_stop and seen.met.any():
-                active, uphill = active[~seen.met], uphill[~seen.met]
+                moved[active[seen.met]] = at[seen.met]
+                left = ~seen.met
+                active, at, centre = active[left], at[left], centre[left]
+                criterion, uphill = criterion.of(left), uphill[left]
             if step == self.steps or not len(active):
                 break
-            further = moved[active].add_(ball.steepest(uphill), alpha=stride)
-            moved[active] = ball.project(further, centre[active])
+            at = ball.project(at.add(ball.steepest(uphill), alpha=stride), centre)
             steps[active] += 1
+        moved[active] = at
         return Try(moved, met, objective, ever, blind, steps, torch.stack(losses))
 
 
