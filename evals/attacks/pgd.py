@@ -67,18 +67,18 @@ class ProjectedGradientDescent:
     def _climb(
         self,
         victim: Victim,
-        moved: torch.Tensor,
+        start: torch.Tensor,
         centre: torch.Tensor,
         criterion: Criterion,
         ball: Ball,
     ) -> Try:
-        """Climb from ``moved``, which is written to, within the ball around ``centre``."""
-        n, stride, loss = len(moved), self.rel_stepsize * ball.epsilon, LOSSES[self.loss]
-        active = torch.arange(n, device=moved.device)
-        met, ever, blind = torch.zeros(3, n, dtype=torch.bool, device=moved.device)
-        objective, steps = moved.new_full((n,), float("nan")), torch.zeros_like(active)
+        """Climb from ``start`` within the ball around ``centre``."""
+        n, stride, loss = len(start), self.rel_stepsize * ball.epsilon, LOSSES[self.loss]
+        active = torch.arange(n, device=start.device)
+        met, ever, blind = torch.zeros(3, n, dtype=torch.bool, device=start.device)
+        objective, steps = start.new_full((n,), float("nan")), torch.zeros_like(active)
         losses = []
-        at = moved  # of those that still climb, and only they are ever copied
+        found, at = start.clone(), start  # only who still climbs is ever copied
         for step in range(self.steps + 1):
             look = see if step < self.steps else see_last
             seen = look(victim, at, criterion, loss)
@@ -88,7 +88,7 @@ class ProjectedGradientDescent:
             blind[active] |= seen.blind
             uphill = seen.uphill
             if self.early_stop and seen.met.any():
-                moved[active[seen.met]] = at[seen.met]
+                found[active[seen.met]] = at[seen.met]
                 left = ~seen.met
                 active, at, centre = active[left], at[left], centre[left]
                 criterion, uphill = criterion.of(left), uphill[left]
@@ -96,8 +96,8 @@ class ProjectedGradientDescent:
                 break
             at = ball.project(at.add(ball.steepest(uphill), alpha=stride), centre)
             steps[active] += 1
-        moved[active] = at
-        return Try(moved, met, objective, ever, blind, steps, torch.stack(losses))
+        found[active] = at
+        return Try(found, met, objective, ever, blind, steps, torch.stack(losses))
 
 
 def _scattered(values: torch.Tensor, rows: torch.Tensor, n: int) -> torch.Tensor:
