@@ -12,7 +12,7 @@ from evals.measures.attack_tables import AttackTables, Pgd, attack_of, hold_norm
 from evals.measures.epsilons import Distances, value, within_scale
 from evals.measures.measure import Drawing, Measure, Subject
 from evals.measures.metrics import fraction, resampled
-from evals.measures.sweeps import against_noise, median_flip, right_when_clean
+from evals.measures.sweeps import against_noise, median_flip, outside, right_when_clean
 from evals.schema import Table
 from evals.spec import MetricSpec
 
@@ -81,7 +81,7 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
                 "ever": found.ever,
                 "blind": found.blind,
                 "distance": distance,
-                "outside": _outside(found.pixels, distance, ball),
+                "outside": outside(found.pixels, distance, ball.epsilon),
             }
         )
     return {name: torch.stack([part[name] for part in parts], dim=1) for name in parts[0]}
@@ -121,15 +121,6 @@ def _logits(probe: Probe, pixels: torch.Tensor) -> torch.Tensor:
 
     with torch.inference_mode():
         return probe.classifier.logits(pixels)
-
-
-def _outside(pixels: torch.Tensor, distance: torch.Tensor, ball: Ball) -> torch.Tensor:
-    """Return (n,) how far ball or box are left; 0 inside."""
-    import torch
-
-    flat = pixels.flatten(1)
-    beyond = torch.maximum(-flat.amin(dim=1), flat.amax(dim=1) - 1)
-    return torch.maximum(distance - ball.epsilon, beyond).clamp(min=0)
 
 
 def summarise(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> tuple[Metric, ...]:

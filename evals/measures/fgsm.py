@@ -10,7 +10,7 @@ from evals.log import Metric
 from evals.measures.epsilons import Epsilons, value
 from evals.measures.measure import Drawing, Measure, Subject
 from evals.measures.metrics import fraction, resampled
-from evals.measures.sweeps import against_noise, median_flip, right_when_clean
+from evals.measures.sweeps import against_noise, median_flip, outside, right_when_clean
 from evals.schema import Table
 from evals.spec import MetricSpec
 
@@ -42,6 +42,7 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
     """
     import torch
 
+    from evals.attacks.balls import LinfBall
     from evals.attacks.signs import eight_bit, fast_gradient_sign, sign_noise
 
     assert probe.answers is not None, "a measure with labels=True is only asked of labelled images"
@@ -54,6 +55,7 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
         noisy = sign_noise(probe.pixels, signs, epsilon)
         said = probe.logits if epsilon == 0 else _logits(probe, noisy)
         rounded = _logits(probe, eight_bit(moved))
+        distance = LinfBall(epsilon).distance(moved, probe.pixels)
         parts.append(
             {
                 "top1": logits.argmax(dim=1),
@@ -63,7 +65,7 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
                 "correct": _right(logits, probe.answers.accepted),
                 "correct_8bit": _right(rounded, probe.answers.accepted),
                 "correct_noise": _right(said, probe.answers.accepted),
-                "outside": _outside(moved, probe.pixels, epsilon),
+                "outside": outside(moved, distance, epsilon),
             }
         )
     return {name: torch.stack([part[name] for part in parts], dim=1) for name in parts[0]}
@@ -92,16 +94,6 @@ def _random_signs(probe: Probe) -> torch.Tensor:
 
 def _right(logits: torch.Tensor, accepted: torch.Tensor) -> torch.Tensor:
     return (logits.argmax(dim=1, keepdim=True) == accepted).any(dim=1)
-
-
-def _outside(moved: torch.Tensor, pixels: torch.Tensor, epsilon: float) -> torch.Tensor:
-    """Return (n,) by how much a pixel leaves the ball or [0, 1] at most; 0 is inside."""
-    import torch
-
-    flat = moved.flatten(1)
-    beyond = (moved - pixels).abs().flatten(1).amax(dim=1) - epsilon
-    beyond = torch.maximum(beyond, torch.maximum(-flat.amin(dim=1), flat.amax(dim=1) - 1))
-    return beyond.clamp(min=0)
 
 
 def _margin(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:

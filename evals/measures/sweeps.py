@@ -10,6 +10,22 @@ from evals.measures.epsilons import value
 
 if TYPE_CHECKING:
     import pandas as pd
+    import torch
+
+
+def outside(moved: torch.Tensor, distance: torch.Tensor, size: float) -> torch.Tensor:
+    """Return (n,) by how much points leave a ball or [0, 1] at most; 0 is inside.
+
+    Args:
+        moved: (n, 3, H, W).
+        distance: (n,) from the image, in the norm of the ball.
+        size: radius of the ball.
+    """
+    import torch
+
+    flat = moved.flatten(1)
+    beyond = torch.maximum(-flat.amin(dim=1), flat.amax(dim=1) - 1)
+    return torch.maximum(distance - size, beyond).clamp(min=0)
 
 
 def right_when_clean(rows: pd.DataFrame) -> list[str]:

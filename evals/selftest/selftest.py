@@ -101,14 +101,14 @@ class Selftest:
             *(catalog.options.cache, progress),
         )
         found = self._resources.classifiers(plan.request)
-        for name in sorted({n for r in plan.rounds for j in r.jobs for n in _others(j)}):
-            with contextlib.suppress(UserError):  # said where a threshold names it
-                self._resources.classifiers(catalog.request(name))
         if len(found) > 1 or found[0].training is not None:
             raise UserError(
                 f"{alias} is a recipe, and a mutant of a training is another training; "
                 "name a network that has weights"
             )
+        for name in sorted({n for r in plan.rounds for j in r.jobs for n in _others(j)}):
+            with contextlib.suppress(UserError):  # said where a threshold names it
+                self._resources.classifiers(catalog.request(name))
         self._classifier = found[0]
         self.directory = new_directory(catalog.options.run_dir)
         batch = None if table.batch_size == "auto" else table.batch_size

@@ -76,6 +76,13 @@ def no_silent_success(evidence: Evidence) -> Finding:
     )
 
 
+def somebody_attacked(evidence: Evidence) -> Finding:
+    """S25: of images that are wrong by themselves, none is attacked, and none can stand."""
+    right = evidence.rows[evidence.rows["correct_clean"].astype(bool)]["image"].nunique()
+    said = f"{right} of {evidence.rows['image'].nunique()} images are right when clean"
+    return holds(said) if right else falls(f"{said}: nobody was attacked")
+
+
 def never_blind(evidence: Evidence) -> Finding:
     """S6 on the way: where a gradient is not finite, an attack stays where it is."""
     rows = evidence.rows[evidence.rows["epsilon"].map(value) > 0]
@@ -100,6 +107,14 @@ def target_gains(evidence: Evidence) -> Finding:
 
 
 CHECKS = (
+    ValidityCheck(
+        id="S25", name="somebody was attacked",
+        meaning="Where every image is wrong by itself, robust accuracy is 0 whatever the attack "
+        "can do.",
+        source=f"{CARLINI}, section 4",
+        cost="cheap", severity="error", scope="measure", guards=named("fgsm", "adversarial"),
+        look=somebody_attacked,
+    ),
     ValidityCheck(
         id="S2", name="inside ball and box",
         meaning="A point outside the ball or [0, 1] breaks rules, not the network.",

@@ -21,7 +21,7 @@ from evals.images.geometry import pixels
 from evals.images.image_set import ImageSet, limited
 from evals.images.labels import ClassMap, targets
 from evals.measures.epsilons import value
-from evals.measures.fgsm import MEASURE, SWEEP, Parameters, _outside
+from evals.measures.fgsm import MEASURE, SWEEP, Parameters
 from evals.measures.measure import Subject
 from evals.passes.walk import to_unit
 from evals.probe import Probe, answers
@@ -225,20 +225,6 @@ def test_the_triptych_shows_the_smallest_step_that_flips(
         if wrong:
             assert shown == min(wrong, key=value)
             assert not mine["correct"][shown]
-
-
-def test_how_far_outside() -> None:
-    """By NumPy, on pixels handed in that leave the ball, the box, neither, or are not numbers."""
-    x = torch.full((5, 3, 2, 2), 0.5)
-    moved = x.clone()
-    moved[1, 0, 0, 0], moved[2, 1, 1, 1], moved[3, 2, 0, 1] = 0.75, 1.5, -0.25
-    moved[4, 0, 0, 0] = float("nan")
-    found = _outside(moved, x, 0.125).numpy()
-    away = np.abs(moved.numpy() - x.numpy()).max(axis=(1, 2, 3)) - 0.125
-    assert found[:4].tolist() == [0.0, 0.125, 0.875, 0.625]
-    assert found[:4] == pytest.approx(np.maximum(away, 0)[:4], abs=0)
-    assert np.isnan(found[4])
-    assert _outside(torch.full_like(x, 1.5), torch.full_like(x, 1.5), 1.0)[0] == 0.5
 
 
 def test_what_moves_the_pixels() -> None:

@@ -263,6 +263,28 @@ def test_noise_that_does_the_same(evidence: Make) -> None:
     assert curves.beats_noise(evidence(sweep(GOOD, correct_noise=same))).outcome == "cannot tell"
 
 
+@pytest.mark.parametrize(("right", "outcome"), [(0, "falls"), (1, "holds")])
+def test_robustness_of_nobody_is_no_number(right: int, outcome: str, evidence: Make) -> None:
+    stands = [[1, 1, 0, 0, 0]] * right + [[0, 0, 0, 0, 0]] * (24 - right)
+    found = rows.somebody_attacked(evidence(sweep(stands)))
+    assert found.outcome == outcome
+    assert found.evidence.startswith(f"{right} of 24 images are right when clean")
+
+
+@pytest.mark.parametrize(("blind", "outcome"), [(0, "holds"), (2, "cannot tell"), (5, "falls")])
+def test_images_that_stand_after_a_gradient_of_nothing(
+    blind: int, outcome: str, evidence: Make
+) -> None:
+    """Of 24; what fell in the end was attacked all the same, and does not count."""
+    table = sweep([[1, 1, 1, 1, 1]] * 12 + [[1, 0, 0, 0, 0]] * 12)
+    table.loc[table["image"].isin([f"{i}.png" for i in range(blind)]), "blind"] = True
+    table.loc[table["image"].isin([f"{i}.png" for i in range(12, 24)]), "blind"] = True
+    found = rows.never_blind(evidence(table))
+    assert found.outcome == outcome, found.evidence
+    assert found.evidence.startswith(f"{blind} of 24 images stand")
+    assert (outcome == "falls") == (binomtest(blind, 24, 0.05, alternative="greater").pvalue < 0.01)
+
+
 @pytest.mark.parametrize(("silent", "outcome"), [(1, "cannot tell"), (3, "falls")])
 def test_success_that_is_not_handed_back(silent: int, outcome: str, evidence: Make) -> None:
     table = sweep(GOOD)
