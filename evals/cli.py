@@ -7,7 +7,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from evals.selection import Catalog
 
 
-_LIKE_PYTEST = {
+_SELFTEST = {
     "cards": "FILE",
     "device": "NAME",
     "limit": "N",
@@ -28,7 +28,10 @@ _LIKE_PYTEST = {
     "report": "PATH",
     "validity": "DEPTH",
 }
-"""Options of a self-test that mean what they mean to pytest."""
+"""Options that mean what they mean to pytest, in a self-test."""
+
+_NOISE = {"cards": "FILE", "cache": "FOLDER"}
+"""And where noise is measured."""
 
 FEW = 5
 """Classifiers for which a listing says why they are not here."""
@@ -93,28 +96,14 @@ def _parser() -> argparse.ArgumentParser:
     selftest = commands.add_parser(
         "selftest", help="break a network on purpose, and see which checks of the suites notice"
     )
-    selftest.add_argument(
-        "suite", nargs="*", type=Path, help="default: accuracy, art, fgsm and airplane as shipped"
-    )
-    selftest.add_argument(
-        "--evals-model", action="append", metavar="[ALIAS=]NAME[@PATH]", help="one network"
-    )
-    selftest.add_argument(
-        "--evals-images", action="append", metavar="[ROLE=]SOURCE", help="as for pytest"
-    )
-    for name, shown in _LIKE_PYTEST.items():
-        selftest.add_argument(f"--evals-{name}", metavar=shown, help="as for pytest")
+    _judge_by(selftest, "default: accuracy, art, fgsm and airplane as shipped", _SELFTEST)
     selftest.set_defaults(run=_selftest)
 
     schema = commands.add_parser("schema", help="print the JSON Schema of suites, for editors")
     schema.set_defaults(run=_schema)
 
     noise = commands.add_parser("noise", help="measure by how much numbers move on this machine")
-    noise.add_argument("suite", nargs="*", type=Path, help="default: shipped accuracy and fgsm")
-    noise.add_argument("--evals-model", action="append", metavar="[ALIAS=]NAME[@PATH]", default=[])
-    noise.add_argument("--evals-images", action="append", metavar="[ROLE=]SOURCE", default=[])
-    noise.add_argument("--evals-cards", help="TOML file with model cards of your own")
-    noise.add_argument("--evals-cache", help="folder of what is kept (default: .evals_cache)")
+    _judge_by(noise, "default: shipped accuracy and fgsm", _NOISE)
     noise.set_defaults(run=_noise)
 
     report = commands.add_parser("report", help="render a run's report again")
@@ -122,6 +111,31 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--out", type=Path, help="default: report.html in that folder")
     report.set_defaults(run=_report)
     return parser
+
+
+def _judge_by(command: argparse.ArgumentParser, suites: str, options: Mapping[str, str]) -> None:
+    """Let a command take suites, and options of pytest's by their names there."""
+    command.add_argument("suite", nargs="*", type=Path, help=suites)
+    command.add_argument(
+        "--evals-model", action="append", metavar="[ALIAS=]NAME[@PATH]", help="as for pytest"
+    )
+    command.add_argument(
+        "--evals-images", action="append", metavar="[ROLE=]SOURCE", help="as for pytest"
+    )
+    for name, shown in options.items():
+        command.add_argument(f"--evals-{name}", metavar=shown, help="as for pytest")
+
+
+def _judged_by(options: argparse.Namespace) -> Catalog:
+    from evals.options import read
+    from evals.selection import Catalog
+
+    given = {
+        key.removeprefix("evals_"): tuple(value) if isinstance(value, list) else value
+        for key, value in vars(options).items()
+        if key.startswith("evals_") and value is not None
+    }
+    return Catalog.read(read(given, Path.cwd()))
 
 
 def _catalog(options: argparse.Namespace, models: Sequence[str] = ()) -> Catalog:
@@ -178,26 +192,14 @@ def _schema(options: argparse.Namespace) -> None:
 
 def _noise(options: argparse.Namespace) -> None:
     from evals.noise.screen import noise
-    from evals.options import read
-    from evals.selection import Catalog
 
-    given = {key: getattr(options, f"evals_{key}") for key in ("model", "images", "cards", "cache")}
-    typed = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items() if v}
-    noise(Catalog.read(read(typed, Path.cwd())), options.suite)
+    noise(_judged_by(options), options.suite)
 
 
 def _selftest(options: argparse.Namespace) -> int:
-    from evals.options import read
-    from evals.selection import Catalog
     from evals.selftest.command import command
 
-    given = {
-        key.removeprefix("evals_"): tuple(value) if isinstance(value, list) else value
-        for key, value in vars(options).items()
-        if key.startswith("evals_") and value is not None
-    }
-    catalog = Catalog.read(read(given, Path.cwd()))
-    return command(catalog, options.suite, shlex.join(["evals", *sys.argv[1:]]))
+    return command(_judged_by(options), options.suite, shlex.join(["evals", *sys.argv[1:]]))
 
 
 def _report(options: argparse.Namespace) -> None:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import hashlib
-import os
-import secrets
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -16,8 +13,6 @@ from pathlib import Path
 import pandas as pd
 
 from evals import log
-from evals.device import default_batch, name_of, numerics, resolve
-from evals.environment import environment
 from evals.errors import NotApplicableError, UnavailableError, UserError
 from evals.judging import Family, Measured, Question, judge, seed_of, unjudged
 from evals.log import Verdict
@@ -25,13 +20,12 @@ from evals.measures.measure import Measure
 from evals.noise.file import machine, place, read
 from evals.noise.floor import asked
 from evals.options import Source
-from evals.passes import stage, tables
+from evals.passes import plan, stage, tables
+from evals.passes.plan import Pass, task_of
 from evals.passes.resources import Resources
-from evals.passes.stage import Manner, Pass, task_of
 from evals.progress import Progress
 from evals.selection import Catalog, Job
-from evals.validity.checks import CHECKS
-from evals.validity.examine import Examiner
+from evals.start import begun, device_of, manner_of, point_latest
 from evals.verdict import Floor
 
 
@@ -46,55 +40,26 @@ class Session:
         Raises:
             UserError: the device or precision is not to be had, or a place not writable.
         """
-        table = catalog.options.table
-        device = resolve(table.device)
-        with numerics(device, table.precision):
-            pass  # an impossible precision is refused before anything is loaded
-        batch = None if table.batch_size == "auto" else table.batch_size
+        options = catalog.options
+        device = device_of(options)
         self._catalog = catalog
         self._jobs = tuple(jobs)
         self._progress = progress
         self._start = time.perf_counter()
         named = frozenset(job.alias for job in jobs if job.named)
         self._resources = Resources(
-            catalog.registry, device, table.limit, named, catalog.options.cache, progress
+            catalog.registry, device, options.table.limit, named, options.cache, progress
         )
         self._passes: dict[Source, Pass] = {}
         self._items: dict[str, log.Item] = {}
         self._warnings: dict[str, None] = {}
         here = machine()
-        file = place(catalog.options.cache, here)
+        file = place(options.cache, here)
         self._noise = read(file, here, lambda said: self._warnings.update({said: None}))
-        _can_be_written(catalog.options.report)
-        self.directory = new_directory(catalog.options.run_dir)
-        self._manner = Manner(
-            device,
-            table.precision,
-            batch,
-            table.seed,
-            self.directory,
-            Examiner(CHECKS),
-            table.validity,
-        )
-        self.log = log.Run(
-            id=self.directory.name,
-            status="running",
-            started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            command=command,
-            settings=log.Settings(
-                seed=table.seed,
-                device=str(device),
-                device_name=name_of(device),
-                precision=table.precision,
-                batch_size=batch or default_batch(device),
-                noise=file.name if self._noise.entries else None,
-            ),
-            environment=environment(catalog.options.root),
-            suites=tuple(
-                log.Suite(path=suite.path, title=suite.title, about=suite.about)
-                for suite in {job.suite.path: job.suite for job in jobs}.values()
-            ),
-        )
+        self._manner = manner_of(options, device)
+        self.directory = self._manner.directory
+        noise = file.name if self._noise.entries else None
+        self.log = begun(options, self._manner, command, (job.suite for job in jobs), noise)
         self._write("running")
         point_latest(self.directory)
 
@@ -110,7 +75,7 @@ class Session:
             measure = _measure(job)
             if measure.subject is not None:
                 return
-            stage.prepare(job, self._resources)
+            plan.prepare(job, self._resources)
 
     def judge(self, job: Job) -> log.Item:
         """Return the verdict on a prepared job; the first of a pass waits for all of it.
@@ -225,7 +190,7 @@ class Session:
     def _pass(self, source: Source, role: str) -> Pass:
         if source not in self._passes:
             together = [other for other in self._jobs if source in {other.source, other.against}]
-            looking = stage.stations(together, source, self._catalog, self._resources)
+            looking = plan.stations(together, source, self._catalog, self._resources)
             image_set = self._resources.image_set(source)
             this = Pass(source, self._name(role), image_set, looking)
             self._passes[source] = this
@@ -293,39 +258,3 @@ def _verdict_of(error: Exception) -> Verdict:
             return Verdict.NOT_APPLICABLE
         case _:
             return Verdict.INVALID
-
-
-def _can_be_written(report: Path | None) -> None:
-    """Make the report's folder before anything is measured."""
-    if report is None:
-        return
-    try:
-        report.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--evals-report {report}: {error.strerror}; name another place") from None
-    if report.is_dir():
-        raise UserError(f"--evals-report {report}: is a folder; name a file in it")
-
-
-def new_directory(parent: Path) -> Path:
-    """Make the directory of a run; UserError where nothing can be written."""
-    stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S")
-    directory = parent / f"{stamp}-{secrets.token_hex(2)}"
-    try:
-        (directory / "tables").mkdir(parents=True)
-    except OSError as error:
-        raise UserError(
-            f"--evals-run-dir {parent}: cannot be written ({error.strerror}); name another folder"
-        ) from None
-    return directory
-
-
-def point_latest(directory: Path) -> None:
-    """Point ``latest`` at this run; a file system without links goes without."""
-    link = directory.parent / "latest"
-    partial = directory.parent / f".latest-{directory.name}"
-    try:
-        partial.symlink_to(directory.name, target_is_directory=True)
-        os.replace(partial, link)  # noqa: PTH105 - a link is replaced, not followed
-    except OSError:
-        partial.unlink(missing_ok=True)

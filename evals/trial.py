@@ -13,9 +13,9 @@ from evals.judging import Family, Question, judge, unjudged
 from evals.log import Verdict
 from evals.measures.measure import Measure
 from evals.options import Source
-from evals.passes import stage
+from evals.passes import plan, stage
+from evals.passes.plan import Manner, Pass, task_of
 from evals.passes.resources import Resources
-from evals.passes.stage import Manner, Pass, task_of
 from evals.progress import Progress
 from evals.selection import Catalog, Job
 from evals.validity.examine import Examiner
@@ -54,7 +54,7 @@ def trial(
     refused: dict[str, str] = {}
     for job in jobs:
         try:
-            stage.prepare(job, resources)
+            plan.prepare(job, resources)
         except NotApplicableError as error:
             refused[job.id] = str(error)
     with tempfile.TemporaryDirectory(dir=manner.directory, prefix=".trial-") as folder:
@@ -94,7 +94,7 @@ def _passes(
         if source is None or source in passes:
             continue
         together = [job for job in jobs if source in {job.source, job.against}]
-        looking = stage.stations(together, source, catalog, resources)
+        looking = plan.stations(together, source, catalog, resources)
         this = Pass(source, role or "", resources.image_set(source), looking)
         stage.run(this, manner, progress)
         passes[source] = this

@@ -29,6 +29,7 @@ LAYERS = (
     {"selection"},
     {"judging"},
     {"passes"},
+    {"start"},
     {"session", "trial", "noise", "predict", "fool"},
     {"selftest"},
     {"plugin", "cli"},

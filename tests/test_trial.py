@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from evals.classifiers.classifier import Classifier
 from evals.log import Verdict
 from evals.options import read
+from evals.passes.plan import Manner
 from evals.passes.resources import Resources
-from evals.passes.stage import Manner
 from evals.progress import lines
 from evals.selection import Catalog, Job
 from evals.trial import Outcome, trial

@@ -19,8 +19,8 @@ from evals.log import Metric, Verdict
 from evals.noise.file import hold_writable, machine, place, read, write
 from evals.noise.floor import Asked, Entry, Noise, Variation, asked, entry
 from evals.noise.plan import plan, threads
+from evals.passes.plan import Manner
 from evals.passes.resources import Resources
-from evals.passes.stage import Manner
 from evals.progress import Advance
 from evals.selection import Catalog, Job
 from evals.trial import trial

@@ -50,11 +50,6 @@ def plan(catalog: Catalog, files: Sequence[Path], expectations: Path) -> Plan:
     return Plan(
         request,
         chosen,
-        tuple(
-            log.Suite(path=one.suite, title=suite.title, about=suite.about)
-            for one in chosen
-            for suite in [one.jobs[0].suite]
-        ),
         MUTANTS,
         read(expectations, _network(request), names) if shipped else Expected(),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -13,21 +12,17 @@ from pathlib import Path
 from evals import log
 from evals.classifiers.classifier import Classifier
 from evals.classifiers.registry import Request
-from evals.device import default_batch, name_of, numerics, resolve
-from evals.environment import environment
 from evals.errors import UserError
 from evals.passes.resources import Resources
-from evals.passes.stage import Manner
 from evals.paths import data_folder
 from evals.progress import Advance, Progress
 from evals.selection import Catalog, Job
 from evals.selftest.expected import Expected, noted
 from evals.selftest.matrix import Outcomes, Round, attempt, sound
 from evals.selftest.mutant import Mutant
-from evals.session import new_directory, point_latest
+from evals.start import begun, device_of, manner_of, point_latest
 from evals.trial import trial
 from evals.validity.check import ValidityCheck
-from evals.validity.checks import CHECKS
 from evals.validity.examine import Examiner
 
 SHIPPED = ("accuracy", "art", "fgsm", "airplane")
@@ -43,7 +38,6 @@ class Plan:
 
     request: Request
     rounds: tuple[Round, ...]
-    suites: tuple[log.Suite, ...]
     mutants: tuple[Mutant, ...]
     expected: Expected
 
@@ -89,16 +83,14 @@ class Selftest:
         Raises:
             UserError: the device, the network or a suite's images are not to be had.
         """
-        table = catalog.options.table
-        device = resolve(table.device)
-        with numerics(device, table.precision):
-            pass  # an impossible precision is refused before anything is loaded
+        options = catalog.options
+        device = device_of(options)
         alias = plan.request.alias
         self._catalog, self._plan, self._progress = catalog, plan, progress
         self._start = time.perf_counter()
         self._resources = Resources(
-            *(catalog.registry, device, table.limit, frozenset({alias})),
-            *(catalog.options.cache, progress),
+            *(catalog.registry, device, options.table.limit, frozenset({alias})),
+            *(options.cache, progress),
         )
         found = self._resources.classifiers(plan.request)
         if len(found) > 1 or found[0].training is not None:
@@ -110,27 +102,11 @@ class Selftest:
             with contextlib.suppress(UserError):  # said where a threshold names it
                 self._resources.classifiers(catalog.request(name))
         self._classifier = found[0]
-        self.directory = new_directory(catalog.options.run_dir)
-        batch = None if table.batch_size == "auto" else table.batch_size
-        self._manner = Manner(
-            *(device, table.precision, batch, table.seed, self.directory),
-            *(Examiner(CHECKS), table.validity),
-        )
-        self.log = log.Run(
-            id=self.directory.name,
-            status="running",
-            started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            command=command,
-            settings=log.Settings(
-                seed=table.seed,
-                device=str(device),
-                device_name=name_of(device),
-                precision=table.precision,
-                batch_size=batch or default_batch(device),
-            ),
-            environment=environment(catalog.options.root),
-            suites=plan.suites,
-            classifiers=tuple(self._resources.records.values()),
+        self._manner = manner_of(options, device)
+        self.directory = self._manner.directory
+        suites = (job.suite for one in plan.rounds for job in one.jobs)
+        self.log = begun(options, self._manner, command, suites).model_copy(
+            update={"classifiers": tuple(self._resources.records.values())}
         )
         self._write("running")
         point_latest(self.directory)

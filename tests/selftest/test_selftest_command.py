@@ -100,6 +100,7 @@ def test_the_matrix_is_shown_and_kept(folder: Path, capsys: pytest.CaptureFixtur
     [
         (["none.toml"], "none.toml: no such suite"),
         (["."], "no such suite"),
+        (["colors.toml", "--evals-report=pictures"], "is a folder; name a file in it"),
         (["colors.toml", "--evals-model=efficientnet_lite0"], "about one network"),
         (["colors.toml", "--evals-limit=none"], "--evals-limit"),
     ],

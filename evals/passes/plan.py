@@ -1,0 +1,169 @@
+"""What a pass is: who looks at which images, what is asked of them, and how it computes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+
+from evals import log
+from evals.device import default_batch
+from evals.errors import NotApplicableError, UserError
+from evals.images.image_set import ImageSet
+from evals.images.reader import batches
+from evals.judging import Measured
+from evals.measures.measure import Measure
+from evals.options import Source
+from evals.passes import tables
+from evals.passes.resources import Resources
+from evals.passes.walk import Station, Task, Walked, to_unit
+from evals.probe import Probe
+from evals.selection import Catalog, Job
+from evals.validity.examine import Examiner
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a run computes, the same for all of its passes."""
+
+    device: torch.device
+    precision: log.Precision
+    batch_size: int | None
+    """Images in one forward; None: as many as suit the pictures."""
+    seed: int
+    directory: Path
+    """Of the run."""
+    examiner: Examiner
+    """Asks whether numbers can be trusted."""
+    depth: log.Depth = "cheap"
+    """Which validity checks run, whatever a check says."""
+
+
+@dataclass
+class Pass:
+    """One image set, the classifiers that look at it, and the rows they leave."""
+
+    source: Source
+    role: str
+    """Name of the image set in the log, unique in the run."""
+    image_set: ImageSet
+    stations: dict[str, Station]
+    """By name of the classifier."""
+    walked: Walked = field(default_factory=Walked)
+    measured: dict[str, Measured] = field(default_factory=dict)
+    """By table; filled when the walk is through."""
+    broken: str | None = None
+    """Why the walk did not finish, for every item that waited for it."""
+    picture_seconds: float = 0.0
+    validity_seconds: float = 0.0
+
+    def names(self, alias: str) -> tuple[str, ...]:
+        """Return the names of the classifiers of an alias: several where a recipe has seeds."""
+        return tuple(n for n, s in self.stations.items() if s.classifier.alias == alias)
+
+
+def task_of(job: Job, name: str, source: Source) -> Task:
+    """Return what a job asks of a classifier about images; equal questions share a table.
+
+    Args:
+        job: what was selected.
+        name: of the classifier, its seed included where a recipe made several.
+        source: which images.
+    """
+    measure = job.check.spec
+    assert isinstance(measure, Measure)
+    parameters = job.check.parameters
+    asked = [job.check.table.measure, parameters.model_dump(mode="json"), source.place, name]
+    digest = hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+    readable = tables.slug(f"{measure.name}-{Path(source.text).name}-{name}")
+    return Task(measure, parameters, f"{readable}-{digest[:8]}", job.check.table.validity)
+
+
+def prepare(job: Job, resources: Resources) -> None:
+    """Load what a job about images needs.
+
+    Raises:
+        UnavailableError, NotApplicableError, UserError: as their classes say.
+    """
+    measure, classifier = _measure(job), resources.classifier(job.request)
+    if job.source is None:
+        return
+    for source in filter(None, (job.source, job.against)):
+        if measure.labels and not resources.image_set(source).labelled:
+            raise NotApplicableError(
+                f"{source} has no labels, and {measure.name} means nothing without"
+            )
+        resources.answers(classifier, source)
+    image_set = resources.image_set(job.source)
+    measure.prepare(image_set, classifier.classes, job.alias, job.check.parameters)
+
+
+def stations(
+    jobs: Iterable[Job], source: Source, catalog: Catalog, resources: Resources
+) -> dict[str, Station]:
+    """Return every classifier that can be loaded, by name, with all that the jobs ask of it.
+
+    A classifier that a threshold names is asked too, whether or not its own item was selected.
+    """
+    found: dict[str, Station] = {}
+    image_set = resources.image_set(source)
+    for job in jobs:
+        if _measure(job).labels and not image_set.labelled:
+            continue
+        others = map(catalog.request, sorted(job.check.references(job.alias)))
+        for request in (job.request, *others):
+            try:
+                classifiers = resources.classifiers(request)
+                answers = resources.answers(classifiers[0], source)
+            except UserError:
+                continue  # said where its own item is prepared, or where a threshold names it
+            for classifier in classifiers:
+                name = classifier.name
+                task = task_of(job, name, source)
+                station = found.setdefault(name, Station(classifier, answers, ()))
+                found[name] = replace(station, tasks=_with(station.tasks, task))
+    return found
+
+
+def _with(tasks: tuple[Task, ...], task: Task) -> tuple[Task, ...]:
+    """Add a task; of two that ask the same, the deeper validity checks remain."""
+    same = [other for other in tasks if other.table == task.table]
+    if not same:
+        return (*tasks, task)
+    if task.depth == "thorough":
+        return tuple(task if other.table == task.table else other for other in tasks)
+    return tasks
+
+
+def _measure(job: Job) -> Measure:
+    assert isinstance(job.check.spec, Measure)
+    return job.check.spec
+
+
+def batch_of(this: Pass, manner: Manner) -> int:
+    """Return how many images a forward of this pass takes."""
+    if manner.batch_size is not None:
+        return manner.batch_size
+    areas = [station.classifier.geometry.area for station in this.stations.values()]
+    return default_batch(manner.device, max(areas, default=224 * 224))
+
+
+def probe_of(this: Pass, station: Station, positions: Sequence[int], manner: Manner) -> Probe:
+    """Return a probe on a few images, decoded once more."""
+    chosen = [this.image_set.images[i] for i in positions]
+    geometry = station.classifier.geometry
+    (batch,) = batches(chosen, [range(len(chosen))], {geometry})
+    seen = [positions[i] for i in batch.positions]
+    return Probe(
+        station.classifier,
+        batch.ids,
+        to_unit(batch.pixels[geometry], manner.device),
+        station.answers and station.answers.of(seen, manner.device),
+        manner.seed,
+        differentiate=True,
+        total=len(batch.ids),
+    )

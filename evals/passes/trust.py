@@ -1,0 +1,144 @@
+"""Whether the numbers of a pass can be trusted: what the walk saw, and what is asked after it."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+
+import pandas as pd
+
+from evals import log
+from evals.classifiers.classifier import Classifier
+from evals.device import numerics
+from evals.images.image_set import ImageSet
+from evals.judging import finite
+from evals.log import Validity
+from evals.passes import guard
+from evals.passes.plan import Manner, Pass, probe_of
+from evals.passes.walk import Station, Task, Walked
+from evals.validity.check import Evidence
+
+BENCH = 16
+"""Images that validity checks look at."""
+
+
+def examined(
+    this: Pass,
+    rows: Mapping[str, pd.DataFrame | None],
+    changes: guard.Changes,
+    manner: Manner,
+) -> dict[str, tuple[Validity, ...]]:
+    """Ask every classifier and task whether its numbers can be trusted, by table."""
+    started = time.perf_counter()
+    found: dict[str, tuple[Validity, ...]] = {}
+    images = bench(this.image_set, this.walked.digests)
+    networks = {name: station.classifier.network for name, station in this.stations.items()}
+    with guard.watch(networks, changes), numerics(manner.device, manner.precision):
+        for name, station in this.stations.items():
+            if name in this.walked.failures or not images:
+                continue
+            probe = probe_of(this, station, images, manner)
+            for task in station.tasks:
+                table = rows.get(task.table)
+                if table is None or table.empty or task.table in this.walked.not_applicable:
+                    continue
+                evidence = Evidence(
+                    station.classifier,
+                    replace(probe, memory={}),
+                    tuple(this.image_set.images[i] for i in images),
+                    this.image_set,
+                    task.measure,
+                    task.parameters,
+                    table,
+                )
+                depth: log.Depth = (
+                    "thorough" if "thorough" in {manner.depth, task.depth} else "cheap"
+                )
+                found[task.table] = manner.examiner.examine(evidence, depth)
+    this.validity_seconds += time.perf_counter() - started
+    return found
+
+
+def bench(image_set: ImageSet, readable: Collection[str]) -> tuple[int, ...]:
+    """Return the positions of a few images that could be read, chosen by hash of id."""
+    places = [i for i, image in enumerate(image_set.images) if image.id in readable]
+    chosen = sorted(places, key=lambda i: hashlib.sha256(image_set.images[i].id.encode()).digest())
+    return tuple(sorted(chosen[:BENCH]))
+
+
+def seen(
+    this: Pass, station: Station, task: Task, table: pd.DataFrame, changes: guard.Changes
+) -> tuple[Validity, ...]:
+    """Return what the walk itself tells of a task's rows.
+
+    Args:
+        this: walked.
+        station: whose task.
+        task: what was asked.
+        table: its rows.
+        changes: what the network was left with.
+    """
+    name, refused = station.classifier.name, _refused(task, this.walked)
+    return (
+        *_trained(station.classifier),
+        _ran(name, this.walked),
+        changes.validity(name),
+        _drew(name, this.walked),
+        *refused,
+        *(() if refused or table.empty else task.measure.vouch(station.classifier.network, table)),
+        finite(table),
+    )
+
+
+def _refused(task: Task, walked: Walked) -> tuple[Validity, ...]:
+    """Return why a measure refused to answer for this network, if it did."""
+    if task.table not in walked.invalid:
+        return ()
+    return (
+        Validity(
+            name=f"{task.measure.name} can be measured",
+            outcome="falls",
+            evidence=walked.invalid[task.table],
+            meaning="A measure that does not see what it counts would give a number all the same.",
+        ),
+    )
+
+
+def _trained(classifier: Classifier) -> tuple[Validity, ...]:
+    training = classifier.training
+    if training is None:
+        return ()
+    return (
+        Validity(
+            name="the training converged",
+            outcome="falls" if training.diverged else "holds",
+            evidence=training.diverged or f"weights of epoch {training.returned_epoch}",
+            meaning="A network whose training diverged is not what its recipe describes.",
+        ),
+    )
+
+
+def _ran(name: str, walked: Walked) -> Validity:
+    failure = walked.failures.get(name)
+    return Validity(
+        name="the network ran",
+        outcome="holds" if failure is None else "falls",
+        evidence=failure or f"on all of {walked.n} images",
+        meaning="Numbers from the images before a crash are not numbers of the whole set.",
+    )
+
+
+def _drew(name: str, walked: Walked) -> Validity:
+    drew = name in walked.drew
+    return Validity(
+        id="S4",
+        name="deterministic",
+        outcome="falls" if drew else "holds",
+        evidence="drew from a global generator in eval mode"
+        if drew
+        else "no draw from a global generator",
+        meaning="A network that throws dice in eval mode answers otherwise the next time.",
+        source="Croce & Hein 2020, AutoAttack's flag for randomised defences",
+    )
