@@ -25,8 +25,8 @@ class Pgd(Table):
 
     name: Literal["pgd"]
     steps: Steps = 40
-    """Gradient steps of each restart, at most. On the images of squeezenet1_1_caffe that stand 1/1020
-    (3 of 12) the last 10 of 20 steps made 65 % of the loss's gain, and the last 10 of 40 made 3 %."""
+    """Gradient steps of each restart, at most. Where an image of squeezenet1_1_caffe stands 1/1020
+    (3 of 12), the last 10 of 20 steps made 65 % of the loss's gain; the last 10 of 40 made 3 %."""
     rel_stepsize: Annotated[float, Field(gt=0)] = 0.1
     """Length of a step as a share of epsilon."""
     restarts: Steps = 1

@@ -50,7 +50,7 @@ def raw_logits(evidence: Evidence) -> Finding:
         share = apart(shown(classifier, pixels), raw)
     evidence_said = (
         f"logits of {len(pixels)} images differ from those of the bare network, fed by hand, by "
-        f"{share:.1e} of the largest"
+        f"{share:.2g} of the largest"
     )
     return holds(evidence_said) if share < SAME else falls(evidence_said)
 

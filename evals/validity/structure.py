@@ -49,7 +49,7 @@ def same_again(evidence: Evidence) -> Finding:
     with undisturbed(pixels.device):
         first, *others = (shown(evidence.classifier, pixels) for _ in range(TIMES))
     worst = _worst([apart(other, first) for other in others])
-    said = f"{TIMES} forwards of {len(pixels)} images differ by {worst:.1e} of the largest logit"
+    said = f"{TIMES} forwards of {len(pixels)} images differ by {worst:.2g} of the largest logit"
     return holds(said) if worst < SAME else falls(said)
 
 
@@ -67,7 +67,7 @@ def same_in_every_batch(evidence: Evidence) -> Finding:
                 worst[size] = apart(parts, together[: len(parts)])
             except Exception as error:  # noqa: BLE001 - what a network refuses, and how, is its own
                 refused.append(f"batches of {size} are refused: {type(error).__name__}: {error}")
-    found = [f"in batches of {size} by {share:.1e}" for size, share in worst.items()]
+    found = [f"in batches of {size} by {share:.2g}" for size, share in worst.items()]
     said = f"logits of {len(pixels)} images at once differ from those {'; '.join(found)} of the "
     said = "; ".join([f"{said}largest logit"] * bool(found) + refused)
     if found and not _worst([*worst.values()]) < SAME:
