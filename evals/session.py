@@ -231,6 +231,7 @@ class Session:
                 "image_sets": tuple(stage.image_set_record(this) for this in passes),
                 "items": tuple(self._items.values()),
                 "walks": tuple(stage.walk_record(this, self._manner) for this in passes),
+                "selected": tuple(job.id for job in self._jobs),
                 "not_run": tuple(job.id for job in self._jobs if job.id not in self._items),
                 "warnings": (*self._resources.remarks, *self._warnings),
             }

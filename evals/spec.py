@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from evals.log import Reference
 from evals.schema import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,9 @@ class MetricSpec:
     """How the interval is made that an expectation may ask for with ``confidence``."""
     axis: str | None = None
     """Parameter that lists the values of its axis; an expectation then says ``at``."""
+    per_image: Callable[[pd.DataFrame, Any], pd.Series[float]] | None = None
+    """Rows at one point of the axis, and parameters, to each image's value: the metric is their
+    mean. None where it is no mean over all images, and two runs cannot be compared in pairs."""
     range: tuple[float, float] = (0.0, 1.0)
     """Values that it can take: a threshold must lie inside, or it could never fail."""
 

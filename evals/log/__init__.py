@@ -1,0 +1,60 @@
+"""The run on disk: ``run.json`` beside ``tables/*.parquet`` and ``pictures/*``.
+
+The log is the artefact; the report, comparisons and gates are views of it. Absent values are null
+with a reason, never NaN. Sizes are in pixels, epsilons and pixel values in [0, 1], times in
+seconds.
+"""
+
+from __future__ import annotations
+
+from evals.log.classifier import Classifier, Epoch, Training
+from evals.log.comparison import Change, Comparison, Flip, Flips, Gate, Paired, Seen
+from evals.log.disk import read, write
+from evals.log.images import ImageSet, Unreadable, Walk
+from evals.log.item import Item
+from evals.log.mutant import Mutant, Notice
+from evals.log.pictures import Line, Mark, Panel, Picture, Plot
+from evals.log.record import Depth, Precision, Record, Status
+from evals.log.run import VERSION, Baseline, Environment, Run, Settings, Suite
+from evals.log.verdicts import Judgement, Metric, Reference, Validity, Verdict
+
+__all__ = [
+    "VERSION",
+    "Baseline",
+    "Change",
+    "Classifier",
+    "Comparison",
+    "Depth",
+    "Environment",
+    "Epoch",
+    "Flip",
+    "Flips",
+    "Gate",
+    "ImageSet",
+    "Item",
+    "Judgement",
+    "Line",
+    "Mark",
+    "Metric",
+    "Mutant",
+    "Notice",
+    "Paired",
+    "Panel",
+    "Picture",
+    "Plot",
+    "Precision",
+    "Record",
+    "Reference",
+    "Run",
+    "Seen",
+    "Settings",
+    "Status",
+    "Suite",
+    "Training",
+    "Unreadable",
+    "Validity",
+    "Verdict",
+    "Walk",
+    "read",
+    "write",
+]

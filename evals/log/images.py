@@ -1,0 +1,67 @@
+"""Image sets, and the walks over them."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from evals.log.record import Record
+
+
+class Unreadable(Record):
+    """A picture that could not be decoded."""
+
+    image: str
+    """Its id."""
+    reason: str
+    """What is wrong with it."""
+
+
+class ImageSet(Record):
+    """Which images a role stood for."""
+
+    role: str
+    """Such as ``photographs``."""
+    source: str
+    """What was asked for: ``imagenet_samples``, a folder, a manifest."""
+    n: int
+    """Images in it after the limit."""
+    total: int
+    """Images in it before the limit."""
+    limit: int | None = None
+    """``--evals-limit``; a limited run is never gated against a full one."""
+    sample_of: str | None = None
+    """Class map, such as ``imagenet``, that they are declared to be a random sample of: published
+    accuracies are only held against such images."""
+    fingerprint: str | None = None
+    """Of ids, bytes and labels; null when the walk did not finish."""
+    unreadable: tuple[Unreadable, ...] = ()
+    """Pictures left out, with reasons."""
+    about: dict[str, dict[str, str]] = Field(default_factory=dict)
+    """Image id to what is known of it: title, artist, year, shift, source."""
+    oriented: int = 0
+    """Pictures whose EXIF orientation was ignored, as in the published numbers."""
+
+
+class Walk(Record):
+    """Where the time of one pass went; decoding threads run beside the networks."""
+
+    images: str
+    """Role of the image set."""
+    batch_size: int | None = None
+    """Images in one forward; null in logs that did not say."""
+    n: int
+    """Images seen."""
+    seconds: float
+    """From first to last image."""
+    decode_seconds: float
+    """Reading, decoding and resizing, added over threads."""
+    wait_seconds: float
+    """How long the networks waited for pixels."""
+    forward_seconds: float
+    """Networks and measures."""
+    rows_seconds: float
+    """Moving rows to the host and to disk."""
+    picture_seconds: float = 0.0
+    """Drawing what the report shows, after the walk."""
+    validity_seconds: float = 0.0
+    """Asking classifiers and attacks whether their numbers can be trusted, after the walk."""

@@ -1,0 +1,24 @@
+"""What every entry of the log is, and its few words."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Precision = Literal["fp32", "tf32", "bf16"]
+"""Of convolutions and matrix products."""
+
+Depth = Literal["cheap", "thorough"]
+"""How far validity checks go: cheap ones with every check, thorough ones when somebody asks."""
+
+Status = Literal["running", "finished", "interrupted"]
+"""``running`` in a finished process means that it was killed."""
+
+
+class Record(BaseModel):
+    """Frozen, strict about its keys, and documented by the strings below its fields."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
