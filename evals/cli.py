@@ -106,6 +106,18 @@ def _parser() -> argparse.ArgumentParser:
     _judge_by(noise, "default: shipped accuracy and fgsm", _NOISE)
     noise.set_defaults(run=_noise)
 
+    compare = commands.add_parser("compare", help="what changed between two runs, image by image")
+    compare.add_argument("before", metavar="RUN[:ALIAS]", help="compared with")
+    compare.add_argument("now", metavar="RUN[:ALIAS]", help="compared")
+    compare.add_argument("--out", type=Path, default=Path("compare.html"), help="the page")
+    compare.set_defaults(run=_compare)
+
+    accept = commands.add_parser("accept", help="store a run as the baseline of later ones")
+    accept.add_argument("run_dir", type=Path, metavar="RUN", help="folder that holds run.json")
+    accept.add_argument("--to", type=Path, help="folder of the baseline (default: baseline)")
+    accept.add_argument("--force", action="store_true", help="also if some check did not pass")
+    accept.set_defaults(run=_accept)
+
     report = commands.add_parser("report", help="render a run's report again")
     report.add_argument("run_dir", type=Path, metavar="RUN", help="folder that holds run.json")
     report.add_argument("--out", type=Path, help="default: report.html in that folder")
@@ -208,6 +220,27 @@ def _report(options: argparse.Namespace) -> None:
     run = log.read(options.run_dir)
     directory = options.run_dir if options.run_dir.is_dir() else options.run_dir.parent
     print(report.write(run, directory, options.out or directory / "report.html"))
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from evals.compare.command import compare
+    from evals.compare.screen import show
+    from evals.compare.stored import load
+
+    sides = load(options.before, Path()), load(options.now, Path())
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    show(compare(*sides, options.out), console)
+    console.print(f"page: {options.out}", markup=False, highlight=False)
+
+
+def _accept(options: argparse.Namespace) -> None:
+    from evals.compare.accept import FOLDER, accept
+
+    folder = options.to or Path(FOLDER)
+    run = accept(options.run_dir, folder, force=options.force)
+    print(f"{folder}: holds run {run.id} now; name it with --evals-baseline {folder}")
 
 
 def _fool(options: argparse.Namespace) -> None:

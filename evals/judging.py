@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from evals import log, verdict
+from evals.compare.beside import Beside
+from evals.compare.pairs import CONFIDENCE as GATE
+from evals.compare.pairs import pair
 from evals.errors import UserError
 from evals.images.declared import declaration
 from evals.images.sources import BUILT_IN
@@ -18,7 +21,8 @@ from evals.measures.measure import Measure, Subject
 from evals.selection import Job
 from evals.spec import MetricSpec
 from evals.statistics import wilson
-from evals.suite import Expectation, Reference
+from evals.suite import Expectation, Reference, paired
+from evals.verdict import Absent, Pairs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,6 +80,8 @@ class Question:
     """The same question to the other classifiers, by alias."""
     against: Mapping[str, Family] = field(default_factory=dict)
     """The same of the second image set, by alias, for checks that compare."""
+    baseline: Beside | None = None
+    """The same check of the run that checkpoints are held against; None without such a run."""
     floor: Callable[[Metric], verdict.Floor | None] = verdict.no_floor
     """By how much this machine moves a metric of this question, where that was measured."""
 
@@ -178,12 +184,13 @@ def _promised(metric: Metric, spec: MetricSpec) -> Metric:
     )
 
 
-def judge(question: Question, role: str | None) -> log.Item:
+def judge(question: Question, role: str | None, against: str | None = None) -> log.Item:
     """Return the entry of a job, without its table, pictures and seconds.
 
     Args:
         question: what was asked, and the rows.
         role: name of the image set in the log; None for a measure that looks at none.
+        against: name of the second image set in the log, for checks that compare two.
 
     Raises:
         UserError: not one picture could be read.
@@ -193,7 +200,7 @@ def judge(question: Question, role: str | None) -> log.Item:
     validity = gathered(tables)
     if any(check.invalidates for check in validity):
         sentence = verdict.summary(Verdict.INVALID, (), validity)
-        return unjudged(job, Verdict.INVALID, sentence, role, validity)
+        return unjudged(job, Verdict.INVALID, sentence, role, validity, against)
     if any(table.rows.empty for table in tables):
         raise UserError(f"not one picture of {job.source} could be read{_named(measured[0])}")
     metrics = question.metrics(job.alias)
@@ -206,7 +213,7 @@ def judge(question: Question, role: str | None) -> log.Item:
     outcome = verdict.worst(judgements, validity)
     classes = measured[0].classes
     return log.Item(
-        **identity(job, role),
+        **identity(job, role, against),
         verdict=outcome,
         sentence=verdict.summary(outcome, judgements, validity),
         metrics=metrics,
@@ -245,12 +252,14 @@ def unjudged(
     sentence: str,
     role: str | None = None,
     validity: tuple[Validity, ...] = (),
+    against: str | None = None,
 ) -> log.Item:
     """Return the entry of a job that has no numbers."""
-    return log.Item(**identity(job, role), verdict=outcome, sentence=sentence, validity=validity)
+    known = identity(job, role, against)
+    return log.Item(**known, verdict=outcome, sentence=sentence, validity=validity)
 
 
-def identity(job: Job, role: str | None) -> dict[str, Any]:
+def identity(job: Job, role: str | None, against: str | None = None) -> dict[str, Any]:
     """Return the fields of an entry that say what was asked."""
     return {
         "id": job.id,
@@ -260,6 +269,7 @@ def identity(job: Job, role: str | None) -> dict[str, Any]:
         "measure": job.check.spec.name,
         "parameters": job.check.parameters.model_dump(mode="json"),
         "images": role or job.check.table.images,
+        "against": against or job.check.table.against,
     }
 
 
@@ -302,15 +312,63 @@ def _reference(
 ) -> verdict.Threshold:
     if reference.of == "published":
         return _published(question.job, question.measured[0], expectation.metric)
+    if reference.of == "baseline":
+        return _baseline(reference, expectation, question)
     if reference.of not in question.others:
-        return f"{reference.of} was not measured here"
+        return Absent(f"{reference.of} was not measured here")
     for other in question.others[reference.of]:
         if other.fallen is not None:
-            return f"{reference.of} is invalid: {other.fallen}"
+            return Absent(f"{reference.of} is invalid: {other.fallen}")
         if other.rows.empty:
-            return f"{reference.of} saw no picture"
+            return Absent(f"{reference.of} saw no picture")
     metric = verdict.find(expectation.metric, expectation.at, question.metrics(reference.of))
-    return metric.value if metric.value is not None else f"{reference.of} has none: {metric.reason}"
+    if metric.value is None:
+        return Absent(f"{reference.of} has none: {metric.reason}")
+    return _pairs(reference, expectation, question, metric, question.others[reference.of][0].rows)
+
+
+def _baseline(
+    reference: Reference, expectation: Expectation, question: Question
+) -> verdict.Threshold:
+    """Return the number of the run that checkpoints are held against, or why it is none."""
+    beside = question.baseline
+    if beside is None:
+        return Absent(
+            "there is no baseline; name one with --evals-baseline RUN, or accept one with "
+            "`evals accept RUN` first"
+        )
+    if beside.refused is not None:
+        return Absent(beside.refused, beside.verdict)
+    metric = verdict.find(expectation.metric, expectation.at, beside.item.metrics)
+    if metric.value is None:
+        return Absent(f"the baseline has none: {metric.reason}")
+    return _pairs(reference, expectation, question, metric, beside.rows)
+
+
+def _pairs(
+    reference: Reference,
+    expectation: Expectation,
+    question: Question,
+    metric: Metric,
+    rows: pd.DataFrame,
+) -> verdict.Threshold:
+    """Return another network's metric, with the test on pairs where that is what decides."""
+    assert metric.value is not None
+    measure, several = question.measure, len(question.measured) > 1 or metric.spread
+    if not paired(measure, expectation, reference) or several:
+        return metric.value  # of a recipe's seeds the medians are compared
+    suite, confidence = question.job.suite, expectation.confidence or GATE
+    if suite.familywise:  # Bonferroni: the file fixes how many share the error, not the selection
+        confidence = 1 - (1 - confidence) / suite.gates
+    found = pair(
+        measure,
+        (rows, question.measured[0].rows),
+        question.job.check.parameters,
+        (metric.name, metric.at),
+        confidence,
+        question.measured[0].seed,
+    )
+    return Pairs(metric.value, found)
 
 
 def _published(job: Job, measured: Measured, metric: str) -> verdict.Threshold:
@@ -319,10 +377,10 @@ def _published(job: Job, measured: Measured, metric: str) -> verdict.Threshold:
     Pictures that somebody picked have an accuracy of their own, which says nothing of another.
     """
     if measured.limited:
-        return "the run is limited, and never held against a full one"
+        return Absent("the run is limited, and never held against a full one")
     classifier = measured.classifier
     if classifier is None or metric not in classifier.published:
-        return f"nothing is published for {job.alias} with these weights"
+        return Absent(f"nothing is published for {job.alias} with these weights")
     wanted = classifier.classes.name
     if job.source is None or measured.sample_of == wanted:
         return classifier.published[metric]
@@ -330,9 +388,9 @@ def _published(job: Job, measured: Measured, metric: str) -> verdict.Threshold:
     path = None if place in BUILT_IN else declaration(Path(place))
     repair = f': write sample_of = "{wanted}" in {path} if they are' if path else ""
     if measured.sample_of is None:
-        return f"the images are not declared to be a sample of {wanted}{repair}"
+        return Absent(f"the images are not declared to be a sample of {wanted}{repair}")
     declared = f"declared to be a sample of {measured.sample_of}, not of {wanted}"
-    return f"the images are {declared}{repair}"
+    return Absent(f"the images are {declared}{repair}")
 
 
 def _readable(job: Job, measured: Measured) -> Sequence[Judgement]:

@@ -43,6 +43,10 @@ class OptionsTable(Table):
     """Path of the HTML report, or ``none``; by default beside the run log."""
     pictures: Annotated[int, Field(ge=0, le=8)] | Literal["none"] = 8
     """Pictures a check and classifier, at most 8."""
+    baseline: str | None = None
+    """``RUN[:ALIAS]``: the run whose classifiers the gates compare with."""
+    same: Literal["fail", "skip"] = "fail"
+    """What a gate does whose two sides are the very same network."""
     validity: Depth = "cheap"
     """Which validity checks run: the cheap ones, or thorough ones too."""
     inconclusive: Literal["fail", "skip"] = "fail"
@@ -84,6 +88,8 @@ class Options:
     typed: frozenset[str]
     """Roles that the command line names: some check must be about them."""
     cards: Path | None
+    baseline: tuple[str, Path] | None
+    """``--evals-baseline`` with the folder that its path is relative to."""
     run_dir: Path
     cache: Path
     report: Path | None
@@ -131,6 +137,7 @@ def read(given: Mapping[str, Any], cwd: Path) -> Options:
         images={role: (source, base["images"]) for role, source in images},
         typed=frozenset(role for role, _ in images if "images" in given),
         cards=None if table.cards is None else base["cards"] / Path(table.cards).expanduser(),
+        baseline=None if table.baseline is None else (table.baseline, base["baseline"]),
         run_dir=base["run_dir"] / Path(table.run_dir).expanduser(),
         cache=base["cache"] / Path(table.cache).expanduser(),
         report=(

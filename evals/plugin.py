@@ -35,6 +35,8 @@ OPTIONS = (
     ("run-dir", "DIR", "where runs are kept (default: runs)"),
     ("report", "PATH|none", "HTML report (default: report.html beside the run log)"),
     ("pictures", "N|none", "pictures a check and classifier in the report, up to 8 (default: 8)"),
+    ("baseline", "RUN[:ALIAS]", "hold gates against this run, image by image"),
+    ("same", "fail|skip", "what a gate does that compares a network with itself (default: fail)"),
     ("validity", "cheap|thorough", "which validity checks run (default: cheap)"),
     ("inconclusive", "fail|skip", "what an inconclusive verdict does (default: fail)"),
     ("keep-adversarials", None, "keep every image's smallest adversarial as an 8-bit PNG"),

@@ -13,7 +13,7 @@ from evals.errors import UnavailableError, UserError, did_you_mean
 from evals.images.sources import BUILT_IN
 from evals.measures import lookup
 from evals.options import DEFAULT_ROLE, Options, Source
-from evals.suite import Check, Suite, parse
+from evals.suite import RESERVED, Check, Suite, parse
 
 DEFAULTS = ("squeezenet1_1_caffe", "efficientnet_lite0")
 """Judged when nobody says otherwise."""
@@ -77,6 +77,12 @@ class Catalog:
         registry = Registry.read(options.table.models, cards, options.root)
         requests = tuple(parse_request(text, base) for text, base in options.models)
         unique(requests)
+        for request in requests:
+            if request.alias in RESERVED:
+                raise UserError(
+                    f'no classifier can be called "{request.alias}": thresholds name something '
+                    f"else by it; write another alias, such as mine={request.name}"
+                )
         for request in requests:
             card, _ = registry.card(request.name)
             if card.recipe is not None and request.checkpoint is not None:

@@ -13,6 +13,11 @@ from pathlib import Path
 import pandas as pd
 
 from evals import log
+from evals.compare.beside import Beside, beside, early
+from evals.compare.comparison import comparison
+from evals.compare.side import Side
+from evals.compare.stored import Stored, load
+from evals.compare.thumbnails import thumbnails
 from evals.errors import NotApplicableError, UnavailableError, UserError
 from evals.judging import Family, Measured, Question, judge, seed_of, unjudged
 from evals.log import Verdict
@@ -41,6 +46,7 @@ class Session:
             UserError: the device or precision is not to be had, or a place not writable.
         """
         options = catalog.options
+        self._baseline = None if options.baseline is None else _baseline(*options.baseline)
         device = device_of(options)
         self._catalog = catalog
         self._jobs = tuple(jobs)
@@ -60,6 +66,8 @@ class Session:
         self.directory = self._manner.directory
         noise = file.name if self._noise.entries else None
         self.log = begun(options, self._manner, command, (job.suite for job in jobs), noise)
+        if self._baseline is not None:
+            self.log = self.log.model_copy(update={"baseline": self._baseline.record})
         self._write("running")
         point_latest(self.directory)
 
@@ -72,10 +80,13 @@ class Session:
         with self._recording(job):
             if job.missing is not None:
                 raise UnavailableError(job.missing)
-            measure = _measure(job)
-            if measure.subject is not None:
+            if _measure(job).subject is not None:
                 return
             plan.prepare(job, self._resources)
+            if self._baseline is not None and job.check.on_baseline(job.alias):
+                named = (source for source in (job.source, job.against) if source is not None)
+                sets = (self._resources.image_set(source) for source in named)
+                early(self._baseline, self._side(job, [stage.planned(one) for one in sets]))
 
     def judge(self, job: Job) -> log.Item:
         """Return the verdict on a prepared job; the first of a pass waits for all of it.
@@ -94,12 +105,46 @@ class Session:
         others = self._everyone(this, job, source)
         measured = others.pop(job.alias)
         against: dict[str, Family] = {}
+        second = None
         if job.against is not None:
             second = self._pass(job.against, job.check.table.against or "")
             against = self._everyone(second, job, job.against)
-        floor = self._floor(job)
-        item = judge(Question(job, _measure(job), measured, others, against, floor), this.role)
+        passes = [one for one in (this, second) if one is not None]
+        found = self._beside(job, measured, [stage.image_set_record(one) for one in passes])
+        question = Question(job, _measure(job), measured, others, against, found, self._floor(job))
+        item = judge(question, this.role, None if second is None else second.role)
+        item = self._compared(item, question, this)
         return self._illustrated(item, this, job, source)
+
+    def _side(self, job: Job, images: Sequence[log.ImageSet]) -> Side:
+        """Return what an entry of this run is about, its numbers aside."""
+        entry = unjudged(job, Verdict.RECORDED, "", *(one.role for one in images[:1]))
+        card = self._resources.records.get(job.alias)
+        return Side(entry, card, self.log.settings, tuple(images))
+
+    def _beside(self, job: Job, measured: Family, images: Sequence[log.ImageSet]) -> Beside | None:
+        """Return the same check of the baseline, if there is a baseline and it has one."""
+        if self._baseline is None:
+            return None
+        skipped = self._catalog.options.table.same == "skip"
+        now, rows = self._side(job, images), measured[0].rows
+        return beside(self._baseline, now, rows, same_is_skipped=skipped)
+
+    def _compared(self, item: log.Item, question: Question, this: Pass | None) -> log.Item:
+        """Add what changed since the baseline, and which images flipped."""
+        found, rows = question.baseline, question.measured[0].rows
+        if self._baseline is None or found is None or not item.metrics or rows.empty:
+            return item
+        card, settings = self._resources.records.get(item.classifier), self.log.settings
+        sides = found.side, Side(item, card, settings, ())
+        told = comparison(
+            self._baseline.run.id, question.measure, sides, (found.rows, rows), found.differs
+        )
+        if this is not None and told.flips is not None and self._catalog.options.pictures:
+            paths = {image.id: image.path for image in this.image_set.images}
+            drawn = thumbnails(told.flips, paths, self.directory)
+            told = told.model_copy(update={"flips": drawn})
+        return item.model_copy(update={"comparison": told})
 
     def _floor(self, job: Job) -> Callable[[log.Metric], Floor | None]:
         """Return what is known of this machine's noise in the metrics of a walked job."""
@@ -117,7 +162,9 @@ class Session:
         for alias in sorted(aliases - {job.alias}):
             with contextlib.suppress(UserError):  # said of the threshold that names it
                 families[alias] = self._rows(job, measure, alias)
-        item = judge(Question(job, measure, measured, families), None)
+        found = self._beside(job, measured, ())
+        question = Question(job, measure, measured, families, baseline=found)
+        item = self._compared(judge(question, None), question, None)
         digest = hashlib.sha256(job.id.encode()).hexdigest()[:8]
         table = f"{tables.slug(f'{measure.name}-{job.check.name}-{job.alias}')}-{digest}"
         rows = [m.rows.assign(seed=seed_of(m)) for m in measured]
@@ -240,6 +287,15 @@ class Session:
 
 
 REPORT = "report.html"
+
+
+def _baseline(text: str, base: Path) -> Stored:
+    try:
+        return load(text, base)
+    except UserError as error:
+        raise UserError(
+            f"--evals-baseline: {error}; `evals accept RUN` stores a run to compare with"
+        ) from None
 
 
 def _measure(job: Job) -> Measure:

@@ -83,7 +83,14 @@ def begun(
         ),
         environment=environment(options.root),
         suites=tuple(
-            log.Suite(path=suite.path, title=suite.title, about=suite.about)
+            log.Suite(
+                path=suite.path,
+                title=suite.title,
+                about=suite.about,
+                sha256=suite.sha256,
+                gates=suite.gates,
+                familywise=suite.familywise,
+            )
             for suite in {suite.path: suite for suite in suites}.values()
         ),
     )

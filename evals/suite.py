@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated, Any, Literal
@@ -19,6 +20,9 @@ from evals.spec import MetricSpec, Spec
 FORMAT = 1
 """Value of ``evals =`` that this version reads."""
 
+RESERVED = {"published", "baseline"}
+"""What a threshold can be taken from that is no classifier of this run."""
+
 Name = Annotated[str, Field(pattern=NAME)]
 
 
@@ -26,11 +30,21 @@ class Reference(Table):
     """A threshold taken from elsewhere."""
 
     of: str
-    """``published``, or the alias of another classifier."""
+    """``baseline``, ``published``, or the alias of another classifier."""
     plus: float = 0.0
     """Added to it."""
     minus: float = 0.0
     """Taken from it."""
+
+    @property
+    def margin(self) -> float:
+        """By how much the threshold lies above the reference."""
+        return self.plus - self.minus
+
+    @property
+    def alias(self) -> str | None:
+        """The classifier of this run that it names, if it names one."""
+        return None if self.of in RESERVED else self.of
 
 
 Bound = Annotated[
@@ -67,13 +81,20 @@ class Expectation(Table):
         low, high = self.at_least, self.at_most
         if isinstance(low, float) and isinstance(high, float) and low > high:
             raise ValueError(f"nothing is at least {low:g} and at most {high:g}")
-        of = [b.of for _, b in self.bounds if isinstance(b, Reference) and b.of != "published"]
-        if of and self.confidence is not None:
-            raise ValueError(
-                f"confidence together with of = {of[0]!r} needs a test on pairs, which there is "
-                "not: leave out one of them"
-            )
+        for side, bound in self.bounds:
+            if isinstance(bound, Reference) and bound.of == "baseline":
+                self._allowing(side, bound)
         return self
+
+    def _allowing(self, side: str, bound: Reference) -> None:
+        """Refuse a gate on whose very border an unchanged network lies, if it must be shown."""
+        if self.confidence is not None and bound.margin == 0:
+            word = "minus" if side == "at_least" else "plus"
+            raise ValueError(
+                "with confidence a gate against the baseline needs a margin: at 0 a network that "
+                "is just as good is inconclusive nine times in ten; write "
+                f'{{ of = "baseline", {word} = 0.01 }}, or leave out confidence'
+            )
 
     @property
     def bounds(self) -> tuple[tuple[Literal["at_least", "at_most"], float | Reference], ...]:
@@ -120,6 +141,9 @@ class SuiteTable(Table):
     """Role to source, relative to this file; the command line's goes first."""
     unavailable: dict[Name, str] = Field(default_factory=dict)
     """Role to the reason why its pictures are not here, until somebody names them."""
+    familywise: bool = False
+    """Whether the error rate is that of all gates of this file together: each gets an equal part.
+    """
     check: tuple[dict[str, Any], ...] = ()
     """``[[check]]`` tables."""
 
@@ -147,8 +171,21 @@ class Check:
 
     def references(self, alias: str | None) -> set[str]:
         """Aliases that this classifier's thresholds name; those of all for None."""
-        bounds = (bound for e in self.expectations(alias) for _, bound in e.bounds)
-        return {b.of for b in bounds if isinstance(b, Reference) and b.of != "published"}
+        return {b.alias for _, b in self._referring(alias) if b.alias is not None}
+
+    def gates(self, alias: str | None) -> int:
+        """How many of this classifier's thresholds a paired test decides; of all for None."""
+        return sum(paired(self.spec, e, bound) for e, bound in self._referring(alias))
+
+    def on_baseline(self, alias: str) -> bool:
+        """Whether a threshold of this classifier is the baseline's."""
+        return any(bound.of == "baseline" for _, bound in self._referring(alias))
+
+    def _referring(self, alias: str | None) -> Iterator[tuple[Expectation, Reference]]:
+        for expectation in self.expectations(alias):
+            for _, bound in expectation.bounds:
+                if isinstance(bound, Reference):
+                    yield expectation, bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +200,15 @@ class Suite:
     unavailable: Mapping[str, str]
     """Role to the reason why nobody ships its pictures."""
     checks: tuple[Check, ...]
+    familywise: bool = False
+    """Whether its gates share one error rate."""
+    sha256: str = ""
+    """Of its text."""
+
+    @property
+    def gates(self) -> int:
+        """Paired tests written in it, whatever is selected."""
+        return sum(check.gates(None) for check in self.checks)
 
     def references(self) -> set[str]:
         """Every alias that a threshold, a parameter or ``for`` names."""
@@ -176,6 +222,17 @@ class Suite:
         """Every role of images that a check names."""
         pairs = ((check.table.images, check.table.against) for check in self.checks)
         return {role for pair in pairs for role in pair if role is not None}
+
+
+def paired(spec: Spec, expectation: Expectation, bound: Reference) -> bool:
+    """Whether a test on pairs of images decides a threshold, and not two numbers alone.
+
+    Against the baseline always, where the metric is a mean over images; against another classifier
+    where the suite asks for ``confidence``.
+    """
+    per_image = spec.metric(expectation.metric).per_image is not None
+    asked = bound.of == "baseline" or (bound.alias and expectation.confidence is not None)
+    return bool(per_image and asked)
 
 
 def is_suite(text: str) -> bool:
@@ -226,6 +283,8 @@ def parse(text: str, path: str, measure: Callable[[str], Spec]) -> Suite:
         table.images,
         table.unavailable,
         tuple(checks),
+        table.familywise,
+        hashlib.sha256(text.encode()).hexdigest(),
     )
     if not mistakes:
         mistakes = [
@@ -292,6 +351,8 @@ def _known_metric(expectation: Expectation, check: Check, where: str) -> None:
     for side, bound in expectation.bounds:
         if isinstance(bound, float):
             _can_fail(spec, side, bound, where)
+        else:
+            _can_be_compared(spec, expectation, side, bound, where)
     axis = spec.axis
     if axis is None and expectation.at is not None:
         raise UserError(f"{where}: {expectation.metric} has no axis; leave out `at`")
@@ -313,6 +374,25 @@ def _can_fail(spec: MetricSpec, side: str, bound: float, where: str) -> None:
         raise UserError(
             f"{where}: {spec.name} {side} = {bound:g} {verb}: it lies in [{low:g}, {high:g}]"
             + (f"; {bound:g} % is {bound / 100:g}" if high == 1 < bound <= 100 else "")
+        )
+
+
+def _can_be_compared(
+    spec: MetricSpec, expectation: Expectation, side: str, bound: Reference, where: str
+) -> None:
+    """Refuse a margin that no network can cross, and a test on pairs where there are none."""
+    low, high = spec.range
+    allowed = -bound.margin if side == "at_least" else bound.margin
+    if bound.of == "baseline" and allowed >= high - low:
+        raise UserError(
+            f"{where}: {spec.name} {side} that of the baseline, {allowed:g} away: cannot fail, "
+            f"for it lies in [{low:g}, {high:g}]"
+            + (f"; {allowed:g} % is {allowed / 100:g}" if high == 1 <= allowed else "")
+        )
+    if expectation.confidence is not None and bound.of != "published" and spec.per_image is None:
+        raise UserError(
+            f"{where}: {spec.name} is no mean over images, so there is no test on pairs of it; "
+            "leave out `confidence`"
         )
 
 

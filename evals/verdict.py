@@ -8,12 +8,37 @@ from dataclasses import dataclass
 from typing import Literal
 
 from evals import log
-from evals.log import Judgement, Metric, Validity, Verdict
+from evals.log import Gate, Judgement, Metric, Paired, Validity, Verdict
+from evals.paired import decide, images_needed, smallest_drop
 from evals.statistics import wilson_images_needed
 from evals.suite import Expectation, Reference, same_point
 
-Threshold = float | str
-"""A number, or the reason why there is none."""
+Side = Literal["at_least", "at_most"]
+"""Which way a bound holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """Why there is no number to hold a metric against."""
+
+    reason: str
+    verdict: Verdict = Verdict.INCONCLUSIVE
+    """What that makes of the threshold: a gate that cannot be held is no pass, for the checkpoint
+    that it guards may be the one it missed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Another network's metric on the same images, and the paired difference to it."""
+
+    value: float
+    """Of the other network."""
+    paired: Paired
+    """At the confidence that the gate is decided by."""
+
+
+Threshold = float | Pairs | Absent
+"""What a reference comes to, plus and minus not yet applied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +111,7 @@ def summary(verdict: Verdict, judgements: Sequence[Judgement], validity: Sequenc
     """Return one line for a person: the fallen first, numbers first."""
     if verdict is Verdict.INVALID:
         fallen = [f"{v.name}: {v.evidence}" for v in validity if v.invalidates]
+        fallen += [j.sentence for j in judgements if j.verdict is Verdict.INVALID]
         return "INVALID: " + "; ".join(fallen)
     said = [j.sentence for j in judgements if j.verdict is verdict and not excused(j)]
     for j in judgements:
@@ -114,29 +140,30 @@ def find(name: str, at: object, metrics: Sequence[Metric]) -> Metric:
 def _judge(
     expectation: Expectation,
     metric: Metric,
-    side: Literal["at_least", "at_most"],
+    side: Side,
     bound: float | Reference,
     reference: Callable[[Reference], Threshold],
     floor: Floor | None,
 ) -> Judgement:
-    words = "at least" if side == "at_least" else "at most"
-    threshold, wanted = _threshold(bound, words, reference)
+    against = reference(bound) if isinstance(bound, Reference) else float(bound)
+    threshold = _number_of(against, bound)
+    wanted = _wanted(side, bound, threshold)
+    gate = None
     if metric.value is None and metric.lost:
         verdict, sentence = Verdict.FAILED, f"no {metric.name}: {metric.reason}, {wanted} wanted"
     elif metric.value is None:
         verdict, sentence = Verdict.NOT_APPLICABLE, f"no {metric.name}: {metric.reason}"
-    elif isinstance(threshold, str):
-        # a gate that cannot be held is no pass: the checkpoint it guards may be the one it missed
-        verdict, sentence = Verdict.INCONCLUSIVE, f"{metric.name} {wanted}: {threshold}"
+    elif isinstance(against, Absent):
+        verdict, sentence = against.verdict, f"{metric.name} {wanted}: {against.reason}"
     else:
-        sentence = f"{_apart(metric.value, threshold)}, {wanted} wanted: {describe(metric)}"
-        if expectation.confidence is None:
-            fits = metric.value >= threshold if side == "at_least" else metric.value <= threshold
-            verdict = Verdict.PASSED if fits else Verdict.FAILED
+        assert threshold is not None
+        sentence = f"{_apart(metric.value, threshold)}, {wanted} wanted: "
+        if isinstance(against, Pairs):
+            assert isinstance(bound, Reference)
+            verdict, said, gate = _by_pairs(metric, side, bound, against.paired)
         else:
-            verdict = _by_interval(metric, side, threshold)
-            if verdict is Verdict.INCONCLUSIVE:
-                sentence += _needed(metric, threshold, expectation.confidence)
+            verdict, said = _alone(expectation, metric, side, threshold)
+        sentence += said
         if floor is not None and _within(metric.value, threshold, floor):
             verdict = Verdict.INCONCLUSIVE
             sentence += f"; within the noise floor of this machine ({_number(floor.value)}, "
@@ -145,13 +172,61 @@ def _judge(
         metric=metric.name,
         at=metric.at,
         wanted=wanted,
-        threshold=threshold if isinstance(threshold, float) else None,
+        threshold=threshold,
         value=metric.value,
         verdict=verdict,
         sentence=sentence,
         severity=expectation.severity,
         known=expectation.known,
+        of=bound.of if isinstance(bound, Reference) else None,
+        gate=gate,
         floor=None if floor is None else floor.value,
+    )
+
+
+def _alone(
+    expectation: Expectation, metric: Metric, side: Side, threshold: float
+) -> tuple[Verdict, str]:
+    """Hold a metric against a number: by its point, or by its interval where that is asked for."""
+    assert metric.value is not None
+    if expectation.confidence is None:
+        fits = metric.value >= threshold if side == "at_least" else metric.value <= threshold
+        return Verdict.PASSED if fits else Verdict.FAILED, describe(metric)
+    verdict = _by_interval(metric, side, threshold)
+    needed = verdict is Verdict.INCONCLUSIVE
+    return verdict, describe(metric) + (
+        _needed(metric, threshold, expectation.confidence) if needed else ""
+    )
+
+
+def _by_pairs(
+    metric: Metric, side: Side, bound: Reference, found: Paired
+) -> tuple[Verdict, str, Gate]:
+    """Decide by the paired difference whether a metric keeps the margin to another network's."""
+    alpha = (1 - found.confidence) / 2
+    verdict = decide(found, bound.margin, side, alpha)
+    said, needed = _described(metric, found), None
+    if found.worse is not None and bound.margin == 0:
+        said += f", exact McNemar p = {found.p_value:.3g}"
+    if verdict is Verdict.INCONCLUSIVE:
+        needed = images_needed(found, bound.margin, side, alpha)
+        more = f"about {needed - found.n:,} more images" if needed else "no number of images"
+        said += f"; {more} would give this gate a power of 80 %"
+    elif verdict is Verdict.PASSED and bound.margin == 0:
+        said += "; no loss shown, and one of "
+        said += f"{_number(smallest_drop(found, alpha))} would have been, eight times in ten"
+    return verdict, said, Gate(of=bound.of, margin=bound.margin, paired=found, needed=needed)
+
+
+def _described(metric: Metric, found: Paired) -> str:
+    at = f" at {metric.at}" if metric.at is not None else ""
+    low, high = _number(found.low), _number(found.high)
+    turned = (
+        "" if found.worse is None else f", {found.worse:,} turned wrong, {found.better:,} right"
+    )
+    return (
+        f"{metric.name}{at}, {_number(found.difference)} on the same images, "
+        f"{found.confidence * 100:.4g} % interval {low} to {high}, n = {found.n:,}{turned}"
     )
 
 
@@ -160,22 +235,26 @@ def _within(value: float, threshold: float, floor: Floor) -> bool:
     return floor.value > 0 and abs(value - threshold) <= floor.value * (1 + 1e-9)
 
 
-def _threshold(
-    bound: float | Reference, words: str, reference: Callable[[Reference], Threshold]
-) -> tuple[Threshold, str]:
+def _number_of(against: Threshold, bound: float | Reference) -> float | None:
+    """Return the number that a bound came to, plus and minus applied."""
+    if isinstance(against, Absent):
+        return None
+    value = against.value if isinstance(against, Pairs) else against
+    return value + bound.margin if isinstance(bound, Reference) else value
+
+
+def _wanted(side: Side, bound: float | Reference, threshold: float | None) -> str:
+    words = "at least" if side == "at_least" else "at most"
     if not isinstance(bound, Reference):
-        return float(bound), f"{words} {_number(bound)}"
-    wanted = f"{words} that of {bound.of}" if bound.of != "published" else f"{words} the published"
+        return f"{words} {_number(bound)}"
+    of = {"published": "the published", "baseline": "that of the baseline"}
+    wanted = f"{words} {of.get(bound.of, f'that of {bound.of}')}"
     wanted += f" + {_number(bound.plus)}" if bound.plus else ""
     wanted += f" - {_number(bound.minus)}" if bound.minus else ""
-    value = reference(bound)
-    if isinstance(value, str):
-        return value, wanted
-    threshold = value + bound.plus - bound.minus
-    return threshold, f"{wanted} = {_number(threshold)}"
+    return wanted if threshold is None else f"{wanted} = {_number(threshold)}"
 
 
-def _by_interval(metric: Metric, side: Literal["at_least", "at_most"], threshold: float) -> Verdict:
+def _by_interval(metric: Metric, side: Side, threshold: float) -> Verdict:
     if metric.low is None or metric.high is None:
         return Verdict.INCONCLUSIVE
     above, below = metric.low >= threshold, metric.high <= threshold

@@ -15,7 +15,7 @@ PACKAGE = Path(evals.__file__).parent
 
 LAYERS = (
     {"errors", "paths", "imports"},
-    {"schema", "log", "statistics", "progress", "draws"},
+    {"schema", "log", "statistics", "paired", "progress", "draws"},
     {"spec"},
     {"suite", "options", "environment", "device"},
     {"verdict", "summary"},
@@ -26,7 +26,7 @@ LAYERS = (
     {"training"},
     {"measures"},
     {"validity"},
-    {"selection"},
+    {"selection", "compare"},
     {"judging"},
     {"passes"},
     {"start"},
@@ -71,7 +71,7 @@ def test_imports_go_one_way(room: str) -> None:
     else:
         level = next(i for i, layer in enumerate(LAYERS) if room in layer)
         allowed = set().union(*LAYERS[: level + 1])
-        allowed |= set(ALONE) if room in {"session", "selftest", "cli"} else set()
+        allowed |= set(ALONE) if room in {"session", "selftest", "compare", "cli"} else set()
     assert rooms()[room] <= allowed
 
 

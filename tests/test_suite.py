@@ -29,6 +29,12 @@ SWEEP = Spec(
     metrics=(
         MetricSpec("robust", "share", axis="epsilons", interval="wilson"),
         MetricSpec("exact", "no interval"),
+        MetricSpec(
+            "paired",
+            "a mean over images",
+            interval="wilson",
+            per_image=lambda rows, _: rows.set_index("image")["right"],
+        ),
     ),
 )
 
@@ -152,7 +158,24 @@ expect = [
         (
             HEAD + CHECK + 'expect = [{ metric = "robust", at = 0, at_least = { of = "x" }, '
             "confidence = 0.9 }]",
-            "confidence together with of = 'x' needs a test on pairs",
+            "robust is no mean over images, so there is no test on pairs of it",
+        ),
+        (
+            HEAD + CHECK + 'expect = [{ metric = "paired", at_least = { of = "baseline" }, '
+            "confidence = 0.9 }]",
+            "at 0 a network that is just as good is inconclusive nine times in ten; write "
+            '{ of = "baseline", minus = 0.01 }, or leave out confidence',
+        ),
+        (
+            HEAD + CHECK + 'expect = [{ metric = "paired", at_most = { of = "baseline" }, '
+            "confidence = 0.9 }]",
+            '{ of = "baseline", plus = 0.01 }',
+        ),
+        (
+            HEAD + CHECK + 'expect = [{ metric = "paired", at_least = { of = "baseline", '
+            "minus = 1 } }]",
+            "paired at_least that of the baseline, 1 away: cannot fail, for it lies in [0, 1]; "
+            "1 % is 0.01",
         ),
         (
             HEAD + "[images]\nphotograhps = 'x'\n" + CHECK + "expect = []",
@@ -240,3 +263,28 @@ def test_the_schema_knows_every_measure_and_parameter() -> None:
     assert [kind["properties"]["measure"]["const"] for kind in kinds] == list(MEASURES)
     assert "expected_top1" in kinds[0]["properties"]
     assert "for" in schema["$defs"]["Expectation"]["properties"]
+
+
+def test_gates_are_those_that_a_paired_test_decides() -> None:
+    """Whatever is selected: the error rate of a familywise suite rests on this number."""
+    suite = read(
+        HEAD
+        + "familywise = true\n"
+        + CHECK
+        + """expect = [
+  { metric = "paired", at_least = { of = "baseline", minus = 0.01 } },
+  { metric = "paired", at_least = { of = "vgg11" }, confidence = 0.95 },
+  { metric = "paired", at_least = { of = "vgg11" } },
+  { metric = "paired", at_least = 0.5, confidence = 0.95, for = ["alexnet"] },
+  { metric = "paired", at_least = { of = "baseline", minus = 0.02 }, for = ["alexnet"] },
+  { metric = "exact", at_most = { of = "baseline", plus = 0.1 } },
+]
+"""
+    )
+    assert suite.familywise
+    assert suite.gates == 3
+    (check,) = suite.checks
+    assert (check.gates("alexnet"), check.gates("other")) == (3, 2)
+    assert check.on_baseline("other")
+    assert suite.references() == {"vgg11", "alexnet"}  # a baseline is no classifier of this run
+    assert len(suite.sha256) == 64

@@ -29,7 +29,10 @@ def fraction(successes: int, n: int, **more: Any) -> Metric:
     )
 
 
-def judge(metric: Metric, reference: verdict.Threshold = "none", **bounds: Any) -> Judgement:
+NONE = verdict.Absent("none")
+
+
+def judge(metric: Metric, reference: verdict.Threshold = NONE, **bounds: Any) -> Judgement:
     expectation = Expectation(metric=metric.name, **bounds)
     (judgement,) = verdict.judge(expectation, [metric], lambda _: reference)
     return judgement
@@ -134,7 +137,11 @@ def test_references_move_by_plus_and_minus() -> None:
 
 
 def test_a_gate_that_cannot_be_held_is_no_pass() -> None:
-    judgement = judge(fraction(1, 2), "nothing published for x", at_least=Reference(of="published"))
+    judgement = judge(
+        fraction(1, 2),
+        verdict.Absent("nothing published for x"),
+        at_least=Reference(of="published"),
+    )
     assert judgement.verdict is Verdict.INCONCLUSIVE
     assert "nothing published for x" in judgement.sentence
 

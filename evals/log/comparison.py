@@ -108,6 +108,8 @@ class Comparison(Record):
     """Its classifier there."""
     refused: str | None = None
     """Why the two cannot be compared: what differs."""
+    differs: tuple[str, ...] = ()
+    """What is not equal beside the network, though the images are: no gate holds across it."""
     changes: tuple[Change, ...] = ()
     """One for each metric that both have."""
     flips: Flips | None = None

@@ -29,6 +29,8 @@ class Item(Record):
     """Every parameter of the measure, defaults written out."""
     images: str | None = None
     """Role of its image set, a key of ``image_sets``."""
+    against: str | None = None
+    """Role of the second image set, for checks that compare two."""
     verdict: Verdict
     """The worst of its judgements and validity checks."""
     sentence: str

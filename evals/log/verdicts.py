@@ -133,6 +133,8 @@ class Judgement(Record):
     """``warn``: shown, never fails the check."""
     known: str | None = None
     """Reason why a fall is expected."""
+    of: str | None = None
+    """Where the threshold comes from that is no number: ``baseline``, ``published``, an alias."""
     gate: Gate | None = None
     """The paired comparison behind it, where the threshold is another network's."""
     floor: float | None = None

@@ -166,6 +166,7 @@ MEASURE = Measure(
             "top1_accuracy",
             "Share of images whose likeliest class is a right one.",
             interval="wilson",
+            per_image=lambda rows, _: rows.set_index("image")["correct1"],
         ),
         MetricSpec(
             "top5_accuracy",
@@ -188,6 +189,7 @@ MEASURE = Measure(
             range=(0.0, float("inf")),
             higher_is_better=False,
             interval="bootstrap",
+            per_image=lambda rows, _: rows.set_index("image")["nll"],
         ),
         MetricSpec(
             "expected_top1",

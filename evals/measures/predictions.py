@@ -267,6 +267,7 @@ MEASURE = Measure(
             "Mean probability of the likeliest class. On pictures of nothing that the classes "
             "name, an honest network would be unsure.",
             interval="bootstrap",
+            per_image=lambda rows, _: rows.set_index("image")["confidence"],
         ),
         MetricSpec(
             "overconfident_fraction",

@@ -10,7 +10,7 @@ import pandas as pd
 
 from evals import log
 from evals.device import numerics
-from evals.images.image_set import fingerprint
+from evals.images.image_set import ImageSet, fingerprint
 from evals.judging import Measured
 from evals.measures.measure import Drawing
 from evals.passes import guard, pictures, tables, trust
@@ -142,6 +142,17 @@ def image_set_record(this: Pass) -> log.ImageSet:
         ),
         about={image.id: dict(image.about) for image in image_set.images if image.about},
         oriented=walked.oriented,
+    )
+
+
+def planned(image_set: ImageSet) -> log.ImageSet:
+    """Return the entry of images that nobody has walked over, so far as it is known."""
+    return log.ImageSet(
+        role="images",
+        source=image_set.source,
+        n=len(image_set.images),
+        total=image_set.total,
+        limit=image_set.limit,
     )
 
 

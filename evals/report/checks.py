@@ -156,7 +156,8 @@ def _line(metric: Metric, judgement: Judgement | None, item: Item) -> Line:
 
 
 def _said(metric: Metric, judgement: Judgement | None, item: Item) -> Verdict:
-    if item.verdict is Verdict.INVALID:
+    refused = any(one.verdict is Verdict.INVALID for one in item.judgements)
+    if item.verdict is Verdict.INVALID and not refused:
         # A number that cannot be trusted passes nothing, whatever was said of it alone.
         return Verdict.INVALID
     if judgement is not None:

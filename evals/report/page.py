@@ -29,26 +29,45 @@ def render(run: Run, directory: Path) -> str:
         directory: the run's, with ``tables/`` and ``pictures/``. What is missing there is named
             on the page.
     """
+    return _filled("report.html.jinja", run, view.page(run, directory))
+
+
+def write(run: Run, directory: Path, path: Path) -> Path:
+    """Write the report so that a reader sees the old page or the new one, never half of one."""
+    return _put(render(run, directory), path)
+
+
+def write_comparison(run: Run, directory: Path, path: Path) -> Path:
+    """Write the page of two runs side by side.
+
+    Args:
+        run: the later one; its items hold what changed, its baseline is the other one.
+        directory: with the thumbnails below ``pictures/``.
+        path: of the page.
+    """
+    return _put(_filled("compare.html.jinja", run, view.page(run, directory)), path)
+
+
+def _put(html: str, path: Path) -> Path:
+    partial = path.with_name(path.name + ".part")
+    # Without newline translation: the style's hash counts every byte.
+    partial.write_text(html, encoding="utf-8", newline="\n")
+    return partial.replace(path)
+
+
+def _filled(template: str, run: Run, page: view.Page) -> str:
     environment = _environment()
     # Included by the layout as it is rendered here; the browser applies it by this hash alone.
     style = environment.get_template(STYLE).render()
     digest = base64.b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii")
-    html = environment.get_template("report.html.jinja").render(
+    html = environment.get_template(template).render(
         run=run,
-        page=view.page(run, directory),
+        page=page,
         style_hash=f"sha256-{digest}",
         product=f"vision-evals {evals.__version__}",
     )
     # No template holds such a character: whatever stands here came with a name from the log.
     return CONTROL.sub("\N{REPLACEMENT CHARACTER}", html)
-
-
-def write(run: Run, directory: Path, path: Path) -> Path:
-    """Write the report so that a reader sees the old page or the new one, never half of one."""
-    partial = path.with_name(path.name + ".part")
-    # Without newline translation: the style's hash counts every byte.
-    partial.write_text(render(run, directory), encoding="utf-8", newline="\n")
-    return partial.replace(path)
 
 
 def _environment() -> Environment:

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from evals.log import Classifier, Item, Run, Suite, Verdict
 from evals.report import words
+from evals.report.beside import Compared, compared
 from evals.report.charts import Chart, Figure, charts, figures
 from evals.report.checks import Check, check
 from evals.report.curves import Sweep, sweeps
@@ -78,6 +79,7 @@ class Page:
     trained: Mapping[str, str]
     gallery: Gallery
     mutants: Matrix | None
+    compared: Compared | None
     timings: tuple[Timing, ...]
     metrics: dict[str, str]
     methods: tuple[str, ...]
@@ -122,6 +124,7 @@ def page(run: Run, directory: Path) -> Page:
         lessons=taught,
         trained={course.classifier: course.anchor for course in courses},
         gallery=gallery(run, colours, directory),
+        compared=compared(run, colours, directory),
         mutants=matrix(run.mutants, finished=run.status == "finished"),
         timings=tuple(timing(walk) for walk in run.walks),
         metrics={metric.name: metric.about for metric in used},

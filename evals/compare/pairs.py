@@ -1,0 +1,99 @@
+"""Rows of two networks on the same images to paired differences of their metrics."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from evals import log
+from evals.errors import UserError
+from evals.paired import paired
+from evals.spec import Spec
+from evals.statistics import generator
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CONFIDENCE = 0.9
+"""Two-sided, of a paired difference that nobody asks otherwise for: 5 % on either side."""
+
+
+def each(spec: Spec, rows: pd.DataFrame, parameters: Any, name: str, at: str | None) -> pd.Series:
+    """Return the value of each image whose mean is a metric, by image.
+
+    Args:
+        spec: of the measure.
+        rows: all of them.
+        parameters: of the check.
+        name: of a metric that has ``per_image``.
+        at: point of its axis.
+    """
+    per_image = spec.metric(name).per_image
+    assert per_image is not None, "asked of metrics that are means over images"
+    if at is not None and spec.axis is not None:
+        rows = rows[rows[spec.axis[0]] == at]
+    return per_image(rows, parameters)
+
+
+def pair(
+    spec: Spec,
+    rows: tuple[pd.DataFrame, pd.DataFrame],
+    parameters: Any,
+    metric: tuple[str, str | None],
+    confidence: float = CONFIDENCE,
+    seed: int = 0,
+) -> log.Paired:
+    """Return the difference of a metric on the same images: the second table's less the first's.
+
+    Args:
+        spec: of the measure.
+        rows: before, now; of the same images.
+        parameters: of the check.
+        metric: name, and point of its axis.
+        confidence: two-sided.
+        seed: of the bootstrap.
+
+    Raises:
+        UserError: the tables are about other images.
+    """
+    before, now = (each(spec, table, parameters, *metric) for table in rows)
+    if len(before) != len(now) or not before.index.isin(now.index).all():
+        raise UserError("the two are about other images")
+    rng = generator(seed, "paired", metric[0], metric[1] or "")
+    return paired(before.to_numpy(), now.reindex(before.index).to_numpy(), rng, confidence)
+
+
+def changes(
+    spec: Spec,
+    rows: tuple[pd.DataFrame, pd.DataFrame],
+    parameters: Any,
+    items: tuple[log.Item, log.Item],
+    seed: int = 0,
+) -> tuple[log.Change, ...]:
+    """Return every metric that both entries have, then and now.
+
+    Args:
+        spec: of the measure.
+        rows: before, now; of the same images.
+        parameters: of the check.
+        items: before, now.
+        seed: of bootstraps.
+    """
+    then = {(metric.name, metric.at): metric for metric in items[0].metrics}
+    found = []
+    for metric in items[1].metrics:
+        key = metric.name, metric.at
+        if key not in then or (then[key].value is None and metric.value is None):
+            continue
+        able = spec.metric(metric.name).per_image is not None and not metric.spread
+        both = able and metric.value is not None and then[key].value is not None
+        test = pair(spec, rows, parameters, key, seed=seed) if both else None
+        found.append(
+            log.Change(
+                metric=metric.name,
+                at=metric.at,
+                before=then[key].value,
+                now=metric.value,
+                paired=test,
+            )
+        )
+    return tuple(found)

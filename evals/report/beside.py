@@ -1,0 +1,239 @@
+"""Two runs side by side: what changed in each check, and the images that flipped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from evals.log import Baseline, Change, Comparison, Flip, Item, Run, Seen
+from evals.report import rounding, words
+from evals.report.files import Missing, data_uri, picture
+
+MOST = 96
+"""Thumbnails on a page, about half a megabyte; further flips are told in words."""
+
+FOLDED = 6
+"""Changes of a check that stand in the open; those of a longer axis are folded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """A metric then and now."""
+
+    metric: str
+    at: str | None
+    before: str
+    now: str
+    difference: str
+    interval: str | None
+    n: str
+    tone: str
+    """``worse`` or ``better`` where the interval leaves no doubt, else ``open``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turned:
+    """An image that flipped."""
+
+    image: str
+    label: str
+    before: str
+    now: str
+    uri: str | None
+
+    @property
+    def alt(self) -> str:
+        """What is seen and predicted."""
+        return f"{self.label or self.image}, seen as {self.before} before and {self.now} now"
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """The images of a check that changed sides."""
+
+    measured: str
+    worse: int
+    better: int
+    rate: str
+    lost: tuple[Turned, ...]
+    won: tuple[Turned, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """One check beside that of the other run."""
+
+    item: Item
+    colour: str
+    told: Comparison
+    shifts: tuple[Shift, ...]
+    folded: tuple[Shift, ...]
+    sides: Sides | None
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """All of them."""
+
+    baseline: Baseline
+    date: str
+    gates: str | None
+    besides: tuple[Beside, ...]
+    worse: int
+    """Images that turned wrong, each counted once."""
+    untold: int
+    """Flips that are shown without their picture, to keep the page small."""
+
+
+def compared(run: Run, colours: Mapping[str, str], directory: Path) -> Compared | None:
+    """Return what changed since the run that this one is held against; None without one."""
+    told = [item for item in run.items if item.comparison is not None]
+    if run.baseline is None or not told:
+        return None
+    shown = _Thumbnails(directory)
+    besides = tuple(_beside(item, colours[item.classifier], shown) for item in told)
+    lost = {
+        (item.classifier, item.images, flip.image)
+        for item in told
+        if item.comparison is not None and item.comparison.flips is not None
+        for flip in item.comparison.flips.lost
+    }
+    return Compared(
+        baseline=run.baseline,
+        date=words.date(run.baseline.started),
+        gates=gates(run),
+        besides=besides,
+        worse=len(lost),
+        untold=shown.untold,
+    )
+
+
+def gates(run: Run) -> str | None:
+    """Return how many paired gates were held, and how many false alarms to expect of them."""
+    held = [j.gate for item in run.items for j in item.judgements if j.gate is not None]
+    if not held:
+        return None
+    alarms = sum((1 - gate.paired.confidence) / 2 for gate in held)
+    written = sum(suite.gates for suite in run.suites)
+    shared = any(suite.familywise for suite in run.suites)
+    return (
+        f"{words.plural(len(held), 'paired gate')} held, of {written} written in the suites. If "
+        f"every network had lost exactly what its gate allows, {alarms:.3g} of them would fail "
+        "by chance in a run like this, and far fewer if none had lost anything."
+        + (" Gates of a familywise suite share one error rate." if shared else "")
+    )
+
+
+class _Thumbnails:
+    """Pictures by file, each read once, until there are enough."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._left = MOST
+        self.untold = 0
+
+    def uri(self, file: str | None) -> str | None:
+        if file is None:
+            return None
+        if not self._left:
+            self.untold += 1
+            return None
+        try:
+            found = data_uri(picture(self._directory, file))
+        except Missing:
+            return None
+        self._left -= 1
+        return found
+
+
+def _beside(item: Item, colour: str, shown: _Thumbnails) -> Beside:
+    told = item.comparison
+    assert told is not None
+    shifts = tuple(_shift(change, item) for change in told.changes)
+    open_ = shifts if len(shifts) <= FOLDED else tuple(_first(shifts, item))
+    return Beside(
+        item=item,
+        colour=colour,
+        told=told,
+        shifts=open_,
+        folded=tuple(shift for shift in shifts if shift not in open_),
+        sides=_sides(told, shown),
+    )
+
+
+def _first(shifts: tuple[Shift, ...], item: Item) -> Iterator[Shift]:
+    """Yield what is judged, and what the interval leaves no doubt of."""
+    judged = {(j.metric, j.at) for j in item.judgements}
+    for shift in shifts:
+        if (shift.metric, shift.at) in judged or shift.tone != "open":
+            yield shift
+
+
+def _sides(told: Comparison, shown: _Thumbnails) -> Sides | None:
+    found = told.flips
+    if found is None:
+        return None
+    at = f" at {found.at}" if found.at is not None else ""
+    return Sides(
+        measured=f"{found.metric}{at}",
+        worse=found.worse,
+        better=found.better,
+        rate=f"{100 * found.worse / max(found.n, 1):.2g} %",
+        lost=tuple(_turned(flip, shown) for flip in found.lost),
+        won=tuple(_turned(flip, shown) for flip in found.won),
+    )
+
+
+def _turned(flip: Flip, shown: _Thumbnails) -> Turned:
+    return Turned(
+        image=flip.image,
+        label=flip.label,
+        before=_seen(flip.before),
+        now=_seen(flip.now),
+        uri=shown.uri(flip.file),
+    )
+
+
+def _seen(seen: Seen) -> str:
+    if seen.confidence is None:
+        return seen.name
+    return f"{seen.name} {rounding.share(seen.confidence)}"
+
+
+def _shift(change: Change, item: Item) -> Shift:
+    metric = next(m for m in item.metrics if (m.name, m.at) == (change.metric, change.at))
+    places = rounding.places(metric)
+    found, difference, ends = change.paired, "", None
+    if found is not None:
+        digits = rounding.decimals(found.low, found.high) or places
+        difference = _signed(found.difference, digits)
+        ends = f"{_signed(found.low, digits)} to {_signed(found.high, digits)}"
+    elif change.before is not None and change.now is not None:
+        difference = _signed(change.now - change.before, places)
+    return Shift(
+        metric=change.metric,
+        at=change.at,
+        before=_number(change.before, places),
+        now=_number(change.now, places),
+        difference=difference,
+        interval=ends,
+        n=rounding.count(found.n if found is not None else metric.n),
+        tone=_tone(change, higher_is_better=metric.higher_is_better),
+    )
+
+
+def _tone(change: Change, *, higher_is_better: bool) -> str:
+    found = change.paired
+    if found is None or found.low <= 0 <= found.high:
+        return "open"
+    return "better" if (found.low > 0) == higher_is_better else "worse"
+
+
+def _signed(number: float, places: int) -> str:
+    text = rounding.fixed(number, places)
+    return f"+{text}" if number > 0 and text.strip("0.") else text
+
+
+def _number(value: float | None, places: int) -> str:
+    return "none" if value is None else rounding.fixed(value, places)
