@@ -254,12 +254,17 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if run is None:
         return
     through = {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED}
+    from evals.errors import UserError
+
     try:
         session.config.stash[_REPORT] = run.close(interrupted=exitstatus not in through)
-    except OSError as error:
+    except (OSError, UserError) as error:
         session.config.issue_config_time_warning(
-            pytest.PytestWarning(f"evals: the report could not be written: {error}"), stacklevel=2
+            pytest.PytestWarning(f"evals: log or report could not be written: {error}"),
+            stacklevel=2,
         )
+        if exitstatus == pytest.ExitCode.OK:  # no pass without its evidence
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
     judged = any(item.verdict.judged for item in run.log.items)
     only = all(isinstance(item, CheckItem) for item in session.items)
     if exitstatus == pytest.ExitCode.OK and only and not judged:

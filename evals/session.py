@@ -258,7 +258,8 @@ class Session:
                 yield
             except Exception as error:
                 sentence = str(error) if isinstance(error, UserError) else repr(error)
-                self._record(unjudged(job, _verdict_of(error), sentence))
+                with contextlib.suppress(UserError):  # a log that cannot be written is said once
+                    self._record(unjudged(job, _verdict_of(error), sentence))
                 raise
             finally:
                 said = (f"{w.category.__name__}: {w.message}" for w in caught)

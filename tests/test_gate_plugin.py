@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import json
 import shutil
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -394,3 +395,29 @@ def test_accept_refuses_what_no_gate_should_compare_with(
     assert main(["accept", "runs/latest", "--force"]) == 0
     assert (baseline.path / "baseline" / "run.json").read_bytes() != before
     assert not list(baseline.path.glob(".baseline*"))
+
+
+@pytest.mark.parametrize("limit", [2_000, 9_000, 30_000])
+def test_a_full_disk_is_an_error_with_the_repair_and_never_a_pass(
+    project: pytest.Pytester, limit: int
+) -> None:
+    """A limit on the size of files makes the system refuse writes as a full disk does."""
+    wide = SUITE.replace('{ of = "baseline", minus = 0.02 }', "0.5")
+    project.path.joinpath("gate.toml").write_text(wide, encoding="utf-8")
+    code = (
+        "import resource, sys, pytest;"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}));"
+        "sys.exit(pytest.main(sys.argv[1:]))"
+    )
+    arguments = ["gate.toml", "-p", "no:cacheprovider", "--evals-model=net@even.safetensors"]
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", code, *arguments],
+        cwd=project.path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "File too large" in done.stdout + done.stderr
+    assert not list((project.path / "runs").rglob("*.part"))

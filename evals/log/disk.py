@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -12,11 +13,23 @@ from evals.log.run import VERSION, Run
 
 
 def write(run: Run, directory: Path) -> Path:
-    """Write ``run.json`` so that a reader sees the old one or the new one, never half of one."""
+    """Write ``run.json`` so that a reader sees the old one or the new one, never half of one.
+
+    Raises:
+        UserError: the disk is full, or the directory is gone or read-only; the old one stands.
+    """
     path = directory / "run.json"
     partial = path.with_suffix(".json.part")
-    partial.write_text(run.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    return partial.replace(path)
+    try:
+        partial.write_text(run.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        return partial.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise UserError(
+            f"{path}: the log cannot be written ({error.strerror}); free some space, or name "
+            "another place with --evals-run-dir"
+        ) from None
 
 
 def read(path: Path) -> Run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from evals.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,8 +112,16 @@ def _shards(directory: Path, name: str) -> Path:
 
 def _write(table: pa.Table, file: Path) -> None:
     partial = file.with_suffix(".part")
-    pq.write_table(table, partial, compression="zstd")
-    partial.replace(file)
+    try:
+        pq.write_table(table, partial, compression="zstd")
+        partial.replace(file)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise UserError(
+            f"{file}: rows cannot be written ({error.strerror or error}); free some space, or name "
+            "another place with --evals-run-dir"
+        ) from None
 
 
 def _table(parts: Sequence[Part]) -> pa.Table:

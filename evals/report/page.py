@@ -50,9 +50,12 @@ def write_comparison(run: Run, directory: Path, path: Path) -> Path:
 
 def _put(html: str, path: Path) -> Path:
     partial = path.with_name(path.name + ".part")
-    # Without newline translation: the style's hash counts every byte.
-    partial.write_text(html, encoding="utf-8", newline="\n")
-    return partial.replace(path)
+    try:
+        # Without newline translation: the style's hash counts every byte.
+        partial.write_text(html, encoding="utf-8", newline="\n")
+        return partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)  # there only where the disk was full
 
 
 def _filled(template: str, run: Run, page: view.Page) -> str:
