@@ -18,6 +18,7 @@ from evals.images.declared import declaration
 from evals.images.sources import BUILT_IN
 from evals.log import Judgement, Metric, Plot, Validity, Verdict
 from evals.measures.measure import Measure, Subject
+from evals.paired import FEWEST
 from evals.selection import Job
 from evals.spec import MetricSpec
 from evals.statistics import wilson
@@ -368,6 +369,9 @@ def _pairs(
         confidence,
         question.measured[0].seed,
     )
+    if found is None:
+        n = question.measured[0].images
+        return Absent(f"{n} images are too few to compare means; {FEWEST} are the fewest")
     return Pairs(metric.value, found)
 
 

@@ -210,12 +210,20 @@ def _by_pairs(
         said += f", exact McNemar p = {found.p_value:.3g}"
     if verdict is Verdict.INCONCLUSIVE:
         needed = images_needed(found, bound.margin, side, alpha)
-        more = f"about {needed - found.n:,} more images" if needed else "no number of images"
-        said += f"; {more} would give this gate a power of 80 %"
+        said += _more(found, needed)
     elif verdict is Verdict.PASSED and bound.margin == 0:
         said += "; no loss shown, and one of "
         said += f"{_number(smallest_drop(found, alpha))} would have been, eight times in ten"
     return verdict, said, Gate(of=bound.of, margin=bound.margin, paired=found, needed=needed)
+
+
+def _more(found: Paired, needed: int | None) -> str:
+    if needed is None:
+        return "; it lies beyond the margin itself, so no number of images would let it pass"
+    if needed <= found.n:
+        return "; so many images would pass an equal network eight times in ten"
+    more = f"about {needed - found.n:,} more images"
+    return f"; {more} would give this gate a power of 80 % to pass an equal network"
 
 
 def _described(metric: Metric, found: Paired) -> str:

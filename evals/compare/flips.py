@@ -35,7 +35,7 @@ def flips(
     before, now = (each(spec, table, parameters, *metric).astype(bool) for table in rows)
     now = now.reindex(before.index)
     lost, won = before.index[before & ~now], before.index[~before & now]
-    told = [_by_image(spec, table, metric[1], {*lost, *won}) for table in rows]
+    told = [_by_image(spec, table, metric[1], [*lost, *won]) for table in rows]
     shown = [
         sorted(images, key=lambda image: (-_confidence(told[1].loc[image]), str(image)))[:SHOWN]
         for images in (lost, won)
@@ -65,11 +65,12 @@ def first_share(spec: Spec, item: log.Item) -> tuple[str, str | None] | None:
     return next(iter((*gated, *shares)), None)
 
 
-def _by_image(spec: Spec, rows: pd.DataFrame, at: str | None, images: set[Any]) -> pd.DataFrame:
-    mine = rows[rows["image"].isin(images)]
+def _by_image(
+    spec: Spec, rows: pd.DataFrame, at: str | None, images: Sequence[str]
+) -> pd.DataFrame:
     if at is not None and spec.axis is not None:
-        mine = mine[mine[spec.axis[0]] == at]
-    return mine.set_index("image")
+        rows = rows[rows[spec.axis[0]] == at]
+    return rows.set_index("image").loc[list(images)]
 
 
 def _flip(image: str, told: Sequence[pd.DataFrame], names: Sequence[str]) -> log.Flip:

@@ -41,8 +41,10 @@ def pair(
     metric: tuple[str, str | None],
     confidence: float = CONFIDENCE,
     seed: int = 0,
-) -> log.Paired:
+) -> log.Paired | None:
     """Return the difference of a metric on the same images: the second table's less the first's.
+
+    None where they are too few to say anything of a mean.
 
     Args:
         spec: of the measure.
@@ -56,10 +58,12 @@ def pair(
         UserError: the tables are about other images.
     """
     before, now = (each(spec, table, parameters, *metric) for table in rows)
-    if len(before) != len(now) or not before.index.isin(now.index).all():
-        raise UserError("the two are about other images")
+    if not before.index.equals(now.index):  # another order, or other images
+        if set(before.index) != set(now.index):
+            raise UserError("the two are about other images")
+        now = now.reindex(before.index)
     rng = generator(seed, "paired", metric[0], metric[1] or "")
-    return paired(before.to_numpy(), now.reindex(before.index).to_numpy(), rng, confidence)
+    return paired(before.to_numpy(), now.to_numpy(), rng, confidence)
 
 
 def changes(
