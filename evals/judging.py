@@ -18,7 +18,6 @@ from evals.images.declared import declaration
 from evals.images.sources import BUILT_IN
 from evals.log import Judgement, Metric, Plot, Validity, Verdict
 from evals.measures.measure import Measure, Subject
-from evals.paired import FEWEST
 from evals.selection import Job
 from evals.spec import MetricSpec
 from evals.statistics import wilson
@@ -361,17 +360,12 @@ def _pairs(
     suite, confidence = question.job.suite, expectation.confidence or GATE
     if suite.familywise:  # Bonferroni: the file fixes how many share the error, not the selection
         confidence = 1 - (1 - confidence) / suite.gates
-    found = pair(
-        measure,
-        (rows, question.measured[0].rows),
-        question.job.check.parameters,
-        (metric.name, metric.at),
-        confidence,
-        question.measured[0].seed,
-    )
-    if found is None:
-        n = question.measured[0].images
-        return Absent(f"{n} images are too few to compare means; {FEWEST} are the fewest")
+    tables = rows, question.measured[0].rows
+    parameters, at = question.job.check.parameters, (metric.name, metric.at)
+    try:
+        found = pair(measure, tables, parameters, at, confidence, question.measured[0].seed)
+    except UserError as error:
+        return Absent(str(error))
     return Pairs(metric.value, found)
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from evals import log
 from evals.log import Gate, Judgement, Metric, Paired, Validity, Verdict
-from evals.paired import decide, images_needed, smallest_drop
+from evals.paired import decide, images_needed, p_value, smallest_drop
 from evals.statistics import wilson_images_needed
 from evals.suite import Expectation, Reference, same_point
 
@@ -206,14 +206,16 @@ def _by_pairs(
     alpha = (1 - found.confidence) / 2
     verdict = decide(found, bound.margin, side, alpha)
     said, needed = _described(metric, found), None
-    if found.worse is not None and bound.margin == 0:
-        said += f", exact McNemar p = {found.p_value:.3g}"
+    if bound.margin == 0 and (p := p_value(found, side)) is not None:
+        said += f", exact McNemar p = {p:.3g}"
     if verdict is Verdict.INCONCLUSIVE:
         needed = images_needed(found, bound.margin, side, alpha)
         said += _more(found, needed)
     elif verdict is Verdict.PASSED and bound.margin == 0:
-        said += "; no loss shown, and one of "
-        said += f"{_number(smallest_drop(found, alpha))} would have been, eight times in ten"
+        drop = smallest_drop(found, alpha)
+        said += "; no loss shown, and "
+        said += f"one of {_number(drop)} would have been" if drop else "no loss could have been"
+        said += ", eight times in ten"
     return verdict, said, Gate(of=bound.of, margin=bound.margin, paired=found, needed=needed)
 
 

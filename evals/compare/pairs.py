@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from evals import log
@@ -41,10 +42,8 @@ def pair(
     metric: tuple[str, str | None],
     confidence: float = CONFIDENCE,
     seed: int = 0,
-) -> log.Paired | None:
+) -> log.Paired:
     """Return the difference of a metric on the same images: the second table's less the first's.
-
-    None where they are too few to say anything of a mean.
 
     Args:
         spec: of the measure.
@@ -55,7 +54,7 @@ def pair(
         seed: of the bootstrap.
 
     Raises:
-        UserError: the tables are about other images.
+        UserError: the tables are about other images, or too few to say anything of a mean.
     """
     before, now = (each(spec, table, parameters, *metric) for table in rows)
     if not before.index.equals(now.index):  # another order, or other images
@@ -90,7 +89,10 @@ def changes(
             continue
         able = spec.metric(metric.name).per_image is not None and not metric.spread
         both = able and metric.value is not None and then[key].value is not None
-        test = pair(spec, rows, parameters, key, seed=seed) if both else None
+        test = None
+        if both:
+            with contextlib.suppress(UserError):  # too few images: the two numbers stand alone
+                test = pair(spec, rows, parameters, key, seed=seed)
         found.append(
             log.Change(
                 metric=metric.name,
