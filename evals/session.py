@@ -118,7 +118,7 @@ class Session:
 
     def _side(self, job: Job, images: Sequence[log.ImageSet]) -> Side:
         """Return what an entry of this run is about, its numbers aside."""
-        entry = unjudged(job, Verdict.RECORDED, "", *(one.role for one in images[:1]))
+        entry = unjudged(job, Verdict.RECORDED, "", images[0].role if images else None)
         card = self._resources.records.get(job.alias)
         return Side(entry, card, self.log.settings, tuple(images))
 

@@ -57,9 +57,30 @@ def remarks(run: Run) -> list[str]:
         for images in run.image_sets
         if images.unreadable
     ]
+    lines += _flipped(run)
     lines += [f"warning: {warning}" for warning in run.warnings]
     lines += [f"{len(run.not_run)} selected checks did not run"] if run.not_run else []
     return [printable(line) for line in lines]
+
+
+def _flipped(run: Run) -> Iterator[str]:
+    """Yield what changed on the images of each item since the baseline."""
+    for item in run.items:
+        told = item.comparison
+        if told is not None and told.refused is not None:
+            yield f"{item.classifier}, {item.check}: not compared with the baseline: {told.refused}"
+        if told is not None and told.flips is not None:
+            flips = told.flips
+            at = f" at {flips.at}" if flips.at is not None else ""
+            yield (
+                f"{item.classifier}, {item.check}: {flips.worse:,} of {flips.n:,} images turned "
+                f"wrong, {flips.better:,} right since the baseline ({flips.metric}{at})"
+            )
+    if run.gates:
+        yield (
+            f"paired gates: {len(run.gates)}; {run.false_alarms:.3g} would fail by chance if every "
+            "network lay just on its margin"
+        )
 
 
 def counts(run: Run) -> str:

@@ -421,3 +421,32 @@ def test_a_full_disk_is_an_error_with_the_repair_and_never_a_pass(
     assert "Traceback" not in done.stdout + done.stderr
     assert "File too large" in done.stdout + done.stderr
     assert not list((project.path / "runs").rglob("*.part"))
+
+
+def test_two_classifiers_of_one_run_are_tested_in_pairs(project: pytest.Pytester) -> None:
+    text = SUITE.replace(
+        '{ of = "baseline", minus = 0.02 } }',
+        '{ of = "old", minus = 0.02 }, confidence = 0.95, for = ["new"] }',
+    ).replace("title", 'models = ["old", "new"]\ntitle')
+    project.path.joinpath("gate.toml").write_text(text, encoding="utf-8")
+    models = ("--evals-model=old=net@even.safetensors", "--evals-model=new=net@ten.safetensors")
+    project.runpytest("gate.toml", *models)
+    old, new = last_run(project).items
+    assert new.verdict is Verdict.FAILED
+    (judgement,) = new.judgements
+    assert judgement.gate is not None
+    assert (judgement.gate.of, judgement.gate.paired.confidence) == ("old", 0.95)
+    assert (judgement.gate.paired.worse, judgement.gate.paired.better) == (20, 0)
+    assert old.verdict is Verdict.RECORDED
+
+
+def test_the_terminal_says_what_turned_and_how_many_gates(baseline: pytest.Pytester) -> None:
+    result = baseline.runpytest(
+        "gate.toml", "--evals-model=net@ten.safetensors", "--evals-baseline=baseline"
+    )
+    result.stdout.fnmatch_lines(
+        [
+            "net, colors: 20 of 120 images turned wrong, 0 right since the baseline (top1_acc*",
+            "paired gates: 1; 0.05 would fail by chance if every network lay just on its margin",
+        ]
+    )

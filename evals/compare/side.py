@@ -87,7 +87,9 @@ def _measure(then: Side, now: Side) -> Iterator[str]:
 
 
 def _manner(then: Side, now: Side) -> Iterator[str]:
-    pairs = [("precision", then.settings.precision, now.settings.precision)]
+    pairs: list[tuple[str, str, str]] = [
+        ("precision", then.settings.precision, now.settings.precision)
+    ]
     pairs += [("seed", str(then.settings.seed), str(now.settings.seed))]
     if then.classifier is not None and now.classifier is not None:
         pairs += [("preprocessing", then.classifier.input, now.classifier.input)]

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from evals.log.classifier import Classifier
+from evals.log.comparison import Gate
 from evals.log.images import ImageSet, Walk
 from evals.log.item import Item
 from evals.log.mutant import Mutant
@@ -116,3 +117,14 @@ class Run(Record):
     """Ids of selected items that were never judged."""
     warnings: tuple[str, ...] = ()
     """What a person should know, and what libraries warned of, each once."""
+
+    @property
+    def gates(self) -> tuple[Gate, ...]:
+        """The paired gates that were held."""
+        judgements = (judgement for item in self.items for judgement in item.judgements)
+        return tuple(j.gate for j in judgements if j.gate is not None)
+
+    @property
+    def false_alarms(self) -> float:
+        """How many of them would fail by chance, if every network lay just on its margin."""
+        return sum((1 - gate.paired.confidence) / 2 for gate in self.gates)

@@ -111,16 +111,15 @@ def compared(run: Run, colours: Mapping[str, str], directory: Path) -> Compared 
 
 def gates(run: Run) -> str | None:
     """Return how many paired gates were held, and how many false alarms to expect of them."""
-    held = [j.gate for item in run.items for j in item.judgements if j.gate is not None]
-    if not held:
+    if not run.gates:
         return None
-    alarms = sum((1 - gate.paired.confidence) / 2 for gate in held)
     written = sum(suite.gates for suite in run.suites)
     shared = any(suite.familywise for suite in run.suites)
+    held = words.plural(len(run.gates), "paired gate")
     return (
-        f"{words.plural(len(held), 'paired gate')} held, of {written} written in the suites. If "
-        f"every network had lost exactly what its gate allows, {alarms:.3g} of them would fail "
-        "by chance in a run like this, and far fewer if none had lost anything."
+        f"{held} held, of {written} written in the suites. If every network had lost exactly what "
+        f"its gate allows, {run.false_alarms:.3g} of them would fail by chance "
+        "in a run like this, and far fewer if none had lost anything."
         + (" Gates of a familywise suite share one error rate." if shared else "")
     )
 

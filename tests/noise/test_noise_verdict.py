@@ -33,7 +33,10 @@ def judge(value: float, floor: float | None, n: int = 20, **bounds: Any) -> Judg
     )
     known = None if floor is None else Floor(floor, "2026-11-24")
     (judgement,) = verdict.judge(
-        Expectation(metric="m", **bounds), [metric], lambda _: "none", lambda _: known
+        Expectation(metric="m", **bounds),
+        [metric],
+        lambda _: verdict.Absent("none"),
+        lambda _: known,
     )
     return judgement
 
@@ -117,7 +120,7 @@ def test_a_metric_that_is_not_there_stays_so() -> None:
     (found,) = verdict.judge(
         Expectation(metric="m", at_least=0.5),
         [nothing],
-        lambda _: "none",
+        lambda _: verdict.Absent("none"),
         lambda _: Floor(1.0, "2026-11-24"),
     )
     assert found.verdict is Verdict.NOT_APPLICABLE

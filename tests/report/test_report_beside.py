@@ -18,7 +18,7 @@ hostile = importlib.import_module("tests.report.test_report_hostile")
 
 
 def paired(difference: float = -0.05, half: float = 0.03, **more: Any) -> log.Paired:
-    known = {"n": 1000, "difference": difference, "low": difference - half}
+    known: dict[str, Any] = {"n": 1000, "difference": difference, "low": difference - half}
     known |= {"high": difference + half, "confidence": 0.9, "method": "score"}
     return log.Paired(**{**known, "worse": 80, "better": 30, "p_value": 1e-6, **more})
 
