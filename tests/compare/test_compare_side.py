@@ -30,7 +30,7 @@ def side(parameters: dict[str, Any] | None = None, fingerprint: str = "f", **cha
     return Side(
         item(parameters=parameters or {"among": "all"}),
         log.Classifier(**{**card, **{k: v for k, v in changes.items() if k in card}}),
-        log.Settings(**{**settings, **{k: v for k, v in changes.items() if k not in card}}),  # type: ignore[arg-type]
+        log.Settings(**{**settings, **{k: v for k, v in changes.items() if k not in card}}),
         (images,),
     )
 
