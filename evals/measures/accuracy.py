@@ -11,6 +11,7 @@ from evals.log import Metric, Reference
 from evals.measures.measure import Drawing, Measure, Subject
 from evals.measures.metrics import (
     absent,
+    each,
     fraction,
     hold_known_answers,
     known_answers,
@@ -166,12 +167,13 @@ MEASURE = Measure(
             "top1_accuracy",
             "Share of images whose likeliest class is a right one.",
             interval="wilson",
-            per_image=lambda rows, _: rows.set_index("image")["correct1"],
+            per_image=each("correct1"),
         ),
         MetricSpec(
             "top5_accuracy",
             "Share of images with a right class among the five likeliest.",
             interval="wilson",
+            per_image=each("correct5"),
         ),
         MetricSpec(
             "ece",
@@ -189,7 +191,7 @@ MEASURE = Measure(
             range=(0.0, float("inf")),
             higher_is_better=False,
             interval="bootstrap",
-            per_image=lambda rows, _: rows.set_index("image")["nll"],
+            per_image=each("nll"),
         ),
         MetricSpec(
             "expected_top1",

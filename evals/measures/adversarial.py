@@ -11,7 +11,7 @@ from evals.log import Line, Metric, Plot
 from evals.measures.attack_tables import AttackTables, Pgd, attack_of, hold_norm, title
 from evals.measures.epsilons import Distances, value, within_scale
 from evals.measures.measure import Drawing, Measure, Subject
-from evals.measures.metrics import fraction, resampled
+from evals.measures.metrics import each, fraction, resampled
 from evals.measures.sweeps import against_noise, median_flip, outside, right_when_clean
 from evals.schema import Table
 from evals.spec import MetricSpec
@@ -243,21 +243,25 @@ MEASURE = Measure(
             "Share of all images that are still named rightly after every attack of the set: the "
             "worst case of each image (Carlini et al. 2019).",
             interval="wilson",
+            per_image=each("correct"),
         ),
         _spec(
             "robust_accuracy_8bit",
             "The same points after rounding to 8 bits, as saved pictures would be.",
             interval="wilson",
+            per_image=each("correct_8bit"),
         ),
         _spec(
             "fgsm_accuracy",
             "Share named rightly after one step of the whole size along the gradient.",
             interval="wilson",
+            per_image=each("correct_fgsm"),
         ),
         _spec(
             "noise_accuracy",
             "Share named rightly after an aimless move of the whole size.",
             interval="wilson",
+            per_image=each("correct_noise"),
         ),
         _spec(
             "attack_success",

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from evals.log import Line, Metric, Panel, Plot, Validity
 from evals.measures.measure import Drawing, Measure, Subject
-from evals.measures.metrics import fraction, resampled
+from evals.measures.metrics import each, fraction, resampled
 from evals.schema import Table
 from evals.spec import MetricSpec
 
@@ -106,6 +106,17 @@ def summarise(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> t
         resampled("disagreement", np.mean, (changed.mean(axis=1),), subject),
         resampled("logit_shift", np.mean, (shift,), subject, unit="logits"),
     )
+
+
+def _once(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return one row an image: what does not depend on the mask stands in each."""
+    return rows.drop_duplicates("image")
+
+
+def _single(rows: pd.DataFrame) -> pd.Series[float]:
+    """Return for each image the share of masks under which it is named rightly."""
+    found: pd.Series[float] = rows.groupby("image", sort=False)["correct"].mean()
+    return found
 
 
 def _by_mask(column: pd.Series[bool], parameters: Parameters) -> NDArray[np.float64]:
@@ -210,12 +221,14 @@ MEASURE = Measure(
             "eval_accuracy",
             "Share of images named rightly in eval mode, dropout off.",
             interval="wilson",
+            per_image=each("correct_eval", _once),
         ),
         MetricSpec(
             "train_accuracy_mean",
             "Share named rightly under a single dropout mask, as in training (Srivastava et al. "
             "2014), averaged over masks; everything but dropout stays in eval mode.",
             interval="bootstrap",
+            per_image=lambda rows, _: _single(rows),
         ),
         MetricSpec(
             "train_accuracy_spread",
@@ -228,18 +241,23 @@ MEASURE = Measure(
             "Accuracy in eval mode less that under single masks: what switching dropout off gains.",
             interval="bootstrap",
             range=(-1.0, 1.0),
+            per_image=lambda rows, _: (
+                _once(rows).set_index("image")["correct_eval"] - _single(rows)
+            ),
         ),
         MetricSpec(
             "ensemble_accuracy",
             "Share named rightly by the mean of the masks' probabilities, which eval mode "
             "approximates in one forward.",
             interval="wilson",
+            per_image=each("correct_ensemble", _once),
         ),
         MetricSpec(
             "disagreement",
             "Share of masks whose answer is another than eval mode's, averaged over images.",
             higher_is_better=False,
             interval="bootstrap",
+            per_image=lambda rows, _: badness(rows),
         ),
         MetricSpec(
             "logit_shift",
@@ -250,6 +268,7 @@ MEASURE = Measure(
             range=(0.0, float("inf")),
             higher_is_better=False,
             interval="bootstrap",
+            per_image=each("shift", _once),
         ),
     ),
     observe=observe,

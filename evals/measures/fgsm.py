@@ -9,7 +9,7 @@ import numpy as np
 from evals.log import Metric
 from evals.measures.epsilons import Epsilons, value
 from evals.measures.measure import Drawing, Measure, Subject
-from evals.measures.metrics import fraction, resampled
+from evals.measures.metrics import each, fraction, resampled
 from evals.measures.sweeps import against_noise, median_flip, outside, right_when_clean
 from evals.schema import Table
 from evals.spec import MetricSpec
@@ -173,16 +173,19 @@ MEASURE = Measure(
             "Share of all images still named rightly after one step of size epsilon along the sign "
             "of the gradient (Goodfellow et al. 2015). One step: rising again is normal.",
             interval="wilson",
+            per_image=each("correct"),
         ),
         _spec(
             "robust_accuracy_8bit",
             "The same after rounding to 8 bits, as a saved picture would be.",
             interval="wilson",
+            per_image=each("correct_8bit"),
         ),
         _spec(
             "noise_accuracy",
             "Share named rightly when every pixel moves by epsilon up or down at random.",
             interval="wilson",
+            per_image=each("correct_noise"),
         ),
         _spec(
             "attack_success",

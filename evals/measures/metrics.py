@@ -21,6 +21,27 @@ FEWEST = 10
 """Observations below which a bootstrap interval is not shown."""
 
 
+def each(
+    column: str, where: Callable[[pd.DataFrame], pd.DataFrame] = lambda rows: rows
+) -> Callable[[pd.DataFrame, Any], pd.Series[float]]:
+    """Return the ``per_image`` of a metric that is the mean of a column over images.
+
+    A column of booleans stays one, and makes a share; any other is widened to 64 bits, as its
+    metric is.
+
+    Args:
+        column: of the rows, which name each image once.
+        where: keeps the rows that the metric counts.
+    """
+
+    def values(rows: pd.DataFrame, parameters: Any) -> pd.Series[float]:
+        del parameters
+        found: pd.Series[float] = where(rows).set_index("image")[column]
+        return found if found.dtype == bool else found.astype("float64")
+
+    return values
+
+
 def fraction(
     name: str,
     hits: pd.Series[bool],

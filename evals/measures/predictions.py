@@ -14,6 +14,7 @@ from evals.log import Metric
 from evals.measures.measure import Drawing, Measure, Subject
 from evals.measures.metrics import (
     absent,
+    each,
     fraction,
     hold_known_answers,
     known_answers,
@@ -267,7 +268,7 @@ MEASURE = Measure(
             "Mean probability of the likeliest class. On pictures of nothing that the classes "
             "name, an honest network would be unsure.",
             interval="bootstrap",
-            per_image=lambda rows, _: rows.set_index("image")["confidence"],
+            per_image=each("confidence"),
         ),
         MetricSpec(
             "overconfident_fraction",
@@ -275,6 +276,9 @@ MEASURE = Measure(
             "check says otherwise).",
             higher_is_better=False,
             interval="wilson",
+            per_image=lambda rows, parameters: (
+                rows.set_index("image")["confidence"] > parameters.overconfident
+            ),
         ),
         MetricSpec(
             "shift_stability",
@@ -282,6 +286,7 @@ MEASURE = Measure(
             "`shift` pixels left, right, up and down, and when it is encoded once more as JPEG. "
             "It needs no right answer.",
             interval="wilson",
+            per_image=each("stable"),
         ),
         MetricSpec(
             "agreement",

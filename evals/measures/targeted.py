@@ -11,7 +11,7 @@ from evals.errors import UserError, did_you_mean
 from evals.log import Metric
 from evals.measures.epsilons import Epsilons, value
 from evals.measures.measure import Drawing, Measure, Subject
-from evals.measures.metrics import absent, fraction, resampled
+from evals.measures.metrics import absent, each, fraction, resampled
 from evals.measures.triptych import triptych
 from evals.schema import Table
 from evals.spec import MetricSpec
@@ -121,7 +121,7 @@ def summarise(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> t
     """Return success, confidence, steps and distances for each budget."""
     found: list[Metric] = []
     for budget in map(str, parameters.budgets):
-        at = rows[(rows["budget"] == budget) & ~rows["already"]]
+        at = _others(rows[rows["budget"] == budget])
         reached = at[at["steps"] >= 0]
         found += [
             fraction("target_success", at["success"], subject, at=budget, of=OTHERS),
@@ -136,6 +136,11 @@ def summarise(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> t
             _mean("ssim", at["ssim"], subject, budget, OTHERS),
         ]  # fmt: skip
     return tuple(found)
+
+
+def _others(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of OTHERS. Without labels the network says which: two may differ there."""
+    return rows[~rows["already"]]
 
 
 def _mean(
@@ -216,18 +221,21 @@ MEASURE = Measure(
             "Share of images, not of the target's class, that the network then calls the target.",
             interval="wilson",
             higher_is_better=False,
+            per_image=each("success", _others),
         ),
         _spec(
             "target_success_8bit",
             "The same after rounding to 8 bits, as a saved picture would be.",
             interval="wilson",
             higher_is_better=False,
+            per_image=each("success_8bit", _others),
         ),
         _spec(
             "target_confidence",
             "Mean confidence in the target.",
             interval="bootstrap",
             higher_is_better=False,
+            per_image=each("confidence", _others),
         ),
         _spec(
             "steps_to_success",
@@ -244,10 +252,12 @@ MEASURE = Measure(
             "l2",
             "Mean Euclidean length of the change, pixel scale [0, 1].",
             range=(0.0, float("inf")),
+            per_image=each("l2", _others),
         ),
         _spec(
             "ssim",
             "Mean structural similarity of image and adversarial (Wang et al. 2004): 1 is equal.",
+            per_image=each("ssim", _others),
         ),
     ),
     observe=observe,

@@ -20,6 +20,12 @@ FEWEST = 10
 """Images below which there is no interval, as with every bootstrap of this package: of two images
 a percentile interval of 90 % would hold the truth in half of all cases."""
 
+IN_TAIL = 50
+"""Resamples beyond each end of a percentile interval: gates that share an alpha have thin tails."""
+
+MOST_RESAMPLES = 20_000
+"""About 0.2 s of them; enough for an alpha of 0.0025, as of twenty gates that share 0.05."""
+
 
 def t_interval(differences: NDArray[np.floating[Any]], confidence: float) -> Interval:
     """Student's interval of the mean of paired differences (n,), two-sided (Student 1908).
@@ -65,4 +71,6 @@ def mean_interval(
         return Interval(only, only), "paired t" if n >= MANY else "bootstrap"
     if n >= MANY:
         return t_interval(differences, confidence), "paired t"
-    return bootstrap(lambda x: float(x.mean()), (differences,), rng, confidence), "bootstrap"
+    resamples = min(MOST_RESAMPLES, max(1000, round(IN_TAIL / ((1 - confidence) / 2))))
+    found = bootstrap(lambda x: float(x.mean()), (differences,), rng, confidence, resamples)
+    return found, "bootstrap"

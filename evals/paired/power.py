@@ -42,14 +42,16 @@ def images_needed(
     room = sign * (true - margin)
     if room <= 0:
         return None
+    if share and abs(margin) >= 1:
+        return 1  # no two shares lie further apart
     z_alpha, z_power = _z(alpha, power)
     if found.worse is None or found.better is None:
         spread = (z_alpha + z_power) * _standard_deviation(found)
     else:
         changed = (found.worse + found.better) / found.n
-        worse, better = (changed - true) / 2, (changed + true) / 2
+        worse, better = max(0.0, changed - true) / 2, max(0.0, changed + true) / 2
         spread = z_alpha * math.sqrt(null_variance(worse, better, margin))
-        spread += z_power * math.sqrt(changed - true**2)
+        spread += z_power * math.sqrt(max(0.0, changed - true**2))
     return max(1, math.ceil((spread / room) ** 2))
 
 
@@ -91,7 +93,7 @@ def _caught(drop: float, changed: float, n: int, alpha: float) -> float:
     changed = max(changed, drop)
     if changed == 0:
         return 0.0
-    first, last = binom.ppf([1e-9, 1 - 1e-9], n, changed).astype(int)
+    first, last = (int(binom.ppf(tail, n, changed)) for tail in (1e-9, 1 - 1e-9))
     counts = np.arange(first, last + 1)
     most = binom.isf(alpha, counts, 0.5)  # of so many that changed, so many may get worse
     shown = binom.sf(most, counts, (1 + drop / changed) / 2)

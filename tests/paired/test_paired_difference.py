@@ -48,6 +48,16 @@ def test_the_bootstrap_is_seeded_and_a_loop() -> None:
     assert found.high == pytest.approx((means[948] + means[949]) / 2, abs=2e-3)
 
 
+def test_a_thin_tail_gets_more_resamples() -> None:
+    """At 99.5 % a thousand draws would leave two or three beyond each end."""
+    drawn = np.random.default_rng(3).normal(0, 1, 100)
+    half = norm.ppf(0.9975) * drawn.std() / 10
+    for seed in range(4):
+        found, _ = mean_interval(drawn, generator(seed, "nll"), 0.995)
+        middle = drawn.mean()
+        assert found == pytest.approx((middle - half, middle + half), abs=0.08 * half)
+
+
 def test_the_bootstrap_covers_about_what_it_says() -> None:
     """A percentile interval of 40 images is a little narrow: 0.886 +- 0.01 measured."""
     rng, held = np.random.default_rng(4), 0

@@ -187,6 +187,21 @@ def test_where_no_image_changed_the_interval_must_shrink_into_the_margin() -> No
     assert decide(share(0, 0, needed - 1), -0.01, "at_least", 0.05) is Verdict.INCONCLUSIVE
 
 
+@given(
+    st.integers(0, 60),
+    st.integers(0, 60),
+    st.floats(-1.5, 1.5).filter(lambda margin: abs(margin) > 1e-3),
+    st.sampled_from(["at_least", "at_most"]),
+)
+def test_a_need_is_a_number_or_none_whatever_was_found(
+    worse: int, better: int, margin: float, side: Side
+) -> None:
+    needed = images_needed(share(worse, better, 120), margin, side, 0.05)
+    allows = margin < 0 if side == "at_least" else margin > 0
+    assert (needed is None) <= (not allows)
+    assert needed is None or needed >= 1
+
+
 def test_at_margin_zero_as_many_are_needed_as_could_fail() -> None:
     assert images_needed(share(1, 1, 3), 0.0, "at_least", 0.05) == 5
     assert images_needed(share(1, 1, 3, 0.98), 0.0, "at_least", 0.01) == 7
