@@ -252,3 +252,12 @@ def test_so_few_images_catch_nothing() -> None:
     assert smallest_drop(share(0, 0, 4), 0.05) is None
     # all five must get worse: d^5 = 0.8
     assert smallest_drop(share(0, 0, 5), 0.05) == pytest.approx(0.8**0.2, abs=1e-5)
+
+
+def test_an_alpha_that_is_exactly_a_tail_is_reached() -> None:
+    """All of four: p = 1/16 <= 1/16."""
+    found = share(4, 0, 4, 0.875)
+    assert found.p_value == 0.0625
+    assert decide(found, 0.0, "at_least", 0.0625) is Verdict.FAILED
+    # every image changes, and all four must get worse: ((1 + d) / 2)^4 = 0.8
+    assert smallest_drop(found, 0.0625) == pytest.approx(2 * 0.8**0.25 - 1, abs=1e-5)
