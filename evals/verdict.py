@@ -231,13 +231,16 @@ def _more(found: Paired, needed: int | None) -> str:
 def _described(metric: Metric, found: Paired) -> str:
     at = f" at {metric.at}" if metric.at is not None else ""
     low, high = _number(found.low), _number(found.high)
-    turned = (
-        "" if found.worse is None else f", {found.worse:,} turned wrong, {found.better:,} right"
-    )
-    return (
+    said = (
         f"{metric.name}{at}, {_number(found.difference)} on the same images, "
-        f"{found.confidence * 100:.4g} % interval {low} to {high}, n = {found.n:,}{turned}"
+        f"{found.confidence * 100:.4g} % interval {low} to {high}, n = {found.n:,}"
     )
+    if found.worse is None or found.better is None:
+        return said
+    worse, better = found.worse, found.better
+    if not metric.higher_is_better:  # there it is those that turned false that are better
+        worse, better = better, worse
+    return f"{said}, {worse:,} worse and {better:,} better"
 
 
 def _within(value: float, threshold: float, floor: Floor) -> bool:

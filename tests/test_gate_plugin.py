@@ -142,7 +142,7 @@ def test_a_checkpoint_that_got_worse_fails(baseline: pytest.Pytester) -> None:
         "0.8333, at least that of the baseline - 0.02 = 0.98 wanted: top1_accuracy, -0.1667 on "
         "the same images, 90 % interval -0.2"
     )
-    assert item.sentence.endswith("n = 120, 20 turned wrong, 0 right")
+    assert item.sentence.endswith("n = 120, 20 worse and 0 better")
 
 
 def test_flips_are_told_with_both_answers_and_a_picture(baseline: pytest.Pytester) -> None:

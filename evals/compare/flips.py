@@ -53,16 +53,18 @@ def flips(
 
 
 def first_share(spec: Spec, item: log.Item) -> tuple[str, str | None] | None:
-    """Return the share of images whose flips an entry shows: a gated one, else its first."""
+    """Return the share of right images whose flips an entry shows: a gated one, else its first.
+
+    None where no share says who is right.
+    """
+    if not spec.labels:
+        return None
+    right = {m.name for m in spec.metrics if m.per_image is not None and m.higher_is_better}
     gated = [
         (j.metric, j.at) for j in item.judgements if j.gate and j.gate.paired.worse is not None
     ]
-    shares = [
-        (metric.name, metric.at)
-        for metric in item.metrics
-        if metric.method == "wilson" and spec.metric(metric.name).per_image is not None
-    ]
-    return next(iter((*gated, *shares)), None)
+    shares = [(metric.name, metric.at) for metric in item.metrics if metric.method == "wilson"]
+    return next((one for one in (*gated, *shares) if one[0] in right), None)
 
 
 def _by_image(
