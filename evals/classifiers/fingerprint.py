@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from evals.cache.code import own_code
 from evals.classifiers.card import Card, Input
 
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
@@ -16,6 +20,9 @@ _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 def fingerprint(network: nn.Module, given: Input, classes: str, card: Card) -> str:
     """Return a sha256 of weights, preprocessing, class map, network entry, structure and source.
+
+    What a network was built with counts too, be it a number that no weight shows or a function, and
+    so do the sources of a user's own modules that it uses.
 
     Args:
         network: weights and buffers count with names, types and shapes.
@@ -35,9 +42,75 @@ def fingerprint(network: nn.Module, given: Input, classes: str, card: Card) -> s
         card.network,
         _ADDRESS.sub("", repr(network)),
         *sources(network),
+        *attributes(network),
+        own_code(_modules(network, card)),
     ):
         digest.update(hashlib.sha256(text.encode()).digest())
     return digest.hexdigest()
+
+
+def attributes(network: nn.Module) -> list[str]:
+    """Return what stands in the attributes of each module beside weights, buffers and modules.
+
+    A dropout probability that a function is called with, a factor, a switch, an activation.
+    """
+    told = []
+    for name, module in network.named_modules():
+        own = {key: value for key, value in vars(module).items() if not key.startswith("_")}
+        own.pop("training", None)
+        told += [f"{name}.{key} = {describe(own[key])}" for key in sorted(own)]
+    return told
+
+
+def describe(value: object, depth: int = 4) -> str:
+    """Return a value in words that are the same in every process: no address, no order of sets.
+
+    Functions are told by their source, defaults and what they close over.
+    """
+    if value is None or isinstance(value, bool | int | float | complex | str | bytes):
+        return repr(value)
+    if depth == 0:
+        return type(value).__qualname__
+    if isinstance(value, Tensor):
+        return f"{value.dtype} {tuple(value.shape)} {hashlib.sha256(_bytes(value)).hexdigest()}"
+    if isinstance(value, Mapping):
+        inner = sorted(f"{describe(k, 1)}: {describe(v, depth - 1)}" for k, v in value.items())
+        return f"{{{', '.join(inner)}}}"
+    if isinstance(value, list | tuple | set | frozenset):
+        parts = [describe(part, depth - 1) for part in value]
+        parts = parts if isinstance(value, list | tuple) else sorted(parts)
+        return f"{type(value).__name__}({', '.join(parts)})"
+    if isinstance(value, functools.partial):
+        return f"partial({describe((value.func, value.args, value.keywords), depth)})"
+    if inspect.isfunction(value) or inspect.ismethod(value):
+        return _function(value, depth)
+    if isinstance(value, torch.dtype | torch.device | torch.Size):
+        return str(value)
+    if isinstance(value, type) or (callable(value) and hasattr(value, "__qualname__")):
+        return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', '')}"
+    own = {k: v for k, v in getattr(value, "__dict__", {}).items() if not k.startswith("_")}
+    return f"{type(value).__module__}.{type(value).__qualname__} {describe(own, depth - 1)}"
+
+
+def _function(value: Any, depth: int) -> str:
+    plain = getattr(value, "__func__", value)
+    try:
+        source = inspect.getsource(plain)
+    except (OSError, TypeError):
+        source = plain.__code__.co_code.hex()
+    cells = []
+    for cell in plain.__closure__ or ():
+        try:
+            cells.append(describe(cell.cell_contents, depth - 1))
+        except ValueError:  # not filled yet
+            cells.append("empty")
+    given = describe((plain.__defaults__, plain.__kwdefaults__), depth - 1)
+    return f"{plain.__module__}.{plain.__qualname__} {source} {cells} {given}"
+
+
+def _modules(network: nn.Module, card: Card) -> set[str]:
+    kinds = {kind for module in network.modules() for kind in type(module).__mro__}
+    return {kind.__module__ for kind in kinds} | {card.source}
 
 
 def sources(network: nn.Module) -> list[str]:

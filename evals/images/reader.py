@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections import deque
@@ -36,7 +37,9 @@ class Batch:
     pixels: Mapping[Geometry, torch.Tensor]
     """For each geometry uint8 (n, 3, H, W)."""
     digests: Mapping[str, str]
-    """Id to sha256 of the file."""
+    """Id to sha256 of the file; of those that could be read."""
+    hashes: tuple[str, ...]
+    """sha256 of each file of the span, the unreadable ones included; empty without a file."""
     unreadable: Mapping[str, str]
     """Id to reason."""
     oriented: int
@@ -80,6 +83,21 @@ def batches(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+def digests(images: Sequence[Image]) -> list[str]:
+    """Return the sha256 of each file, empty where there is none; read by threads."""
+    with ThreadPoolExecutor(max_workers=min(16, os.cpu_count() or 1)) as pool:
+        return list(pool.map(digest, images))
+
+
+def digest(image: Image) -> str:
+    """Return the sha256 of a picture's file, or nothing where it cannot be read."""
+    try:
+        with image.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
 def _look(image: Image, geometries: Collection[Geometry]) -> _Look:
     start = time.perf_counter()
     try:
@@ -87,7 +105,7 @@ def _look(image: Image, geometries: Collection[Geometry]) -> _Look:
         cut = {geometry: pixels(decoded.picture, geometry) for geometry in geometries}
     except UnreadableError as error:
         reason = str(error).removeprefix(f"{image.path.name}: ")
-        return _Look(image.id, {}, "", False, reason, time.perf_counter() - start)
+        return _Look(image.id, {}, digest(image), False, reason, time.perf_counter() - start)
     seconds = time.perf_counter() - start
     return _Look(image.id, cut, decoded.sha256, decoded.oriented, None, seconds)
 
@@ -101,6 +119,7 @@ def _batch(span: range, looks: Sequence[_Look]) -> Batch:
         ids=tuple(look.image for _, look in seen),
         pixels={g: torch.stack([look.pixels[g] for _, look in seen]) for g in geometries},
         digests={look.image: look.sha256 for _, look in seen},
+        hashes=tuple(look.sha256 for look in looks),
         unreadable={look.image: look.unreadable for look in looks if look.unreadable is not None},
         oriented=sum(look.oriented for look in looks),
         seconds=sum(look.seconds for look in looks),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import json
 import math
@@ -19,21 +18,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-import evals
 from evals import log
+from evals.cache.code import code_digest
 from evals.classifiers.card import Card
 from evals.errors import UserError
-
-
-@functools.cache
-def code_digest() -> str:
-    """Return one sha256 over every source of this package: nobody bumps a version by hand."""
-    package = Path(evals.__file__).parent
-    whole = hashlib.sha256()
-    for file in sorted(package.rglob("*.py")):
-        whole.update(f"{file.relative_to(package).as_posix()}\n".encode())
-        whole.update(hashlib.sha256(file.read_bytes()).digest())
-    return whole.hexdigest()
 
 
 def entry(

@@ -1,0 +1,1 @@
+"""What was computed before, on disk: found by what it depends on, checked before it is believed."""
