@@ -176,7 +176,7 @@ def test_a_malicious_pickle_is_named_and_not_run(
 
 
 def test_two_ways_to_the_names(tmp_path: Path) -> None:
-    """What torch itself lists as names that weights must not import is the same."""
+    """The names that torch itself finds beyond what it allows for weights are the same."""
     for number, content in enumerate((weights(), {"x": Payload(tmp_path)}, nn.Conv2d(1, 1, 1))):
         torch.save(content, tmp_path / f"{number}.pt")
         found = looked(tmp_path / f"{number}.pt")
