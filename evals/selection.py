@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from evals.errors import UnavailableError, UserError, did_you_mean
 from evals.images.sources import BUILT_IN
 from evals.measures import lookup
 from evals.options import DEFAULT_ROLE, Options, Source
-from evals.suite import Check, Suite, parse
+from evals.suite import Check, Expectation, Reference, Suite, parse
 
 DEFAULTS = ("squeezenet1_1_caffe", "efficientnet_lite0")
 """Judged when nobody says otherwise."""
@@ -144,25 +144,14 @@ class Catalog:
     def _with_members(self, suite: Suite) -> Suite:
         """Let ``for = ["alexnet"]`` mean every checkpoint of the series ``alexnet``, too."""
         series = self._series()
+        if not series:
+            return suite
         checks = []
         for check in suite.checks:
-            expect = [
-                expectation
-                if expectation.for_ is None
-                else expectation.model_copy(
-                    update={
-                        "for_": tuple(
-                            dict.fromkeys(
-                                a for n in expectation.for_ for a in (n, *series.get(n, ()))
-                            )
-                        )
-                    }
-                )
-                for expectation in check.table.expect
-            ]
-            table = check.table.model_copy(update={"expect": tuple(expect)})
+            expect = tuple(_widened(expectation, series) for expectation in check.table.expect)
+            table = check.table.model_copy(update={"expect": expect})
             checks.append(replace(check, table=table))
-        return replace(suite, checks=tuple(checks)) if series else suite
+        return replace(suite, checks=tuple(checks))
 
     def trained(self, check: Check, request: Request) -> bool:
         """Return whether a check is about nothing that came trained: a recipe, or a formula."""
@@ -262,6 +251,19 @@ def source_of(text: str, base: Path) -> Source:
     if text in BUILT_IN:
         return Source(text, text)
     return Source(text, os.path.normpath(base / Path(text).expanduser()))
+
+
+def _widened(expectation: Expectation, series: Mapping[str, Sequence[str]]) -> Expectation:
+    """Return an expectation whose ``for`` names the members of each series that it names.
+
+    The member that its threshold is taken from is left out: nothing is asked of it.
+    """
+    if expectation.for_ is None:
+        return expectation
+    of = {bound.of for _, bound in expectation.bounds if isinstance(bound, Reference)}
+    members = [a for name in expectation.for_ for a in series.get(name, ()) if a not in of]
+    aliases = tuple(dict.fromkeys([*expectation.for_, *members]))
+    return expectation.model_copy(update={"for_": aliases})
 
 
 def _one_series_a_name(asked: Iterable[Sequence[Request]]) -> None:

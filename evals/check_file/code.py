@@ -24,11 +24,15 @@ _MEMBERS = 100_000
 """Of an archive that are looked at."""
 
 
+CouldRun = Literal["no", "yes", "cannot tell"]
+"""``no``: nothing but tensors and plain values is built."""
+
+
 class Code(Record):
     """What reading a file by plain ``pickle`` could do."""
 
-    could_run: Literal["no", "yes", "cannot tell"]
-    """``no``: nothing but tensors and plain values is built."""
+    could_run: CouldRun
+    """Whether it could run code."""
     calls: tuple[str, ...] = ()
     """What it would import beyond what torch allows for weights, sorted."""
     reasons: tuple[str, ...] = ()
@@ -63,7 +67,7 @@ def code_in(path: Path, form: Format) -> tuple[str | None, Code]:
     seen = _in_archive(path) if form is Format.ZIP else _in_pickles(path)
     allowed = _weights_only_unpickler._get_allowed_globals()
     calls = sorted(name for name in seen.names if name not in allowed)
-    could = "yes" if calls or seen.programs else "cannot tell" if seen.unread else "no"
+    could: CouldRun = "yes" if calls or seen.programs else "cannot tell" if seen.unread else "no"
     reasons = (*seen.programs[:1], *seen.unread)
     return seen.form, Code(could_run=could, calls=tuple(calls), reasons=reasons)
 

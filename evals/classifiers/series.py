@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evals.errors import UserError, did_you_mean
-from evals.images.image_set import natural
+from evals.images.image_set import NaturalKey, natural
 
 _NOT_IN_ALIAS = re.compile(r"[^A-Za-z0-9._:-]+")
 _NUMBER = r"\d{1,15}(?:\.\d{1,15})?"
@@ -68,5 +68,5 @@ def _number(stem: str) -> float | None:
     return float(written[0]) if written else None
 
 
-def _order(path: Path) -> object:
+def _order(path: Path) -> NaturalKey:
     return natural(path.as_posix())

@@ -228,7 +228,8 @@ def test_harmless_pickles_import_nothing(content: object, protocol: int) -> None
 def test_a_pickle_behind_the_first_ones(tmp_path: Path) -> None:
     file = tmp_path / "a.pt"
     legacy(weights(), file)
-    head = b"".join(pickle.dumps(word, 2) for word in (MAGIC, 1001, {}, {}))
+    first: tuple[object, ...] = (MAGIC, 1001, {}, {})
+    head = b"".join(pickle.dumps(word, 2) for word in first)
     for tail in (OPCODES["GLOBAL"], pickle.dumps([], 2)[:-1] + OPCODES["STACK_GLOBAL"]):
         file.write_bytes(head + tail)
         found = looked(file)
