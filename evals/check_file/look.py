@@ -83,6 +83,9 @@ def look(path: Path, cards: Mapping[str, tuple[Card, Path]]) -> Found:
         return found.model_copy(update={**_bytes(path), "refused": _without(path, error)})
     kind, code = code_in(path, form)
     found = found.model_copy(update={**_bytes(path), "format": kind, "code": code})
+    if code.could_run == "cannot tell":  # a few bytes may ask for much memory: not even tried
+        refused = f"damaged, or not written by torch.save: {code.reasons[0]}"
+        return found.model_copy(update={"refused": refused})
     try:
         read = contents(path)
     except UserError as error:

@@ -205,8 +205,6 @@ def test_every_way_to_import(tmp_path: Path, way: str) -> None:
     found = looked(tmp_path / "a.pt")
     assert found.code is not None
     assert (found.code.could_run, found.code.calls) == ("yes", ("os.system",))
-    first, *_ = [*(looked(tmp_path / "a.pt").code or found.code).calls]
-    assert first == "os.system"
 
 
 def test_names_that_are_computed_and_numbers_of_copyreg() -> None:
@@ -265,6 +263,18 @@ def test_pickles_under_other_names_in_a_zip(tmp_path: Path) -> None:
     assert "would unpack to more than it holds" in str(looked(tmp_path / "d.pt").refused)
 
 
+def test_more_instructions_than_anybody_walks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Millions of marks would take gigabytes: such a file is left alone."""
+    monkeypatch.setattr("evals.check_file.pickles.MOST_STEPS", 1000)
+    (tmp_path / "a.pt").write_bytes(b"(" * 2000 + OPCODES["GLOBAL"])
+    found = looked(tmp_path / "a.pt")
+    assert "more than 1,000 instructions" in str(found.refused)
+    assert found.code is not None
+    assert found.code.could_run == "cannot tell"
+
+
 def test_shapes_that_promise_more_than_is_there(tmp_path: Path) -> None:
     huge = torch.ones(1).as_strided((1 << 20, 1 << 20), (0, 0))
     torch.save({"w": huge}, tmp_path / "a.pt")
@@ -316,7 +326,7 @@ def test_damaged_files(tmp_path: Path, save: Callable[..., None], data: st.DataO
         assert not found.judged
     else:
         assert found.code is not None
-        assert found.judged == (found.code.could_run != "yes")
+        assert found.judged == (found.code.could_run == "no")
 
 
 def test_names_that_a_terminal_would_obey(tmp_path: Path) -> None:
