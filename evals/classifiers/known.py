@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import re
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
-from torchvision import models
+from torch import Tensor
 
-from evals.classifiers import modules
 from evals.classifiers.card import Card
 from evals.classifiers.fit import kind, plain_names
-from evals.classifiers.registry import PACKAGED, torchvision_names
+from evals.classifiers.hollow import Network, networks
 
 NEAR = 0.5
 """Share of tensors that must agree for a network to be called near."""
@@ -51,28 +42,6 @@ class Match:
     """What differs, in words."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Network:
-    """A network that can be built without a number in it."""
-
-    name: str
-    build: Callable[[], nn.Module]
-    published: int | None
-    """Its parameters; None where nobody published how many, and it must be built to know."""
-
-
-class _Hollow(TorchFunctionMode):
-    """Lets layers be made without memory; other numbers stay real, which some builders need."""
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        """Put what ``torch.empty`` makes on the meta device."""
-        del types
-        device = {"device": "meta"} if func is torch.empty else {}
-        return func(*args, **{**(kwargs or {}), **device})
-
-
 def matches(
     state: Mapping[str, Tensor], cards: Mapping[str, tuple[Card, Path]] | None = None
 ) -> tuple[Match, ...]:
@@ -87,7 +56,7 @@ def matches(
     """
     own = shapes(state)
     counts = _counts(state)
-    known = [*_torchvision(), *_packaged(), *_own(cards or {})]
+    known = networks(cards or {})
     likely = [n for n in known if n.published is None or n.published in counts]
     found = [match for network in likely for match in _match(own, network)]
     if not any(match.share >= SURE for match in found):
@@ -133,11 +102,9 @@ def _counts(state: Mapping[str, Tensor]) -> set[int]:
     return found
 
 
-def _match(own: Shapes, network: _Network) -> Iterator[Match]:
+def _match(own: Shapes, network: Network) -> Iterator[Match]:
     try:
-        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), _Hollow():
-            warnings.simplefilter("ignore")
-            built = network.build()
+        built = network.hollow()
         other = shapes(built.state_dict())
     except Exception:  # noqa: BLE001 - a network that cannot be built here is no match
         return
@@ -164,43 +131,3 @@ def _differences(own: Shapes, other: Shapes, head: str | None) -> Iterator[str]:
         if names:
             more = ", ..." if len(names) > 2 else ""
             yield f"{len(names)} tensors {words} ({', '.join(names[:2])}{more})"
-
-
-def _torchvision() -> Iterator[_Network]:
-    for name in torchvision_names():
-        published = [weights.meta for weights in models.get_model_weights(name)]
-        count = published[0]["num_params"] if published else None
-        for options in _variants(name, [meta.get("min_size") for meta in published]):
-            build = partial(models.get_model, name, weights=None, **options)
-            yield _Network(name, build, None if options else count)
-
-
-def _variants(name: str, sizes: list[Any]) -> list[dict[str, Any]]:
-    """Return how else the published weights' networks are built."""
-    if name in {"googlenet", "inception_v3"}:
-        return [
-            {"init_weights": False, "aux_logits": auxiliary, "transform_input": True}
-            for auxiliary in (True, False)
-        ]
-    if name.startswith("vit_"):
-        other = {size[0] for size in sizes if size and size[0] != 224}
-        return [{}, *({"image_size": size} for size in sorted(other))]
-    return [{}]
-
-
-def _packaged() -> Iterator[_Network]:
-    yield _Network("squeezenet1_1_caffe", partial(models.squeezenet1_1, weights=None), None)
-    if importlib.util.find_spec("efficientnet_lite_pytorch") is None:
-        return
-    package = importlib.import_module("efficientnet_lite_pytorch")
-    for name in PACKAGED:
-        if name.startswith("efficientnet"):
-            written = name.replace("_", "-")
-            yield _Network(name, partial(package.EfficientNet.from_name, written), None)
-
-
-def _own(cards: Mapping[str, tuple[Card, Path]]) -> Iterator[_Network]:
-    for name, (card, base) in cards.items():
-        if card.recipe is None and card.source not in {"torchvision", "packaged", "timm"}:
-            build = partial(modules.network, card, base, None, 0, name)
-            yield _Network(name, build, None)

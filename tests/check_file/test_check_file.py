@@ -70,7 +70,7 @@ def looked(file: Path) -> Found:
 def _few_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hold files against three networks instead of eighty."""
     names = ("alexnet", "resnet18", "squeezenet1_1")
-    monkeypatch.setattr("evals.classifiers.known.torchvision_names", lambda: names)
+    monkeypatch.setattr("evals.classifiers.hollow.torchvision_names", lambda: names)
 
 
 @pytest.mark.parametrize(
