@@ -93,6 +93,14 @@ def _parser() -> argparse.ArgumentParser:
     fool.add_argument("--device", default="auto", help="auto, cpu, cuda:1, mps, ...")
     fool.set_defaults(run=_fool)
 
+    check_file = commands.add_parser(
+        "check-file", help="look into a file of weights, without running anything in it"
+    )
+    check_file.add_argument("path", nargs="+", type=Path, help="file of weights")
+    check_file.add_argument("--cards", help="TOML file with model cards of your own")
+    check_file.add_argument("--json", action="store_true", help="one JSON list, for programs")
+    check_file.set_defaults(run=_check_file)
+
     selftest = commands.add_parser(
         "selftest", help="break a network on purpose, and see which checks of the suites notice"
     )
@@ -212,6 +220,16 @@ def _selftest(options: argparse.Namespace) -> int:
     from evals.selftest.command import command
 
     return command(_judged_by(options), options.suite, shlex.join(["evals", *sys.argv[1:]]))
+
+
+def _check_file(options: argparse.Namespace) -> int:
+    from evals.check_file.look import look
+    from evals.check_file.screen import text
+
+    cards = _catalog(options).registry.cards
+    found = [look(path, cards) for path in options.path]
+    print(text(found, as_json=options.json))
+    return 0 if all(one.judged for one in found) else 1
 
 
 def _report(options: argparse.Namespace) -> None:

@@ -22,7 +22,7 @@ class OptionsTable(Table):
     """``[tool.evals]``; each key but ``models`` is also an option ``--evals-KEY``."""
 
     model: tuple[str, ...] = ()
-    """``[ALIAS=]NAME[@PATH]``: classifiers to judge."""
+    """``[ALIAS=]NAME[@PATH]``: classifiers to judge; a pattern as PATH means each of its files."""
     cards: str | None = None
     """TOML file with model cards."""
     images: tuple[str, ...] = ()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from evals.suite import Suite
 
 OPTIONS = (
-    ("model", "[ALIAS=]NAME[@PATH]", "judge this classifier; may be given several times"),
+    ("model", "[ALIAS=]NAME[@PATH]", "judge this classifier; several times, or PATH_*.pth"),
     ("cards", "FILE", "TOML file with model cards of your own"),
     ("images", "[ROLE=]SOURCE", "what a role stands for; photographs without a role"),
     ("limit", "N", "only N images of each set, chosen by hash of their ids"),

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from evals.classifiers.card import Card
-from evals.classifiers.registry import Registry, Request, parse_request, unique
+from evals.classifiers.registry import Registry, Request, parse_request, parse_requests, unique
 from evals.errors import UnavailableError, UserError, did_you_mean
 from evals.images.sources import BUILT_IN
 from evals.measures import lookup
 from evals.options import DEFAULT_ROLE, Options, Source
-from evals.suite import RESERVED, Check, Suite, parse
+from evals.suite import RESERVED, Check, Expectation, Reference, Suite, parse
 
 DEFAULTS = ("squeezenet1_1_caffe", "efficientnet_lite0")
 """Judged when nobody says otherwise."""
@@ -75,7 +75,9 @@ class Catalog:
         """
         cards = options.cards
         registry = Registry.read(options.table.models, cards, options.root)
-        requests = tuple(parse_request(text, base) for text, base in options.models)
+        asked = [parse_requests(text, base) for text, base in options.models]
+        _one_series_a_name(asked)
+        requests = tuple(request for some in asked for request in some)
         unique(requests)
         for request in requests:
             if request.alias in RESERVED:
@@ -99,9 +101,12 @@ class Catalog:
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"{path}: cannot be read as UTF-8: {error}; save it as UTF-8") from None
         suite = parse(text, path, lambda name: lookup(name, file.parent))
+        suite = self._with_members(suite)
         aliases = {request.alias for request in self.requests}
+        named = {alias for check in suite.checks for alias in check.references(None)}
+        series = self._series().keys() - named
         for name in sorted({*suite.models, *suite.references()}):
-            if name not in aliases:
+            if name not in aliases | series:
                 self._known(name, path, aliases)
         for check in suite.checks:
             for name in check.table.models or ():
@@ -119,7 +124,6 @@ class Catalog:
 
     def requests_of(self, suite: Suite, check: Check) -> tuple[tuple[Request, bool], ...]:
         """Return the classifiers of a check, and whether somebody named them."""
-        by_alias = {request.alias: request for request in self.requests}
         if check.spec.subject is not None:
             return ((Request(check.spec.subject, "", None), False),)
         if check.table.models is not None:
@@ -128,7 +132,32 @@ class Catalog:
             return tuple((request, True) for request in self.requests)
         else:
             names, named = suite.models or DEFAULTS, False
-        return tuple((by_alias.get(name) or Request(name, name, None), named) for name in names)
+        return tuple((request, named) for name in names for request in self._called(name))
+
+    def _called(self, name: str) -> tuple[Request, ...]:
+        """Return the classifier of that alias and the series of that name, else the card's."""
+        found = (request for request in self.requests if name in {request.alias, request.series})
+        return tuple(found) or (Request(name, name, None),)
+
+    def _series(self) -> dict[str, tuple[str, ...]]:
+        """Return the aliases of every series by its name."""
+        found: dict[str, tuple[str, ...]] = {}
+        for request in self.requests:
+            if request.series is not None:
+                found[request.series] = (*found.get(request.series, ()), request.alias)
+        return found
+
+    def _with_members(self, suite: Suite) -> Suite:
+        """Let ``for = ["alexnet"]`` mean every checkpoint of the series ``alexnet``, too."""
+        series = self._series()
+        if not series:
+            return suite
+        checks = []
+        for check in suite.checks:
+            expect = tuple(_widened(expectation, series) for expectation in check.table.expect)
+            table = check.table.model_copy(update={"expect": expect})
+            checks.append(replace(check, table=table))
+        return replace(suite, checks=tuple(checks))
 
     def trained(self, check: Check, request: Request) -> bool:
         """Return whether a check is about nothing that came trained: a recipe, or a formula."""
@@ -195,6 +224,8 @@ class Catalog:
             card, base = self.registry.card(name)
         except UserError as error:
             near = did_you_mean(name, aliases) if aliases else ""
+            if members := self._series().get(name):
+                near = f"; it is a series: name one of its checkpoints, such as {members[-1]}"
             raise UserError(f'{where}: classifier "{name}": {error}{near}') from None
         if card.recipe is not None:
             self._trainable(card, name, base, where)
@@ -226,3 +257,28 @@ def source_of(text: str, base: Path) -> Source:
     if text in BUILT_IN:
         return Source(text, text)
     return Source(text, os.path.normpath(base / Path(text).expanduser()))
+
+
+def _widened(expectation: Expectation, series: Mapping[str, Sequence[str]]) -> Expectation:
+    """Return an expectation whose ``for`` names the members of each series that it names.
+
+    The member that its threshold is taken from is left out: nothing is asked of it.
+    """
+    if expectation.for_ is None:
+        return expectation
+    of = {bound.of for _, bound in expectation.bounds if isinstance(bound, Reference)}
+    members = [a for name in expectation.for_ for a in series.get(name, ()) if a not in of]
+    aliases = tuple(dict.fromkeys([*expectation.for_, *members]))
+    return expectation.model_copy(update={"for_": aliases})
+
+
+def _one_series_a_name(asked: Iterable[Sequence[Request]]) -> None:
+    """Refuse two patterns whose files would share a line of the report."""
+    seen: set[str] = set()
+    for request in (some[0] for some in asked):
+        if request.series in seen:
+            raise UserError(
+                f'two series of checkpoints are called "{request.series}"; name one of them, '
+                f"as in other={request.name}@PATTERN"
+            )
+        seen |= {request.series} if request.series is not None else set()

@@ -30,7 +30,7 @@ LAYERS = (
     {"judging"},
     {"passes"},
     {"start"},
-    {"session", "trial", "noise", "predict", "fool"},
+    {"session", "trial", "noise", "predict", "fool", "check_file"},
     {"selftest"},
     {"plugin", "cli"},
 )

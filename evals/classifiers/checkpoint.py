@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import warnings
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import safetensors.torch
@@ -16,7 +17,7 @@ from evals.classifiers.fit import fit, plain_names
 from evals.classifiers.weights_file import Format, examine
 from evals.errors import UserError
 
-__all__ = ["fit", "load_state_dict", "refuse_not_finite"]
+__all__ = ["Contents", "contents", "fit", "load_state_dict", "not_finite", "refuse_not_finite"]
 
 _WRAPPERS = (
     "state_dict",
@@ -31,6 +32,18 @@ _WRAPPERS = (
 weights come before averaged ones."""
 
 _REPAIR = "save model.state_dict() instead, best as safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a file of weights holds, and what was taken off it."""
+
+    state: dict[str, Tensor]
+    """On the CPU, by name."""
+    wrappers: tuple[str, ...]
+    """Keys that a training script had put the weights under, the outer one first."""
+    prefixes: tuple[str, ...]
+    """What was taken off the names."""
 
 
 def load_state_dict(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
@@ -49,23 +62,45 @@ def load_state_dict(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
     Raises:
         UserError: anything else than finite weights, with what it is and the repair.
     """
-    content = _read(path, examine(path, sha256))
-    state = _without_prefixes(_unwrapped(content, str(path)), str(path))
+    state = contents(path, sha256).state
     refuse_not_finite(state, str(path))
     return state
 
 
+def contents(path: Path, sha256: str | None = None) -> Contents:
+    """Read weights as ``load_state_dict`` does, finite or not.
+
+    Raises:
+        UserError: anything else than weights, with what it is and the repair.
+    """
+    content = _read(path, examine(path, sha256))
+    wrapped, wrappers = _unwrapped(content, str(path))
+    state = _without_prefixes(wrapped, str(path))
+    marks = ("module.", "_orig_mod.")
+    prefixes = [mark for mark in marks if _count(wrapped, mark) > _count(state, mark)]
+    return Contents(state, wrappers, tuple(prefixes))
+
+
 def refuse_not_finite(state: Mapping[str, Tensor], where: str) -> None:
     """Raise a UserError that names the first tensor with NaN or Inf, and how many it holds."""
+    for name, bad in not_finite(state):
+        raise UserError(
+            f"{where}: {name!r} holds {bad} NaN or Inf among {state[name].numel()} numbers; "
+            "the training diverged or the file is damaged"
+        )
+
+
+def not_finite(state: Mapping[str, Tensor]) -> Iterator[tuple[str, int]]:
+    """Yield the name of each tensor with NaN or Inf, and how many it holds."""
     for name, tensor in state.items():
         if tensor.is_floating_point() and tensor.element_size() == 1:
             tensor = tensor.float()  # float8 has no isfinite
-        bad = int((~torch.isfinite(tensor)).sum())
-        if bad:
-            raise UserError(
-                f"{where}: {name!r} holds {bad} NaN or Inf among {tensor.numel()} numbers; "
-                "the training diverged or the file is damaged"
-            )
+        if bad := int((~torch.isfinite(tensor)).sum()):
+            yield name, bad
+
+
+def _count(names: Mapping[str, Tensor], mark: str) -> int:
+    return sum(name.count(mark) for name in names)
 
 
 def _read(path: Path, kind: Format) -> object:
@@ -98,12 +133,17 @@ def _why(kind: Format, error: str) -> str:
     return f"neither weights that torch.save wrote nor safetensors, or damaged; {_REPAIR}"
 
 
-def _unwrapped(content: object, where: str) -> Mapping[str, Tensor]:
+def _unwrapped(content: object, where: str) -> tuple[Mapping[str, Tensor], tuple[str, ...]]:
+    wrappers: list[str] = []
     for _ in range(3):  # {"model": {"state_dict": ...}} has been seen, deeper has not
         if not isinstance(content, Mapping):
             break
-        inner = (content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping))
-        content = next(inner, content)
+        inner = (key for key in _WRAPPERS if isinstance(content.get(key), Mapping))
+        wrapper = next(inner, None)
+        if wrapper is None:
+            break
+        wrappers.append(wrapper)
+        content = content[wrapper]
     if not isinstance(content, Mapping):
         raise UserError(f"{where}: holds a {type(content).__name__}, no weights; {_REPAIR}")
     if not content:
@@ -116,7 +156,12 @@ def _unwrapped(content: object, where: str) -> Mapping[str, Tensor]:
             )
         if value.device.type != "cpu" or value.layout != torch.strided or value.is_quantized:
             raise UserError(f"{where}: {name!r} is not a plain dense tensor; {_REPAIR}")
-    return content
+        if value.nbytes > value.untyped_storage().nbytes():  # strides of 0 make 1 number billions
+            raise UserError(
+                f"{where}: {name!r} is {tuple(value.shape)} over {value.untyped_storage().nbytes()}"
+                f" bytes: the numbers are not all there; {_REPAIR}"
+            )
+    return content, tuple(wrappers)
 
 
 def _without_prefixes(state: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:

@@ -12,6 +12,10 @@ from evals.errors import UserError
 _SHOWN = 3
 
 
+class OtherNetworkError(UserError):
+    """Weights of another network."""
+
+
 def fit(network: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
     """Copy weights into a network, in the network's own precision.
 
@@ -21,7 +25,7 @@ def fit(network: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
         where: file and network, for messages.
 
     Raises:
-        UserError: weights of another network; how many names and shapes differ, and which first.
+        OtherNetworkError: how many names and shapes differ, and which first.
     """
     own = network.state_dict()
     names = dict(zip(plain_names(own), own, strict=True))
@@ -32,9 +36,9 @@ def fit(network: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
     ]
     unexpected = sorted(state.keys() - names.keys())
     others = [
-        f"{name} is {_kind(state[name])}, the network has {_kind(own[names[name]])}"
+        f"{name} is {kind(state[name])}, the network has {kind(own[names[name]])}"
         for name in names.keys() & state.keys()
-        if _kind(state[name]) != _kind(own[names[name]])
+        if kind(state[name]) != kind(own[names[name]])
     ]
     differences = [
         _counted(missing, "missing"),
@@ -42,7 +46,7 @@ def fit(network: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
         _counted(others, "of another shape or kind"),
     ]
     if any(differences):
-        raise UserError(
+        raise OtherNetworkError(
             f"{where}: weights of another network: {', '.join(filter(None, differences))}"
             + _prefix_hint(state, names)
         )
@@ -57,7 +61,8 @@ def fit(network: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
         raise UserError(f"{where}: the network refuses these weights: {error}") from error
 
 
-def _kind(tensor: Tensor) -> str:
+def kind(tensor: Tensor) -> str:
+    """Return what must agree for a tensor to fit: its shape, and whether it counts or measures."""
     numbers = "complex" if tensor.is_complex() else "" if tensor.is_floating_point() else "integer"
     return f"{numbers} {tuple(tensor.shape)}".strip()
 

@@ -11,11 +11,19 @@ from types import MappingProxyType
 from typing import Any
 
 from evals.classifiers.card import Card, parse_cards
-from evals.classifiers.request import Request, parse_request, unique
+from evals.classifiers.request import Request, parse_request, parse_requests, unique
 from evals.errors import UserError, did_you_mean
 from evals.paths import data_folder
 
-__all__ = ["PACKAGED", "Registry", "Request", "parse_request", "torchvision_names", "unique"]
+__all__ = [
+    "PACKAGED",
+    "Registry",
+    "Request",
+    "parse_request",
+    "parse_requests",
+    "torchvision_names",
+    "unique",
+]
 
 PACKAGED = (
     "squeezenet1_1_caffe",

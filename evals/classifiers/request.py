@@ -1,12 +1,15 @@
-"""What ``--evals-model`` says: ``[ALIAS=]NAME[@PATH]``. Imports no torch."""
+"""What ``--evals-model`` says: ``[ALIAS=]NAME[@PATH]``, one or a series. Imports no torch."""
 
 from __future__ import annotations
 
+import glob
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from evals.classifiers import series
 from evals.errors import UserError
 
 _WORD = re.compile(r"[A-Za-z0-9._:-]+")
@@ -22,6 +25,34 @@ class Request:
     """Of a card, a packaged or published network."""
     checkpoint: Path | None
     """Put into that card instead of its own weights."""
+    series: str | None = None
+    """What its series of checkpoints is called, where a pattern named several files."""
+    place: float | None = None
+    """Where it stands in that series, such as its epoch."""
+
+
+def parse_requests(text: str, base: Path) -> tuple[Request, ...]:
+    """Read ``[ALIAS=]NAME[@PATH]``, where PATH may be a pattern such as ``runs/epoch_*.pth``.
+
+    Each file of a pattern is a classifier: its alias is the file's stem, behind ``ALIAS-`` where
+    one is given. A file whose name has stars or brackets is meant by that name.
+
+    Args:
+        text: what was typed.
+        base: what a relative PATH is relative to.
+
+    Raises:
+        UserError: as ``parse_request`` does, or a pattern that no file matches.
+    """
+    request = parse_request(text, base)
+    head, _, path = text.partition("@")
+    # os.path: no name is too long or too odd to ask whether it is there
+    if not glob.has_magic(path) or os.path.exists(str(request.checkpoint)):  # noqa: PTH110
+        return (request,)
+    found = series.files(text, Path(path).expanduser(), base)
+    prefix = f"{request.alias}-" if "=" in head else ""
+    every = zip(series.aliases(found, prefix), found, series.places(found), strict=True)
+    return tuple(Request(a, request.name, file, request.alias, place) for a, file, place in every)
 
 
 def parse_request(text: str, base: Path) -> Request:
@@ -59,9 +90,12 @@ def unique(requests: Iterable[Request]) -> tuple[Request, ...]:
     seen: dict[str, Request] = {}
     for request in requests:
         if first := seen.get(request.alias):
+            repair = f"name one of them with ALIAS={_shown(request)}"
+            if request.series is not None and request.series == first.series:
+                repair = "give each folder a series of its own, such as a=NAME@'FOLDER/*.pth'"
             raise UserError(
                 f'two classifiers are called "{request.alias}": {_shown(first)} and '
-                f"{_shown(request)}; name one of them with ALIAS={_shown(request)}"
+                f"{_shown(request)}; {repair}"
             )
         seen[request.alias] = request
     return tuple(seen.values())

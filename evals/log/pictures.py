@@ -16,6 +16,10 @@ class Line(Record):
     """In rising order."""
     y: tuple[float | None, ...]
     """As many as ``x``; null where there is none."""
+    low: tuple[float | None, ...] = ()
+    """Lower ends of intervals, as many as ``x``, or none at all."""
+    high: tuple[float | None, ...] = ()
+    """Upper ends of intervals, as many as ``low``."""
 
 
 class Mark(Record):

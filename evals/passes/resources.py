@@ -14,7 +14,9 @@ import torch
 from evals import log
 from evals.classifiers.build import build
 from evals.classifiers.card import Card
+from evals.classifiers.checkpoint import load_state_dict
 from evals.classifiers.classifier import Classifier
+from evals.classifiers.fit import OtherNetworkError
 from evals.classifiers.registry import Registry, Request, parse_request
 from evals.errors import UserError
 from evals.images import sources
@@ -100,12 +102,15 @@ class Resources:
                 found = self._trained(request.alias, card, base)
             else:
                 found = (self._loaded(request.alias, card, base, request.checkpoint),)
+        except OtherNetworkError as error:
+            return self._missing(request, UserError(f"{error}{self._belongs(request)}"))
         except UserError as error:
             return self._missing(request, error)
         except torch.OutOfMemoryError as error:
             reason = f"{request.alias} does not fit on {self.device}: {error}"
             return self._missing(request, UserError(reason))
-        self.records[request.alias] = record(found, time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        self.records[request.alias] = record(found, seconds, request.series, request.place)
         first = found[0]
         alone = first.sha256 is None and _own(card) and card.recipe is None
         if alone and not (card.checkpoint or request.checkpoint):
@@ -130,15 +135,44 @@ class Resources:
             alias, card, base, start, cache=self.cache, device=self.device, show=self.show
         )
 
+    def _belongs(self, request: Request) -> str:
+        """Return to which network a checkpoint of another one belongs, as an end of a sentence."""
+        if request.checkpoint is None:
+            return ""
+        from evals.classifiers.known import matches, sentence
+
+        state = load_state_dict(request.checkpoint)
+        said = f"; of {request.checkpoint}: {sentence(matches(state, self.registry.cards))}"
+        if request.series is None:
+            return said
+        card, _ = self.registry.card(request.name)
+        return f'{said}; the series "{request.series}" is judged as {card.network}, another network'
+
     def _missing(self, request: Request, error: UserError) -> UserError:
         self.records[request.alias] = log.Classifier(
-            alias=request.alias, network=request.name, unavailable=str(error)
+            alias=request.alias,
+            network=request.name,
+            series=request.series,
+            place=request.place,
+            unavailable=str(error),
         )
         return error
 
 
-def record(classifiers: Sequence[Classifier], seconds: float) -> log.Classifier:
-    """Return the entry in the log of a classifier, or of all that one recipe made."""
+def record(
+    classifiers: Sequence[Classifier],
+    seconds: float,
+    series: str | None = None,
+    place: float | None = None,
+) -> log.Classifier:
+    """Return the entry in the log of a classifier, or of all that one recipe made.
+
+    Args:
+        classifiers: one, or one for each seed.
+        seconds: that loading took.
+        series: of checkpoints that it is one of.
+        place: its place there.
+    """
     first = classifiers[0]
     recipe = first.card.recipe
     return log.Classifier(
@@ -154,6 +188,8 @@ def record(classifiers: Sequence[Classifier], seconds: float) -> log.Classifier:
         published=dict(first.published),
         recipe={} if recipe is None else recipe.model_dump(mode="json", exclude_none=True),
         trainings=tuple(c.training for c in classifiers if c.training is not None),
+        series=series,
+        place=place,
         load_seconds=seconds,
     )
 

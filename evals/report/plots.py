@@ -82,7 +82,8 @@ def scale(plots: Sequence[Plot]) -> Scale:
     """Return one y axis for plots that are to be compared."""
     if all(plot.share for plot in plots):
         return scales.shares()
-    return scales.up(y for plot in plots for line in plot.lines for y in line.y if y is not None)
+    lines = [line for plot in plots for line in plot.lines]
+    return scales.up(y for line in lines for y in (*line.y, *line.low, *line.high) if y is not None)
 
 
 def width(plots: Sequence[Plot]) -> Scale:
@@ -170,6 +171,12 @@ def _head(x: float, ticks: Sequence[str]) -> str:
 
 def _column(alias: str, line: Line, colours: Mapping[str, str], xs: Sequence[float]) -> Column:
     known = dict(zip(line.x, line.y, strict=False))
-    cells = (known.get(x) for x in xs)
-    texts = tuple("" if y is None else rounding.brief(y) for y in cells)
+    ends = zip(line.low, line.high, strict=False)
+    spread = {
+        x: f" ({rounding.brief(low)} to {rounding.brief(high)})"
+        for x, (low, high) in zip(line.x, ends, strict=False)
+        if low is not None and high is not None
+    }
+    cells = ((x, known.get(x)) for x in xs)
+    texts = tuple("" if y is None else rounding.brief(y) + spread.get(x, "") for x, y in cells)
     return Column(alias, colours[alias], line.name, texts)

@@ -47,6 +47,8 @@ class Trace:
     path: str
     spots: tuple[tuple[float, float], ...]
     beyond: bool
+    whiskers: tuple[tuple[float, float, float], ...] = ()
+    """Place, and both ends of the interval there."""
 
 
 def base(name: str) -> str:
@@ -88,6 +90,8 @@ def trace(line: Line, sign: Sign, across: Scale, up: Scale, *, marked: bool) -> 
     runs = list(_runs(line, across, up))
     known = [point for run in runs for point in run]
     spots = known[:: -(-len(known) // SPOTS) or 1] if sign.shape and marked else []
+    if line.low:  # each point with an interval of its own was measured, and nothing between
+        spots = known
     alone = [run[0] for run in runs if len(run) == 1]  # a path of one point shows nothing
     return Trace(
         sign=sign,
@@ -95,6 +99,11 @@ def trace(line: Line, sign: Sign, across: Scale, up: Scale, *, marked: bool) -> 
         path="".join(_path(run) for run in runs if len(run) > 1),
         spots=tuple(spot for spot in dict.fromkeys([*spots, *alone]) if _inside(spot)),
         beyond=not all(map(_inside, known)),
+        whiskers=tuple(
+            (across.place(x), 1 - up.place(low), 1 - up.place(high))
+            for x, low, high in zip(line.x, line.low, line.high, strict=False)
+            if low is not None and high is not None
+        ),
     )
 
 

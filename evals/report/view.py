@@ -17,6 +17,7 @@ from evals.report.curves import Sweep, sweeps
 from evals.report.gallery import Gallery, gallery
 from evals.report.mutants import Matrix, matrix
 from evals.report.plots import Frame, frames
+from evals.report.series import Trend, trends
 from evals.report.timing import Timing, timing
 from evals.report.trainings import Lesson, lessons
 
@@ -74,6 +75,7 @@ class Page:
     checks: tuple[Check, ...]
     unavailable: tuple[Classifier, ...]
     colours: Mapping[str, str]
+    trends: tuple[Trend, ...]
     chapters: tuple[Chapter, ...]
     lessons: tuple[Lesson, ...]
     trained: Mapping[str, str]
@@ -120,6 +122,7 @@ def page(run: Run, directory: Path) -> Page:
             if card.unavailable is not None and card.alias not in selected
         ),
         colours=colours,
+        trends=trends(run),
         chapters=_chapters(run, cards, colours),
         lessons=taught,
         trained={course.classifier: course.anchor for course in courses},

@@ -135,7 +135,7 @@ def test_no_such_file(tmp_path: Path) -> None:
     torch.save(weights(), tmp_path / "epoch_12.pt")
     assert refused(tmp_path / "epoch_13.pt").endswith('no such file; did you mean "epoch_12.pt"?')
     assert "no such file" in refused(tmp_path / "nowhere" / "a.pt")
-    assert "cannot be read" in refused(tmp_path)
+    assert "is a folder; name the file of weights in it" in refused(tmp_path)
     assert "cannot be read" in refused(tmp_path / "a\0b")
 
 

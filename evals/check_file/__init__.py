@@ -1,0 +1,1 @@
+"""What a file of weights is, whether it could run code, and to which network it belongs."""
