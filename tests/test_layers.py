@@ -15,7 +15,7 @@ PACKAGE = Path(evals.__file__).parent
 
 LAYERS = (
     {"errors", "paths", "imports"},
-    {"schema", "log", "statistics", "paired", "progress", "draws"},
+    {"schema", "log", "statistics", "paired", "progress", "draws", "cache"},
     {"spec"},
     {"suite", "options", "environment", "device"},
     {"verdict", "summary"},
