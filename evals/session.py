@@ -14,9 +14,13 @@ import pandas as pd
 
 from evals import log
 from evals.errors import NotApplicableError, UnavailableError, UserError
-from evals.judging import Family, Measured, Question, judge, seed_of, unjudged
+from evals.judging import Facts, Family, Measured, Question, judge, seed_of, unjudged
 from evals.log import Verdict
 from evals.measures.measure import Measure
+from evals.merge.finish import publish
+from evals.merge.part import elsewhere, set_aside
+from evals.merge.union import classifiers, image_sets
+from evals.names import point_latest
 from evals.noise.file import machine, place, read
 from evals.noise.floor import asked
 from evals.options import Source
@@ -25,23 +29,38 @@ from evals.passes.plan import Pass, task_of
 from evals.passes.resources import Resources
 from evals.progress import Progress
 from evals.selection import Catalog, Job
-from evals.start import begun, device_of, manner_of, point_latest
+from evals.share import roles, together
+from evals.start import begun, device_of, manner_of
 from evals.verdict import Floor
+from evals.worker import Worker
 
 
 class Session:
     """One run. Knows what it was told to judge, judges it, and keeps the log."""
 
     def __init__(
-        self, catalog: Catalog, jobs: Sequence[Job], command: str, progress: Progress
+        self,
+        catalog: Catalog,
+        jobs: Sequence[Job],
+        command: str,
+        progress: Progress,
+        worker: Worker | None = None,
     ) -> None:
         """Make the run directory and the first log.
+
+        Args:
+            catalog: what the jobs were selected from.
+            jobs: all that were selected, also where this process judges some of them only.
+            command: as somebody typed it.
+            progress: shown each pass.
+            worker: which process this is, where several share the run.
 
         Raises:
             UserError: the device or precision is not to be had, or a place not writable.
         """
         options = catalog.options
-        device = device_of(options)
+        device = device_of(options, worker)
+        self._worker = worker
         self._catalog = catalog
         self._jobs = tuple(jobs)
         self._progress = progress
@@ -50,18 +69,20 @@ class Session:
         self._resources = Resources(
             catalog.registry, device, options.table.limit, named, options.cache, progress
         )
-        self._passes: dict[Source, Pass] = {}
+        self._roles = roles(jobs)
+        self._passes: dict[tuple[Source, str], Pass] = {}
         self._items: dict[str, log.Item] = {}
         self._warnings: dict[str, None] = {}
         here = machine()
         file = place(options.cache, here)
         self._noise = read(file, here, lambda said: self._warnings.update({said: None}))
-        self._manner = manner_of(options, device)
+        self._manner = manner_of(options, device, worker)
         self.directory = self._manner.directory
         noise = file.name if self._noise.entries else None
         self.log = begun(options, self._manner, command, (job.suite for job in jobs), noise)
         self._write("running")
-        point_latest(self.directory)
+        if worker is None:
+            point_latest(self.directory)
 
     def prepare(self, job: Job) -> None:
         """Load what a job needs, or record what is missing.
@@ -72,6 +93,7 @@ class Session:
         with self._recording(job):
             if job.missing is not None:
                 raise UnavailableError(job.missing)
+            elsewhere(job, self._manner.portion)
             measure = _measure(job)
             if measure.subject is not None:
                 return
@@ -90,20 +112,26 @@ class Session:
 
     def _walked(self, job: Job, source: Source) -> log.Item:
         """Return the verdict on a job about images."""
-        this = self._pass(source, job.check.table.images or "")
+        this, second = self._pass(source, job), None
         others = self._everyone(this, job, source)
         measured = others.pop(job.alias)
         against: dict[str, Family] = {}
         if job.against is not None:
-            second = self._pass(job.against, job.check.table.against or "")
+            second = self._pass(job.against, job)
             against = self._everyone(second, job, job.against)
-        floor = self._floor(job)
-        item = judge(Question(job, _measure(job), measured, others, against, floor), this.role)
+        floor = self._floor(job, [this] if second is None else [this, second])
+        question = Question(job, _measure(job), measured, others, against, floor)
+        item = self._answered(question, this.role, second and second.role)
         return self._illustrated(item, this, job, source)
 
-    def _floor(self, job: Job) -> Callable[[log.Metric], Floor | None]:
+    def _answered(self, question: Question, role: str | None, against: str | None) -> log.Item:
+        """Return the verdict, or of a part of the images what a verdict can be made of."""
+        if self._manner.portion is None:
+            return judge(question, role)
+        return set_aside(question, role, against, self._manner.portion)
+
+    def _floor(self, job: Job, passes: Sequence[Pass]) -> Callable[[log.Metric], Floor | None]:
         """Return what is known of this machine's noise in the metrics of a walked job."""
-        passes = [self._passes[source] for source in (job.source, job.against) if source]
         images = [stage.image_set_record(this).fingerprint for this in passes]
         digest = self._resources.records[job.alias].fingerprint
         question = asked(job, str(digest), [str(image) for image in images])
@@ -117,21 +145,28 @@ class Session:
         for alias in sorted(aliases - {job.alias}):
             with contextlib.suppress(UserError):  # said of the threshold that names it
                 families[alias] = self._rows(job, measure, alias)
-        item = judge(Question(job, measure, measured, families), None)
-        digest = hashlib.sha256(job.id.encode()).hexdigest()[:8]
-        table = f"{tables.slug(f'{measure.name}-{job.check.name}-{job.alias}')}-{digest}"
-        rows = [m.rows.assign(seed=seed_of(m)) for m in measured]
-        tables.write(self.directory, table, pd.concat(rows, ignore_index=True))
+        item = self._answered(Question(job, measure, measured, families), None, None)
+        written = {job.alias: measured}
+        if self._manner.portion is not None:  # who joins the parts has no classifier to ask
+            written |= families
+        for alias, family in written.items():
+            rows = [m.rows.assign(seed=seed_of(m)) for m in family]
+            table = pd.concat(rows, ignore_index=True)
+            tables.write(self.directory, _table_name(job, alias), table)
         seconds = time.perf_counter() - started
-        return item.model_copy(update={"table": tables.file(table), "seconds": seconds})
+        table = tables.file(_table_name(job, job.alias))
+        return item.model_copy(update={"table": table, "seconds": seconds})
 
     def _rows(self, job: Job, measure: Measure, alias: str) -> Family:
         seed, parameters = self._manner.seed, job.check.parameters
+        table = tables.file(_table_name(job, alias))
         if measure.subject is not None:
-            return (Measured(None, measure.tabulate(None, parameters), seed),)
+            return (Measured(None, measure.tabulate(None, parameters), seed, table=table),)
         request = job.request if alias == job.alias else self._catalog.request(alias)
         return tuple(
-            Measured(classifier, measure.tabulate(classifier, parameters), seed)
+            Measured(
+                Facts.of(classifier), measure.tabulate(classifier, parameters), seed, table=table
+            )
             for classifier in self._resources.classifiers(request)
         )
 
@@ -142,12 +177,9 @@ class Session:
             OSError: the report could not be written; the log was.
         """
         self._write("interrupted" if interrupted else "finished")
-        options = self._catalog.options
-        if not options.reporting:
+        if self._worker is not None:
             return None
-        from evals import report
-
-        return report.write(self.log, self.directory, options.report or self.directory / REPORT)
+        return publish(self.log, self.directory, self._catalog.options)
 
     def _everyone(self, this: Pass, job: Job, source: Source) -> dict[str, Family]:
         """Return what a job's question gave on a pass, by alias; its own classifier's for sure."""
@@ -176,7 +208,8 @@ class Session:
         drawn: tuple[log.Picture, ...] = ()
         rows = this.measured[first.table].rows
         count = self._catalog.options.pictures
-        if count and not rows.empty and item.metrics:
+        shown = item.metrics or (self._manner.portion and item.verdict is Verdict.RECORDED)
+        if count and not rows.empty and shown:
             try:
                 drawn = stage.draw(this, first, names[0], count, self._manner)
                 if self._catalog.options.table.keep_adversarials:
@@ -187,20 +220,25 @@ class Session:
         table = None if rows.empty else tables.file(first.table)
         return item.model_copy(update={"table": table, "pictures": drawn, "seconds": seconds})
 
-    def _pass(self, source: Source, role: str) -> Pass:
-        if source not in self._passes:
-            together = [other for other in self._jobs if source in {other.source, other.against}]
-            looking = plan.stations(together, source, self._catalog, self._resources)
+    def _pass(self, source: Source, job: Job) -> Pass:
+        """Return the pass over a source: one for all jobs, and in a worker one a classifier."""
+        worker = self._worker
+        key = source, "" if worker is None else job.alias
+        if key not in self._passes:
+            asking: Sequence[Job] = self._jobs
+            if worker is not None:
+                lost = worker.lost(self._catalog.options.run_dir) - {job.id}
+                asking = together(self._jobs, source, job.alias, lost)
+            about = [other for other in asking if source in {other.source, other.against}]
+            looking = plan.stations(about, source, self._catalog, self._resources)
             image_set = self._resources.image_set(source)
-            this = Pass(source, self._name(role), image_set, looking)
-            self._passes[source] = this
+            area = plan.area(self._jobs, source, self._catalog)
+            this = Pass(source, self._roles[source], image_set, looking, area=area)
+            self._passes[key] = this
             stage.run(this, self._manner, self._progress)
-        return self._passes[source]
-
-    def _name(self, role: str) -> str:
-        """Return a name for an image set in the log: its role, unless that is taken."""
-        taken = [this.role for this in self._passes.values()]
-        return next(n for i in range(len(taken) + 1) if (n := _nth(role, i)) not in taken)
+            if self._manner.portion is not None:
+                stage.list_images(this, self._manner)
+        return self._passes[key]
 
     @contextlib.contextmanager
     def _recording(self, job: Job) -> Iterator[None]:
@@ -222,24 +260,22 @@ class Session:
         self._write("running")
 
     def _write(self, status: log.Status) -> None:
-        passes = self._passes.values()
+        passes, portion = self._passes.values(), self._manner.portion
+        selected = tuple(job.id for job in self._jobs)
         self.log = self.log.model_copy(
             update={
                 "status": status,
                 "seconds": time.perf_counter() - self._start,
-                "classifiers": tuple(self._resources.records.values()),
-                "image_sets": tuple(stage.image_set_record(this) for this in passes),
+                "classifiers": classifiers(self._resources.records.values(), selected),
+                "image_sets": image_sets(stage.image_set_record(p, portion) for p in passes),
                 "items": tuple(self._items.values()),
                 "walks": tuple(stage.walk_record(this, self._manner) for this in passes),
-                "selected": tuple(job.id for job in self._jobs),
-                "not_run": tuple(job.id for job in self._jobs if job.id not in self._items),
+                "selected": selected,
+                "not_run": tuple(name for name in selected if name not in self._items),
                 "warnings": (*self._resources.remarks, *self._warnings),
             }
         )
         log.write(self.log, self.directory)
-
-
-REPORT = "report.html"
 
 
 def _measure(job: Job) -> Measure:
@@ -247,8 +283,10 @@ def _measure(job: Job) -> Measure:
     return job.check.spec
 
 
-def _nth(role: str, index: int) -> str:
-    return role if index == 0 else f"{role} {index + 1}"
+def _table_name(job: Job, alias: str) -> str:
+    """Return the name of the rows of a job that looks at no image, asked of a classifier."""
+    digest = hashlib.sha256(f"{job.id} {alias}".encode()).hexdigest()[:8]
+    return f"{tables.slug(f'{_measure(job).name}-{job.check.name}-{alias}')}-{digest}"
 
 
 def _verdict_of(error: Exception) -> Verdict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -163,6 +164,8 @@ class Suite:
     unavailable: Mapping[str, str]
     """Role to the reason why nobody ships its pictures."""
     checks: tuple[Check, ...]
+    sha256: str = ""
+    """Of its text."""
 
     def references(self) -> set[str]:
         """Every alias that a threshold, a parameter or ``for`` names."""
@@ -183,6 +186,11 @@ def is_suite(text: str) -> bool:
     head = re.split(r"^\s*\[", text, maxsplit=1, flags=re.MULTILINE)[0]
     mark = r"""^\ufeff?\s*["']?evals["']?\s*=\s*\d"""
     return re.search(mark, head, flags=re.MULTILINE) is not None
+
+
+def digest(text: str) -> str:
+    """Return the sha256 of a suite's text."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def parse(text: str, path: str, measure: Callable[[str], Spec]) -> Suite:
@@ -226,6 +234,7 @@ def parse(text: str, path: str, measure: Callable[[str], Spec]) -> Suite:
         table.images,
         table.unavailable,
         tuple(checks),
+        digest(text),
     )
     if not mistakes:
         mistakes = [
