@@ -1,4 +1,4 @@
-"""Names of run directories, and the link to the newest."""
+"""Run directories and their names, and the link to the newest."""
 
 from __future__ import annotations
 
@@ -7,11 +7,29 @@ import os
 import secrets
 from pathlib import Path
 
+from evals.errors import UserError
+
 
 def new_name() -> str:
     """Return a name for a run directory."""
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S")
     return f"{stamp}-{secrets.token_hex(2)}"
+
+
+def new_directory(parent: Path, directory: Path | None = None) -> Path:
+    """Make the directory of a run, below ``parent`` unless it is given.
+
+    Raises:
+        UserError: nothing can be written there.
+    """
+    directory = directory or parent / new_name()
+    try:
+        (directory / "tables").mkdir(parents=True)
+    except OSError as error:
+        raise UserError(
+            f"--evals-run-dir {parent}: cannot be written ({error.strerror}); name another folder"
+        ) from None
+    return directory
 
 
 def point_latest(directory: Path) -> None:

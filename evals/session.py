@@ -222,13 +222,9 @@ class Session:
 
     def _pass(self, source: Source, job: Job) -> Pass:
         """Return the pass over a source: one for all jobs, and in a worker one a classifier."""
-        worker = self._worker
-        key = source, "" if worker is None else job.alias
+        who, asking = self._asking(source, job)
+        key = source, who
         if key not in self._passes:
-            asking: Sequence[Job] = self._jobs
-            if worker is not None:
-                lost = worker.lost(self._catalog.options.run_dir) - {job.id}
-                asking = together(self._jobs, source, job.alias, lost)
             about = [other for other in asking if source in {other.source, other.against}]
             looking = plan.stations(about, source, self._catalog, self._resources)
             image_set = self._resources.image_set(source)
@@ -239,6 +235,20 @@ class Session:
             if self._manner.portion is not None:
                 stage.list_images(this, self._manner)
         return self._passes[key]
+
+    def _asking(self, source: Source, job: Job) -> tuple[str, Sequence[Job]]:
+        """Return whose pass a job's is, and the jobs that it is for.
+
+        All jobs share one; in a worker, those of a classifier do, which may be the only one that
+        comes here. At a classifier that has ended a process, each asks alone.
+        """
+        if self._worker is None:
+            return "", self._jobs
+        own, who = [other for other in self._jobs if other.alias == job.alias], job.alias
+        lost = self._worker.lost(self._catalog.options.run_dir)
+        if any(other.id in lost for other in own):
+            own, who = [job], job.id
+        return who, together(self._jobs, source, own)
 
     @contextlib.contextmanager
     def _recording(self, job: Job) -> Iterator[None]:

@@ -29,27 +29,21 @@ def _free(role: str, taken: Collection[str]) -> str:
     return next(name for name in several if name not in taken)
 
 
-def together(
-    jobs: Sequence[Job], source: Source, alias: str, lost: Collection[str] = ()
-) -> list[Job]:
-    """Return the jobs that one classifier's own are judged with on an image set.
+def together(jobs: Sequence[Job], source: Source, own: Collection[Job]) -> list[Job]:
+    """Return the jobs that one process asks on an image set for the sake of its own.
 
-    Its own, and where a measure compares classifiers, all that ask the others the same: a number
-    must not depend on which process judges them.
+    Those themselves, and where a measure compares classifiers, all that ask the others the same: a
+    number must not depend on which process judges it.
 
     Args:
         jobs: of the run.
         source: the image set.
-        alias: of the classifier.
-        lost: ids of jobs at which a process died.
+        own: those to be judged.
     """
-    about = [job for job in jobs if source in {job.source, job.against} and job.id not in lost]
-    own = [job for job in about if job.alias == alias]
     asked = {_question(job) for job in own if job.source == source and _compares(job)}
+    ids = {job.id for job in own}
     return [
-        job
-        for job in about
-        if job.alias == alias or (job.source == source and _question(job) in asked)
+        job for job in jobs if job.id in ids or (job.source == source and _question(job) in asked)
     ]
 
 

@@ -12,7 +12,7 @@ from evals import log
 from evals.device import by_turn, default_batch, name_of, numerics, resolve
 from evals.environment import environment
 from evals.errors import UserError
-from evals.names import new_name
+from evals.names import new_directory
 from evals.options import Options
 from evals.passes.plan import Manner
 from evals.suite import Suite
@@ -110,19 +110,3 @@ def _can_be_written(report: Path | None) -> None:
         raise UserError(f"--evals-report {report}: {error.strerror}; name another place") from None
     if report.is_dir():
         raise UserError(f"--evals-report {report}: is a folder; name a file in it")
-
-
-def new_directory(parent: Path, directory: Path | None = None) -> Path:
-    """Make the directory of a run, below ``parent`` unless it is given.
-
-    Raises:
-        UserError: nothing can be written there.
-    """
-    directory = directory or parent / new_name()
-    try:
-        (directory / "tables").mkdir(parents=True)
-    except OSError as error:
-        raise UserError(
-            f"--evals-run-dir {parent}: cannot be written ({error.strerror}); name another folder"
-        ) from None
-    return directory

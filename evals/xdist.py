@@ -6,6 +6,7 @@ Imported only where pytest-xdist asks.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,6 +19,10 @@ CHECK = re.compile(r".*\.toml::[A-Za-z0-9._-]+(\[[^\[\]]+\])", re.DOTALL)
 """Id of a check on a classifier."""
 
 
+DEATHS = 3
+"""Processes that one classifier may end."""
+
+
 def scope(item: str) -> str | None:
     """Return the classifier in the bracket of a check's id; None for any other test's."""
     found = CHECK.fullmatch(item)
@@ -27,8 +32,8 @@ def scope(item: str) -> str | None:
 class ByClassifier(LoadScopeScheduling):  # type: ignore[misc]
     """Gives all checks on a classifier to one process, and other tests one by one.
 
-    A network that ends its process loses the check at which it did: the others of its process are
-    given to the next one.
+    A network that ends its process loses the check at which it did: the others are given to the
+    next one, which asks that network one check at a time.
     """
 
     def __init__(
@@ -36,12 +41,15 @@ class ByClassifier(LoadScopeScheduling):  # type: ignore[misc]
     ) -> None:
         super().__init__(config, log)
         self._lose = lose
+        self._deaths: Counter[str] = Counter()
 
     def _split_scope(self, nodeid: str) -> str:
         return scope(nodeid) or nodeid
 
     def _reschedule(self, node: WorkerController) -> None:
         """Give a process enough to go on: it starts a test when it knows which is next."""
+        if node not in self.registered_collections:
+            return  # a new one, still collecting: it is given work when it has
         super()._reschedule(node)
         while self.workqueue and not node.shutting_down:
             if self._pending_of(self.assigned_work[node]) > 1:
@@ -51,7 +59,11 @@ class ByClassifier(LoadScopeScheduling):  # type: ignore[misc]
             node.shutdown()
 
     def remove_node(self, node: WorkerController) -> str | None:
-        """Take back what a process left, but the check at which it died."""
+        """Take back what a process left, but the check at which it died.
+
+        A classifier at which several died is given up: pytest-xdist replaces so many and no more,
+        and the others would lose theirs.
+        """
         left = [
             (unit, item)
             for unit in self.assigned_work[node].values()
@@ -62,9 +74,12 @@ class ByClassifier(LoadScopeScheduling):  # type: ignore[misc]
             crashed: str | None = super().remove_node(node)
             return crashed
         unit, item = left[0]
-        if scope(item) is not None:
-            self._lose(item)
         unit[item] = True
+        if (classifier := scope(item)) is not None:
+            self._lose(item)
+            self._deaths[classifier] += 1
+            if self._deaths[classifier] >= DEATHS:
+                unit.update(dict.fromkeys(unit, True))
         work = self.assigned_work.pop(node)
         self.workqueue.update({name: unit for name, unit in work.items() if not all(unit.values())})
         for other in self.assigned_work:

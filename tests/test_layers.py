@@ -111,6 +111,7 @@ def test_no_measure_imports_another() -> None:
         "evals.cli",
         "evals.measures.accuracy",
         "evals.judging",
+        "evals.merge.command",
     ],
 )
 def test_without_torch(module: str) -> None:

@@ -13,6 +13,8 @@ class Rows(Record):
     """Alias: the item's own, and those that its thresholds name or its metrics compare with."""
     seed: int | None = None
     """That a recipe trained it from; null for one that came trained."""
+    against: bool = False
+    """Whether they are of the second image set of a check that compares."""
     images: str | None = None
     """Role of the image set; null for a measure that looks at none."""
     n: int = 0

@@ -54,18 +54,19 @@ def _rows(question: Question, role: str | None, against: str | None) -> Iterator
     if question.measure.compares:
         needed |= set(question.others)
     everyone = {**question.others, job.alias: question.measured}
-    yield from _entries(everyone, needed, role)
-    yield from _entries(question.against, needed, against)
+    yield from _entries(everyone, needed, role, second=False)
+    yield from _entries(question.against, needed, against, second=True)
 
 
 def _entries(
-    families: Mapping[str, Family], needed: set[str], role: str | None
+    families: Mapping[str, Family], needed: set[str], role: str | None, *, second: bool
 ) -> Iterator[log.Rows]:
     for alias in sorted(needed & set(families)):
         for member in families[alias]:
             yield log.Rows(
                 classifier=alias,
                 seed=seed_of(member),
+                against=second,
                 images=role,
                 n=member.images,
                 table=member.table,

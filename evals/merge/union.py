@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from evals.log import Classifier, ImageSet
+from evals.log import Classifier, ImageSet, Run, Settings
 
 
 def alias_of(item: str) -> str:
@@ -34,6 +34,13 @@ def image_sets(found: Iterable[ImageSet]) -> tuple[ImageSet, ...]:
         if one.role not in by_role or by_role[one.role].fingerprint is None:
             by_role[one.role] = one
     return tuple(by_role.values())
+
+
+def settings(runs: Sequence[Run]) -> Settings:
+    """Return the settings, with every device that was used."""
+    devices = ", ".join(once(run.settings.device for run in runs))
+    names = ", ".join(once(run.settings.device_name for run in runs))
+    return runs[0].settings.model_copy(update={"device": devices, "device_name": names})
 
 
 def once(said: Iterable[str]) -> tuple[str, ...]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from evals import log
 from evals.errors import UserError
 from evals.log import Status
-from evals.merge.union import classifiers, image_sets, once
+from evals.merge.union import classifiers, image_sets, once, settings
 from evals.worker import PARTS, number
 
 
@@ -67,7 +67,7 @@ def _joined(name: str, parts: dict[Path, log.Run], command: str, *, interrupted:
             "started": min(run.started for run in runs),
             "seconds": max(run.seconds for run in runs),
             "command": command,
-            "settings": _settings(runs),
+            "settings": settings(runs),
             "classifiers": classifiers((c for run in runs for c in run.classifiers), selected),
             "image_sets": image_sets(i for run in runs for i in run.image_sets),
             "items": tuple(items[item] for item in selected if item in items),
@@ -76,13 +76,6 @@ def _joined(name: str, parts: dict[Path, log.Run], command: str, *, interrupted:
             "warnings": once([*(w for run in runs for w in run.warnings), *said]),
         }
     )
-
-
-def _settings(runs: Sequence[log.Run]) -> log.Settings:
-    """Return the settings, with every device that was used."""
-    devices = ", ".join(once(run.settings.device for run in runs))
-    names = ", ".join(once(run.settings.device_name for run in runs))
-    return runs[0].settings.model_copy(update={"device": devices, "device_name": names})
 
 
 def _move(folder: Path, directory: Path) -> None:
