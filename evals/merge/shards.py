@@ -87,8 +87,10 @@ def _image_sets(parts: Sequence[Part]) -> tuple[log.ImageSet, ...]:
     found = []
     for one in parts[0].log.image_sets:
         same = [{i.role: i for i in part.log.image_sets}[one.role] for part in parts]
-        files = [images.table or "" for images in same]
-        fingerprint = tables.whole(parts, files)
+        for part, images in zip(parts, same, strict=True):
+            if images.table is None:
+                raise UserError(f"{part}: lists no images of {one.role}; run it again")
+        fingerprint = tables.whole(parts, [str(images.table) for images in same])
         found.append(
             one.model_copy(
                 update={
@@ -191,7 +193,7 @@ def _pictures(
 
 
 def _write(this: Merge, shelf: Shelf) -> None:
-    """Make the run, write the tables, copy the pictures that were picked and what the parts kept."""
+    """Make the run, write the tables, copy the pictures that were picked and what was kept."""
     new_directory(this.directory.parent, this.directory)
     for file, table in shelf.joined.items():
         pq.write_table(table, this.directory / file, compression="zstd")

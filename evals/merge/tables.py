@@ -82,8 +82,8 @@ def _hold_apart(measure: Measure, found: Sequence[tuple[Part, str]]) -> None:
             seen[image] = part
 
 
-def whole(parts: Sequence[Part], files: Sequence[str]) -> tuple[str, int]:
-    """Return the fingerprint of an image set, from what each part knows, and how many had bytes.
+def whole(parts: Sequence[Part], files: Sequence[str]) -> str:
+    """Return the fingerprint of an image set, from the bytes that each part has read.
 
     Args:
         parts: all of them.
@@ -112,7 +112,7 @@ def whole(parts: Sequence[Part], files: Sequence[str]) -> tuple[str, int]:
             *(_plain(first[column]) for column in ("image", "label", "accepted")), strict=True
         )
     )
-    return fingerprint(ImageSet("", images, (), len(images)), digests), len(digests)
+    return fingerprint(ImageSet("", images, (), len(images)), digests)
 
 
 def _plain(column: pd.Series) -> list[object]:

@@ -31,9 +31,9 @@ class Net(nn.Module):
         return self.body(pixels).mean(dim=(2, 3)) * 9 + pixels.mean(dim=(2, 3)) * 6
 
 class Bomb(Net):
-    """Ends its process when it is asked for a gradient."""
+    """Ends its process at pictures as bright as only an attack makes them."""
     def forward(self, pixels):
-        if pixels.requires_grad:
+        if pixels.max() > 0.97:
             os._exit(3)
         return super().forward(pixels)
 
@@ -107,12 +107,12 @@ def furnish() -> Callable[[Path], None]:
         for place, color in enumerate(("red", "green", "blue")):
             (folder / "pictures" / color).mkdir(parents=True)
             for index in range(9):
-                pixels = random.integers(0, 160, (26, 25, 3), dtype=np.uint8)
+                pixels = random.integers(0, 120, (26, 25, 3), dtype=np.uint8)
                 pixels[..., place] += np.uint8(10 * index)
                 Image.fromarray(pixels).save(folder / "pictures" / color / f"{index}.png")
         (folder / "art").mkdir()
         for index in range(6):
-            pixels = random.integers(0, 256, (25, 25, 3), dtype=np.uint8)
+            pixels = random.integers(0, 180, (25, 25, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(folder / "art" / f"{index}.png")
 
     return write

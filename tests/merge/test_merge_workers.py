@@ -67,6 +67,8 @@ def test_one_log_equal_to_the_sequential_run(project: pytest.Pytester, facts: Fa
 
 
 def test_a_process_that_dies_loses_its_own_item(project: pytest.Pytester) -> None:
+    suite = project.path / "all.toml"
+    suite.write_text(suite.read_text("utf-8").replace("16/255", "1/2"), encoding="utf-8")
     models = [f"--evals-model={name}" for name in ("one", "bomb")]
     result = project.runpytest_subprocess("all.toml", "-n", "2", *models)
     run = last(project)
