@@ -116,6 +116,8 @@ def _identity(run: log.Run) -> Iterator[tuple[str, Any]]:
         yield f"batch size on {walk.images}", walk.batch_size
     yield "selected checks", run.selected
     for item in run.items:
+        asked = (item.suite, item.check, item.classifier, item.measure)
+        yield f"question of {item.id}", ", ".join(asked)
         yield f"parameters of {item.id}", item.parameters
 
 

@@ -61,6 +61,7 @@ art = "art"
 name = "right"
 measure = "accuracy"
 images = "photographs"
+unreadable = "skip"
 expect = [
   { metric = "top1_accuracy", at_least = 0.9, for = ["one"] },
   { metric = "nll", at_most = 100.0, for = ["two"] },
@@ -70,6 +71,7 @@ expect = [
 name = "alike"
 measure = "predictions"
 images = "photographs"
+unreadable = "skip"
 against = "art"
 expect = [{ metric = "agreement", at_least = 0.4 }]
 [[check]]
@@ -82,6 +84,7 @@ expect = [{ metric = "robust_accuracy", at = "16/255", at_most = 0.5 }]
 name = "dead"
 measure = "dead_relu"
 images = "photographs"
+unreadable = "skip"
 expect = []
 """
 

@@ -26,9 +26,9 @@ Facts = Callable[[log.Run], dict[str, Any]]
 PARTS = 3
 
 
-def judge(folder: Path, run_dir: str, *options: str) -> int:
-    """Run the suites of a folder in a process of their own."""
-    arguments = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "evals.plugin", "all.toml"]
+def judge(folder: Path, run_dir: str, *options: str, suite: str = "all.toml") -> int:
+    """Run a suite of a folder in a process of its own."""
+    arguments = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "evals.plugin", suite]
     command = [sys.executable, *arguments, f"--evals-run-dir={run_dir}", *options]
     return subprocess.run(command, cwd=folder, capture_output=True, check=False).returncode
 
@@ -38,6 +38,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, furnish: Furnish) -> Path:
     """A project with one whole run, and the same in three parts."""
     folder = tmp_path_factory.mktemp("project")
     furnish(folder)
+    folder.joinpath("pictures", "green", "4b.png").write_bytes(b"no picture")
     assert judge(folder, "whole") == 1
     for k in range(1, PARTS + 1):
         assert judge(folder, f"part{k}", f"--evals-shard={k}/{PARTS}") == 0
@@ -111,9 +112,13 @@ def test_merged_items_are_those_of_the_whole_run(runs: tuple[log.Run, log.Run]) 
     for one, other in zip(whole.items, merged.items, strict=True):
         moved = {"seconds", "validity", "pictures"}
         assert other.model_dump(exclude=moved) == one.model_dump(exclude=moved)
-        assert [(v.id, v.name, v.outcome) for v in other.validity] == [
-            (v.id, v.name, v.outcome) for v in one.validity
-        ]
+        # a part may have too few images to tell what the whole tells, and never the reverse
+        ours, theirs = worst(one), worst(other)
+        assert ours.keys() == theirs.keys()
+        order = ["falls", "cannot tell", "holds"]
+        worse = [key for key in ours if ours[key] != theirs[key]]
+        assert all(order.index(theirs[key]) < order.index(ours[key]) for key in worse)
+        assert len(worse) < len(ours) / 4
         assert [(p.image, p.sample, p.file) for p in other.pictures] == [
             (p.image, p.sample, p.file) for p in one.pictures
         ]
@@ -122,6 +127,14 @@ def test_merged_items_are_those_of_the_whole_run(runs: tuple[log.Run, log.Run]) 
     assert sum(len(item.pictures) for item in merged.items) > 50
     said = [v.evidence for item in merged.items for v in item.validity]
     assert any(evidence.startswith("part 1 of 3: ") for evidence in said)
+
+
+def worst(item: log.Item) -> dict[str, str]:
+    order = ["falls", "cannot tell", "holds"]
+    found: dict[str, str] = {}
+    for check in item.validity:
+        found[check.name] = min(check.outcome, found.get(check.name, "holds"), key=order.index)
+    return found
 
 
 def test_merged_facts_are_those_of_the_whole_run(
@@ -139,7 +152,7 @@ def test_merged_facts_are_those_of_the_whole_run(
 
 def test_more_parts_than_batches(project: Path, runs: tuple[log.Run, log.Run]) -> None:
     for k in (1, 2, 3):
-        options = [f"--evals-shard={k}/3", "--evals-batch-size=27", "--evals-model=one"]
+        options = [f"--evals-shard={k}/3", "--evals-batch-size=28", "--evals-model=one"]
         assert judge(project, f"sparse{k}", *options) == 0
     with contextlib.chdir(project):
         named = [f"sparse{k}/latest" for k in (3, 1, 2)]
@@ -147,14 +160,14 @@ def test_more_parts_than_batches(project: Path, runs: tuple[log.Run, log.Run]) -
     found = {item.id: item for item in log.read(project / "sparse").items}
     for item in runs[0].items:
         if item.id in found and item.measure == "accuracy":
-            values = {metric.name: metric.value for metric in item.metrics}
-            merged = {metric.name: metric.value for metric in found[item.id].metrics}
+            values = {m.name: m.value for m in item.metrics if m.value is not None}
+            merged = {m.name: m.value for m in found[item.id].metrics if m.value is not None}
             assert merged == pytest.approx(values, rel=1e-5)
-    assert {item.verdict for item in found.values()} <= {
-        Verdict.PASSED,
-        Verdict.FAILED,
-        Verdict.RECORDED,
-    }
+            assert len(values) > 2
+    verdicts = {item.check: item.verdict for item in found.values()}
+    assert verdicts["attack"] is Verdict.FAILED  # one picture is unreadable
+    assert verdicts["alike"] is Verdict.NOT_APPLICABLE  # no other classifier to agree with
+    assert verdicts["dead"] is Verdict.RECORDED
 
 
 def edit(folder: Path, place: str, change: Callable[[dict[str, Any]], None]) -> None:
@@ -200,7 +213,7 @@ def test_parts_that_are_there_twice_or_missing(copied: Path) -> None:
         (lambda run: run["suites"][0].update(sha256="0" * 64), "suite all.toml: "),
         (lambda run: run["classifiers"][1].update(fingerprint="f"), "fingerprint of two: "),
         (lambda run: run["classifiers"][1].update(unavailable="no weights"), "what two lacks: "),
-        (lambda run: run["image_sets"][0].update(total=28), "total of images photographs: 27 and"),
+        (lambda run: run["image_sets"][0].update(total=29), "total of images photographs: 28 and"),
         (lambda run: run["environment"]["versions"].update(torch="0.1"), "version of torch: "),
         (lambda run: run["items"][0]["parameters"].update(bins=3), "parameters of all.toml::"),
         (lambda run: run["selected"].reverse(), "selected checks: "),
@@ -210,7 +223,7 @@ def test_parts_that_are_there_twice_or_missing(copied: Path) -> None:
         (lambda run: run["items"][0]["rows"][0].update(n=3), "looked at "),
         (lambda run: run["items"][0]["rows"][0].update(table="../../x"), "not below its folder"),
         (lambda run: run["items"][0]["rows"][0].update(table="tables/x"), "is missing; copy"),
-        (lambda run: run["items"][0].update(suite="other.toml"), "does not list the suite"),
+        (lambda run: run["items"][0].update(suite="other.toml"), "question of all.toml::"),
         (lambda run: run["image_sets"][0].update(table=None), "lists no images of"),
     ],
 )
@@ -219,6 +232,12 @@ def test_parts_of_different_runs(
 ) -> None:
     edit(copied, "part2/latest", change)
     assert reason in refused()
+
+
+def test_logs_that_contradict_themselves(copied: Path) -> None:
+    for place in places():
+        edit(copied, place, lambda run: run["items"][0].update(suite="other.toml"))
+    assert "does not list the suite other.toml" in refused()
 
 
 def test_logs_that_are_damaged_or_newer(copied: Path) -> None:
@@ -284,3 +303,76 @@ def test_a_part_that_fell_makes_the_whole_invalid(copied: Path) -> None:
 def test_reading_parts_in_any_order(project: Path) -> None:
     found = parts([project / place for place in reversed(places())])
     assert [part.portion.k for part in found] == [1, 2, 3]
+
+
+RECIPES = """
+evals = 1
+title = "Recipes"
+models = ["quick", "other"]
+[images]
+digits = "digits_test"
+[[check]]
+name = "right"
+measure = "accuracy"
+images = "digits"
+expect = [{ metric = "top1_accuracy", at_least = { of = "other", minus = 0.9 }, for = ["quick"] }]
+[[check]]
+name = "course"
+measure = "training"
+expect = [{ metric = "epochs", at_most = { of = "other", plus = 0.5 }, for = ["quick"] }]
+[[check]]
+name = "descent"
+measure = "steepest_descent"
+expect = [{ metric = "step_over_bound", at = 30.234, at_most = 1.000001 }]
+"""
+
+QUICK = """
+[models.{name}]
+network = "small_cnn"
+[models.{name}.recipe]
+data = "digits"
+size = 8
+examples = 64
+epochs = 1
+batch_size = 32
+optimizer = {{ name = "sgd", lr = 0.05 }}
+seeds = {seeds}
+"""
+
+
+@pytest.mark.slow
+def test_recipes_and_measures_without_images(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cards = QUICK.format(name="quick", seeds=[0, 1]) + QUICK.format(name="other", seeds=[2])
+    files = {"pytest.ini": "[pytest]\n", "recipes.toml": RECIPES, "cards.toml": cards}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    given = "--evals-cards=cards.toml"
+    # other's own items are not selected: thresholds name it all the same
+    options = [given, "-k", "quick or quadratic"]
+    assert judge(tmp_path, "whole", *options, suite="recipes.toml") == 0
+    for k in (1, 2):
+        assert (
+            judge(tmp_path, f"part{k}", *options, f"--evals-shard={k}/2", suite="recipes.toml") == 0
+        )
+    second = log.read(tmp_path / "part2" / "latest")
+    elsewhere = [item for item in second.items if item.measure != "accuracy"]
+    assert len(elsewhere) == 2
+    assert {item.verdict for item in elsewhere} == {Verdict.NOT_APPLICABLE}
+    assert all("part 2 of 2" in item.sentence for item in elsewhere)
+    with contextlib.chdir(tmp_path):
+        assert main(["merge", "part1/latest", "part2/latest", "--out", "merged"]) == 0
+    assert "passed" in capsys.readouterr().out
+    whole, merged = log.read(tmp_path / "whole" / "latest"), log.read(tmp_path / "merged")
+    assert len(whole.items) == 3
+    for one, other in zip(whole.items, merged.items, strict=True):
+        moved = {"seconds", "validity", "pictures"}
+        assert other.model_dump(exclude=moved) == one.model_dump(exclude=moved)
+        tables = [pd.read_parquet(tmp_path / run / str(item.table))
+                  for run, item in (("whole/latest", one), ("merged", other))]  # fmt: skip
+        pd.testing.assert_frame_equal(*tables, check_exact=True)
+    right = {metric.name: metric for metric in merged.items[0].metrics}["top1_accuracy"]
+    assert len(right.spread) == 2
+    assert {item.verdict for item in merged.items} == {Verdict.PASSED}
+    assert [c.fingerprint for c in merged.classifiers] == [c.fingerprint for c in whole.classifiers]
