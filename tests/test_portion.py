@@ -41,7 +41,7 @@ def test_a_whole_run_looks_at_everything() -> None:
     "text", ["0/8", "9/8", "x", "2", "2/", "/8", "-1/8", "2/8/3", "1/0", " 1/2"]
 )
 def test_no_such_part(tmp_path: Path, text: str) -> None:
-    with pytest.raises(UserError, match="--evals-shard = .*(such as 2/8|no such part)"):
+    with pytest.raises(UserError, match=r"--evals-shard: shard = .*(such as 2/8|no such part)"):
         read({"shard": text}, tmp_path)
 
 
