@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
+import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +57,10 @@ _REFUSED = pytest.StashKey["UserError"]()
 _SHARED = pytest.StashKey["_Shared"]()
 
 
+LOOK = 10.0
+"""Seconds between logs while workers run."""
+
+
 class CheckFailedError(Exception):
     """A verdict that fails its item; the entry in the log says why."""
 
@@ -76,6 +81,8 @@ class _Shared:
     """Checks on recipes that were not."""
     refused: str | None = None
     """Why no worker could begin."""
+    looked: float | None = None
+    """When their log was last written."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -273,6 +280,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         config.stash[_REFUSED] = error
 
 
+@pytest.hookimpl(trylast=True)  # after xdist's workers are gone
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Close the run; exit code 5 when suites were run and nothing was judged."""
     config = session.config
@@ -359,6 +367,26 @@ def pytest_configure_node(node: Any) -> None:
 def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None:
     """Note what the workers have collected; the controller itself collects nothing."""
     node.config.stash[_SHARED].ids = tuple(ids)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Write now and then what the workers have finished: a killed run leaves a readable log."""
+    node = getattr(report, "node", None)  # set by xdist in the controller
+    if node is None or report.when != "teardown":
+        return
+    from evals.xdist import scope
+
+    shared, now = node.config.stash[_SHARED], time.monotonic()
+    if scope(report.nodeid) is None or now - (shared.looked or -LOOK) < LOOK:
+        return
+    from evals.merge.workers import look
+    from evals.names import point_latest
+
+    shared.looked = now
+    directory = _catalog(node.config).options.run_dir / shared.run
+    with contextlib.suppress(OSError):  # said at the end, where it counts
+        look(directory, _command(node.config))
+        point_latest(directory)
 
 
 @pytest.hookimpl(optionalhook=True)

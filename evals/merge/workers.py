@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,12 +36,33 @@ def gather(directory: Path, command: str, *, interrupted: bool) -> Gathered | No
     parts = dict(_parts(directory))
     if not parts:
         return None
-    joined = _joined(directory.name, parts, command, interrupted=interrupted)
+    died = [folder.name for folder, run in parts.items() if run.status == "running"]
+    status: Status = "interrupted" if interrupted or died else "finished"
+    said = [f"process {who} died; what it was judging is not in the log" for who in died]
+    joined = _joined(directory.name, list(parts.values()), command, status, said)
     for folder in parts:
         _move(folder, directory)
     log.write(joined, directory)
-    shutil.rmtree(directory / PARTS)
+    shutil.rmtree(directory / PARTS, ignore_errors=True)
     return Gathered(joined, directory)
+
+
+def look(directory: Path, command: str) -> None:
+    """Write what is finished so far, so that a run that is killed leaves a readable log."""
+    runs = [_lying(run, folder.relative_to(directory)) for folder, run in _parts(directory)]
+    if runs:
+        log.write(_joined(directory.name, runs, command, "running"), directory)
+
+
+def _lying(run: log.Run, folder: Path) -> log.Run:
+    """Return a part's log with its files where they lie until the end."""
+
+    def moved(item: log.Item) -> log.Item:
+        table = item.table and str(folder / item.table)
+        pictures = [p.model_copy(update={"file": str(folder / p.file)}) for p in item.pictures]
+        return item.model_copy(update={"table": table, "pictures": tuple(pictures)})
+
+    return run.model_copy(update={"items": tuple(map(moved, run.items))})
 
 
 def _parts(directory: Path) -> Iterator[tuple[Path, log.Run]]:
@@ -53,13 +74,11 @@ def _parts(directory: Path) -> Iterator[tuple[Path, log.Run]]:
             continue  # it died before it had written anything
 
 
-def _joined(name: str, parts: dict[Path, log.Run], command: str, *, interrupted: bool) -> log.Run:
-    runs = tuple(parts.values())
+def _joined(
+    name: str, runs: Sequence[log.Run], command: str, status: Status, said: Sequence[str] = ()
+) -> log.Run:
     selected = runs[0].selected
     items = {item.id: item for run in runs for item in run.items}
-    died = [folder.name for folder, run in parts.items() if run.status == "running"]
-    said = [f"process {who} died; what it was judging is not in the log" for who in died]
-    status: Status = "interrupted" if interrupted or died else "finished"
     return runs[0].model_copy(
         update={
             "id": name,

@@ -170,6 +170,21 @@ def test_more_parts_than_batches(project: Path, runs: tuple[log.Run, log.Run]) -
     assert verdicts["dead"] is Verdict.RECORDED
 
 
+def test_parts_that_processes_share(project: Path, runs: tuple[log.Run, log.Run]) -> None:
+    assert judge(project, "shared", "-n2", f"--evals-shard=2/{PARTS}") == 0
+    with contextlib.chdir(project):
+        first, _, third = places()
+        assert main(["merge", first, "shared/latest", third, "--out", "both"]) == 1
+    both = log.read(project / "both")
+    moved = {"seconds", "pictures", "validity"}
+    assert [item.model_dump(exclude=moved) for item in both.items] == [
+        item.model_dump(exclude=moved) for item in runs[1].items
+    ]
+    assert [image_set.fingerprint for image_set in both.image_sets] == [
+        image_set.fingerprint for image_set in runs[0].image_sets
+    ]
+
+
 def edit(folder: Path, place: str, change: Callable[[dict[str, Any]], None]) -> None:
     """Change a log as a machine would have written it."""
     run = log.read(folder / place)

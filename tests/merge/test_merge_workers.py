@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from evals import log
 from evals.log import Verdict
-from evals.merge.workers import gather
+from evals.merge.workers import gather, look
 
 pytest_plugins = ("pytester",)
 
@@ -64,6 +65,41 @@ def test_one_log_equal_to_the_sequential_run(project: pytest.Pytester, facts: Fa
     assert len(where) == 3
     assert all(len(processes) == 1 for processes in where.values())
     assert len(set().union(*where.values())) == 2
+
+
+SPY = """
+import json
+from pathlib import Path
+import pytest
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_logreport(report):
+    if hasattr(report, "node") and report.when == "teardown":
+        (file,) = Path("runs").glob("2*/run.json")
+        run = json.loads(file.read_text())
+        with Path("seen.txt").open("a") as seen:
+            seen.write(f"{run['status']} {len(run['items']) > 0} {len(run['selected'])}\\n")
+"""
+
+
+def test_a_run_that_is_killed_leaves_a_readable_log(project: pytest.Pytester) -> None:
+    project.makeconftest(SPY)
+    project.runpytest_subprocess("all.toml", "-n", "1", "-k", "right and one")
+    assert project.path.joinpath("seen.txt").read_text("utf-8").splitlines() == ["running True 1"]
+    run = last(project)
+    # as it lies while processes run
+    folder = project.path / "killed"
+    shutil.copytree(project.path / "runs" / run.id, folder / "parts" / "gw0")
+    look(folder, "pytest -n 1")
+    seen = log.read(folder)
+    assert seen.status == "running"
+    assert [item.id for item in seen.items] == [item.id for item in run.items]
+    assert all((folder / str(item.table)).is_file() for item in seen.items)
+    assert all((folder / p.file).is_file() for item in seen.items for p in item.pictures)
+    gathered = gather(folder, "pytest -n 1", interrupted=True)
+    assert gathered is not None
+    assert gathered.log.status == "interrupted"
+    assert all((folder / p.file).is_file() for item in gathered.log.items for p in item.pictures)
 
 
 def test_a_process_that_dies_loses_its_own_item(project: pytest.Pytester) -> None:
