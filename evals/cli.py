@@ -16,6 +16,7 @@ from evals.errors import UserError
 from evals.paths import data_folder
 
 if TYPE_CHECKING:
+    from evals.options import Options
     from evals.selection import Catalog
 
 
@@ -32,6 +33,10 @@ _SELFTEST = {
 
 _NOISE = {"cards": "FILE", "cache": "FOLDER"}
 """And where noise is measured."""
+
+_MERGE = {"run-dir": "FOLDER", "report": "PATH", "cache": "FOLDER", "inconclusive": "fail|skip",
+          "baseline": "RUN[:ALIAS]", "same": "fail|skip"}  # fmt: skip
+"""And where parts of a run are joined."""
 
 FEW = 5
 """Classifiers for which a listing says why they are not here."""
@@ -125,6 +130,12 @@ def _parser() -> argparse.ArgumentParser:
     accept.add_argument("--to", type=Path, help="folder of the baseline (default: baseline)")
     accept.add_argument("--force", action="store_true", help="also if some check did not pass")
     accept.set_defaults(run=_accept)
+    merge = commands.add_parser("merge", help="join the parts of a run (pytest --evals-shard K/N)")
+    merge.add_argument("run_dir", type=Path, metavar="RUN", nargs="+", help="folder of a part")
+    merge.add_argument("--out", type=Path, help="folder of the joined run (default: a new run)")
+    for name, shown in _MERGE.items():
+        merge.add_argument(f"--evals-{name}", metavar=shown, help="as for pytest")
+    merge.set_defaults(run=_merge)
 
     report = commands.add_parser("report", help="render a run's report again")
     report.add_argument("run_dir", type=Path, metavar="RUN", help="folder that holds run.json")
@@ -147,15 +158,20 @@ def _judge_by(command: argparse.ArgumentParser, suites: str, options: Mapping[st
 
 
 def _judged_by(options: argparse.Namespace) -> Catalog:
-    from evals.options import read
     from evals.selection import Catalog
+
+    return Catalog.read(_told(options))
+
+
+def _told(options: argparse.Namespace) -> Options:
+    from evals.options import read
 
     given = {
         key.removeprefix("evals_"): tuple(value) if isinstance(value, list) else value
         for key, value in vars(options).items()
         if key.startswith("evals_") and value is not None
     }
-    return Catalog.read(read(given, Path.cwd()))
+    return read(given, Path.cwd())
 
 
 def _catalog(options: argparse.Namespace, models: Sequence[str] = ()) -> Catalog:
@@ -230,6 +246,20 @@ def _check_file(options: argparse.Namespace) -> int:
     found = [look(path, cards) for path in options.path]
     print(text(found, as_json=options.json))
     return 0 if all(one.judged for one in found) else 1
+
+
+def _merge(options: argparse.Namespace) -> int:
+    from evals.merge.command import command, exit_code
+    from evals.summary import counts, remarks, table
+
+    told = _told(options)
+    typed = shlex.join(["evals", *sys.argv[1:]])
+    run, report = command(told, options.run_dir, options.out, typed)
+    print(table(run.log.items, color=sys.stdout.isatty()), end="")
+    print(*remarks(run.log), counts(run.log), f"log: {run.directory / 'run.json'}", sep="\n")
+    if report is not None:
+        print(f"report: {report}")
+    return exit_code(run.log, skip=told.table.inconclusive == "skip")
 
 
 def _report(options: argparse.Namespace) -> None:

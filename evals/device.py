@@ -34,6 +34,17 @@ def resolve(name: str) -> torch.device:
     return torch.device("cuda:0") if name == "cuda" else device
 
 
+def by_turn(asked: str, worker: int, gpus: int) -> str:
+    """Return the device of one of several processes: each takes the next GPU.
+
+    Args:
+        asked: the device that somebody named; a certain one is left as it is.
+        worker: number of the process, from 0.
+        gpus: how many there are.
+    """
+    return f"cuda:{worker % gpus}" if gpus and asked in {"auto", "cuda"} else asked
+
+
 def _here() -> str:
     have = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
     have += ["mps"] if torch.backends.mps.is_available() else []

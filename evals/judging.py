@@ -35,10 +35,27 @@ CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, slots=True)
+class Facts:
+    """What judging needs to know of a classifier: of one that is loaded, or of its log."""
+
+    classes: ClassMap
+    published: Mapping[str, float] = field(default_factory=dict)
+    """Published metrics by name."""
+    seed: int | None = None
+    """That a recipe trained it from."""
+
+    @classmethod
+    def of(cls, classifier: Classifier) -> Facts:
+        """Return those of a loaded one."""
+        seed = None if classifier.training is None else classifier.training.seed
+        return cls(classifier.classes, classifier.published, seed)
+
+
+@dataclass(frozen=True, slots=True)
 class Measured:
     """Rows of one classifier on one image set, and whether they can be trusted."""
 
-    classifier: Classifier | None
+    classifier: Facts | None
     """None for a measure that asks none."""
     rows: pd.DataFrame
     seed: int
@@ -52,6 +69,8 @@ class Measured:
     unreadable: Mapping[str, str] = field(default_factory=dict)
     """Image id to reason."""
     validity: tuple[Validity, ...] = ()
+    table: str | None = None
+    """Where the rows are, below the run directory."""
 
     @property
     def fallen(self) -> str | None:
@@ -104,7 +123,8 @@ class Question:
                 others={
                     a: family[0].rows
                     for a, family in everyone.items()
-                    if a != alias
+                    if self.measure.compares
+                    and a != alias
                     and family[0].fallen is None
                     and family[0].classes == member.classes
                 },
@@ -128,8 +148,7 @@ class Question:
 
 def seed_of(member: Measured) -> int | None:
     """Return the seed that a recipe trained this classifier from."""
-    training = None if member.classifier is None else member.classifier.training
-    return None if training is None else training.seed
+    return None if member.classifier is None else member.classifier.seed
 
 
 def medians(found: Sequence[Sequence[Metric]], seeds: Sequence[int | None]) -> tuple[Metric, ...]:

@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from evals.errors import UserError
 from evals.log import Depth, Precision
+from evals.portion import Portion
 from evals.schema import Table, validate
 
 Count = Annotated[int, Field(ge=1)]
+Part = Annotated[str, AfterValidator(lambda text: str(Portion.parse(text)))]
 DEFAULT_ROLE = "photographs"
 
 
@@ -55,6 +57,8 @@ class OptionsTable(Table):
     """Train and judge recipes also when classifiers are named."""
     cache: str = ".evals_cache"
     """Where networks that recipes trained are kept."""
+    shard: Part | None = None
+    """``2/8``: look at this part of every image set only, for `evals merge`."""
     keep_adversarials: bool = False
     """Keep the smallest adversarial of every image as an 8-bit PNG in the run."""
     models: dict[str, Any] = Field(default_factory=dict)
@@ -101,6 +105,11 @@ class Options:
     def reporting(self) -> bool:
         """Whether a report is written at all."""
         return self.table.report != "none"
+
+    @property
+    def portion(self) -> Portion | None:
+        """The part that is looked at, where machines share a run."""
+        return None if self.table.shard is None else Portion.parse(self.table.shard)
 
     @property
     def pictures(self) -> int:

@@ -1,5 +1,6 @@
-"""The pytest plugin: options, collection, items, summary. The only module that imports pytest.
+"""The pytest plugin: options, collection, items, summary.
 
+With `evals.xdist`, which only pytest-xdist loads, the only module that imports pytest.
 Nothing heavier than the standard library is imported until a suite is collected: a project that
 merely has the package installed pays nothing.
 """
@@ -8,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from collections.abc import Generator, Iterator
+import time
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -17,11 +20,14 @@ import pytest
 from evals.measures import MEASURES
 
 if TYPE_CHECKING:
+    from evals.errors import UserError
     from evals.log import Item
+    from evals.merge.workers import Gathered
     from evals.progress import Progress
     from evals.selection import Catalog, Job
     from evals.session import Session
     from evals.suite import Suite
+    from evals.worker import Worker
 
 OPTIONS = (
     ("model", "[ALIAS=]NAME[@PATH]", "judge this classifier; several times, or PATH_*.pth"),
@@ -41,14 +47,22 @@ OPTIONS = (
     ("inconclusive", "fail|skip", "what an inconclusive verdict does (default: fail)"),
     ("keep-adversarials", None, "keep every image's smallest adversarial as an 8-bit PNG"),
     ("recipes", None, "train and judge recipes also where --evals-model names classifiers"),
+    ("shard", "K/N", "look at part K of N of every image set; `evals merge` joins the parts"),
     ("cache", "DIR", "where trained recipes are kept (default: .evals_cache)"),
 )
 
 _CATALOG = pytest.StashKey["Catalog"]()
 _SESSION = pytest.StashKey["Session"]()
+_RUN: pytest.StashKey[Session | Gathered] = pytest.StashKey()
 _REPORT = pytest.StashKey["Path | None"]()
 _ASIDE = pytest.StashKey[int]()
 _SUITES: pytest.StashKey[list[Suite]] = pytest.StashKey()
+_REFUSED: pytest.StashKey[UserError] = pytest.StashKey()
+_SHARED = pytest.StashKey["_Shared"]()
+
+
+LOOK = 10.0
+"""Seconds between logs while workers run."""
 
 
 class CheckFailedError(Exception):
@@ -57,6 +71,22 @@ class CheckFailedError(Exception):
     def __init__(self, item: Item) -> None:
         super().__init__(item.sentence)
         self.item = item
+
+
+@dataclass
+class _Shared:
+    """What the controller of pytest-xdist's workers knows of their run."""
+
+    run: str
+    """Name of the run directory."""
+    ids: tuple[str, ...] = ()
+    """Of everything that was selected."""
+    aside: int = 0
+    """Checks on recipes that were not."""
+    refused: str | None = None
+    """Why no worker could begin."""
+    looked: float | None = None
+    """When their log was last written."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -139,6 +169,8 @@ class CheckItem(pytest.Item):
         """Load classifier and images; what cannot be loaded is an error, not a verdict."""
         from evals.errors import NotApplicableError, UnavailableError
 
+        if _REFUSED in self.config.stash:
+            raise self.config.stash[_REFUSED]
         try:
             self._session.prepare(self.job)
         except NotApplicableError as error:
@@ -242,39 +274,144 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         if jobs and (config.option.continue_on_collection_errors or not session.testsfailed):
             from evals.session import Session
 
-            command = shlex.join(["pytest", *map(str, config.invocation_params.args)])
-            config.stash[_SESSION] = Session(_catalog(config), jobs, command, _progress(config))
+            worker = _worker(config)
+            run = Session(_catalog(config), jobs, _command(config), _progress(config), worker)
+            config.stash[_SESSION] = run
     except UserError as error:
-        raise pytest.UsageError(str(error)) from None
+        if _worker(config) is None:
+            raise pytest.UsageError(str(error)) from None
+        # a worker that ends here would be taken for a crash: it refuses its items, one by one
+        config.stash[_REFUSED] = error
 
 
+@pytest.hookimpl(trylast=True)  # after xdist's workers are gone
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Close the run; exit code 5 when suites were run and nothing was judged."""
-    run = session.config.stash.get(_SESSION, None)
-    if run is None:
-        return
+    config = session.config
+    if (output := getattr(config, "workeroutput", None)) is not None:
+        refused = config.stash.get(_REFUSED, None)
+        output["evals"] = {
+            "aside": config.stash.get(_ASIDE, 0),
+            "refused": None if refused is None else str(refused),
+        }
     through = {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED}
     from evals.errors import UserError
 
+    interrupted = exitstatus not in through
+    shared = config.stash.get(_SHARED, None)
     try:
-        session.config.stash[_REPORT] = run.close(interrupted=exitstatus not in through)
+        if shared is not None:
+            _gather(config, shared, interrupted=interrupted)
+        elif _SESSION in config.stash:
+            config.stash[_RUN] = config.stash[_SESSION]
+            config.stash[_REPORT] = config.stash[_SESSION].close(interrupted=interrupted)
     except (OSError, UserError) as error:
-        session.config.issue_config_time_warning(
+        config.issue_config_time_warning(
             pytest.PytestWarning(f"evals: log or report could not be written: {error}"),
             stacklevel=2,
         )
         if exitstatus == pytest.ExitCode.OK:  # no pass without its evidence
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    if shared is not None and shared.refused is not None:
+        session.exitstatus = pytest.ExitCode.USAGE_ERROR
+    run = config.stash.get(_RUN, None)
+    if run is None or run.log.settings.shard is not None:  # a part leaves the judging to others
+        return
     judged = any(item.verdict.judged for item in run.log.items)
-    only = all(isinstance(item, CheckItem) for item in session.items)
-    if exitstatus == pytest.ExitCode.OK and only and not judged:
+    if exitstatus == pytest.ExitCode.OK and _only_checks(session, shared) and not judged:
         session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+def _only_checks(session: pytest.Session, shared: _Shared | None) -> bool:
+    if shared is None:
+        return all(isinstance(item, CheckItem) for item in session.items)
+    from evals.xdist import scope
+
+    return all(map(scope, shared.ids))
+
+
+def _gather(config: pytest.Config, shared: _Shared, *, interrupted: bool) -> None:
+    """Join what the workers left into one log, and write its report."""
+    from evals.xdist import scope
+
+    if not any(map(scope, shared.ids)):
+        return
+    from evals.merge.finish import publish
+    from evals.merge.workers import gather
+    from evals.names import point_latest
+
+    options = _catalog(config).options
+    run = gather(options.run_dir / shared.run, _command(config), interrupted=interrupted)
+    if run is not None:
+        config.stash[_RUN] = run
+        config.stash[_ASIDE] = shared.aside
+        point_latest(run.directory)
+        config.stash[_REPORT] = publish(run.log, run.directory, options)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep each classifier in one worker, where xdist is left to choose and there are suites."""
+    if config.getoption("dist") != "load":
+        return None
+    from evals.worker import lose
+    from evals.xdist import Waiting
+
+    def lost(item: str) -> None:
+        lose(_catalog(config).options.run_dir / config.stash[_SHARED].run, item)
+
+    return Waiting(config, log, lost)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker which run it works for: all write for one."""
+    from evals.names import new_name
+
+    shared = node.config.stash.setdefault(_SHARED, _Shared(new_name()))
+    node.workerinput["evals"] = shared.run
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None:
+    """Note what the workers have collected; the controller itself collects nothing."""
+    node.config.stash[_SHARED].ids = tuple(ids)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Write now and then what the workers have finished: a killed run leaves a readable log."""
+    node = getattr(report, "node", None)  # set by xdist in the controller
+    if node is None or report.when != "teardown":
+        return
+    from evals.xdist import scope
+
+    shared, now = node.config.stash[_SHARED], time.monotonic()
+    if scope(report.nodeid) is None or now - (shared.looked or -LOOK) < LOOK:
+        return
+    from evals.merge.workers import look
+    from evals.names import point_latest
+
+    shared.looked = now
+    directory = _catalog(node.config).options.run_dir / shared.run
+    with contextlib.suppress(OSError):  # said at the end, where it counts
+        look(directory, _command(node.config))
+        point_latest(directory)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what a worker says at its end."""
+    said = getattr(node, "workeroutput", {}).get("evals")
+    if said is not None:
+        shared = node.config.stash[_SHARED]
+        shared.aside = max(shared.aside, said["aside"])
+        shared.refused = shared.refused or said["refused"]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the table of verdicts, and where the report is."""
     config = terminalreporter.config
-    run = config.stash.get(_SESSION, None)
+    run = config.stash.get(_RUN, None)
     if run is None:
         return
     from evals.summary import counts, remarks, table
@@ -290,6 +427,20 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     screen.write_line(f"log: {run.directory / 'run.json'}")
     if report := config.stash.get(_REPORT, None):
         screen.write_line(f"report: {report}")
+
+
+def _command(config: pytest.Config) -> str:
+    return shlex.join(["pytest", *map(str, config.invocation_params.args)])
+
+
+def _worker(config: pytest.Config) -> Worker | None:
+    """Return which worker of pytest-xdist's this process is, if it is one."""
+    given: dict[str, str] | None = getattr(config, "workerinput", None)
+    if given is None:
+        return None
+    from evals.worker import Worker
+
+    return Worker(given["workerid"], given["evals"])
 
 
 def _typed(config: pytest.Config) -> dict[str, Any]:
@@ -321,7 +472,7 @@ def _progress(config: pytest.Config) -> Progress:
 
     screen: Any = config.pluginmanager.get_plugin("terminalreporter")
     capture: Any = config.pluginmanager.get_plugin("capturemanager")
-    if screen is None:
+    if screen is None or _worker(config) is not None:  # the controller speaks for all
         return progress.lines(lambda _: None)
     show = progress.bar if screen.isatty else progress.lines(screen.write_line)
 

@@ -7,21 +7,22 @@ import hashlib
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
-from evals import log
-from evals.compare.beside import Beside, beside, early
-from evals.compare.comparison import comparison
-from evals.compare.side import Side
-from evals.compare.stored import Stored, load
-from evals.compare.thumbnails import thumbnails
+from evals import baseline, log
+from evals.baseline import Now
 from evals.errors import NotApplicableError, UnavailableError, UserError
-from evals.judging import Family, Measured, Question, judge, seed_of, unjudged
+from evals.judging import Facts, Family, Measured, Question, judge, seed_of, unjudged
 from evals.log import Verdict
 from evals.measures.measure import Measure
+from evals.merge.finish import publish
+from evals.merge.part import elsewhere, set_aside
+from evals.merge.union import classifiers, image_sets
+from evals.names import point_latest
 from evals.noise.file import machine, place, read
 from evals.noise.floor import asked
 from evals.options import Source
@@ -30,24 +31,39 @@ from evals.passes.plan import Pass, task_of
 from evals.passes.resources import Resources
 from evals.progress import Progress
 from evals.selection import Catalog, Job
-from evals.start import begun, device_of, manner_of, point_latest
+from evals.share import roles, together
+from evals.start import begun, device_of, manner_of
 from evals.verdict import Floor
+from evals.worker import Worker
 
 
 class Session:
     """One run. Knows what it was told to judge, judges it, and keeps the log."""
 
     def __init__(
-        self, catalog: Catalog, jobs: Sequence[Job], command: str, progress: Progress
+        self,
+        catalog: Catalog,
+        jobs: Sequence[Job],
+        command: str,
+        progress: Progress,
+        worker: Worker | None = None,
     ) -> None:
         """Make the run directory and the first log.
+
+        Args:
+            catalog: what the jobs were selected from.
+            jobs: all that were selected, also where this process judges some of them only.
+            command: as somebody typed it.
+            progress: shown each pass.
+            worker: which process this is, where several share the run.
 
         Raises:
             UserError: the device or precision is not to be had, or a place not writable.
         """
         options = catalog.options
-        self._baseline = None if options.baseline is None else _baseline(*options.baseline)
-        device = device_of(options)
+        self._baseline = baseline.read(options)
+        device = device_of(options, worker)
+        self._worker = worker
         self._catalog = catalog
         self._jobs = tuple(jobs)
         self._progress = progress
@@ -56,20 +72,23 @@ class Session:
         self._resources = Resources(
             catalog.registry, device, options.table.limit, named, options.cache, progress
         )
-        self._passes: dict[Source, Pass] = {}
+        self._roles = roles(jobs)
+        self._passes: dict[tuple[Source, str], Pass] = {}
         self._items: dict[str, log.Item] = {}
         self._warnings: dict[str, None] = {}
         here = machine()
         file = place(options.cache, here)
         self._noise = read(file, here, lambda said: self._warnings.update({said: None}))
-        self._manner = manner_of(options, device)
+        self._manner = manner_of(options, device, worker)
         self.directory = self._manner.directory
         noise = file.name if self._noise.entries else None
         self.log = begun(options, self._manner, command, (job.suite for job in jobs), noise)
         if self._baseline is not None:
-            self.log = self.log.model_copy(update={"baseline": self._baseline.record})
+            known = self._baseline.stored.record
+            self.log = self.log.model_copy(update={"baseline": known})
         self._write("running")
-        point_latest(self.directory)
+        if worker is None:
+            point_latest(self.directory)
 
     def prepare(self, job: Job) -> None:
         """Load what a job needs, or record what is missing.
@@ -80,13 +99,14 @@ class Session:
         with self._recording(job):
             if job.missing is not None:
                 raise UnavailableError(job.missing)
+            elsewhere(job, self._manner.portion)
             if _measure(job).subject is not None:
                 return
             plan.prepare(job, self._resources)
-            if self._baseline is not None and job.check.on_baseline(job.alias):
+            if self._baseline is not None:
                 named = (source for source in (job.source, job.against) if source is not None)
-                sets = (self._resources.image_set(source) for source in named)
-                early(self._baseline, self._side(job, [stage.planned(one) for one in sets]))
+                sets = [stage.planned(self._resources.image_set(source)) for source in named]
+                self._baseline.early(job, self._now(), sets)
 
     def judge(self, job: Job) -> log.Item:
         """Return the verdict on a prepared job; the first of a pass waits for all of it.
@@ -101,54 +121,39 @@ class Session:
 
     def _walked(self, job: Job, source: Source) -> log.Item:
         """Return the verdict on a job about images."""
-        this = self._pass(source, job.check.table.images or "")
+        this, second = self._pass(source, job), None
         others = self._everyone(this, job, source)
         measured = others.pop(job.alias)
         against: dict[str, Family] = {}
-        second = None
         if job.against is not None:
-            second = self._pass(job.against, job.check.table.against or "")
+            second = self._pass(job.against, job)
             against = self._everyone(second, job, job.against)
         passes = [one for one in (this, second) if one is not None]
-        found = self._beside(job, measured, [stage.image_set_record(one) for one in passes])
-        question = Question(job, _measure(job), measured, others, against, found, self._floor(job))
-        item = judge(question, this.role, None if second is None else second.role)
-        item = self._compared(item, question, this)
+        sets = [stage.image_set_record(one, self._manner.portion) for one in passes]
+        floor = self._floor(job, passes)
+        question = Question(job, _measure(job), measured, others, against, floor=floor)
+        item = self._answered(question, sets)
+        paths = {image.id: image.path for image in this.image_set.images}
+        if self._catalog.options.pictures:
+            item = baseline.illustrated(item, paths, self.directory)
         return self._illustrated(item, this, job, source)
 
-    def _side(self, job: Job, images: Sequence[log.ImageSet]) -> Side:
-        """Return what an entry of this run is about, its numbers aside."""
-        entry = unjudged(job, Verdict.RECORDED, "", images[0].role if images else None)
-        card = self._resources.records.get(job.alias)
-        return Side(entry, card, self.log.settings, tuple(images))
-
-    def _beside(self, job: Job, measured: Family, images: Sequence[log.ImageSet]) -> Beside | None:
-        """Return the same check of the baseline, if there is a baseline and it has one."""
+    def _answered(self, question: Question, images: Sequence[log.ImageSet]) -> log.Item:
+        """Return the verdict, or of a part of the images what a verdict can be made of."""
+        role, against = (*(one.role for one in images), None, None)[:2]
+        if self._manner.portion is not None:
+            return set_aside(question, role, against, self._manner.portion)
         if self._baseline is None:
-            return None
-        skipped = self._catalog.options.table.same == "skip"
-        now, rows = self._side(job, images), measured[0].rows
-        return beside(self._baseline, now, rows, same_is_skipped=skipped)
+            return judge(question, role, against)
+        now = self._now()
+        question = replace(question, baseline=self._baseline.beside(question, now, images))
+        return self._baseline.compared(judge(question, role, against), question, now)
 
-    def _compared(self, item: log.Item, question: Question, this: Pass | None) -> log.Item:
-        """Add what changed since the baseline, and which images flipped."""
-        found, rows = question.baseline, question.measured[0].rows
-        if self._baseline is None or found is None or not item.metrics or rows.empty:
-            return item
-        card, settings = self._resources.records.get(item.classifier), self.log.settings
-        sides = found.side, Side(item, card, settings, ())
-        told = comparison(
-            self._baseline.run.id, question.measure, sides, (found.rows, rows), found.differs
-        )
-        if this is not None and told.flips is not None and self._catalog.options.pictures:
-            paths = {image.id: image.path for image in this.image_set.images}
-            drawn = thumbnails(told.flips, paths, self.directory)
-            told = told.model_copy(update={"flips": drawn})
-        return item.model_copy(update={"comparison": told})
+    def _now(self) -> Now:
+        return Now(self.log.settings, self._resources.records)
 
-    def _floor(self, job: Job) -> Callable[[log.Metric], Floor | None]:
+    def _floor(self, job: Job, passes: Sequence[Pass]) -> Callable[[log.Metric], Floor | None]:
         """Return what is known of this machine's noise in the metrics of a walked job."""
-        passes = [self._passes[source] for source in (job.source, job.against) if source]
         images = [stage.image_set_record(this).fingerprint for this in passes]
         digest = self._resources.records[job.alias].fingerprint
         question = asked(job, str(digest), [str(image) for image in images])
@@ -162,23 +167,28 @@ class Session:
         for alias in sorted(aliases - {job.alias}):
             with contextlib.suppress(UserError):  # said of the threshold that names it
                 families[alias] = self._rows(job, measure, alias)
-        found = self._beside(job, measured, ())
-        question = Question(job, measure, measured, families, baseline=found)
-        item = self._compared(judge(question, None), question, None)
-        digest = hashlib.sha256(job.id.encode()).hexdigest()[:8]
-        table = f"{tables.slug(f'{measure.name}-{job.check.name}-{job.alias}')}-{digest}"
-        rows = [m.rows.assign(seed=seed_of(m)) for m in measured]
-        tables.write(self.directory, table, pd.concat(rows, ignore_index=True))
+        item = self._answered(Question(job, measure, measured, families), ())
+        written = {job.alias: measured}
+        if self._manner.portion is not None:  # who joins the parts has no classifier to ask
+            written |= families
+        for alias, family in written.items():
+            rows = [m.rows.assign(seed=seed_of(m)) for m in family]
+            table = pd.concat(rows, ignore_index=True)
+            tables.write(self.directory, _table_name(job, alias), table)
         seconds = time.perf_counter() - started
-        return item.model_copy(update={"table": tables.file(table), "seconds": seconds})
+        table = tables.file(_table_name(job, job.alias))
+        return item.model_copy(update={"table": table, "seconds": seconds})
 
     def _rows(self, job: Job, measure: Measure, alias: str) -> Family:
         seed, parameters = self._manner.seed, job.check.parameters
+        table = tables.file(_table_name(job, alias))
         if measure.subject is not None:
-            return (Measured(None, measure.tabulate(None, parameters), seed),)
+            return (Measured(None, measure.tabulate(None, parameters), seed, table=table),)
         request = job.request if alias == job.alias else self._catalog.request(alias)
         return tuple(
-            Measured(classifier, measure.tabulate(classifier, parameters), seed)
+            Measured(
+                Facts.of(classifier), measure.tabulate(classifier, parameters), seed, table=table
+            )
             for classifier in self._resources.classifiers(request)
         )
 
@@ -189,12 +199,9 @@ class Session:
             OSError: the report could not be written; the log was.
         """
         self._write("interrupted" if interrupted else "finished")
-        options = self._catalog.options
-        if not options.reporting:
+        if self._worker is not None:
             return None
-        from evals import report
-
-        return report.write(self.log, self.directory, options.report or self.directory / REPORT)
+        return publish(self.log, self.directory, self._catalog.options)
 
     def _everyone(self, this: Pass, job: Job, source: Source) -> dict[str, Family]:
         """Return what a job's question gave on a pass, by alias; its own classifier's for sure."""
@@ -223,7 +230,8 @@ class Session:
         drawn: tuple[log.Picture, ...] = ()
         rows = this.measured[first.table].rows
         count = self._catalog.options.pictures
-        if count and not rows.empty and item.metrics:
+        shown = item.metrics or (self._manner.portion and item.verdict is Verdict.RECORDED)
+        if count and not rows.empty and shown:
             try:
                 drawn = stage.draw(this, first, names[0], count, self._manner)
                 if self._catalog.options.table.keep_adversarials:
@@ -234,20 +242,35 @@ class Session:
         table = None if rows.empty else tables.file(first.table)
         return item.model_copy(update={"table": table, "pictures": drawn, "seconds": seconds})
 
-    def _pass(self, source: Source, role: str) -> Pass:
-        if source not in self._passes:
-            together = [other for other in self._jobs if source in {other.source, other.against}]
-            looking = plan.stations(together, source, self._catalog, self._resources)
+    def _pass(self, source: Source, job: Job) -> Pass:
+        """Return the pass over a source: one for all jobs, and in a worker one a classifier."""
+        who, asking = self._asking(source, job)
+        key = source, who
+        if key not in self._passes:
+            about = [other for other in asking if source in {other.source, other.against}]
+            looking = plan.stations(about, source, self._catalog, self._resources)
             image_set = self._resources.image_set(source)
-            this = Pass(source, self._name(role), image_set, looking)
-            self._passes[source] = this
+            area = plan.area(self._jobs, source, self._catalog)
+            this = Pass(source, self._roles[source], image_set, looking, area=area)
+            self._passes[key] = this
             stage.run(this, self._manner, self._progress)
-        return self._passes[source]
+            if self._manner.portion is not None:
+                stage.list_images(this, self._manner)
+        return self._passes[key]
 
-    def _name(self, role: str) -> str:
-        """Return a name for an image set in the log: its role, unless that is taken."""
-        taken = [this.role for this in self._passes.values()]
-        return next(n for i in range(len(taken) + 1) if (n := _nth(role, i)) not in taken)
+    def _asking(self, source: Source, job: Job) -> tuple[str, Sequence[Job]]:
+        """Return whose pass a job's is, and the jobs that it is for.
+
+        All jobs share one; in a worker, those of a classifier do, which may be the only one that
+        comes here. At a classifier that has ended a process, each asks alone.
+        """
+        if self._worker is None:
+            return "", self._jobs
+        own, who = [other for other in self._jobs if other.alias == job.alias], job.alias
+        lost = self._worker.lost(self._catalog.options.run_dir)
+        if any(other.id in lost for other in own):
+            own, who = [job], job.id
+        return who, together(self._jobs, source, own)
 
     @contextlib.contextmanager
     def _recording(self, job: Job) -> Iterator[None]:
@@ -270,33 +293,22 @@ class Session:
         self._write("running")
 
     def _write(self, status: log.Status) -> None:
-        passes = self._passes.values()
+        passes, portion = self._passes.values(), self._manner.portion
+        selected = tuple(job.id for job in self._jobs)
         self.log = self.log.model_copy(
             update={
                 "status": status,
                 "seconds": time.perf_counter() - self._start,
-                "classifiers": tuple(self._resources.records.values()),
-                "image_sets": tuple(stage.image_set_record(this) for this in passes),
+                "classifiers": classifiers(self._resources.records.values(), selected),
+                "image_sets": image_sets(stage.image_set_record(p, portion) for p in passes),
                 "items": tuple(self._items.values()),
                 "walks": tuple(stage.walk_record(this, self._manner) for this in passes),
-                "selected": tuple(job.id for job in self._jobs),
-                "not_run": tuple(job.id for job in self._jobs if job.id not in self._items),
+                "selected": selected,
+                "not_run": tuple(name for name in selected if name not in self._items),
                 "warnings": (*self._resources.remarks, *self._warnings),
             }
         )
         log.write(self.log, self.directory)
-
-
-REPORT = "report.html"
-
-
-def _baseline(text: str, base: Path) -> Stored:
-    try:
-        return load(text, base)
-    except UserError as error:
-        raise UserError(
-            f"--evals-baseline: {error}; `evals accept RUN` stores a run to compare with"
-        ) from None
 
 
 def _measure(job: Job) -> Measure:
@@ -304,8 +316,10 @@ def _measure(job: Job) -> Measure:
     return job.check.spec
 
 
-def _nth(role: str, index: int) -> str:
-    return role if index == 0 else f"{role} {index + 1}"
+def _table_name(job: Job, alias: str) -> str:
+    """Return the name of the rows of a job that looks at no image, asked of a classifier."""
+    digest = hashlib.sha256(f"{job.id} {alias}".encode()).hexdigest()[:8]
+    return f"{tables.slug(f'{_measure(job).name}-{job.check.name}-{alias}')}-{digest}"
 
 
 def _verdict_of(error: Exception) -> Verdict:

@@ -56,6 +56,8 @@ class Spec:
     """Second key column of its rows, and the parameter that lists its values."""
     against: bool = False
     """Whether a check may name a second image set to compare with."""
+    compares: bool = False
+    """Whether its metrics read the rows of the other classifiers that were asked the same."""
     gallery: bool = False
     """Whether the report shows every image of a small set."""
     aliases: Callable[[Any], Iterable[str]] = lambda _: ()

@@ -3,51 +3,60 @@
 from __future__ import annotations
 
 import datetime
-import os
-import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 
 from evals import log
-from evals.device import default_batch, name_of, numerics, resolve
+from evals.device import by_turn, default_batch, name_of, numerics, resolve
 from evals.environment import environment
 from evals.errors import UserError
+from evals.names import new_directory
 from evals.options import Options
 from evals.passes.plan import Manner
 from evals.suite import Suite
 from evals.validity.checks import CHECKS
 from evals.validity.examine import Examiner
+from evals.worker import Worker
 
 
-def device_of(options: Options) -> torch.device:
+def device_of(options: Options, worker: Worker | None = None) -> torch.device:
     """Return the device of a run; what cannot be had is refused before anything is loaded.
+
+    Args:
+        options: of the run.
+        worker: which process this is, where several share it: they take the GPUs by turn.
 
     Raises:
         UserError: there is no such device, or it does not know the precision.
     """
-    device = resolve(options.table.device)
+    asked = options.table.device
+    if worker is not None:
+        asked = by_turn(asked, worker.number, torch.cuda.device_count())
+    device = resolve(asked)
     with numerics(device, options.table.precision):
         return device
 
 
-def manner_of(options: Options, device: torch.device) -> Manner:
-    """Make the directory of a run, and return how it computes.
+def manner_of(options: Options, device: torch.device, worker: Worker | None = None) -> Manner:
+    """Make the directory of a run, or of a worker's part of it, and return how it computes.
 
     Raises:
         UserError: the log or the report could not be written.
     """
     table = options.table
     _can_be_written(options.report)
+    directory = None if worker is None else worker.directory(options.run_dir)
     return Manner(
         device=device,
         precision=table.precision,
         batch_size=None if table.batch_size == "auto" else table.batch_size,
         seed=table.seed,
-        directory=_new_directory(options.run_dir),
+        directory=new_directory(options.run_dir, directory),
         examiner=Examiner(CHECKS),
         depth=table.validity,
+        portion=options.portion,
     )
 
 
@@ -79,6 +88,8 @@ def begun(
             device_name=name_of(device),
             precision=manner.precision,
             batch_size=manner.batch_size or default_batch(device),
+            shard=options.table.shard,
+            pictures=options.pictures,
             noise=noise,
         ),
         environment=environment(options.root),
@@ -106,27 +117,3 @@ def _can_be_written(report: Path | None) -> None:
         raise UserError(f"--evals-report {report}: {error.strerror}; name another place") from None
     if report.is_dir():
         raise UserError(f"--evals-report {report}: is a folder; name a file in it")
-
-
-def _new_directory(parent: Path) -> Path:
-    """Make the directory of a run; UserError where nothing can be written."""
-    stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S")
-    directory = parent / f"{stamp}-{secrets.token_hex(2)}"
-    try:
-        (directory / "tables").mkdir(parents=True)
-    except OSError as error:
-        raise UserError(
-            f"--evals-run-dir {parent}: cannot be written ({error.strerror}); name another folder"
-        ) from None
-    return directory
-
-
-def point_latest(directory: Path) -> None:
-    """Point ``latest`` at this run; a file system without links goes without."""
-    link = directory.parent / "latest"
-    partial = directory.parent / f".latest-{directory.name}"
-    try:
-        partial.symlink_to(directory.name, target_is_directory=True)
-        os.replace(partial, link)  # noqa: PTH105 - a link is replaced, not followed
-    except OSError:
-        partial.unlink(missing_ok=True)

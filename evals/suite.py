@@ -242,6 +242,11 @@ def is_suite(text: str) -> bool:
     return re.search(mark, head, flags=re.MULTILINE) is not None
 
 
+def digest(text: str) -> str:
+    """Return the sha256 of a suite's text."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def parse(text: str, path: str, measure: Callable[[str], Spec]) -> Suite:
     """Read a suite.
 
@@ -284,7 +289,7 @@ def parse(text: str, path: str, measure: Callable[[str], Spec]) -> Suite:
         table.unavailable,
         tuple(checks),
         table.familywise,
-        hashlib.sha256(text.encode()).hexdigest(),
+        digest(text),
     )
     if not mistakes:
         mistakes = [

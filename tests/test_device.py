@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from evals.device import numerics, resolve
+from evals.device import by_turn, numerics, resolve
 from evals.errors import UserError
 
 CPU = torch.device("cpu")
@@ -61,3 +63,16 @@ def test_devices() -> None:
 def test_tf32_on_a_gpu() -> None:
     with numerics(torch.device("cuda:0"), "tf32"):
         assert torch.backends.cuda.matmul.fp32_precision == "tf32"
+
+
+@given(st.integers(0, 99), st.integers(1, 8))
+def test_processes_take_the_gpus_by_turn(worker: int, gpus: int) -> None:
+    taken = [by_turn(asked, worker, gpus) for asked in ("auto", "cuda")]
+    assert taken == [f"cuda:{worker % gpus}"] * 2
+    assert len({by_turn("auto", n, gpus) for n in range(gpus)}) == gpus
+    for certain in ("cpu", "cuda:0", "mps"):
+        assert by_turn(certain, worker, gpus) == certain
+
+
+def test_without_gpus_nothing_is_dealt() -> None:
+    assert [by_turn(asked, 3, 0) for asked in ("auto", "cuda")] == ["auto", "cuda"]

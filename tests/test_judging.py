@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evals.classifiers.classifier import Classifier
-from evals.judging import Measured, gathered, medians
+from evals.judging import Facts, Measured, gathered, medians
 from evals.log import Metric, Training, Validity
 
 Small = Callable[..., Classifier]
@@ -52,7 +52,7 @@ def test_evidence_is_said_once_where_it_is_equal(small: Small, fallen: tuple[int
     def member(seed: int) -> Measured:
         training = Training(seed=seed, data="digits", train_images=1, validation_images=1)
         trained = replace(small(), training=training)
-        return Measured(trained, pd.DataFrame(), 0, validity=(validity(seed),))
+        return Measured(Facts.of(trained), pd.DataFrame(), 0, validity=(validity(seed),))
 
     found = gathered([member(seed) for seed in range(3)])
     assert any(check.outcome == "falls" for check in found) == bool(fallen)

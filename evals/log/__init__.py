@@ -15,6 +15,7 @@ from evals.log.item import Item
 from evals.log.mutant import Mutant, Notice
 from evals.log.pictures import Line, Mark, Panel, Picture, Plot
 from evals.log.record import Depth, Precision, Record, Status
+from evals.log.rows import Rows
 from evals.log.run import VERSION, Baseline, Environment, Run, Settings, Suite
 from evals.log.verdicts import Judgement, Metric, Reference, Validity, Verdict
 
@@ -45,6 +46,7 @@ __all__ = [
     "Precision",
     "Record",
     "Reference",
+    "Rows",
     "Run",
     "Seen",
     "Settings",

@@ -89,6 +89,8 @@ class Classifier(Record):
     """Class map, such as ``imagenet (1000)``."""
     class_names: tuple[str, ...] = ()
     """By index, so that rows can be read without the network."""
+    synsets: tuple[str, ...] = ()
+    """By index; empty where they are not known, or those of `imagenet` that the package holds."""
     parameters: int | None = None
     """How many weights it has."""
     published: dict[str, float] = Field(default_factory=dict)

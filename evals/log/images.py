@@ -34,6 +34,9 @@ class ImageSet(Record):
     accuracies are only held against such images."""
     fingerprint: str | None = None
     """Of ids, bytes and labels; null when the walk did not finish."""
+    table: str | None = None
+    """Of a part of a run: all images with what the fingerprint is made of, below the run
+    directory."""
     unreadable: tuple[Unreadable, ...] = ()
     """Pictures left out, with reasons."""
     about: dict[str, dict[str, str]] = Field(default_factory=dict)

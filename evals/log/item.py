@@ -9,6 +9,7 @@ from pydantic import Field
 from evals.log.comparison import Comparison
 from evals.log.pictures import Picture, Plot
 from evals.log.record import Record
+from evals.log.rows import Rows
 from evals.log.verdicts import Judgement, Metric, Reference, Validity, Verdict
 
 
@@ -45,6 +46,8 @@ class Item(Record):
     """Whether the numbers can be trusted."""
     table: str | None = None
     """Rows, below the run directory: ``tables/....parquet``."""
+    rows: tuple[Rows, ...] = ()
+    """Of a part of a run: what `evals merge` judges by; empty in a whole one."""
     pictures: tuple[Picture, ...] = ()
     """What the report shows."""
     plots: tuple[Plot, ...] = ()

@@ -51,6 +51,8 @@ class Settings(Record):
     """Of the pixel tensors."""
     shard: str | None = None
     """``2/8``: only this part of every image set was looked at, to be merged with the others."""
+    pictures: int = 8
+    """Pictures a check and classifier."""
     noise: str | None = None
     """File in the cache that the noise floors came from; null where none were measured."""
 

@@ -41,7 +41,8 @@ class Subject:
     against: pd.DataFrame | None = None
     """Rows of the second image set, for checks that compare."""
     others: Mapping[str, pd.DataFrame] = field(default_factory=dict)
-    """Rows of the other classifiers with the same classes that were asked the same, by alias."""
+    """Rows of the other classifiers with the same classes that were asked the same, by alias; for
+    measures that say ``compares``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -261,6 +261,7 @@ MEASURE = Measure(
     parameters=Parameters,
     labels=False,
     against=True,
+    compares=True,
     gallery=True,
     metrics=(
         MetricSpec(

@@ -11,6 +11,9 @@ from pathlib import Path
 import torch
 
 from evals import log
+from evals.classifiers.build import preprocessing, source_of
+from evals.classifiers.recipe import BUILT_IN_DATA
+from evals.classifiers.registry import Request
 from evals.device import default_batch
 from evals.errors import NotApplicableError, UserError
 from evals.images.image_set import ImageSet
@@ -21,6 +24,7 @@ from evals.options import Source
 from evals.passes import tables
 from evals.passes.resources import Resources
 from evals.passes.walk import Station, Task, Walked, to_unit
+from evals.portion import Portion
 from evals.probe import Probe
 from evals.selection import Catalog, Job
 from evals.validity.examine import Examiner
@@ -41,6 +45,8 @@ class Manner:
     """Asks whether numbers can be trusted."""
     depth: log.Depth = "cheap"
     """Which validity checks run, whatever a check says."""
+    portion: Portion | None = None
+    """Which part of every image set is looked at; None: all of it."""
 
 
 @dataclass
@@ -58,6 +64,8 @@ class Pass:
     """By table; filled when the walk is through."""
     broken: str | None = None
     """Why the walk did not finish, for every item that waited for it."""
+    area: int | None = None
+    """Pixels of the largest pictures that its batches are to suit; None: its own stations'."""
     picture_seconds: float = 0.0
     validity_seconds: float = 0.0
 
@@ -129,6 +137,32 @@ def stations(
     return found
 
 
+def area(jobs: Iterable[Job], source: Source, catalog: Catalog) -> int | None:
+    """Return the pixels of the largest pictures that anybody asked on a source takes.
+
+    It says how many make a batch, so it follows from what was selected, and not from what could be
+    loaded or which process looks: else the last bits of a row would.
+    """
+    requests = {
+        request
+        for job in jobs
+        if source in {job.source, job.against}
+        for request in (job.request, *map(catalog.request, job.check.references(job.alias)))
+    }
+    return max((_area(request, catalog) for request in requests), default=0) or None
+
+
+def _area(request: Request, catalog: Catalog) -> int:
+    try:
+        card, _ = catalog.registry.card(request.name)
+        if card.recipe is not None:
+            side = 32 if card.recipe.data in BUILT_IN_DATA else 224
+            return (card.recipe.size or side) ** 2
+        return preprocessing(request.alias, card, source_of(card).facts(card)).geometry.area
+    except UserError:
+        return 0  # said where it is loaded
+
+
 def _with(tasks: tuple[Task, ...], task: Task) -> tuple[Task, ...]:
     """Add a task; of two that ask the same, the deeper validity checks remain."""
     same = [other for other in tasks if other.table == task.table]
@@ -149,7 +183,7 @@ def batch_of(this: Pass, manner: Manner) -> int:
     if manner.batch_size is not None:
         return manner.batch_size
     areas = [station.classifier.geometry.area for station in this.stations.values()]
-    return default_batch(manner.device, max(areas, default=224 * 224))
+    return default_batch(manner.device, this.area or max(areas, default=224 * 224))
 
 
 def probe_of(this: Pass, station: Station, positions: Sequence[int], manner: Manner) -> Probe:

@@ -21,7 +21,7 @@ from evals.classifiers.registry import Registry, Request, parse_request
 from evals.errors import UserError
 from evals.images import sources
 from evals.images.image_set import ImageSet, limited
-from evals.images.labels import targets
+from evals.images.labels import BUILT_IN, targets
 from evals.options import Source
 from evals.probe import Answers, answers
 from evals.progress import Progress
@@ -184,6 +184,7 @@ def record(
         input=str(first.input),
         classes=f"{first.classes.name} ({len(first.classes)})",
         class_names=first.classes.names,
+        synsets=(first.classes.name != BUILT_IN and first.classes.synsets) or (),
         parameters=first.parameters,
         published=dict(first.published),
         recipe={} if recipe is None else recipe.model_dump(mode="json", exclude_none=True),

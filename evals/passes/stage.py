@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,11 +12,12 @@ import pandas as pd
 from evals import log
 from evals.device import numerics
 from evals.images.image_set import ImageSet, fingerprint
-from evals.judging import Measured
+from evals.judging import Facts, Measured
 from evals.measures.measure import Drawing
 from evals.passes import guard, pictures, tables, trust
 from evals.passes.plan import Manner, Pass, batch_of, probe_of
-from evals.passes.walk import Station, Task, join_of, walk
+from evals.passes.walk import Station, Task, join_of, spans_of, walk
+from evals.portion import Portion, dealt
 from evals.progress import Progress
 
 
@@ -29,7 +31,7 @@ def run(this: Pass, manner: Manner, progress: Progress) -> None:
         with (
             guard.watch(networks, changes),
             numerics(manner.device, manner.precision),
-            progress(f"{this.role}, {', '.join(aliases)}", len(this.image_set.images)) as advance,
+            progress(f"{this.role}, {', '.join(aliases)}", images_of(this, manner)) as advance,
         ):
             walk(
                 this.image_set,
@@ -40,6 +42,7 @@ def run(this: Pass, manner: Manner, progress: Progress) -> None:
                 directory=manner.directory,
                 advance=advance,
                 walked=this.walked,
+                portion=manner.portion,
             )
     except BaseException as error:
         this.broken = f"the pass over {this.role} broke: {type(error).__name__}: {error}"
@@ -76,7 +79,7 @@ def _measured(
 ) -> Measured:
     table = pd.DataFrame({key: [] for key in task.measure.keys}) if rows is None else rows
     return Measured(
-        classifier=station.classifier,
+        classifier=Facts.of(station.classifier),
         rows=table,
         images=this.walked.n,
         limited=len(this.image_set.images) < this.image_set.total,
@@ -84,7 +87,14 @@ def _measured(
         unreadable=this.walked.unreadable,
         validity=trust.seen(this, station, task, table, changes),
         seed=manner.seed,
+        table=None if table.empty else tables.file(task.table),
     )
+
+
+def images_of(this: Pass, manner: Manner) -> int:
+    """Return how many images a pass looks at."""
+    spans = spans_of(len(this.image_set.images), batch_of(this, manner))
+    return sum(map(len, dealt(spans, manner.portion)))
 
 
 def draw(this: Pass, task: Task, name: str, count: int, manner: Manner) -> tuple[log.Picture, ...]:
@@ -105,10 +115,8 @@ def draw(this: Pass, task: Task, name: str, count: int, manner: Manner) -> tuple
 
 def keep(this: Pass, task: Task, name: str, manner: Manner) -> None:
     """Write every adversarial of a task as an 8-bit PNG; they are made again, batch by batch."""
-    n = len(this.image_set.images)
-    size = batch_of(this, manner)
-    for first in range(0, n, size):
-        span = range(first, min(first + size, n))
+    spans = spans_of(len(this.image_set.images), batch_of(this, manner))
+    for span in dealt(spans, manner.portion):
         drawings = _explained(this, task, name, span, manner)
         pictures.save_adversarials(drawings, manner.directory / "adversarials" / task.table)
 
@@ -125,9 +133,14 @@ def _explained(
         return task.measure.explain(probe, shown, task.parameters)
 
 
-def image_set_record(this: Pass) -> log.ImageSet:
-    """Return the entry of the pass's images in the log."""
+def image_set_record(this: Pass, portion: Portion | None = None) -> log.ImageSet:
+    """Return the entry of the pass's images in the log.
+
+    The fingerprint needs the bytes of all images, so where only a part was looked at it waits for
+    the others.
+    """
     walked, image_set = this.walked, this.image_set
+    whole = walked.finished and portion is None
     return log.ImageSet(
         role=this.role,
         source=this.source.text,
@@ -135,7 +148,8 @@ def image_set_record(this: Pass) -> log.ImageSet:
         total=image_set.total,
         limit=image_set.limit,
         sample_of=image_set.sample_of,
-        fingerprint=fingerprint(image_set, walked.digests) if walked.finished else None,
+        fingerprint=fingerprint(image_set, walked.digests) if whole else None,
+        table=None if portion is None else tables.file(listing(this.role)),
         unreadable=tuple(
             log.Unreadable(image=image, reason=reason)
             for image, reason in walked.unreadable.items()
@@ -154,6 +168,21 @@ def planned(image_set: ImageSet) -> log.ImageSet:
         total=image_set.total,
         limit=image_set.limit,
     )
+
+
+def listing(role: str) -> str:
+    """Return the name of the table that lists the images of a role, where a part is looked at."""
+    return f"images-{tables.slug(role)}-{hashlib.sha256(role.encode()).hexdigest()[:8]}"
+
+
+def list_images(this: Pass, manner: Manner) -> None:
+    """Write what the fingerprint of an image set is made of, as far as this part knows it."""
+    rows = [
+        (image.id, this.walked.digests.get(image.id), image.label, list(image.accepted))
+        for image in this.image_set.images
+    ]
+    columns = ["image", "sha256", "label", "accepted"]
+    tables.write(manner.directory, listing(this.role), pd.DataFrame(rows, columns=columns))
 
 
 def walk_record(this: Pass, manner: Manner) -> log.Walk:

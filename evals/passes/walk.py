@@ -16,6 +16,7 @@ import torch
 from evals.errors import InvalidError, NotApplicableError
 from evals.images.reader import Batch, batches
 from evals.passes import tables
+from evals.portion import Portion, dealt
 from evals.probe import Answers, Probe
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ def walk(
     directory: Path,
     advance: Callable[[int], None],
     walked: Walked,
+    portion: Portion | None = None,
 ) -> None:
     """Show every image to every station, and fill ``walked``.
 
@@ -110,12 +112,14 @@ def walk(
         directory: of the run; finished shards of rows are written below it.
         advance: told the number of images done.
         walked: filled.
+        portion: which part of the images, where only one is looked at.
     """
     start = waiting = time.perf_counter()
     geometries = {station.classifier.geometry for station in stations}
     shard = _Shard(directory)
     visit = _Visit(stations, device, seed, len(image_set.images), [{} for _ in stations])
-    for batch in batches(image_set.images, _spans(len(image_set.images), batch_size), geometries):
+    spans = dealt(spans_of(len(image_set.images), batch_size), portion)
+    for batch in batches(image_set.images, spans, geometries):
         walked.spent["wait"] += time.perf_counter() - waiting
         walked.spent["decode"] += batch.seconds
         walked.digests.update(batch.digests)
@@ -123,7 +127,7 @@ def walk(
         walked.oriented += batch.oriented
         if batch.ids:
             _look(batch, visit, shard, walked)
-        if batch.span.stop % SHARD == 0 or batch.span.stop == len(image_set.images):
+        if batch.span.stop % SHARD == 0 or batch.span == spans[-1]:
             shard.write(walked)
         walked.n += len(batch.ids)
         advance(len(batch.span))
@@ -155,7 +159,7 @@ def _cat(
     return np.concatenate([np.asarray(first), np.asarray(second)])
 
 
-def _spans(n: int, batch_size: int) -> list[range]:
+def spans_of(n: int, batch_size: int) -> list[range]:
     """Cut n images into batches, none across the border of a shard."""
     return [
         range(first, min(first + batch_size, shard + SHARD, n))

@@ -13,6 +13,7 @@ from evals import log
 from evals.classifiers.classifier import Classifier
 from evals.classifiers.registry import Request
 from evals.errors import UserError
+from evals.names import point_latest
 from evals.passes.resources import Resources
 from evals.paths import data_folder
 from evals.progress import Advance, Progress
@@ -20,7 +21,7 @@ from evals.selection import Catalog, Job
 from evals.selftest.expected import Expected, noted
 from evals.selftest.matrix import Outcomes, Round, attempt, sound
 from evals.selftest.mutant import Mutant
-from evals.start import begun, device_of, manner_of, point_latest
+from evals.start import begun, device_of, manner_of
 from evals.trial import trial
 from evals.validity.check import ValidityCheck
 from evals.validity.examine import Examiner

@@ -1,0 +1,98 @@
+"""The run that checkpoints are held against: what every check of a run asks of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from evals import log
+from evals.compare import stored
+from evals.compare.beside import Beside, beside, early
+from evals.compare.comparison import comparison
+from evals.compare.side import Side
+from evals.compare.stored import Stored
+from evals.compare.thumbnails import thumbnails
+from evals.errors import UserError
+from evals.judging import Question, unjudged
+from evals.log import Verdict
+from evals.options import Options
+from evals.selection import Job
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """What this run is, beside the numbers of its checks."""
+
+    settings: log.Settings
+    classifiers: Mapping[str, log.Classifier]
+    """By alias, as far as they are loaded."""
+
+    def side(self, job: Job, images: Sequence[log.ImageSet]) -> Side:
+        """Return what an entry will be about.
+
+        Args:
+            job: what was selected.
+            images: those of the check, and those that it compares with where it does.
+        """
+        entry = unjudged(job, Verdict.RECORDED, "", images[0].role if images else None)
+        return Side(entry, self.classifiers.get(job.alias), self.settings, tuple(images))
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """A run to hold others against."""
+
+    stored: Stored
+    same_is_skipped: bool
+    """Whether a network that is held against itself is no mistake."""
+
+    def early(self, job: Job, now: Now, images: Sequence[log.ImageSet]) -> None:
+        """Find what can be known of a gate before anything is measured.
+
+        Raises:
+            UserError: there is no such check, or it differs in more than the network.
+        """
+        if job.check.on_baseline(job.alias):
+            early(self.stored, now.side(job, images))
+
+    def beside(self, question: Question, now: Now, images: Sequence[log.ImageSet]) -> Beside | None:
+        """Return the same check of that run; None where it has none."""
+        side, rows = now.side(question.job, images), question.measured[0].rows
+        return beside(self.stored, side, rows, same_is_skipped=self.same_is_skipped)
+
+    def compared(self, item: log.Item, question: Question, now: Now) -> log.Item:
+        """Add what changed, and which images flipped, to an entry that was judged."""
+        found, rows = question.baseline, question.measured[0].rows
+        if found is None or not item.metrics or rows.empty:
+            return item
+        sides = found.side, Side(item, now.classifiers.get(item.classifier), now.settings, ())
+        tables = found.rows, rows
+        told = comparison(self.stored.run.id, question.measure, sides, tables, found.differs)
+        return item.model_copy(update={"comparison": told})
+
+
+def read(options: Options) -> Baseline | None:
+    """Return what ``--evals-baseline`` names, if it names anything.
+
+    Raises:
+        UserError: no such run, a damaged or newer one, or one without that classifier.
+    """
+    if options.baseline is None:
+        return None
+    try:
+        found = stored.load(*options.baseline)
+    except UserError as error:
+        raise UserError(
+            f"--evals-baseline: {error}; `evals accept RUN` stores a run to compare with"
+        ) from None
+    return Baseline(found, options.table.same == "skip")
+
+
+def illustrated(item: log.Item, paths: Mapping[str, Path], directory: Path) -> log.Item:
+    """Give each flip that is shown its thumbnail, written below ``directory/pictures``."""
+    told = item.comparison
+    if told is None or told.flips is None:
+        return item
+    drawn = told.model_copy(update={"flips": thumbnails(told.flips, paths, directory)})
+    return item.model_copy(update={"comparison": drawn})

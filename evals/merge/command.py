@@ -1,0 +1,79 @@
+"""`evals merge`: what it reads, writes and answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from evals import baseline, log
+from evals.errors import UserError
+from evals.log import Verdict
+from evals.merge import ask
+from evals.merge.finish import publish
+from evals.merge.read import Part, parts
+from evals.merge.shards import Merge, merge
+from evals.merge.workers import Gathered
+from evals.names import new_name, point_latest
+from evals.noise.file import machine, place, read
+from evals.noise.floor import Noise
+from evals.options import Options
+
+
+def command(
+    options: Options, places: Sequence[Path], out: Path | None, typed: str
+) -> tuple[Gathered, Path | None]:
+    """Join the parts of a run, and return the run and its report, if there is one.
+
+    Nothing is written unless they fit together.
+
+    Args:
+        options: where runs, reports and noise floors are.
+        places: a run directory each.
+        out: folder of the new run; None: a new one where runs are kept.
+        typed: the command as somebody typed it.
+
+    Raises:
+        UserError: they do not fit together, or the suites are not what they were.
+    """
+    if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"--out {out}: is there and not an empty folder; name a new one")
+    against = baseline.read(options)
+    found = parts(places)
+    said: list[str] = []
+    noise = _noise(options, found, said)
+    first = found[0].log
+    folders = (Path.cwd(), options.root)
+    suites = {s.path: ask.suite(s, folders, first.environment.commit) for s in first.suites}
+    directory = out or options.run_dir / new_name()
+    run = merge(Merge(found, suites, directory, noise, against), typed, said)
+    log.write(run, directory)
+    if out is None:
+        point_latest(directory)
+    return Gathered(run, directory), publish(run, directory, options)
+
+
+def _noise(options: Options, found: Sequence[Part], said: list[str]) -> Noise | None:
+    """Return the noise floors that the parts were to be judged by, if they are here."""
+    names = {part.log.settings.noise for part in found} - {None}
+    if not names:
+        return None
+    here = machine()
+    file = place(options.cache, here)
+    if names == {file.name}:
+        return read(file, here, said.append)
+    said.append(f"judged without the noise floors of {', '.join(map(str, sorted(names, key=str)))}")
+    return None
+
+
+def exit_code(run: log.Run, *, skip: bool) -> int:
+    """Return what pytest would: 0, 1 where something did not hold, 5 where nothing was judged.
+
+    Args:
+        run: merged.
+        skip: whether what is inconclusive fails nothing.
+    """
+    verdicts = {item.verdict for item in run.items}
+    failing = {Verdict.INVALID, Verdict.FAILED} | (set() if skip else {Verdict.INCONCLUSIVE})
+    if verdicts & failing:
+        return 1
+    return 0 if any(verdict.judged for verdict in verdicts) else 5

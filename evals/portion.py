@@ -1,0 +1,57 @@
+"""One of several parts of a run that machines share: which batches it looks at."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """Part ``k`` of ``n``."""
+
+    k: int
+    """From 1."""
+    n: int
+
+    @classmethod
+    def parse(cls, text: str) -> Portion:
+        """Read ``2/8``.
+
+        Raises:
+            ValueError: it is written otherwise, or there is no such part.
+        """
+        written = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
+        if written is None:
+            raise ValueError("write which part of how many, such as 2/8")
+        k, n = map(int, written.groups())
+        if not 1 <= k <= n:
+            raise ValueError(
+                f"there is no such part: write 1/{max(n, 1)} to {max(n, 1)}/{max(n, 1)}"
+            )
+        return cls(k, n)
+
+    def __str__(self) -> str:
+        return f"{self.k}/{self.n}"
+
+    @property
+    def words(self) -> str:
+        """As in a sentence: ``part 2 of 8``."""
+        return f"part {self.k} of {self.n}"
+
+    def of(self, batches: Sequence[T]) -> Sequence[T]:
+        """Return this part's batches of all: side by side, as many as the others have, or one more.
+
+        Whole batches are dealt, so that each is made of the same images as in the whole run: what
+        stands beside an image in its batch moves the last bits of its row.
+        """
+        return batches[len(batches) * (self.k - 1) // self.n : len(batches) * self.k // self.n]
+
+
+def dealt(batches: Sequence[T], portion: Portion | None) -> Sequence[T]:
+    """Return the batches that a run looks at: all, unless it is a part."""
+    return batches if portion is None else portion.of(batches)
