@@ -16,20 +16,25 @@ LIBRARIES = (
 """Those that can change a number."""
 
 
+def versions() -> dict[str, str]:
+    """Return the versions of Python, this package, and every library that can change a number."""
+    found = {"vision-evals": __version__, "python": platform.python_version()}
+    for library in LIBRARIES:
+        try:
+            found[library] = importlib.metadata.version(library)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
 def environment(folder: Path) -> log.Environment:
     """Return versions, platform, threads, and the git commit of ``folder``."""
     import torch
 
-    versions = {"vision-evals": __version__, "python": platform.python_version()}
-    for library in LIBRARIES:
-        try:
-            versions[library] = importlib.metadata.version(library)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     commit = _git(folder, "rev-parse", "HEAD")
     changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
     return log.Environment(
-        versions=versions,
+        versions=versions(),
         platform=f"{platform.system()} {platform.release()} {platform.machine()}",
         threads=torch.get_num_threads(),
         commit=commit,

@@ -56,7 +56,9 @@ class OptionsTable(Table):
     recipes: bool = False
     """Train and judge recipes also when classifiers are named."""
     cache: str = ".evals_cache"
-    """Where networks that recipes trained are kept."""
+    """Where finished shards of rows, evidence, pictures and trained recipes are kept."""
+    no_cache: bool = False
+    """Compute everything anew, and keep nothing."""
     shard: Part | None = None
     """``2/8``: look at this part of every image set only, for `evals merge`."""
     keep_adversarials: bool = False

@@ -48,7 +48,8 @@ OPTIONS = (
     ("keep-adversarials", None, "keep every image's smallest adversarial as an 8-bit PNG"),
     ("recipes", None, "train and judge recipes also where --evals-model names classifiers"),
     ("shard", "K/N", "look at part K of N of every image set; `evals merge` joins the parts"),
-    ("cache", "DIR", "where trained recipes are kept (default: .evals_cache)"),
+    ("cache", "DIR", "where finished shards and trainings are kept (default: .evals_cache)"),
+    ("no-cache", None, "compute everything anew, and keep nothing"),
 )
 
 _CATALOG = pytest.StashKey["Catalog"]()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
@@ -72,11 +72,6 @@ class Probe:
     """Of the run."""
     differentiate: bool = False
     """Whether some measure will want the gradient: it then shares the forward of the logits."""
-    total: int = 0
-    """Images that this classifier will see in the whole walk."""
-    memory: dict[str, Any] = field(default_factory=dict)
-    """What measures keep from one batch of a walk to the next, by their name. Rows must be right
-    whatever is in it: it only saves work."""
 
     @property
     def logits(self) -> torch.Tensor:

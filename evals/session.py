@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +16,7 @@ import pandas as pd
 
 from evals import baseline, log
 from evals.baseline import Now
+from evals.cache.store import Cache
 from evals.errors import NotApplicableError, UnavailableError, UserError
 from evals.judging import Facts, Family, Measured, Question, judge, seed_of, unjudged
 from evals.log import Verdict
@@ -68,19 +70,23 @@ class Session:
         self._jobs = tuple(jobs)
         self._progress = progress
         self._start = time.perf_counter()
-        named = frozenset(job.alias for job in jobs if job.named)
-        self._resources = Resources(
-            catalog.registry, device, options.table.limit, named, options.cache, progress
-        )
         self._roles = roles(jobs)
         self._passes: dict[tuple[Source, str], Pass] = {}
         self._items: dict[str, log.Item] = {}
         self._warnings: dict[str, None] = {}
         here = machine()
         file = place(options.cache, here)
-        self._noise = read(file, here, lambda said: self._warnings.update({said: None}))
+        self._noise = read(file, here, self._warn)
         self._manner = manner_of(options, device, worker)
         self.directory = self._manner.directory
+        keeping = not options.table.no_cache
+        folder = options.cache if keeping else self.directory / OWN_CACHE
+        named = frozenset(job.alias for job in jobs if job.named)
+        self._resources = Resources(
+            catalog.registry, device, options.table.limit, named, folder, progress
+        )
+        if keeping:
+            self._manner = replace(self._manner, cache=Cache(folder, self._warn))
         noise = file.name if self._noise.entries else None
         self.log = begun(options, self._manner, command, (job.suite for job in jobs), noise)
         if self._baseline is not None:
@@ -198,6 +204,7 @@ class Session:
         Raises:
             OSError: the report could not be written; the log was.
         """
+        shutil.rmtree(self.directory / OWN_CACHE, ignore_errors=True)
         self._write("interrupted" if interrupted else "finished")
         if self._worker is not None:
             return None
@@ -240,7 +247,9 @@ class Session:
                 self._warnings[f"no pictures for {item.id}: {type(error).__name__}: {error}"] = None
         seconds = sum(this.walked.seconds[task.table] for task in tasks)
         table = None if rows.empty else tables.file(first.table)
-        return item.model_copy(update={"table": table, "pictures": drawn, "seconds": seconds})
+        cached = this.walked.cached[first.table]
+        known = {"table": table, "pictures": drawn, "seconds": seconds, "cached": cached}
+        return item.model_copy(update=known)
 
     def _pass(self, source: Source, job: Job) -> Pass:
         """Return the pass over a source: one for all jobs, and in a worker one a classifier."""
@@ -288,6 +297,9 @@ class Session:
                 said = (f"{w.category.__name__}: {w.message}" for w in caught)
                 self._warnings.update(dict.fromkeys(said))
 
+    def _warn(self, said: str) -> None:
+        self._warnings[said] = None
+
     def _record(self, item: log.Item) -> None:
         self._items[item.id] = item
         self._write("running")
@@ -309,6 +321,10 @@ class Session:
             }
         )
         log.write(self.log, self.directory)
+
+
+OWN_CACHE = ".cache"
+"""Of a run that shall find and leave nothing: trainings need a place while it lasts."""
 
 
 def _measure(job: Job) -> Measure:

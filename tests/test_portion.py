@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from evals.errors import UserError
 from evals.options import read
-from evals.passes.walk import spans_of
+from evals.passes.shard import spans_of
 from evals.portion import Portion, dealt
 
 

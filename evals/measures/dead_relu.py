@@ -39,16 +39,15 @@ class Parameters(Table):
 
 @dataclass
 class _Seen:
-    """One rectifier's units, on the device: of this batch, and what batches before it left."""
+    """One rectifier's units in this batch, on the device."""
 
     path: str
     number: int
     kind: Activation
     positions: int
     """Of one image."""
-    open: torch.Tensor
-    """(o,) units that are not settled yet; the three below are theirs, of this batch."""
     positive: torch.Tensor
+    """(units,) on how many images and positions above 0; the highest and the lowest output."""
     highest: torch.Tensor
     lowest: torch.Tensor
 
@@ -56,8 +55,8 @@ class _Seen:
 def observe(probe: Probe, parameters: Parameters) -> Columns:  # noqa: ARG001 - none
     """Return a row a unit: how often above 0, its highest and lowest output.
 
-    A unit that is settled, namely alive and neither rare, constant nor saturated whatever the
-    images to come show, has no more rows: its counts stop there.
+    Every batch counts every unit, also those that are known to be alive: rows then do not depend on
+    which batches came before, and may be kept, resumed and joined.
 
     Raises:
         NotApplicableError: no rectifier was called.
@@ -69,7 +68,6 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:  # noqa: ARG001 - 
     from evals.calls.watch import watching
     from evals.errors import InvalidError, NotApplicableError
 
-    memory: dict[tuple[str, int], _Seen] = probe.memory.setdefault("dead_relu", {})
     seen: list[_Seen] = []
     smooth: Counter[str] = Counter()
     numbers: Counter[str] = Counter()
@@ -82,9 +80,7 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:  # noqa: ARG001 - 
             smooth[kind.name] += 1
         else:
             numbers[call.path] += 1
-            number = numbers[call.path]
-            key = (call.path, number)
-            seen.append(_look(call, number, kind, output, memory.get(key), len(probe.ids)))
+            seen.append(_look(call, numbers[call.path], kind, output, len(probe.ids)))
         return output
 
     with torch.inference_mode(), watching(probe.classifier.network, FUNCTIONS, answer):
@@ -94,10 +90,7 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:  # noqa: ARG001 - 
     if logits.device.type == "cpu" and not logits.isfinite().all():
         bad = (~logits.isfinite()).any(dim=1).nonzero()[0].item()
         raise InvalidError(f"the logits of {probe.ids[int(bad)]} are NaN or infinite")
-    columns = _columns(seen)
-    for one in seen:
-        memory[one.path, one.number] = _still_open(one, memory.get((one.path, one.number)), probe)
-    return columns
+    return _columns(seen)
 
 
 def _nothing_to_see(smooth: Counter[str]) -> str:
@@ -107,66 +100,27 @@ def _nothing_to_see(smooth: Counter[str]) -> str:
     return f"its activations are smooth and do not die as a rectifier does: {called}"
 
 
-def _look(
-    call: Call, number: int, kind: Activation, output: torch.Tensor, before: _Seen | None, n: int
-) -> _Seen:
-    """Count over images and positions, for the units that are still open."""
-    import torch
-
+def _look(call: Call, number: int, kind: Activation, output: torch.Tensor, n: int) -> _Seen:
+    """Count over images and positions."""
     from evals.calls.activations import by_unit
 
-    values, path = by_unit(output, call.axis), call.path
-    units = values.shape[1]
+    values = by_unit(output, call.axis)
     over = (0, 2) if values.dim() == 3 else (0,)
-    everything = torch.arange(units, device=values.device)
-    still = everything if before is None else before.open
-    values = values if len(still) == units else values[:, still]
-    if not len(still):
-        none = values.new_zeros(0)
-        return _Seen(path, number, kind, 0, still, none.long(), none, none)
     return _Seen(
-        path,
+        call.path,
         number,
         kind,
-        values.numel() // (n * len(still)),
-        still,
+        values.numel() // (n * values.shape[1]),
         (values > 0).sum(over),
         values.amax(over),
         values.amin(over),
     )
 
 
-def _still_open(now: _Seen, before: _Seen | None, probe: Probe) -> _Seen:
-    """Return the units that later images could still say something of, with their counts so far.
-
-    On an accelerator all stay open: choosing them would wait for the device in every batch.
-    """
-    if now.open.device.type != "cpu":
-        return now
-    positive, highest, lowest = now.positive, now.highest, now.lowest
-    if before is not None:
-        positive = positive + before.positive
-        highest, lowest = highest.maximum(before.highest), lowest.minimum(before.lowest)
-    settled = (PERCENT * positive >= probe.total * now.positions) & (highest > lowest)
-    if now.kind.ceiling is not None:
-        settled &= lowest < now.kind.ceiling
-    keep = ~settled
-    return _Seen(
-        now.path,
-        now.number,
-        now.kind,
-        now.positions,
-        now.open[keep],
-        positive[keep],
-        highest[keep],
-        lowest[keep],
-    )
-
-
 def _columns(seen: list[_Seen]) -> Columns:
     import torch
 
-    sizes = [len(one.open) for one in seen]
+    sizes = [len(one.positive) for one in seen]
 
     def each(values: Sequence[str | int], kind: type) -> NDArray[Any]:
         return np.repeat(np.array(values, dtype=kind), sizes)
@@ -175,7 +129,7 @@ def _columns(seen: list[_Seen]) -> Columns:
         "layer": each([one.path or "network" for one in seen], object),
         "call": each([one.number for one in seen], int),
         "family": each([one.kind.family for one in seen], object),
-        "unit": torch.cat([one.open for one in seen]),
+        "unit": np.concatenate([np.arange(size) for size in sizes]),
         "positive": torch.cat([one.positive for one in seen]),
         "positions": each([one.positions for one in seen], int),
         "highest": torch.cat([one.highest for one in seen]),

@@ -7,10 +7,12 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from evals import log
+from evals.cache.store import Cache
 from evals.classifiers.build import preprocessing, source_of
 from evals.classifiers.recipe import BUILT_IN_DATA
 from evals.classifiers.registry import Request
@@ -29,6 +31,9 @@ from evals.probe import Probe
 from evals.selection import Catalog, Job
 from evals.validity.examine import Examiner
 
+if TYPE_CHECKING:
+    from evals.passes.kept import Shelf
+
 
 @dataclass(frozen=True, slots=True)
 class Manner:
@@ -45,6 +50,8 @@ class Manner:
     """Asks whether numbers can be trusted."""
     depth: log.Depth = "cheap"
     """Which validity checks run, whatever a check says."""
+    cache: Cache | None = None
+    """Where finished shards, evidence and pictures are kept; None: nothing is kept or found."""
     portion: Portion | None = None
     """Which part of every image set is looked at; None: all of it."""
 
@@ -66,8 +73,15 @@ class Pass:
     """Why the walk did not finish, for every item that waited for it."""
     area: int | None = None
     """Pixels of the largest pictures that its batches are to suit; None: its own stations'."""
+    shelf: Shelf | None = None
+    """The cache as this pass sees it."""
     picture_seconds: float = 0.0
     validity_seconds: float = 0.0
+
+    @property
+    def whole(self) -> str | None:
+        """Key of all its images in the cache; None before the walk is through, or without one."""
+        return None if self.shelf is None else self.shelf.whole(self.walked)
 
     def names(self, alias: str) -> tuple[str, ...]:
         """Return the names of the classifiers of an alias: several where a recipe has seeds."""
@@ -199,5 +213,4 @@ def probe_of(this: Pass, station: Station, positions: Sequence[int], manner: Man
         station.answers and station.answers.of(seen, manner.device),
         manner.seed,
         differentiate=True,
-        total=len(batch.ids),
     )

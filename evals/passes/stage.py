@@ -13,10 +13,12 @@ from evals import log
 from evals.device import numerics
 from evals.images.image_set import ImageSet, fingerprint
 from evals.judging import Facts, Measured
+from evals.log import Validity
 from evals.measures.measure import Drawing
-from evals.passes import guard, pictures, tables, trust
+from evals.passes import guard, kept, pictures, tables, trust
 from evals.passes.plan import Manner, Pass, batch_of, probe_of
-from evals.passes.walk import Station, Task, join_of, spans_of, walk
+from evals.passes.shard import join_of, spans_of
+from evals.passes.walk import Station, Task, walk
 from evals.portion import Portion, dealt
 from evals.progress import Progress
 
@@ -25,6 +27,7 @@ def run(this: Pass, manner: Manner, progress: Progress) -> None:
     """Walk, and join the rows of every finished shard, also when the walk was interrupted."""
     networks = {name: station.classifier.network for name, station in this.stations.items()}
     changes = guard.Changes()
+    this.shelf = kept.shelf(this, manner)
     rows: dict[str, pd.DataFrame | None] = {}
     aliases = dict.fromkeys(station.classifier.alias for station in this.stations.values())
     try:
@@ -43,6 +46,7 @@ def run(this: Pass, manner: Manner, progress: Progress) -> None:
                 advance=advance,
                 walked=this.walked,
                 portion=manner.portion,
+                shelf=this.shelf,
             )
     except BaseException as error:
         this.broken = f"the pass over {this.role} broke: {type(error).__name__}: {error}"
@@ -50,13 +54,53 @@ def run(this: Pass, manner: Manner, progress: Progress) -> None:
     finally:
         for task in (task for station in this.stations.values() for task in station.tasks):
             rows[task.table] = _joined(this, task, manner)
-    asked = trust.examined(this, rows, changes, manner)
+    known = _known(this, manner)
+    asked = trust.examined(this, rows, changes, manner, known)
     for station in this.stations.values():
         for task in station.tasks:
             if task.table not in this.walked.not_applicable:
                 found = _measured(this, station, task, rows[task.table], changes, manner)
-                validity = (*found.validity, *asked.get(task.table, ()))
+                validity = known.get(task.table) or (
+                    *found.validity,
+                    *asked.get(task.table, ()),
+                )
                 this.measured[task.table] = replace(found, validity=validity)
+                _keep(this, station, task, validity, manner)
+
+
+def _known(this: Pass, manner: Manner) -> dict[str, tuple[Validity, ...]]:
+    """Return what was found before of numbers whose every row came from the cache, by table."""
+    shelf, whole = this.shelf, this.whole
+    if shelf is None or whole is None:
+        return {}
+    found = {}
+    for station in this.stations.values():
+        for task in station.tasks:
+            every = this.walked.cached[task.table] == this.walked.n
+            if every and task.table in shelf.asked:
+                about = _about(this, station)
+                depth = trust.depth_of(task, manner)
+                if validity := shelf.validity(task.table, whole, depth, *about):
+                    found[task.table] = validity
+    return found
+
+
+def _keep(
+    this: Pass, station: Station, task: Task, validity: tuple[Validity, ...], manner: Manner
+) -> None:
+    shelf, whole = this.shelf, this.whole
+    broken = station.classifier.name in this.walked.failures
+    if shelf is None or whole is None or broken or task.table not in shelf.asked:
+        return
+    depth = trust.depth_of(task, manner)
+    shelf.keep_validity(task.table, whole, depth, validity, *_about(this, station))
+
+
+def _about(this: Pass, station: Station) -> tuple[object, ...]:
+    """Return what evidence rests on beside rows and images."""
+    classifier, limited = station.classifier, len(this.image_set.images) < this.image_set.total
+    card = classifier.card.model_dump(mode="json")
+    return this.image_set.sample_of, limited, dict(classifier.published), card
 
 
 def _joined(this: Pass, task: Task, manner: Manner) -> pd.DataFrame | None:
@@ -102,6 +146,12 @@ def draw(this: Pass, task: Task, name: str, count: int, manner: Manner) -> tuple
     started = time.perf_counter()
     if task.measure.badness is None:
         return ()
+    whole, shelf = this.whole, this.shelf
+    keeping = whole is not None and shelf is not None and task.table in shelf.asked
+    if keeping and shelf and whole:
+        before = shelf.pictures(task.table, whole, count, manner.directory)
+        if before is not None:
+            return before
     badness = task.measure.badness(this.measured[task.table].rows)
     samples = pictures.pick(badness, count, gallery=task.measure.gallery)
     if not samples:
@@ -109,6 +159,8 @@ def draw(this: Pass, task: Task, name: str, count: int, manner: Manner) -> tuple
     positions = [i for i, image in enumerate(this.image_set.images) if image.id in samples]
     drawings = _explained(this, task, name, positions, manner)
     saved = pictures.save(drawings, samples, manner.directory, task.table)
+    if keeping and shelf and whole:
+        shelf.keep_pictures(task.table, whole, count, saved, manner.directory)
     this.picture_seconds += time.perf_counter() - started
     return saved
 

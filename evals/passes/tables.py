@@ -66,12 +66,24 @@ def add_shard(
     directory: Path, name: str, index: int, parts: Sequence[Part], join: Join | None = None
 ) -> None:
     """Write the rows of a shard; a killed run leaves every finished one readable."""
-    folder = _shards(directory, name)
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"{index:06d}.parquet"
+    file = _shard(directory, name, index)
+    file.parent.mkdir(parents=True, exist_ok=True)
     table = _table(parts) if join is None else _unnamed(parts)
     if table.num_rows:  # a measure may have nothing more to say; columns of nothing have no type
         _write(table if join is None else join(table), file)
+
+
+def shard_bytes(directory: Path, name: str, index: int) -> bytes:
+    """Return the bytes of a shard's rows; none where it had nothing to say."""
+    file = _shard(directory, name, index)
+    return file.read_bytes() if file.is_file() else b""
+
+
+def put_shard(directory: Path, name: str, index: int, content: bytes) -> None:
+    """Write the bytes of a shard's rows where `add_shard` would have."""
+    file = _shard(directory, name, index)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content)
 
 
 def merge(directory: Path, name: str, join: Join | None = None) -> pd.DataFrame | None:
@@ -104,6 +116,10 @@ def file(name: str) -> str:
 def slug(text: str) -> str:
     """Return a part of a file name that reads like ``text``."""
     return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.")[:60]
+
+
+def _shard(directory: Path, name: str, index: int) -> Path:
+    return _shards(directory, name) / f"{index:06d}.parquet"
 
 
 def _shards(directory: Path, name: str) -> Path:

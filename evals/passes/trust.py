@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 
 import pandas as pd
 
@@ -29,36 +28,48 @@ def examined(
     rows: Mapping[str, pd.DataFrame | None],
     changes: guard.Changes,
     manner: Manner,
+    known: Collection[str] = (),
 ) -> dict[str, tuple[Validity, ...]]:
-    """Ask every classifier and task whether its numbers can be trusted, by table."""
+    """Ask every classifier and task whether its numbers can be trusted, by table.
+
+    Args:
+        this: walked.
+        rows: by table.
+        changes: filled with what the networks were left with.
+        manner: how to compute.
+        known: tables that were asked before.
+    """
     started = time.perf_counter()
     found: dict[str, tuple[Validity, ...]] = {}
     images = bench(this.image_set, this.walked.digests)
     networks = {name: station.classifier.network for name, station in this.stations.items()}
     with guard.watch(networks, changes), numerics(manner.device, manner.precision):
         for name, station in this.stations.items():
-            if name in this.walked.failures or not images:
+            left = [task for task in station.tasks if task.table not in known]
+            if name in this.walked.failures or not images or not left:
                 continue
             probe = probe_of(this, station, images, manner)
-            for task in station.tasks:
+            for task in left:
                 table = rows.get(task.table)
                 if table is None or table.empty or task.table in this.walked.not_applicable:
                     continue
                 evidence = Evidence(
                     station.classifier,
-                    replace(probe, memory={}),
+                    probe,
                     tuple(this.image_set.images[i] for i in images),
                     this.image_set,
                     task.measure,
                     task.parameters,
                     table,
                 )
-                depth: log.Depth = (
-                    "thorough" if "thorough" in {manner.depth, task.depth} else "cheap"
-                )
-                found[task.table] = manner.examiner.examine(evidence, depth)
+                found[task.table] = manner.examiner.examine(evidence, depth_of(task, manner))
     this.validity_seconds += time.perf_counter() - started
     return found
+
+
+def depth_of(task: Task, manner: Manner) -> log.Depth:
+    """Return which checks are asked of a task: the deeper of what run and check want."""
+    return "thorough" if "thorough" in {manner.depth, task.depth} else "cheap"
 
 
 def bench(image_set: ImageSet, readable: Collection[str]) -> tuple[int, ...]:

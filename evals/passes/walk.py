@@ -6,7 +6,7 @@ import time
 import traceback
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ import torch
 
 from evals.errors import InvalidError, NotApplicableError
 from evals.images.reader import Batch, batches
-from evals.passes import tables
+from evals.passes.shard import SHARD, Planned, Shard, planned, spans_of
 from evals.portion import Portion, dealt
 from evals.probe import Answers, Probe
 
@@ -27,10 +27,8 @@ if TYPE_CHECKING:
     from evals.images.image_set import ImageSet
     from evals.log import Depth
     from evals.measures.measure import Columns, Measure
+    from evals.passes.kept import Found, Shelf
     from evals.schema import Table
-
-SHARD = 256
-"""Images after which rows move to the host and to disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +59,9 @@ class Walked:
     n: int = 0
     finished: bool = False
     digests: dict[str, str] = field(default_factory=dict)
+    """Id to sha256, of the images that could be read."""
+    hashes: dict[int, str] = field(default_factory=dict)
+    """Position to sha256, of all images."""
     unreadable: dict[str, str] = field(default_factory=dict)
     oriented: int = 0
     failures: dict[str, str] = field(default_factory=dict)
@@ -73,6 +74,8 @@ class Walked:
     """Names of classifiers that drew from a global generator."""
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     """Table to its own time, the forward that it shares with others included."""
+    cached: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+    """Table to the number of images whose rows came from the cache."""
     spent: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     """``total``, ``decode``, ``wait``, ``forward``, ``rows``: where the time went."""
 
@@ -84,9 +87,6 @@ class _Visit:
     stations: Sequence[Station]
     device: torch.device
     seed: int
-    total: int
-    memories: Sequence[dict[str, Any]]
-    """One a station, kept from batch to batch."""
 
 
 def walk(
@@ -100,6 +100,7 @@ def walk(
     advance: Callable[[int], None],
     walked: Walked,
     portion: Portion | None = None,
+    shelf: Shelf | None = None,
 ) -> None:
     """Show every image to every station, and fill ``walked``.
 
@@ -113,27 +114,83 @@ def walk(
         advance: told the number of images done.
         walked: filled.
         portion: which part of the images, where only one is looked at.
+        shelf: where finished shards are kept and found again; nothing is kept without.
+
+    Raises:
+        UserError: files changed while the walk was looking at them.
     """
-    start = waiting = time.perf_counter()
-    geometries = {station.classifier.geometry for station in stations}
-    shard = _Shard(directory)
-    visit = _Visit(stations, device, seed, len(image_set.images), [{} for _ in stations])
-    spans = dealt(spans_of(len(image_set.images), batch_size), portion)
+    start = time.perf_counter()
+    plans = planned(dealt(spans_of(len(image_set.images), batch_size), portion))
+    found = {} if shelf is None else shelf.take(plans, directory, walked)
+    visits = {}
+    for plan in plans:
+        kept = found[plan.index].abouts if plan.index in found else {}
+        visits[plan.index] = _Visit(tuple(_left(stations, kept)), device, seed)
+        if not visits[plan.index].stations and stations:
+            _remember(image_set, plan, found[plan.index], walked)
+            advance(sum(map(len, plan.spans)))
+    left = [plan for plan in plans if visits[plan.index].stations or not stations]
+    geometries = {s.classifier.geometry for plan in left for s in visits[plan.index].stations}
+    spans = [span for plan in left for span in plan.spans]
+    shards = {plan.index: Shard(plan, directory) for plan in left}
+    waiting = time.perf_counter()
     for batch in batches(image_set.images, spans, geometries):
         walked.spent["wait"] += time.perf_counter() - waiting
         walked.spent["decode"] += batch.seconds
-        walked.digests.update(batch.digests)
-        walked.unreadable.update(batch.unreadable)
-        walked.oriented += batch.oriented
+        index = batch.span.start // SHARD
+        visit, shard = visits[index], shards[index]
+        _see(batch, shard, walked)
         if batch.ids:
             _look(batch, visit, shard, walked)
-        if batch.span.stop % SHARD == 0 or batch.span == spans[-1]:
-            shard.write(walked)
+        if batch.span == shard.plan.spans[-1]:
+            _finish(visit, shards.pop(index), walked, shelf, found.get(index))
         walked.n += len(batch.ids)
         advance(len(batch.span))
         waiting = time.perf_counter()
         walked.spent["total"] = waiting - start
     walked.finished = True
+
+
+def _left(stations: Sequence[Station], kept: Mapping[str, Mapping[str, Any]]) -> Iterator[Station]:
+    """Yield who must look at a shard, with what is not kept of it."""
+    for station in stations:
+        tasks = tuple(task for task in station.tasks if task.table not in kept)
+        if tasks:
+            yield replace(station, tasks=tasks)
+
+
+def _remember(image_set: ImageSet, plan: Planned, found: Found, walked: Walked) -> None:
+    """Count the images of a shard that nobody has to look at again."""
+    about = next(iter(found.abouts.values()))
+    walked.unreadable.update(about["unreadable"])
+    walked.oriented += about["oriented"]
+    for position, sha256 in zip(plan.positions, found.hashes, strict=True):
+        name = image_set.images[position].id
+        walked.hashes[position] = sha256
+        if name not in about["unreadable"]:
+            walked.digests[name] = sha256
+            walked.n += 1
+
+
+def _see(batch: Batch, shard: Shard, walked: Walked) -> None:
+    """Count the images of a batch."""
+    shard.saw(batch)
+    walked.digests.update(batch.digests)
+    walked.unreadable.update(batch.unreadable)
+    walked.oriented += batch.oriented
+    walked.hashes.update(zip(batch.span, batch.hashes, strict=True))
+
+
+def _finish(
+    visit: _Visit, shard: Shard, walked: Walked, shelf: Shelf | None, found: Found | None
+) -> None:
+    """Write the rows of a shard, and keep them."""
+    shard.write(walked)
+    if found is not None:
+        found.hold(shard)
+    if shelf is not None:
+        wanted = (task.table for station in visit.stations for task in station.tasks)
+        shelf.keep(shard, wanted, shard.directory, walked)
 
 
 def observe(task: Task, probe: Probe) -> Columns:
@@ -159,27 +216,18 @@ def _cat(
     return np.concatenate([np.asarray(first), np.asarray(second)])
 
 
-def spans_of(n: int, batch_size: int) -> list[range]:
-    """Cut n images into batches, none across the border of a shard."""
-    return [
-        range(first, min(first + batch_size, shard + SHARD, n))
-        for shard in range(0, n, SHARD)
-        for first in range(shard, min(shard + SHARD, n), batch_size)
-    ]
-
-
 def to_unit(pixels: torch.Tensor, device: torch.device) -> torch.Tensor:
     """Return uint8 pixels as fp32 in [0, 1] on the device."""
     return pixels.to(device, non_blocking=True).to(torch.float32).div(255)
 
 
-def _look(batch: Batch, visit: _Visit, shard: _Shard, walked: Walked) -> None:
+def _look(batch: Batch, visit: _Visit, shard: Shard, walked: Walked) -> None:
     started = time.perf_counter()
     pixels = {geometry: to_unit(raw, visit.device) for geometry, raw in batch.pixels.items()}
-    for station, memory in zip(visit.stations, visit.memories, strict=True):
+    for station in visit.stations:
         name = station.classifier.name
         before = _generators(visit.device)
-        for probe, task in _asked(station, batch, pixels, visit, memory):
+        for probe, task in _asked(station, batch, pixels, visit):
             stopped = task.table in {*walked.not_applicable, *walked.invalid}
             if name in walked.failures or stopped:
                 continue
@@ -192,9 +240,12 @@ def _look(batch: Batch, visit: _Visit, shard: _Shard, walked: Walked) -> None:
                 walked.invalid[task.table] = str(error)
             except Exception as error:  # noqa: BLE001 - one network's failure is not the others'
                 walked.failures[name] = f"{type(error).__name__}: {error}{_place(error)}"
-            walked.seconds[task.table] += time.perf_counter() - began + shared
+            spent = time.perf_counter() - began + shared
+            walked.seconds[task.table] += spent
+            shard.seconds[task.table] += spent
         if not all(map(torch.equal, before, _generators(visit.device))):
             walked.drew.add(name)
+            shard.drew.add(name)
     walked.spent["forward"] += time.perf_counter() - started
 
 
@@ -203,7 +254,6 @@ def _asked(
     batch: Batch,
     pixels: Mapping[Geometry, torch.Tensor],
     visit: _Visit,
-    memory: dict[str, Any],
 ) -> Iterator[tuple[Probe, Task]]:
     probe = Probe(
         station.classifier,
@@ -212,8 +262,6 @@ def _asked(
         station.answers.of(batch.positions, visit.device) if station.answers else None,
         visit.seed,
         differentiate=any(task.measure.gradient for task in station.tasks),
-        total=visit.total,
-        memory=memory,
     )
     return ((probe, task) for task in station.tasks)
 
@@ -228,44 +276,3 @@ def _place(error: Exception) -> str:
     """Say where in whose file an exception comes from."""
     frames = traceback.extract_tb(error.__traceback__)
     return f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-
-
-class _Shard:
-    """Columns on the device until the shard is full: no synchronisation inside a batch."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._parts: dict[str, list[tables.Part]] = {}
-        self._joins: dict[str, tables.Join | None] = {}
-        self._index = 0
-
-    def add(self, task: Task, probe: Probe, columns: Columns) -> None:
-        answers = probe.answers
-        known = {} if answers is None else {"label": answers.label, "accepted": answers.accepted}
-        part = tables.Part(probe.ids, known, columns, axis_of(task))
-        self._parts.setdefault(task.table, []).append(part)
-        self._joins[task.table] = join_of(task)
-
-    def write(self, walked: Walked) -> None:
-        started = time.perf_counter()
-        for table, parts in self._parts.items():
-            if table in {*walked.not_applicable, *walked.invalid}:
-                continue
-            tables.add_shard(self._directory, table, self._index, parts, self._joins[table])
-        self._parts = {}
-        self._index += 1
-        walked.spent["rows"] += time.perf_counter() - started
-
-
-def join_of(task: Task) -> tables.Join | None:
-    """Return how a task's rows are joined, where they are not those of images."""
-    measure = task.measure
-    return tables.Join(measure.keys, measure.reduce) if measure.reduce else None
-
-
-def axis_of(task: Task) -> tables.Axis | None:
-    """Return the axis of a task's rows, its values as the suite wrote them."""
-    if task.measure.axis is None:
-        return None
-    column, parameter = task.measure.axis
-    return tables.Axis(column, tuple(map(str, getattr(task.parameters, parameter))))

@@ -17,7 +17,8 @@ from evals.images.image_set import ImageSet
 from evals.images.labels import targets
 from evals.measures.measure import Measure
 from evals.passes import tables
-from evals.passes.walk import Station, Task, Walked, join_of, walk
+from evals.passes.shard import join_of
+from evals.passes.walk import Station, Task, Walked, walk
 from evals.probe import answers
 from evals.schema import Table
 

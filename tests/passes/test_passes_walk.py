@@ -23,7 +23,8 @@ from evals.images.reader import AHEAD, batches
 from evals.measures.accuracy import MEASURE, Parameters
 from evals.measures.measure import Measure
 from evals.passes import tables
-from evals.passes.walk import SHARD, Station, Task, Walked, observe, walk
+from evals.passes.shard import SHARD
+from evals.passes.walk import Station, Task, Walked, observe, walk
 from evals.probe import Answers, Probe, answers
 
 Small = Callable[..., Classifier]

@@ -127,7 +127,7 @@ def packaged_evidence(name: str) -> Evidence:
     pixels = batch.pixels[classifier.geometry].float() / 255
     return Evidence(
         classifier,
-        Probe(classifier, batch.ids, pixels, known, differentiate=True, total=16),
+        Probe(classifier, batch.ids, pixels, known, differentiate=True),
         few,
         image_set,
         replace(accuracy.MEASURE, gradient=True),
