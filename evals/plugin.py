@@ -20,7 +20,9 @@ import pytest
 from evals.measures import MEASURES
 
 if TYPE_CHECKING:
+    from evals.errors import UserError
     from evals.log import Item
+    from evals.merge.workers import Gathered
     from evals.progress import Progress
     from evals.selection import Catalog, Job
     from evals.session import Session
@@ -49,11 +51,11 @@ OPTIONS = (
 
 _CATALOG = pytest.StashKey["Catalog"]()
 _SESSION = pytest.StashKey["Session"]()
-_RUN = pytest.StashKey["Session | Gathered"]()
+_RUN: pytest.StashKey[Session | Gathered] = pytest.StashKey()
 _REPORT = pytest.StashKey["Path | None"]()
 _ASIDE = pytest.StashKey[int]()
 _SUITES: pytest.StashKey[list[Suite]] = pytest.StashKey()
-_REFUSED = pytest.StashKey["UserError"]()
+_REFUSED: pytest.StashKey[UserError] = pytest.StashKey()
 _SHARED = pytest.StashKey["_Shared"]()
 
 

@@ -121,7 +121,7 @@ class Session:
             against = self._everyone(second, job, job.against)
         floor = self._floor(job, [this] if second is None else [this, second])
         question = Question(job, _measure(job), measured, others, against, floor)
-        item = self._answered(question, this.role, second and second.role)
+        item = self._answered(question, this.role, None if second is None else second.role)
         return self._illustrated(item, this, job, source)
 
     def _answered(self, question: Question, role: str | None, against: str | None) -> log.Item:

@@ -167,7 +167,7 @@ class Shelf:
             seed=self.seed,
             images=images,
             limited=image_set is not None and image_set.n < image_set.total,
-            sample_of=image_set and image_set.sample_of,
+            sample_of=None if image_set is None else image_set.sample_of,
             unreadable={u.image: u.reason for u in image_set.unreadable} if image_set else {},
             validity=worst(told),
             table=file,

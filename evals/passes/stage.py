@@ -149,7 +149,7 @@ def image_set_record(this: Pass, portion: Portion | None = None) -> log.ImageSet
         limit=image_set.limit,
         sample_of=image_set.sample_of,
         fingerprint=fingerprint(image_set, walked.digests) if whole else None,
-        table=portion and tables.file(listing(this.role)),
+        table=None if portion is None else tables.file(listing(this.role)),
         unreadable=tuple(
             log.Unreadable(image=image, reason=reason)
             for image, reason in walked.unreadable.items()
