@@ -64,7 +64,7 @@ class ByClassifier(LoadScopeScheduling):  # type: ignore[misc]
         A classifier at which several died is given up: pytest-xdist replaces so many and no more,
         and the others would lose theirs.
         """
-        left = [
+        left: list[tuple[dict[str, bool], str]] = [
             (unit, item)
             for unit in self.assigned_work[node].values()
             for item, done in unit.items()
@@ -94,7 +94,7 @@ class Waiting:
         self, config: pytest.Config, log: Producer | None, lose: Callable[[str], None]
     ) -> None:
         self._chosen: Any = LoadScheduling(config, log)
-        self._suites = lambda: ByClassifier(config, log, lose)
+        self._suites: Callable[[], Any] = lambda: ByClassifier(config, log, lose)
         self._first = True
 
     def __getattr__(self, name: str) -> Any:
