@@ -1,6 +1,6 @@
 """The pytest plugin: options, collection, items, summary.
 
-With `evals.xdist`, which only pytest-xdist loads, the only module that imports pytest.
+Only this module imports pytest, and with pytest-xdist `evals.controller` and `evals.xdist`.
 Nothing heavier than the standard library is imported until a suite is collected: a project that
 merely has the package installed pays nothing.
 """
@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-import time
-from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -54,16 +52,11 @@ OPTIONS = (
 
 _CATALOG = pytest.StashKey["Catalog"]()
 _SESSION = pytest.StashKey["Session"]()
-_RUN: pytest.StashKey[Session | Gathered] = pytest.StashKey()
-_REPORT = pytest.StashKey["Path | None"]()
-_ASIDE = pytest.StashKey[int]()
+RUN: pytest.StashKey[Session | Gathered] = pytest.StashKey()
+REPORT = pytest.StashKey["Path | None"]()
+ASIDE = pytest.StashKey[int]()
 _SUITES: pytest.StashKey[list[Suite]] = pytest.StashKey()
 _REFUSED: pytest.StashKey[UserError] = pytest.StashKey()
-_SHARED = pytest.StashKey["_Shared"]()
-
-
-LOOK = 10.0
-"""Seconds between logs while workers run."""
 
 
 class CheckFailedError(Exception):
@@ -72,22 +65,6 @@ class CheckFailedError(Exception):
     def __init__(self, item: Item) -> None:
         super().__init__(item.sentence)
         self.item = item
-
-
-@dataclass
-class _Shared:
-    """What the controller of pytest-xdist's workers knows of their run."""
-
-    run: str
-    """Name of the run directory."""
-    ids: tuple[str, ...] = ()
-    """Of everything that was selected."""
-    aside: int = 0
-    """Checks on recipes that were not."""
-    refused: str | None = None
-    """Why no worker could begin."""
-    looked: float | None = None
-    """When their log was last written."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -105,6 +82,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register a marker for each shipped measure."""
     for name in MEASURES:
         config.addinivalue_line("markers", f"{name}: checks that measure {name} (vision-evals)")
+    if config.getoption("dist", "no") != "no":
+        from evals import controller
+
+        config.pluginmanager.register(controller, "evals.controller")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -115,7 +96,7 @@ def pytest_collection(session: pytest.Session) -> None:
     from evals.errors import UserError
 
     try:
-        _catalog(session.config)
+        catalog_of(session.config)
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
 
@@ -146,7 +127,7 @@ class SuiteFile(pytest.File):
 
         path = self.nodeid or self.path.name
         try:
-            catalog = _catalog(self.config)
+            catalog = catalog_of(self.config)
             suite = catalog.suite(self.path, path)
             self.config.stash.setdefault(_SUITES, []).append(suite)
             for job in catalog.jobs(suite, self.path.parent):
@@ -196,7 +177,9 @@ class CheckItem(pytest.Item):
         match item.verdict:
             case Verdict.NOT_APPLICABLE:
                 pytest.skip(f"not applicable: {item.sentence}")
-            case Verdict.INCONCLUSIVE if _catalog(self.config).options.table.inconclusive == "skip":
+            case Verdict.INCONCLUSIVE if (
+                catalog_of(self.config).options.table.inconclusive == "skip"
+            ):
                 pytest.skip(f"inconclusive: {item.sentence}")
             case Verdict.INVALID | Verdict.FAILED | Verdict.INCONCLUSIVE:
                 raise CheckFailedError(item)
@@ -253,12 +236,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Deselect checks on recipes where the command line names classifiers to judge."""
     if _SUITES not in config.stash:
         return
-    catalog = _catalog(config)
+    catalog = catalog_of(config)
     aside = [item for item in items if isinstance(item, CheckItem) and catalog.aside(item.job)]
     if aside:
         config.hook.pytest_deselected(items=aside)
         items[:] = [item for item in items if item not in aside]
-        config.stash[_ASIDE] = len(aside)
+        config.stash[ASIDE] = len(aside)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -270,13 +253,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
     try:
         suites = config.stash[_SUITES]
-        _catalog(config).unused_roles(suites)
+        catalog_of(config).unused_roles(suites)
         jobs = [item.job for item in session.items if isinstance(item, CheckItem)]
         if jobs and (config.option.continue_on_collection_errors or not session.testsfailed):
             from evals.session import Session
 
             worker = _worker(config)
-            run = Session(_catalog(config), jobs, _command(config), _progress(config), worker)
+            run = Session(catalog_of(config), jobs, command_of(config), _progress(config), worker)
             config.stash[_SESSION] = run
     except UserError as error:
         if _worker(config) is None:
@@ -285,134 +268,56 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         config.stash[_REFUSED] = error
 
 
-@pytest.hookimpl(trylast=True)  # after xdist's workers are gone
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Close the run; exit code 5 when suites were run and nothing was judged."""
     config = session.config
     if (output := getattr(config, "workeroutput", None)) is not None:
         refused = config.stash.get(_REFUSED, None)
         output["evals"] = {
-            "aside": config.stash.get(_ASIDE, 0),
+            "aside": config.stash.get(ASIDE, 0),
             "refused": None if refused is None else str(refused),
         }
     through = {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED}
+    interrupted = exitstatus not in through
+    run = config.stash.get(_SESSION, None)
+    if run is None:
+        return
+    config.stash[RUN] = run
+    with said_if_unwritten(session):
+        config.stash[REPORT] = run.close(interrupted=interrupted)
+    only = all(isinstance(item, CheckItem) for item in session.items)
+    hold(session, exitstatus, only_checks=only)
+
+
+@contextlib.contextmanager
+def said_if_unwritten(session: pytest.Session) -> Iterator[None]:
+    """Let a log or report that cannot be written be a warning, and no pass without its evidence."""
     from evals.errors import UserError
 
-    interrupted = exitstatus not in through
-    shared = config.stash.get(_SHARED, None)
     try:
-        if shared is not None:
-            _gather(config, shared, interrupted=interrupted)
-        elif _SESSION in config.stash:
-            config.stash[_RUN] = config.stash[_SESSION]
-            config.stash[_REPORT] = config.stash[_SESSION].close(interrupted=interrupted)
+        yield
     except (OSError, UserError) as error:
-        config.issue_config_time_warning(
+        session.config.issue_config_time_warning(
             pytest.PytestWarning(f"evals: log or report could not be written: {error}"),
             stacklevel=2,
         )
-        if exitstatus == pytest.ExitCode.OK:  # no pass without its evidence
+        if session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-    if shared is not None and shared.refused is not None:
-        session.exitstatus = pytest.ExitCode.USAGE_ERROR
-    run = config.stash.get(_RUN, None)
-    if run is None or run.log.settings.shard is not None:  # a part leaves the judging to others
-        return
+
+
+def hold(session: pytest.Session, exitstatus: int, *, only_checks: bool) -> None:
+    """Turn 0 into 5 where suites were run and nothing was judged; a part leaves that to others."""
+    run = session.config.stash[RUN]
     judged = any(item.verdict.judged for item in run.log.items)
-    if exitstatus == pytest.ExitCode.OK and _only_checks(session, shared) and not judged:
+    part = run.log.settings.shard is not None
+    if exitstatus == pytest.ExitCode.OK and only_checks and not judged and not part:
         session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
-
-
-def _only_checks(session: pytest.Session, shared: _Shared | None) -> bool:
-    if shared is None:
-        return all(isinstance(item, CheckItem) for item in session.items)
-    from evals.xdist import scope
-
-    return all(map(scope, shared.ids))
-
-
-def _gather(config: pytest.Config, shared: _Shared, *, interrupted: bool) -> None:
-    """Join what the workers left into one log, and write its report."""
-    from evals.xdist import scope
-
-    if not any(map(scope, shared.ids)):
-        return
-    from evals.merge.finish import publish
-    from evals.merge.workers import gather
-    from evals.names import point_latest
-
-    options = _catalog(config).options
-    run = gather(options.run_dir / shared.run, _command(config), interrupted=interrupted)
-    if run is not None:
-        config.stash[_RUN] = run
-        config.stash[_ASIDE] = shared.aside
-        point_latest(run.directory)
-        config.stash[_REPORT] = publish(run.log, run.directory, options)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Keep each classifier in one worker, where xdist is left to choose and there are suites."""
-    if config.getoption("dist") != "load":
-        return None
-    from evals.worker import lose
-    from evals.xdist import Waiting
-
-    def lost(item: str) -> None:
-        lose(_catalog(config).options.run_dir / config.stash[_SHARED].run, item)
-
-    return Waiting(config, log, lost)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_configure_node(node: Any) -> None:
-    """Tell a worker which run it works for: all write for one."""
-    from evals.names import new_name
-
-    shared = node.config.stash.setdefault(_SHARED, _Shared(new_name()))
-    node.workerinput["evals"] = shared.run
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None:
-    """Note what the workers have collected; the controller itself collects nothing."""
-    node.config.stash[_SHARED].ids = tuple(ids)
-
-
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Write now and then what the workers have finished: a killed run leaves a readable log."""
-    node = getattr(report, "node", None)  # set by xdist in the controller
-    if node is None or report.when != "teardown":
-        return
-    from evals.xdist import scope
-
-    shared, now = node.config.stash[_SHARED], time.monotonic()
-    if scope(report.nodeid) is None or now - (shared.looked or -LOOK) < LOOK:
-        return
-    from evals.merge.workers import look
-    from evals.names import point_latest
-
-    shared.looked = now
-    directory = _catalog(node.config).options.run_dir / shared.run
-    with contextlib.suppress(OSError):  # said at the end, where it counts
-        look(directory, _command(node.config))
-        point_latest(directory)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node: Any) -> None:
-    """Take over what a worker says at its end."""
-    said = getattr(node, "workeroutput", {}).get("evals")
-    if said is not None:
-        shared = node.config.stash[_SHARED]
-        shared.aside = max(shared.aside, said["aside"])
-        shared.refused = shared.refused or said["refused"]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the table of verdicts, and where the report is."""
     config = terminalreporter.config
-    run = config.stash.get(_RUN, None)
+    run = config.stash.get(RUN, None)
     if run is None:
         return
     from evals.summary import counts, remarks, table
@@ -423,14 +328,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         screen.write_line(line)
     for line in (*remarks(run.log), counts(run.log)):
         screen.write_line(line)
-    if aside := config.stash.get(_ASIDE, 0):
+    if aside := config.stash.get(ASIDE, 0):
         screen.write_line(f"{aside} checks on recipes deselected; --evals-recipes runs them, too")
     screen.write_line(f"log: {run.directory / 'run.json'}")
-    if report := config.stash.get(_REPORT, None):
+    if report := config.stash.get(REPORT, None):
         screen.write_line(f"report: {report}")
 
 
-def _command(config: pytest.Config) -> str:
+def command_of(config: pytest.Config) -> str:
+    """Return the command as somebody typed it."""
     return shlex.join(["pytest", *map(str, config.invocation_params.args)])
 
 
@@ -450,7 +356,8 @@ def _typed(config: pytest.Config) -> dict[str, Any]:
     return {name: value for name, value in typed.items() if value is not None}
 
 
-def _catalog(config: pytest.Config) -> Catalog:
+def catalog_of(config: pytest.Config) -> Catalog:
+    """Return what can be selected from, read once; UserError for a wrong option or card."""
     if _CATALOG not in config.stash:
         from evals.options import read
         from evals.selection import Catalog

@@ -47,7 +47,9 @@ class Portion:
         """Return this part's batches of all: side by side, as many as the others have, or one more.
 
         Whole batches are dealt, so that each is made of the same images as in the whole run: what
-        stands beside an image in its batch moves the last bits of its row.
+        stands beside an image in its batch moves the last bits of its row. Rows that name no images
+        are joined as their measure declares: exact for counts and extremes. `dead_relu` no longer
+        counts a unit that later images cannot change, and a part decides so on its own images.
         """
         return batches[len(batches) * (self.k - 1) // self.n : len(batches) * self.k // self.n]
 

@@ -64,15 +64,15 @@ class ByClassifier(LoadScopeScheduling):  # type: ignore[misc]
         A classifier at which several died is given up: pytest-xdist replaces so many and no more,
         and the others would lose theirs.
         """
-        left = [
+        left: list[tuple[dict[str, bool], str]] = [
             (unit, item)
             for unit in self.assigned_work[node].values()
             for item, done in unit.items()
             if not done
         ]
         if not left:
-            crashed: str | None = super().remove_node(node)
-            return crashed
+            super().remove_node(node)
+            return None
         unit, item = left[0]
         unit[item] = True
         if (classifier := scope(item)) is not None:
@@ -94,7 +94,8 @@ class Waiting:
         self, config: pytest.Config, log: Producer | None, lose: Callable[[str], None]
     ) -> None:
         self._chosen: Any = LoadScheduling(config, log)
-        self._suites = lambda: ByClassifier(config, log, lose)
+        self._suites: Callable[[], Any] = lambda: ByClassifier(config, log, lose)
+        self._first = True
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._chosen, name)
@@ -105,10 +106,10 @@ class Waiting:
 
     def add_node_collection(self, node: WorkerController, collection: Sequence[str]) -> None:
         """Choose by the first collection; the others are the same."""
-        first = isinstance(self._chosen, LoadScheduling) and not self._chosen.node2collection
-        if first and any(map(scope, collection)):
+        if self._first and any(map(scope, collection)):
             nodes = self._chosen.nodes
             self._chosen = self._suites()
             for known in nodes:
                 self._chosen.add_node(known)
+        self._first = False
         self._chosen.add_node_collection(node, collection)

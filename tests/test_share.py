@@ -34,7 +34,7 @@ def jobs(folder: Path, suites: dict[str, str]) -> list[Job]:
     cards = folder / "cards.toml"
     cards.write_text("".join(map(CARDS.format, "ab")), encoding="utf-8")
     catalog = Catalog.read(read({"cards": "cards.toml"}, folder))
-    found = []
+    found: list[Job] = []
     for name, text in suites.items():
         file = folder / name
         file.write_text(text, encoding="utf-8")

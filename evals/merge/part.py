@@ -50,12 +50,11 @@ def set_aside(
 def _rows(question: Question, role: str | None, against: str | None) -> Iterator[log.Rows]:
     """Yield an entry for each table that a metric of the question could read."""
     job = question.job
-    needed = {job.alias, *job.check.references(job.alias)}
-    if question.measure.compares:
-        needed |= set(question.others)
+    named = {job.alias, *job.check.references(job.alias)}
+    compared = set(question.others) if question.measure.compares else set()
     everyone = {**question.others, job.alias: question.measured}
-    yield from _entries(everyone, needed, role, second=False)
-    yield from _entries(question.against, needed, against, second=True)
+    yield from _entries(everyone, named | compared, role, second=False)
+    yield from _entries(question.against, named, against, second=True)
 
 
 def _entries(

@@ -218,9 +218,10 @@ def _write(this: Merge, shelf: Shelf) -> None:
         shutil.copyfile(place, this.directory / file)
     for part in this.parts:
         for place in sorted((part.directory / KEPT).rglob("*.png")):
-            target = this.directory / place.relative_to(part.directory)
+            file = str(place.relative_to(part.directory))
+            target = this.directory / file
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(place, target)
+            shutil.copyfile(tables.below(part, file), target)
 
 
 KEPT = "adversarials"

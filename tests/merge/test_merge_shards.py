@@ -152,8 +152,11 @@ def test_merged_facts_are_those_of_the_whole_run(
 
 def test_more_parts_than_batches(project: Path, runs: tuple[log.Run, log.Run]) -> None:
     for k in (1, 2, 3):
-        options = [f"--evals-shard={k}/3", "--evals-batch-size=28", "--evals-model=one"]
-        assert judge(project, f"sparse{k}", *options) == 0
+        options = [f"--evals-shard={k}/3", "--evals-batch-size=20", "--evals-model=one"]
+        assert judge(project, f"sparse{k}", *options, "--evals-keep-adversarials") == 0
+    walks = [log.read(project / f"sparse{k}" / "latest").walks for k in (1, 2, 3)]
+    assert [walk[0].n for walk in walks] == [0, 19, 8]  # two batches, one picture unreadable
+    kept = {f.name for k in (2, 3) for f in (project / f"sparse{k}").rglob("adversarials/*/*.png")}
     with contextlib.chdir(project):
         named = [f"sparse{k}/latest" for k in (3, 1, 2)]
         assert main(["merge", *named, "--out", "sparse"]) in {0, 1}
@@ -164,6 +167,8 @@ def test_more_parts_than_batches(project: Path, runs: tuple[log.Run, log.Run]) -
             merged = {m.name: m.value for m in found[item.id].metrics if m.value is not None}
             assert merged == pytest.approx(values, rel=1e-5)
             assert len(values) > 2
+    assert {f.name for f in (project / "sparse").rglob("adversarials/*/*.png")} == kept
+    assert len(kept) > 5
     verdicts = {item.check: item.verdict for item in found.values()}
     assert verdicts["attack"] is Verdict.FAILED  # one picture is unreadable
     assert verdicts["alike"] is Verdict.NOT_APPLICABLE  # no other classifier to agree with

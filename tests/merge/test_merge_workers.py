@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import shutil
 from collections import defaultdict
 from collections.abc import Callable
@@ -19,6 +20,12 @@ pytest_plugins = ("pytester",)
 
 Furnish = Callable[[Path], None]
 Facts = Callable[[log.Run], dict[str, Any]]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _imported() -> None:
+    """Import what pytester would forget at the end of a test, and what refuses a second time."""
+    importlib.import_module("pandas.core.arrays.arrow.extension_types")
 
 
 @pytest.fixture
