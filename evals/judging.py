@@ -255,6 +255,7 @@ def identity(job: Job, role: str | None) -> dict[str, Any]:
     return {
         "id": job.id,
         "suite": job.suite.path,
+        "line": job.check.line,
         "check": job.check.name,
         "classifier": job.alias,
         "measure": job.check.spec.name,

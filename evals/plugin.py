@@ -7,10 +7,11 @@ merely has the package installed pays nothing.
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -34,6 +35,8 @@ OPTIONS = (
     ("seed", "N", "every generator derives from it (default: 0)"),
     ("run-dir", "DIR", "where runs are kept (default: runs)"),
     ("report", "PATH|none", "HTML report (default: report.html beside the run log)"),
+    ("markdown", "PATH", "summary in Markdown; also appended to $GITHUB_STEP_SUMMARY if set"),
+    ("mlflow", "URI", "log the run to this MLflow server or store"),
     ("pictures", "N|none", "pictures a check and classifier in the report, up to 8 (default: 8)"),
     ("validity", "cheap|thorough", "which validity checks run (default: cheap)"),
     ("inconclusive", "fail|skip", "what an inconclusive verdict does (default: fail)"),
@@ -46,6 +49,7 @@ _CATALOG = pytest.StashKey["Catalog"]()
 _SESSION = pytest.StashKey["Session"]()
 _REPORT = pytest.StashKey["Path | None"]()
 _ASIDE = pytest.StashKey[int]()
+_TROUBLE = pytest.StashKey[list[str]]()
 _SUITES: pytest.StashKey[list[Suite]] = pytest.StashKey()
 
 
@@ -70,6 +74,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register a marker for each shipped measure."""
+    config.stash[_TROUBLE] = []
     for name in MEASURES:
         config.addinivalue_line("markers", f"{name}: checks that measure {name} (vision-evals)")
 
@@ -140,11 +145,11 @@ class CheckItem(pytest.Item):
         try:
             self._session.prepare(self.job)
         except NotApplicableError as error:
-            self._skip(f"not applicable: {error}")
+            pytest.skip(f"not applicable: {error}")
         except UnavailableError as error:
             if self.job.named and self.job.missing is None:
                 raise
-            self._skip(f"unavailable: {error}")
+            pytest.skip(f"unavailable: {error}")
 
     def runtest(self) -> None:
         """Judge; the first item of a pass waits for all of it."""
@@ -155,9 +160,7 @@ class CheckItem(pytest.Item):
         try:
             item = self._session.judge(self.job)
         except NotApplicableError as error:
-            self._skip(f"not applicable: {error}")
-        self.user_properties += [("evals_verdict", str(item.verdict))]
-        self.user_properties += [("evals_seconds", f"{item.seconds:.6f}")]
+            pytest.skip(f"not applicable: {error}")
         match item.verdict:
             case Verdict.NOT_APPLICABLE:
                 pytest.skip(f"not applicable: {item.sentence}")
@@ -171,9 +174,17 @@ class CheckItem(pytest.Item):
         if known:
             pytest.xfail("; ".join(known))
 
-    def _skip(self, reason: str) -> NoReturn:
-        self.user_properties += [("evals_verdict", reason.partition(":")[0])]
-        pytest.skip(reason)
+    def tell(self) -> None:
+        """Give pytest's reports, and so JUnit's, what the log says of this item."""
+        session = self.config.stash.get(_SESSION, None)
+        entry = session and session.entry(self.job)
+        if entry:
+            from evals.results.junit import properties
+
+            told = properties(entry)
+            names = {name for name, _ in told}
+            self.user_properties[:] = [p for p in self.user_properties if p[0] not in names]
+            self.user_properties += told
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Say what fell, numbers first; a user's mistake has no traceback."""
@@ -200,9 +211,10 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Let a skip point at the check in its suite, and a user's mistake be a sentence."""
-    report = yield
     if not isinstance(item, CheckItem):
-        return report
+        return (yield)
+    item.tell()
+    report = yield
     if report.skipped and isinstance(report.longrepr, tuple):
         path, line, _ = item.reportinfo()
         report.longrepr = (str(path), line + 1, report.longrepr[2])
@@ -238,9 +250,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         _catalog(config).unused_roles(suites)
         jobs = [item.job for item in session.items if isinstance(item, CheckItem)]
         if jobs and (config.option.continue_on_collection_errors or not session.testsfailed):
+            from evals.results.tracking import scrubbed
             from evals.session import Session
 
-            command = shlex.join(["pytest", *map(str, config.invocation_params.args)])
+            command = scrubbed(shlex.join(["pytest", *map(str, config.invocation_params.args)]))
             config.stash[_SESSION] = Session(_catalog(config), jobs, command, _progress(config))
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
@@ -252,12 +265,13 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if run is None:
         return
     through = {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED}
+    interrupted = exitstatus not in through
     try:
-        session.config.stash[_REPORT] = run.close(interrupted=exitstatus not in through)
+        session.config.stash[_REPORT] = run.close(interrupted=interrupted)
     except OSError as error:
-        session.config.issue_config_time_warning(
-            pytest.PytestWarning(f"evals: the report could not be written: {error}"), stacklevel=2
-        )
+        # said in the summary: as a warning it would be an exception under filterwarnings = error
+        session.config.stash[_TROUBLE].append(f"the report could not be written: {error}")
+    _publish(session.config, run, interrupted=interrupted)
     judged = any(item.verdict.judged for item in run.log.items)
     only = all(isinstance(item, CheckItem) for item in session.items)
     if exitstatus == pytest.ExitCode.OK and only and not judged:
@@ -270,6 +284,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     run = config.stash.get(_SESSION, None)
     if run is None:
         return
+    from evals.errors import printable
+    from evals.results.annotations import commands
     from evals.summary import counts, remarks, table
 
     screen = terminalreporter
@@ -283,6 +299,23 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     screen.write_line(f"log: {run.directory / 'run.json'}")
     if report := config.stash.get(_REPORT, None):
         screen.write_line(f"report: {report}")
+    for trouble in config.stash[_TROUBLE]:
+        screen.write_line(f"warning: {printable(trouble)}", yellow=True)
+    lenient = _catalog(config).options.table.inconclusive == "skip"
+    for command in commands(run.log, config.rootpath, os.environ, lenient=lenient):
+        screen.write_line(command)
+
+
+def _publish(config: pytest.Config, run: Session, *, interrupted: bool) -> None:
+    """Tell GitHub and MLflow of a run whose report is written; no verdict depends on either."""
+    from evals.results.files import tell
+    from evals.results.tracking import track
+
+    options, report = _catalog(config).options, config.stash.get(_REPORT, None)
+    trouble = config.stash[_TROUBLE]
+    trouble += tell(run.log, run.directory, report, options.markdown, os.environ)
+    if options.table.mlflow is not None and not interrupted:
+        trouble += filter(None, [track(options.table.mlflow, run.directory, report)])
 
 
 def _typed(config: pytest.Config) -> dict[str, Any]:

@@ -19,6 +19,7 @@ LAYERS = (
     {"spec"},
     {"suite", "options", "environment", "device"},
     {"verdict", "summary"},
+    {"results", "init"},
     {"images"},
     {"classifiers"},
     {"attacks", "calls"},
@@ -71,7 +72,7 @@ def test_imports_go_one_way(room: str) -> None:
     else:
         level = next(i for i, layer in enumerate(LAYERS) if room in layer)
         allowed = set().union(*LAYERS[: level + 1])
-        allowed |= set(ALONE) if room in {"session", "selftest", "cli"} else set()
+        allowed |= set(ALONE) if room in {"session", "selftest", "cli", "results"} else set()
     assert rooms()[room] <= allowed
 
 
@@ -105,6 +106,12 @@ def test_no_measure_imports_another() -> None:
         "evals.suite",
         "evals.selection",
         "evals.report",
+        "evals.results.files",
+        "evals.results.junit",
+        "evals.results.annotations",
+        "evals.results.tracking",
+        "evals.results.mlflow",
+        "evals.init",
         "evals.log",
         "evals.cli",
         "evals.measures.accuracy",

@@ -41,7 +41,13 @@ _ALERTS = {
 }
 
 # Of the run's own options: they say where results go, and change none.
-_ELSEWHERE = {"--evals-run-dir", "--evals-report", "--evals-pictures"}
+_ELSEWHERE = {
+    "--evals-run-dir",
+    "--evals-report",
+    "--evals-pictures",
+    "--evals-markdown",
+    "--evals-mlflow",
+}
 # Of pytest's: without them the node id or the settings mean something else.
 _PYTEST = {"-c", "--config-file", "--rootdir"}
 
