@@ -231,7 +231,9 @@ def _init(options: argparse.Namespace) -> int:
 def _mlflow(options: argparse.Namespace) -> None:
     from evals import log
     from evals.results.mlflow import record
+    from evals.results.tracking import settled
 
+    os.environ.update(settled(os.environ))  # this process does nothing else
     uri = options.to or os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
         raise UserError("nothing says where MLflow is; give --to URI, or set MLFLOW_TRACKING_URI")

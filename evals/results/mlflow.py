@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -29,6 +30,9 @@ T = TypeVar("T")
 
 EXPERIMENT = "vision-evals"
 """Where runs go unless ``MLFLOW_EXPERIMENT_NAME`` says otherwise."""
+
+DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+"""Schemes of stores that ``mlflow-skinny`` comes without."""
 
 KEY, VALUE, BATCH = 250, 6000, 100
 """MLflow's limits: characters of a name and of a parameter, entries of a request."""
@@ -46,6 +50,8 @@ def record(run: Run, directory: Path, report: Path | None, uri: str) -> str:
         raise UserError(
             f"MLflow is not installed ({error}); pip install 'vision-evals[mlflow]'"
         ) from None
+    if uri.partition(":")[0].partition("+")[0] in DATABASES and find_spec("sqlalchemy") is None:
+        raise UserError("a database needs SQLAlchemy; pip install 'vision-evals[mlflow]'")
     try:
         client = MlflowClient(tracking_uri=uri)
         return _record(client, run, directory, report)
@@ -130,7 +136,7 @@ def _tags(run: Run, items: Sequence[Item] | None = None) -> dict[str, str]:
     if items is not None:
         worst = min((i.verdict for i in items), key=list(Verdict).index, default=None)
         tags |= {} if worst is None else {"evals.verdict": str(worst)}
-        tags |= {f"evals.verdict/{_check(item)}": str(item.verdict) for item in items}
+        tags |= {f"evals.check/{_check(item)}": str(item.verdict) for item in items}
     return _named(tags)
 
 

@@ -19,6 +19,9 @@ from evals.results.escape import without_password
 SECONDS = 120
 """That logging a run may take, the report's upload included; a new SQLite store needs about ten."""
 
+MOST = 700
+"""Characters of MLflow's words that are passed on."""
+
 _QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
 """Nobody is told that somebody judged a network."""
 
@@ -57,7 +60,7 @@ def track(uri: str, directory: Path, report: Path | None, seconds: float = SECON
             return None
         lines = done.stderr.strip().splitlines()
         last = next((n for n in reversed(lines) if n.startswith("evals: ")), (lines or ["?"])[-1])
-        said = last.removeprefix("evals: ")
+        said = last.removeprefix("evals: ")[:MOST]
     where = without_password(uri)
     return (
         f"the run was not logged to MLflow at {where}: {without_password(said)}; the verdicts "
@@ -65,11 +68,16 @@ def track(uri: str, directory: Path, report: Path | None, seconds: float = SECON
     )
 
 
+def settled(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment in which MLflow tells nobody, and gives up on a silent server."""
+    return {**_PATIENCE, **environment, **_QUIET}
+
+
 def _environment(uri: str, ours: Mapping[str, str]) -> dict[str, str]:
     """Return the child's environment: the address is not on its command line, where ps shows it."""
     package = os.fspath(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, [package, ours.get("PYTHONPATH")]))
-    return {**_PATIENCE, **ours, **_QUIET, "MLFLOW_TRACKING_URI": uri, "PYTHONPATH": path}
+    return settled(ours) | {"MLFLOW_TRACKING_URI": uri, "PYTHONPATH": path}
 
 
 def scrubbed(command: str) -> str:
