@@ -169,6 +169,12 @@ class Judged:
 
 
 @pytest.fixture(scope="session")
+def furnished() -> Callable[[Path], None]:
+    """Return the function that furnishes a repository."""
+    return furnish
+
+
+@pytest.fixture(scope="session")
 def python() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Return the function that runs Python in a folder."""
     return run_python

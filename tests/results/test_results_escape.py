@@ -13,8 +13,8 @@ from markdown_it import MarkdownIt
 from evals.results.escape import attribute, fenced, markdown, message
 
 HOSTILE = [
-    "<script>alert(1)</script>", "a|b|c", "`code`", "``` \n fence", "line\nbreak\r\nmore", "@octocat",
-    "::error file=x::pwned", "#12", "[x]", "[link](javascript:alert(1))", "![x](http://evil/x.png)",
+    "<script>alert(1)</script>", "a|b|c", "`code`", "``` \n fence", "line\nbreak\r\nmore",
+    "@octocat", "::error file=x::pwned", "#12", "[x]", "[link](javascript:alert(1))", "![x](http://evil/x.png)",
     "**bold** _it_ ~~gone~~", "&lt;b&gt; &amp;", "https://evil.example www.evil.example", "$x$",
     "1. list", "- list", "# head", "\\", "\\|", "a\\", "<!-- c", "]]>", "\x1b[31m", "\ud800",
 ]  # fmt: skip

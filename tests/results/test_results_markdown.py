@@ -14,6 +14,8 @@ from evals.results.files import MOST, tell
 from evals.results.junit import properties
 from evals.results.markdown import render
 
+GITHUB = {"GITHUB_ACTIONS": "true", "GITHUB_WORKSPACE": "/w"}
+
 TOP1 = log.Metric(
     name="top1_accuracy", value=0.79996, unit="fraction", n=5000, denominator="images", low=0.789,
     high=0.811, confidence=0.95, method="wilson",
@@ -153,15 +155,14 @@ def test_nobody_is_told_outside_github() -> None:
 
 @pytest.mark.parametrize(("lenient", "level"), [(True, "warning"), (False, "error")])
 def test_an_inconclusive_check_that_was_skipped_is_a_warning(lenient: bool, level: str) -> None:
-    (said,) = commands(run(item(verdict=Verdict.INCONCLUSIVE)), Path("/w/sub"),
-                       {"GITHUB_ACTIONS": "true", "GITHUB_WORKSPACE": "/w"}, lenient=lenient)  # fmt: skip
+    unsure = run(item(verdict=Verdict.INCONCLUSIVE))
+    (said,) = commands(unsure, Path("/w/sub"), GITHUB, lenient=lenient)
     head = f"::{level} file=sub/suites/gate.toml,line=7,title=floor[mine]%3A inconclusive::"
     assert said.startswith(head)
 
 
 def test_a_suite_outside_the_workspace_has_no_file() -> None:
-    (said,) = commands(run(item()), Path("/elsewhere"),
-                       {"GITHUB_ACTIONS": "true", "GITHUB_WORKSPACE": "/w"}, lenient=False)  # fmt: skip
+    (said,) = commands(run(item()), Path("/elsewhere"), GITHUB, lenient=False)
     assert said.startswith("::error title=floor[mine]%3A failed::")
 
 
