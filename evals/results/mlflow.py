@@ -89,7 +89,9 @@ def settings(run: Run) -> dict[str, str]:
         "command": run.command,
     }
     images = {f"images.{i.role}": f"{i.source}, n = {i.n}" for i in run.image_sets}
-    return _named({key: _text(value) for key, value in (known | images).items() if value})
+    return _named(
+        {key: _text(value) for key, value in (known | images).items() if value is not None}
+    )
 
 
 def parameters(classifier: Classifier, items: Sequence[Item]) -> dict[str, str]:

@@ -66,8 +66,8 @@ def test_the_command_repeats_what_changes_a_number_only() -> None:
 
 
 def compared(**more: Any) -> log.Item:
-    seen = {"before": log.Seen(name="cat", confidence=0.9), "now": log.Seen(name="dog")}
-    lost = tuple(log.Flip(image=f"{n}.png", label="cat", **seen) for n in range(7))
+    before, now = log.Seen(name="cat", confidence=0.9), log.Seen(name="dog")
+    lost = tuple(log.Flip(image=f"{n}.png", label="cat", before=before, now=now) for n in range(7))
     flips = log.Flips(metric="top1_accuracy", n=5000, worse=310, better=205, lost=lost)
     fields: dict[str, Any] = {"run": "old", "alias": "mine", "flips": flips}
     return item(
@@ -127,11 +127,11 @@ def test_the_summary_takes_what_stands_there_into_account(tmp_path: Path) -> Non
     summary.write_bytes(b"x" * (MOST - 3000))
     told = tell(run(*[item(f"check-{n}") for n in range(100)]), tmp_path, None, None,
                 {"GITHUB_STEP_SUMMARY": str(summary)})  # fmt: skip
-    assert told == ()
+    assert not told
     assert MOST - 3000 < summary.stat().st_size <= MOST
     summary.write_bytes(b"x" * (MOST - 10))
-    (told,) = tell(run(item()), tmp_path, None, None, {"GITHUB_STEP_SUMMARY": str(summary)})
-    assert "no room below GitHub's limit of 1 MiB" in told
+    (said,) = tell(run(item()), tmp_path, None, None, {"GITHUB_STEP_SUMMARY": str(summary)})
+    assert "no room below GitHub's limit of 1 MiB" in said
     assert summary.stat().st_size == MOST - 10
 
 
