@@ -70,7 +70,8 @@ def test_4_and_2_are_mistakes(project: Path, python: Python) -> None:
     toml = project / "pyproject.toml"
     right = toml.read_text("utf-8")
     toml.write_text(right.replace("[tool.evals]", "[tool.evals]\nlimit = 0"), "utf-8")
-    assert judge(project, python, "suites").returncode == 2
+    assert judge(project, python, "suites").returncode == 4  # beside --evals-pictures
+    assert python(project, "-m", "pytest", "suites").returncode == 2
     toml.write_text(right, "utf-8")
     (project / "suites" / "each.toml").write_text("evals = 1\ntitel = 'typo'\n", encoding="utf-8")
     done = judge(project, python, "suites")

@@ -185,7 +185,7 @@ def test_mlflow_has_a_run_and_a_child_for_each_classifier(
     (classifier,) = [c for c in run.classifiers if c.alias == "color"]
     assert found["color"].data.params["fingerprint"] == classifier.fingerprint
     assert found["color"].data.params["network"] == "nets:Color"
-    assert found["color"].data.params["suites/each/stepped/epsilons"] == '["0", "4/255"]'
+    assert found["color"].data.params["suites/each/stepped/epsilons"] == '[0, "4/255"]'
 
 
 def test_mlflow_has_every_number_of_the_log(judged: Judged, client: MlflowClient) -> None:
