@@ -308,6 +308,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 def _publish(config: pytest.Config, run: Session, *, interrupted: bool) -> None:
     """Tell GitHub and MLflow of a run whose report is written; no verdict depends on either."""
+    if hasattr(config, "workerinput"):  # of pytest-xdist: the controller tells it once
+        return
     from evals.results.files import tell
     from evals.results.tracking import track
 

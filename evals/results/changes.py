@@ -37,7 +37,8 @@ def changes(run: Run, most: int) -> Iterator[str]:
             f"{fixed(wrong, 2)} false alarms are to be expected at most."
         )
     lines = [line for item in islice(compared, most) for line in _item(item)]
-    yield "\n".join(lines)
+    if lines:
+        yield "\n".join(lines)
     if len(compared) > most:
         yield f"{plural(len(compared) - most, 'comparison')} left out here."
 

@@ -55,6 +55,8 @@ def track(uri: str, directory: Path, report: Path | None, seconds: float = SECON
         )
     except subprocess.TimeoutExpired:
         said = f"no answer within {seconds:g} s"
+    except KeyboardInterrupt:  # who does not want to wait for it loses nothing else
+        said = "given up"
     else:
         if done.returncode == 0:
             return None
