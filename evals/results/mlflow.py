@@ -113,8 +113,18 @@ def metrics(items: Sequence[Item]) -> dict[str, float]:
 def _numbers(item: Item) -> Iterator[tuple[str, float]]:
     for metric in item.metrics:
         for ending, value in _ends(metric):
-            at = "" if metric.at is None else f" at {metric.at.replace('/', '_')}"
-            yield f"{_check(item)}/{metric.name}{at}{ending}", value
+            yield f"{_check(item)}/{_point(metric.name, metric.at)}{ending}", value
+    for judgement in item.judgements:
+        if judgement.gate is not None:
+            paired = judgement.gate.paired
+            name = f"{_check(item)}/{_point(judgement.metric, judgement.at)}.difference"
+            yield name, paired.difference
+            yield f"{name}.low", paired.low
+            yield f"{name}.high", paired.high
+
+
+def _point(metric: str, at: str | None) -> str:
+    return metric if at is None else f"{metric} at {at.replace('/', '_')}"
 
 
 def _ends(metric: Metric) -> Iterator[tuple[str, float]]:
@@ -161,7 +171,7 @@ def _named(values: Mapping[str, T]) -> dict[str, T]:
 def _key(name: str) -> str:
     """Return a name of letters, digits, ``_-. /`` that is no path out of a store's folder."""
     parts = re.sub(r"[^A-Za-z0-9_\-. /]", "_", name).split("/")
-    return "/".join(part for part in parts if part.strip(". "))
+    return "/".join(part.lstrip(".") for part in parts if part.strip(". ")) or "_"
 
 
 def _text(value: Any) -> str:
