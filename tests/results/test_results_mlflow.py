@@ -10,7 +10,8 @@ from mlflow.utils import validation
 
 from evals import log
 from evals.log import Verdict
-from evals.results.mlflow import BATCH, KEY, VALUE, _named, _text, metrics, parameters
+from evals.results.mlflow import BATCH
+from evals.results.mlflow_values import KEY, VALUE, _text, metrics, named, parameters
 
 RULES: Any = validation
 """Untyped there."""
@@ -21,9 +22,9 @@ NAMES = st.one_of(st.text(min_size=1), PARTS.map("/".join), st.text("ab/. @", mi
 
 @given(st.lists(NAMES, unique=True))
 def test_every_name_is_taken_and_none_is_lost(names: list[str]) -> None:
-    named = _named({name: f"of {name}" for name in names})
-    assert sorted(named.values()) == sorted(f"of {name}" for name in names)
-    for key, value in named.items():
+    found = named({name: f"of {name}" for name in names})
+    assert sorted(found.values()) == sorted(f"of {name}" for name in names)
+    for key, value in found.items():
         assert len(key) <= KEY
         RULES._validate_metric_name(key)
         RULES._validate_tag(key, value)
@@ -32,11 +33,11 @@ def test_every_name_is_taken_and_none_is_lost(names: list[str]) -> None:
 
 def test_plain_names_stay_what_they_are() -> None:
     plain = "suites/gate/floor/top1_accuracy at 4_255.low"
-    assert list(_named({plain: 1})) == [plain]
+    assert list(named({plain: 1})) == [plain]
 
 
 def test_a_name_with_two_readings_gets_a_mark_of_its_own() -> None:
-    one, two = _named({"a@b": 1, "a_b": 2})
+    one, two = named({"a@b": 1, "a_b": 2})
     assert one == "a_b"
     assert two.startswith("a_b-")
 
