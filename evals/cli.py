@@ -35,7 +35,7 @@ _NOISE = {"cards": "FILE", "cache": "FOLDER"}
 """And where noise is measured."""
 
 _MERGE = {"run-dir": "FOLDER", "report": "PATH", "cache": "FOLDER", "inconclusive": "fail|skip",
-          "baseline": "RUN[:ALIAS]", "same": "fail|skip"}  # fmt: skip
+          "baseline": "RUN[:ALIAS]", "same": "fail|skip", "markdown": "PATH"}  # fmt: skip
 """And where parts of a run are joined."""
 
 FEW = 5
@@ -112,8 +112,23 @@ def _parser() -> argparse.ArgumentParser:
     _judge_by(selftest, "default: accuracy, art, fgsm and airplane as shipped", _SELFTEST)
     selftest.set_defaults(run=_selftest)
 
-    schema = commands.add_parser("schema", help="print the JSON Schema of suites, for editors")
+    schema = commands.add_parser("schema", help="print the JSON Schema of suites, or of run.json")
+    schema.add_argument("of", nargs="?", choices=("suite", "run"), default="suite")
     schema.set_defaults(run=_schema)
+
+    init = commands.add_parser("init", help="write a first suite, card and CI job for a network")
+    init.add_argument("folder", nargs="?", type=Path, default=Path(), help="your repository")
+    init.add_argument("--network", help="torchvision:resnet50 or my_pkg.nets:build", required=True)
+    init.add_argument("--checkpoint", type=Path, metavar="PATH", help="your weights")
+    init.add_argument("--images", type=Path, metavar="DIR", help="class folders or a manifest")
+    init.add_argument("--classes", help="imagenet, or a file with one class name a line")
+    init.set_defaults(run=_init)
+
+    mlflow = commands.add_parser("mlflow", help="log a finished run to MLflow")
+    mlflow.add_argument("run_dir", type=Path, metavar="RUN", help="folder that holds run.json")
+    mlflow.add_argument("--to", metavar="URI", help="default: $MLFLOW_TRACKING_URI")
+    mlflow.add_argument("--report", type=Path, help="default: report.html in that folder")
+    mlflow.set_defaults(run=_mlflow)
 
     noise = commands.add_parser("noise", help="measure by how much numbers move on this machine")
     _judge_by(noise, "default: shipped accuracy and fgsm", _NOISE)
@@ -219,7 +234,11 @@ def _suites(options: argparse.Namespace) -> None:
 
 
 def _schema(options: argparse.Namespace) -> None:
-    del options
+    if options.of == "run":
+        from evals import log
+
+        print(json.dumps(log.json_schema(), indent=2))
+        return
     from evals.measures import MEASURES, lookup
     from evals.suite import json_schema
 
@@ -250,6 +269,7 @@ def _check_file(options: argparse.Namespace) -> int:
 
 def _merge(options: argparse.Namespace) -> int:
     from evals.merge.command import command, exit_code
+    from evals.results.files import tell
     from evals.summary import counts, remarks, table
 
     told = _told(options)
@@ -259,7 +279,31 @@ def _merge(options: argparse.Namespace) -> int:
     print(*remarks(run.log), counts(run.log), f"log: {run.directory / 'run.json'}", sep="\n")
     if report is not None:
         print(f"report: {report}")
+    for trouble in tell(run.log, run.directory, report, told.markdown, os.environ):
+        print(f"warning: {trouble}", file=sys.stderr)
     return exit_code(run.log, skip=told.table.inconclusive == "skip")
+
+
+def _init(options: argparse.Namespace) -> int:
+    from evals.init import Wish, init
+
+    wish = Wish(options.network, options.checkpoint, options.images, options.classes)
+    return init(options.folder, wish)
+
+
+def _mlflow(options: argparse.Namespace) -> None:
+    from evals import log
+    from evals.results.mlflow import record
+    from evals.results.tracking import settled
+
+    os.environ.update(settled(os.environ))  # this process does nothing else
+    uri = options.to or os.environ.get("MLFLOW_TRACKING_URI")
+    if not uri:
+        raise UserError("nothing says where MLflow is; give --to URI, or set MLFLOW_TRACKING_URI")
+    run = log.read(options.run_dir)
+    directory = options.run_dir if options.run_dir.is_dir() else options.run_dir.parent
+    report = options.report or directory / "report.html"
+    print(record(run, directory, report if report.is_file() else None, uri))
 
 
 def _report(options: argparse.Namespace) -> None:

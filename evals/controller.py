@@ -16,6 +16,7 @@ import pytest
 
 from evals.errors import UserError
 from evals.plugin import ASIDE, REPORT, RUN, catalog_of, command_of, hold, said_if_unwritten
+from evals.plugin import publish as tell
 
 _SHARED = pytest.StashKey["_Shared"]()
 
@@ -69,6 +70,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         point_latest(directory)
         config.stash[REPORT] = publish(run.log, directory, catalog_of(config).options)
     if RUN in config.stash:
+        tell(config, interrupted=exitstatus not in through)
         hold(session, exitstatus, only_checks=all(map(scope, shared.ids)))
 
 

@@ -283,6 +283,7 @@ def identity(job: Job, role: str | None, against: str | None = None) -> dict[str
     return {
         "id": job.id,
         "suite": job.suite.path,
+        "line": job.check.line,
         "check": job.check.name,
         "classifier": job.alias,
         "measure": job.check.spec.name,

@@ -43,6 +43,10 @@ class OptionsTable(Table):
     """Where runs are kept."""
     report: str | None = None
     """Path of the HTML report, or ``none``; by default beside the run log."""
+    markdown: str | None = None
+    """Path of a summary in Markdown."""
+    mlflow: str | None = None
+    """Address of an MLflow tracking server or store that runs are logged to."""
     pictures: Annotated[int, Field(ge=0, le=8)] | Literal["none"] = 8
     """Pictures a check and classifier, at most 8."""
     baseline: str | None = None
@@ -100,6 +104,8 @@ class Options:
     cache: Path
     report: Path | None
     """None: beside the run log."""
+    markdown: Path | None
+    """None: no summary is asked for."""
     root: Path
     """Where the ``pyproject.toml`` with ``[tool.evals]`` is, or the current folder."""
 
@@ -155,6 +161,9 @@ def read(given: Mapping[str, Any], cwd: Path) -> Options:
             None
             if table.report in {None, "none"}
             else base["report"] / Path(str(table.report)).expanduser()
+        ),
+        markdown=(
+            None if table.markdown is None else base["markdown"] / Path(table.markdown).expanduser()
         ),
         root=root,
     )

@@ -8,7 +8,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def data_folder(name: str) -> Path:
-    """Return the folder ``suites``, ``reports`` or ``fixtures``.
+    """Return the folder ``suites``, ``reports``, ``fixtures`` or ``starter``.
 
     Raises:
         FileNotFoundError: the installation is incomplete.

@@ -8,10 +8,11 @@ merely has the package installed pays nothing.
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -38,6 +39,8 @@ OPTIONS = (
     ("seed", "N", "every generator derives from it (default: 0)"),
     ("run-dir", "DIR", "where runs are kept (default: runs)"),
     ("report", "PATH|none", "HTML report (default: report.html beside the run log)"),
+    ("markdown", "PATH", "summary in Markdown; also appended to $GITHUB_STEP_SUMMARY if set"),
+    ("mlflow", "URI", "log the run to this MLflow server or store"),
     ("pictures", "N|none", "pictures a check and classifier in the report, up to 8 (default: 8)"),
     ("baseline", "RUN[:ALIAS]", "hold gates against this run, image by image"),
     ("same", "fail|skip", "what a gate does that compares a network with itself (default: fail)"),
@@ -55,6 +58,7 @@ _SESSION = pytest.StashKey["Session"]()
 RUN: pytest.StashKey[Session | Gathered] = pytest.StashKey()
 REPORT = pytest.StashKey["Path | None"]()
 ASIDE = pytest.StashKey[int]()
+_TROUBLE = pytest.StashKey[list[str]]()
 _SUITES: pytest.StashKey[list[Suite]] = pytest.StashKey()
 _REFUSED: pytest.StashKey[UserError] = pytest.StashKey()
 
@@ -80,6 +84,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register a marker for each shipped measure."""
+    config.stash[_TROUBLE] = []
     for name in MEASURES:
         config.addinivalue_line("markers", f"{name}: checks that measure {name} (vision-evals)")
     if config.getoption("dist", "no") != "no":
@@ -156,11 +161,11 @@ class CheckItem(pytest.Item):
         try:
             self._session.prepare(self.job)
         except NotApplicableError as error:
-            self._skip(f"not applicable: {error}")
+            pytest.skip(f"not applicable: {error}")
         except UnavailableError as error:
             if self.job.named and self.job.missing is None:
                 raise
-            self._skip(f"unavailable: {error}")
+            pytest.skip(f"unavailable: {error}")
 
     def runtest(self) -> None:
         """Judge; the first item of a pass waits for all of it."""
@@ -171,9 +176,7 @@ class CheckItem(pytest.Item):
         try:
             item = self._session.judge(self.job)
         except NotApplicableError as error:
-            self._skip(f"not applicable: {error}")
-        self.user_properties += [("evals_verdict", str(item.verdict))]
-        self.user_properties += [("evals_seconds", f"{item.seconds:.6f}")]
+            pytest.skip(f"not applicable: {error}")
         match item.verdict:
             case Verdict.NOT_APPLICABLE:
                 pytest.skip(f"not applicable: {item.sentence}")
@@ -189,9 +192,17 @@ class CheckItem(pytest.Item):
         if known:
             pytest.xfail("; ".join(known))
 
-    def _skip(self, reason: str) -> NoReturn:
-        self.user_properties += [("evals_verdict", reason.partition(":")[0])]
-        pytest.skip(reason)
+    def tell(self) -> None:
+        """Give pytest's reports, and so JUnit's, what the log says of this item."""
+        session = self.config.stash.get(_SESSION, None)
+        entry = session and session.entry(self.job)
+        if entry:
+            from evals.results.junit import properties
+
+            told = properties(entry)
+            names = {name for name, _ in told}
+            self.user_properties[:] = [p for p in self.user_properties if p[0] not in names]
+            self.user_properties += told
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Say what fell, numbers first; a user's mistake has no traceback."""
@@ -218,9 +229,10 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Let a skip point at the check in its suite, and a user's mistake be a sentence."""
-    report = yield
     if not isinstance(item, CheckItem):
-        return report
+        return (yield)
+    item.tell()
+    report = yield
     if report.skipped and isinstance(report.longrepr, tuple):
         path, line, _ = item.reportinfo()
         report.longrepr = (str(path), line + 1, report.longrepr[2])
@@ -285,6 +297,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     config.stash[RUN] = run
     with said_if_unwritten(session):
         config.stash[REPORT] = run.close(interrupted=interrupted)
+    publish(config, interrupted=interrupted)
     only = all(isinstance(item, CheckItem) for item in session.items)
     hold(session, exitstatus, only_checks=only)
 
@@ -297,10 +310,8 @@ def said_if_unwritten(session: pytest.Session) -> Iterator[None]:
     try:
         yield
     except (OSError, UserError) as error:
-        session.config.issue_config_time_warning(
-            pytest.PytestWarning(f"evals: log or report could not be written: {error}"),
-            stacklevel=2,
-        )
+        # said in the summary: as a warning it would be an exception under filterwarnings = error
+        session.config.stash[_TROUBLE].append(f"log or report could not be written: {error}")
         if session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -320,6 +331,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     run = config.stash.get(RUN, None)
     if run is None:
         return
+    from evals.errors import printable
+    from evals.results.annotations import commands
     from evals.summary import counts, remarks, table
 
     screen = terminalreporter
@@ -333,11 +346,32 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     screen.write_line(f"log: {run.directory / 'run.json'}")
     if report := config.stash.get(REPORT, None):
         screen.write_line(f"report: {report}")
+    for trouble in config.stash[_TROUBLE]:
+        screen.write_line(f"warning: {printable(trouble)}", yellow=True)
+    lenient = catalog_of(config).options.table.inconclusive == "skip"
+    for command in commands(run.log, config.rootpath, os.environ, lenient=lenient):
+        screen.write_line(command)
+
+
+def publish(config: pytest.Config, *, interrupted: bool) -> None:
+    """Tell GitHub and MLflow of a run whose report is written; no verdict depends on either."""
+    if hasattr(config, "workerinput"):  # of pytest-xdist: the controller tells it once
+        return
+    from evals.results.files import tell
+    from evals.results.tracking import track
+
+    run, report = config.stash[RUN], config.stash.get(REPORT, None)
+    options, trouble = catalog_of(config).options, config.stash[_TROUBLE]
+    trouble += tell(run.log, run.directory, report, options.markdown, os.environ)
+    if options.table.mlflow is not None and not interrupted:
+        trouble += filter(None, [track(options.table.mlflow, run.directory, report)])
 
 
 def command_of(config: pytest.Config) -> str:
-    """Return the command as somebody typed it."""
-    return shlex.join(["pytest", *map(str, config.invocation_params.args)])
+    """Return the command as somebody typed it, without passwords in addresses."""
+    from evals.results.tracking import scrubbed
+
+    return scrubbed(shlex.join(["pytest", *map(str, config.invocation_params.args)]))
 
 
 def _worker(config: pytest.Config) -> Worker | None:

@@ -125,6 +125,10 @@ class Session:
             self._record(item)
         return item
 
+    def entry(self, job: Job) -> log.Item | None:
+        """Return what the log says of a job, if it was judged or could not be."""
+        return self._items.get(job.id)
+
     def _walked(self, job: Job, source: Source) -> log.Item:
         """Return the verdict on a job about images."""
         this, second = self._pass(source, job), None

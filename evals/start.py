@@ -46,7 +46,8 @@ def manner_of(options: Options, device: torch.device, worker: Worker | None = No
         UserError: the log or the report could not be written.
     """
     table = options.table
-    _can_be_written(options.report)
+    _can_be_written(options.report, "report")
+    _can_be_written(options.markdown, "markdown")
     directory = None if worker is None else worker.directory(options.run_dir)
     return Manner(
         device=device,
@@ -107,13 +108,16 @@ def begun(
     )
 
 
-def _can_be_written(report: Path | None) -> None:
-    """Make the report's folder before anything is measured."""
-    if report is None:
+def _can_be_written(path: Path | None, option: str) -> None:
+    """Make a file's folder, and try it, before anything is measured."""
+    if path is None:
         return
+    partial = path.with_name(path.name + ".part")
     try:
-        report.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.touch()
+        partial.unlink()
     except OSError as error:
-        raise UserError(f"--evals-report {report}: {error.strerror}; name another place") from None
-    if report.is_dir():
-        raise UserError(f"--evals-report {report}: is a folder; name a file in it")
+        raise UserError(f"--evals-{option} {path}: {error.strerror}; name another place") from None
+    if path.is_dir():
+        raise UserError(f"--evals-{option} {path}: is a folder; name a file in it")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,15 @@ from evals.images.labels import ClassMap
 # a busy machine fails no test; all else stays as hypothesis chooses it, in CI or at a desk
 settings.register_profile("patient", settings(), deadline=None)
 settings.load_profile("patient")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quiet() -> Iterator[None]:
+    """Keep the runs that tests make off the summary page of the job they run in."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
+            environment.delenv(name, raising=False)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -124,6 +124,18 @@ def test_schema_is_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert json.loads(capsys.readouterr().out)["type"] == "object"
 
 
+def test_schema_of_a_suite_is_the_default_and_run_json_has_one_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path, "schema") == 0
+    suite = capsys.readouterr().out
+    assert run(tmp_path, "schema", "suite") == 0
+    assert capsys.readouterr().out == suite
+    assert run(tmp_path, "schema", "run") == 0
+    assert json.loads(capsys.readouterr().out) == log.json_schema()
+    assert set(log.json_schema()["properties"]) == set(log.Run.model_fields)
+
+
 def test_report_renders_an_old_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log.write(
         log.Run(

@@ -67,6 +67,13 @@ def test_the_wheel_brings_the_shipped_suites(site: Path, tmp_path: Path) -> None
     assert (printed / "accuracy.toml").read_bytes() == (ROOT / "suites/accuracy.toml").read_bytes()
 
 
+@pytest.mark.slow
+def test_the_wheel_writes_a_first_suite(site: Path, tmp_path: Path) -> None:
+    words = "['init', '--network=torchvision:resnet18']"
+    done = process(site, tmp_path, "-c", f"from evals.cli import main; main({words})")
+    assert (tmp_path / "suites" / "gate.toml").is_file(), done.stderr
+
+
 NETS = """
 import time
 from torch import nn

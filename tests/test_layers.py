@@ -19,6 +19,7 @@ LAYERS = (
     {"spec"},
     {"suite", "options", "environment", "device"},
     {"verdict", "summary"},
+    {"results", "init"},
     {"images"},
     {"classifiers"},
     {"attacks", "calls"},
@@ -72,7 +73,7 @@ def test_imports_go_one_way(room: str) -> None:
     else:
         level = next(i for i, layer in enumerate(LAYERS) if room in layer)
         allowed = set().union(*LAYERS[: level + 1])
-        reporting = {"session", "merge", "selftest", "compare", "cli"}
+        reporting = {"session", "merge", "selftest", "compare", "cli", "results"}
         allowed |= set(ALONE) if room in reporting else set()
     assert rooms()[room] <= allowed
 
@@ -109,6 +110,12 @@ def test_no_measure_imports_another() -> None:
         "evals.suite",
         "evals.selection",
         "evals.report",
+        "evals.results.files",
+        "evals.results.junit",
+        "evals.results.annotations",
+        "evals.results.tracking",
+        "evals.results.mlflow",
+        "evals.init",
         "evals.log",
         "evals.cli",
         "evals.measures.accuracy",

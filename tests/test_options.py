@@ -69,6 +69,15 @@ def test_report_and_pictures_can_be_left_out(tmp_path: Path) -> None:
     assert (options.reporting, options.report, options.pictures) == (False, None, 0)
 
 
+def test_a_summary_is_where_it_was_named(tmp_path: Path) -> None:
+    folder = tmp_path / "deep"
+    folder.mkdir()
+    write(tmp_path, 'markdown = "out/run.md"\nmlflow = "sqlite:///m.db"')
+    options = read({}, folder)
+    assert (options.markdown, options.table.mlflow) == (tmp_path / "out/run.md", "sqlite:///m.db")
+    assert read({"markdown": "run.md"}, folder).markdown == folder / "run.md"
+
+
 @pytest.mark.parametrize(
     ("given", "written", "said"),
     [

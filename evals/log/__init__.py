@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from evals.log.classifier import Classifier, Epoch, Training
 from evals.log.comparison import Change, Comparison, Flip, Flips, Gate, Paired, Seen
-from evals.log.disk import read, write
+from evals.log.disk import json_schema, read, write
 from evals.log.images import ImageSet, Unreadable, Walk
 from evals.log.item import Item
 from evals.log.mutant import Mutant, Notice
@@ -57,6 +57,7 @@ __all__ = [
     "Validity",
     "Verdict",
     "Walk",
+    "json_schema",
     "read",
     "write",
 ]

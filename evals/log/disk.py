@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -57,3 +58,8 @@ def read(path: Path) -> Run:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise UserError(f"{file}: not a run log: {where}: {first['msg']}") from None
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of ``run.json``, every field with what it means."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Run.model_json_schema()}

@@ -20,6 +20,8 @@ class Item(Record):
     """pytest's node id, which reproduces it: ``suites/accuracy.toml::photographs[alexnet]``."""
     suite: str
     """Path of the suite."""
+    line: int | None = None
+    """Of the check's header in that file, from 1; null in logs that did not say."""
     check: str
     """Name of the check."""
     classifier: str

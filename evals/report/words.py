@@ -41,7 +41,15 @@ _ALERTS = {
 }
 
 # Of the run's own options: they say where results go, and change none.
-_ELSEWHERE = {"--evals-run-dir", "--evals-report", "--evals-pictures"}
+_ELSEWHERE = {
+    "--evals-run-dir",
+    "--evals-report",
+    "--evals-pictures",
+    "--evals-markdown",
+    "--evals-mlflow",
+}
+# Of the run's own: these take no value.
+_FLAGS = {"--evals-keep-adversarials", "--evals-no-cache", "--evals-recipes"}
 # Of pytest's: without them the node id or the settings mean something else.
 _PYTEST = {"-c", "--config-file", "--rootdir"}
 
@@ -122,7 +130,8 @@ def _kept(command: str) -> Iterator[str]:
         name, equals, _ = word.partition("=")
         if not (name.startswith("--evals-") or name in _PYTEST):
             continue
-        values = [] if equals else [value for value in [next(rest, None)] if value is not None]
+        alone = equals or name in _FLAGS
+        values = [] if alone else [value for value in [next(rest, None)] if value is not None]
         if name not in _ELSEWHERE:
             yield word
             yield from values

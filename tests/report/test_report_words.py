@@ -66,6 +66,8 @@ def test_a_run_that_did_not_finish_says_so_in_the_headline() -> None:
          ["--evals-model", "a=alexnet@w.pt", "--evals-model", "vgg11"]),
         ("pytest 'open quote --evals-seed=3", []),
         ("pytest --evals-seed", ["--evals-seed"]),
+        ("pytest --evals-recipes suites/", ["--evals-recipes"]),
+        ("pytest --evals-markdown x.md --evals-mlflow=http://h s", []),
     ],
 )  # fmt: skip
 def test_reproduce_keeps_what_changes_a_number(command: str, kept: list[str]) -> None:
