@@ -152,6 +152,14 @@ def _parser() -> argparse.ArgumentParser:
         merge.add_argument(f"--evals-{name}", metavar=shown, help="as for pytest")
     merge.set_defaults(run=_merge)
 
+    cache = commands.add_parser("cache", help="what is kept of earlier runs, and how much")
+    cache.add_argument("action", nargs="?", choices=["prune"], help="remove what is not needed")
+    cache.add_argument("--evals-cache", metavar="FOLDER", help="as for pytest")
+    cache.add_argument("--older-than", metavar="30d", help="prune what was not used for so long")
+    cache.add_argument("--larger-than", metavar="5GB", help="prune down to this size")
+    cache.add_argument("--all", action="store_true", help="prune everything")
+    cache.set_defaults(run=_cache)
+
     report = commands.add_parser("report", help="render a run's report again")
     report.add_argument("run_dir", type=Path, metavar="RUN", help="folder that holds run.json")
     report.add_argument("--out", type=Path, help="default: report.html in that folder")
@@ -304,6 +312,30 @@ def _mlflow(options: argparse.Namespace) -> None:
     directory = options.run_dir if options.run_dir.is_dir() else options.run_dir.parent
     report = options.report or directory / "report.html"
     print(record(run, directory, report if report.is_file() else None, uri))
+
+
+def _cache(options: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from evals.cache import screen, shelves
+
+    folder = _told(options).cache
+    limits = [options.older_than, options.larger_than]
+    if options.action is None:
+        if options.all or any(limits):
+            raise UserError("write `evals cache prune` to remove something")
+        screen.show(folder, Console(width=None if sys.stdout.isatty() else 160))
+        return
+    if options.all == any(limits):
+        raise UserError("say what to prune: --older-than 30d, --larger-than 5GB, or --all")
+    older, larger = options.older_than, options.larger_than
+    found = shelves.prune(
+        list(shelves.kept(folder)),
+        older_than=None if older is None else shelves.seconds(older),
+        larger_than=None if larger is None else shelves.size(larger),
+    )
+    freed = screen.size(sum(one.size for one in found))
+    print(f"{folder}: {len(found):,} entries removed, {freed}")
 
 
 def _report(options: argparse.Namespace) -> None:

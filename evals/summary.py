@@ -57,6 +57,12 @@ def remarks(run: Run) -> list[str]:
         for images in run.image_sets
         if images.unreadable
     ]
+    cached = [item for item in run.items if item.cached]
+    if cached:
+        images = sum(item.cached for item in cached)
+        lines.append(
+            f"from the cache: rows of {images:,} images in {len(cached)} of {len(run.items)} checks"
+        )
     lines += _flipped(run)
     lines += [f"warning: {warning}" for warning in run.warnings]
     lines += [f"{len(run.not_run)} selected checks did not run"] if run.not_run else []

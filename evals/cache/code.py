@@ -16,7 +16,11 @@ import evals
 @functools.cache
 def code_digest() -> str:
     """Return one sha256 over every source of this package: nobody bumps a version by hand."""
-    package = Path(evals.__file__).parent
+    return sources_digest(Path(evals.__file__).parent)
+
+
+def sources_digest(package: Path) -> str:
+    """Return one sha256 over names and bytes of all Python files below a folder."""
     whole = hashlib.sha256()
     for file in sorted(package.rglob("*.py")):
         whole.update(f"{file.relative_to(package).as_posix()}\n".encode())

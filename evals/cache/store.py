@@ -101,3 +101,17 @@ def parse(content: bytes) -> Entry | None:
     except ValueError:
         return None
     return Entry(found, payload) if isinstance(found, dict) else None
+
+
+def about(file: Path) -> dict[str, Any]:
+    """Return what an entry's file says of itself, nothing where it cannot be read.
+
+    For lists only: the checksum is not looked at.
+    """
+    try:
+        with file.open("rb") as content:
+            content.readline(100)
+            found = json.loads(content.readline(10**7))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
