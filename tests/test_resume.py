@@ -98,6 +98,9 @@ while kills < int(sys.argv[1]):
     kills += 1
     resumed.append(len(list(Path("killed_cache").glob("shards/*/[0-9a-f]*"))))
 assert os.WEXITSTATUS(os.waitpid(child("killed", "killed_cache"), 0)[1]) == 5  # nothing is judged
+shutil.rmtree("killed_cache")
+for pid in [child("left", "killed_cache"), child("right", "killed_cache")]:  # both at once
+    assert os.WEXITSTATUS(os.waitpid(pid, 0)[1]) == 5
 print(resumed)
 """
 
@@ -114,6 +117,21 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def same_rows(folder: Path, name: str) -> None:
+    """Hold a run against the undisturbed one: rows, metrics, evidence."""
+    whole, other = (log.read(folder / one / "latest") for one in ("whole", name))
+    assert other.status == "finished"
+    assert not other.warnings
+    for item, same in zip(whole.items, other.items, strict=True):
+        assert item.metrics == same.metrics
+        assert item.validity == same.validity
+        rows = [
+            pd.read_parquet(folder / place / run.id / str(one.table))
+            for place, run, one in (("whole", whole, item), (name, other, same))
+        ]
+        pd.testing.assert_frame_equal(*rows, check_exact=True)
+
+
 @pytest.mark.slow
 def test_twenty_kills_at_random_moments_change_no_row(folder: Path) -> None:
     done = subprocess.run(
@@ -127,16 +145,8 @@ def test_twenty_kills_at_random_moments_change_no_row(folder: Path) -> None:
     counts = [int(part) for part in done.stdout.strip(" []\n").split(",")]
     assert len(counts) == KILLS
     assert any(0 < count < 12 for count in counts), "no kill hit between two shards"
-    whole, killed = (log.read(folder / name / "latest") for name in ("whole", "killed"))
-    assert killed.status == "finished"
-    for item, other in zip(whole.items, killed.items, strict=True):
-        assert item.metrics == other.metrics
-        assert item.validity == other.validity
-        rows = [
-            pd.read_parquet(folder / name / run.id / str(one.table))
-            for name, run, one in (("whole", whole, item), ("killed", killed, other))
-        ]
-        pd.testing.assert_frame_equal(*rows)
+    for name in ("killed", "left", "right"):
+        same_rows(folder, name)
     # what a killed run leaves is readable, and says so
     states = [log.read(place).status for place in (folder / "killed").iterdir() if place.is_dir()]
     assert states.count("running") >= 1
