@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,7 +69,24 @@ class Baseline:
         sides = found.side, Side(item, now.classifiers.get(item.classifier), now.settings, ())
         tables = found.rows, rows
         told = comparison(self.stored.run.id, question.measure, sides, tables, found.differs)
+        if len(question.measured) > 1:  # of a recipe's seeds no one stands for the others
+            told = told.model_copy(update={"flips": None})
         return item.model_copy(update={"comparison": told})
+
+
+LIBRARIES = ("vision-evals", "torch", "torchvision", "pillow")
+"""Those whose other version is said: a difference may be theirs."""
+
+
+def remarks(baseline: Baseline, run: log.Run) -> Iterator[str]:
+    """Yield what else differs between the two runs: it refuses no gate, and may explain one."""
+    then, now = baseline.stored.run, run
+    versions = then.environment.versions, now.environment.versions
+    pairs = [(name, *(known.get(name) for known in versions)) for name in LIBRARIES]
+    pairs.append(("device", then.settings.device_name, now.settings.device_name))
+    for name, before, after in pairs:
+        if before != after:
+            yield f"the baseline was computed with {name} {before}, this run with {after}"
 
 
 def read(options: Options) -> Baseline | None:

@@ -18,6 +18,7 @@ from evals.images.declared import declaration
 from evals.images.sources import BUILT_IN
 from evals.log import Judgement, Metric, Plot, Validity, Verdict
 from evals.measures.measure import Measure, Subject
+from evals.paired import FEWEST
 from evals.selection import Job
 from evals.spec import MetricSpec
 from evals.statistics import wilson
@@ -338,7 +339,7 @@ def _reference(
         return Absent(f"{reference.of} was not measured here")
     for other in question.others[reference.of]:
         if other.fallen is not None:
-            return Absent(f"{reference.of} is invalid: {other.fallen}")
+            return Absent(f"{reference.of} is invalid: {other.fallen}", Verdict.INVALID)
         if other.rows.empty:
             return Absent(f"{reference.of} saw no picture")
     metric = verdict.find(expectation.metric, expectation.at, question.metrics(reference.of))
@@ -359,9 +360,12 @@ def _baseline(
         )
     if beside.refused is not None:
         return Absent(beside.refused, beside.verdict)
-    metric = verdict.find(expectation.metric, expectation.at, beside.item.metrics)
+    try:
+        metric = verdict.find(expectation.metric, expectation.at, beside.item.metrics)
+    except LookupError:
+        return Absent("the baseline's run knows no such metric; accept a new one", Verdict.INVALID)
     if metric.value is None:
-        return Absent(f"the baseline has none: {metric.reason}")
+        return Absent(f"the baseline has none: {metric.reason}", Verdict.INVALID)
     return _pairs(reference, expectation, question, metric, beside.rows)
 
 
@@ -375,8 +379,13 @@ def _pairs(
     """Return another network's metric, with the test on pairs where that is what decides."""
     assert metric.value is not None
     measure, several = question.measure, len(question.measured) > 1 or metric.spread
+    if several and expectation.confidence is not None:
+        return Absent("of a recipe's seeds the medians are compared, which have no interval")
     if not paired(measure, expectation, reference) or several:
-        return metric.value  # of a recipe's seeds the medians are compared
+        return metric.value
+    n = len(question.measured[0].rows)
+    if n < FEWEST and measure.metric(metric.name).interval != "wilson":
+        return Absent(f"{n} images say too little of a difference of means")
     suite, confidence = question.job.suite, expectation.confidence or GATE
     if suite.familywise:  # Bonferroni: the file fixes how many share the error, not the selection
         confidence = 1 - (1 - confidence) / suite.gates
@@ -385,7 +394,7 @@ def _pairs(
     try:
         found = pair(measure, tables, parameters, at, confidence, question.measured[0].seed)
     except UserError as error:
-        return Absent(str(error))
+        return Absent(str(error), Verdict.INVALID)  # a gate that cannot be trusted is not skipped
     return Pairs(metric.value, found)
 
 

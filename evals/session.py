@@ -92,6 +92,8 @@ class Session:
         if self._baseline is not None:
             known = self._baseline.stored.record
             self.log = self.log.model_copy(update={"baseline": known})
+            for remark in baseline.remarks(self._baseline, self.log):
+                self._warn(remark)
         self._write("running")
         if worker is None:
             point_latest(self.directory)

@@ -388,9 +388,10 @@ def _can_be_compared(
     """Refuse a margin that no network can cross, and a test on pairs where there are none."""
     low, high = spec.range
     allowed = -bound.margin if side == "at_least" else bound.margin
-    if bound.of == "baseline" and allowed >= high - low:
+    if bound.of != "published" and allowed >= high - low:
+        of = "the baseline" if bound.of == "baseline" else bound.of
         raise UserError(
-            f"{where}: {spec.name} {side} that of the baseline, {allowed:g} away: cannot fail, "
+            f"{where}: {spec.name} {side} that of {of}, {allowed:g} away: cannot fail, "
             f"for it lies in [{low:g}, {high:g}]"
             + (f"; {allowed:g} % is {allowed / 100:g}" if high == 1 <= allowed else "")
         )

@@ -164,7 +164,7 @@ def _judge(
         else:
             verdict, said = _alone(expectation, metric, side, threshold)
         sentence += said
-        if floor is not None and _within(metric.value, threshold, floor):
+        if floor is not None and _softens(floor, metric.value, threshold, verdict, gate):
             verdict = Verdict.INCONCLUSIVE
             sentence += f"; within the noise floor of this machine ({_number(floor.value)}, "
             sentence += f"measured {floor.measured})"
@@ -210,7 +210,7 @@ def _by_pairs(
         said += f", exact McNemar p = {p:.3g}"
     if verdict is Verdict.INCONCLUSIVE:
         needed = images_needed(found, bound.margin, side, alpha)
-        said += _more(found, needed)
+        said += _more(found, bound.margin if side == "at_least" else -bound.margin, needed)
     elif verdict is Verdict.PASSED and bound.margin == 0:
         drop = smallest_drop(found, alpha)
         said += "; no loss shown, and "
@@ -219,13 +219,21 @@ def _by_pairs(
     return verdict, said, Gate(of=bound.of, margin=bound.margin, paired=found, needed=needed)
 
 
-def _more(found: Paired, needed: int | None) -> str:
+def _more(found: Paired, margin: float, needed: int | None) -> str:
+    """Say how many images an inconclusive gate needs."""
     if needed is None:
-        return "; it lies beyond the margin itself, so no number of images would let it pass"
+        return (
+            "; the difference found lies short of the margin, and more images would not change it"
+        )
+    if margin == 0:
+        return f"; on fewer than {needed} images no loss could show"
     if needed <= found.n:
         return "; so many images would pass an equal network eight times in ten"
-    more = f"about {needed - found.n:,} more images"
-    return f"; {more} would give this gate a power of 80 % to pass an equal network"
+    good = "an equal network" if found.difference * margin <= 0 or margin < 0 else "this gain"
+    return (
+        f"; about {needed - found.n:,} more images would give this gate a power of 80 % "
+        f"to pass {good}"
+    )
 
 
 def _described(metric: Metric, found: Paired) -> str:
@@ -241,6 +249,19 @@ def _described(metric: Metric, found: Paired) -> str:
     if not metric.higher_is_better:  # there it is those that turned false that are better
         worse, better = better, worse
     return f"{said}, {worse:,} worse and {better:,} better"
+
+
+def _softens(
+    floor: Floor, value: float, threshold: float, verdict: Verdict, gate: Gate | None
+) -> bool:
+    """Whether noise of this machine makes a verdict inconclusive.
+
+    Of a gate it takes passes away only: a loss that was shown image by image stays one. A gate
+    without a margin asks whether a loss was shown, and an equal network lies on its very border.
+    """
+    if gate is not None and (verdict is not Verdict.PASSED or gate.margin == 0):
+        return False
+    return _within(value, threshold, floor)
 
 
 def _within(value: float, threshold: float, floor: Floor) -> bool:

@@ -214,6 +214,7 @@ def test_a_network_is_not_compared_with_itself(baseline: pytest.Pytester) -> Non
         "--evals-same=skip",
     )
     result.assert_outcomes(skipped=1)
+    assert result.ret == 0  # a change that touches no checkpoint is no failure
     assert last_run(baseline).items[0].verdict is Verdict.NOT_APPLICABLE
 
 
@@ -375,6 +376,8 @@ def test_accept_refuses_what_no_gate_should_compare_with(
         assert main(["accept", *arguments]) == 1
         assert said in capsys.readouterr().err
 
+    gate(baseline, "hair")
+    refused("1 of its checks did not pass", "runs/latest")  # nothing held it against the baseline
     before = (baseline.path / "baseline" / "run.json").read_bytes()
     gate(baseline, "ten", "--evals-baseline=baseline")
     refused("1 of its checks did not pass, first gate.toml::colors[net] (failed)", "runs/latest")
@@ -450,3 +453,141 @@ def test_the_terminal_says_what_turned_and_how_many_gates(baseline: pytest.Pytes
             "paired gates: 1; 0.05 would fail by chance if every network lay just on its margin",
         ]
     )
+
+
+WATCHED = (
+    SUITE
+    + """
+[[check]]
+name = "watched"
+measure = "accuracy"
+images = "photographs"
+expect = []
+"""
+)
+
+
+def test_the_newest_run_can_be_the_baseline_of_the_next(project: pytest.Pytester) -> None:
+    """`runs/latest` points at the new run as soon as that begins."""
+    order = WATCHED.partition("[[check]]")
+    first, second = order[2].split("[[check]]")
+    text = order[0] + "[[check]]" + second + "[[check]]" + first  # what is watched goes first
+    project.path.joinpath("gate.toml").write_text(text, encoding="utf-8")
+    project.runpytest("gate.toml", "--evals-model=net@even.safetensors")
+    result = project.runpytest(
+        "gate.toml", "--evals-model=net@ten.safetensors", "--evals-baseline=runs/latest"
+    )
+    assert result.ret == 1
+    item = {one.check: one for one in last_run(project).items}["colors"]
+    assert item.verdict is Verdict.FAILED
+    assert item.judgements[0].gate is not None
+    assert item.judgements[0].gate.paired.worse == 20
+
+
+def test_rows_of_the_baseline_that_make_no_number_are_no_skip(baseline: pytest.Pytester) -> None:
+    text = SUITE.replace("top1_accuracy", "nll").replace("at_least", "at_most")
+    baseline.path.joinpath("gate.toml").write_text(
+        text.replace("minus = 0.02", "plus = 0.02"), encoding="utf-8"
+    )
+    (table,) = (baseline.path / "baseline" / "tables").iterdir()
+    whole = pd.read_parquet(table)
+    for broken, said in (
+        (whole.assign(nll=whole["nll"].where(whole.index != 3)), "not finite"),
+        (whole.drop(columns="nll"), "have no column 'nll'"),
+        (pd.concat([whole, whole.tail(1)]), "holds rows twice"),
+        (whole.drop(columns="image"), "rows of images on one side only"),
+    ):
+        broken.to_parquet(table)
+        result = baseline.runpytest(
+            "gate.toml",
+            "--evals-model=net@ten.safetensors",
+            "--evals-baseline=baseline",
+            "--evals-inconclusive=skip",
+        )
+        assert result.ret == 1, said
+        result.stdout.fnmatch_lines([f"*{said}*"])
+        result.stdout.no_fnmatch_line("*Traceback*")
+
+
+def test_a_lower_is_better_gate_fails_on_a_rise(baseline: pytest.Pytester) -> None:
+    text = SUITE.replace("top1_accuracy", "nll").replace("at_least", "at_most")
+    baseline.path.joinpath("gate.toml").write_text(
+        text.replace("minus = 0.02", "plus = 0.02"), encoding="utf-8"
+    )
+    item = gate(baseline, "ten", "--evals-baseline=baseline")
+    assert item.verdict is Verdict.FAILED
+    found = item.judgements[0].gate
+    assert found is not None
+    assert (found.margin, found.paired.method) == (0.02, "bootstrap")
+    assert found.paired.low > 0.02
+
+
+def test_a_metric_that_the_baseline_does_not_know_is_refused(baseline: pytest.Pytester) -> None:
+    file = baseline.path / "baseline" / "run.json"
+    text = file.read_text(encoding="utf-8").replace('"top1_accuracy"', '"top0_accuracy"')
+    file.write_text(text, encoding="utf-8")
+    item = gate(baseline, "ten", "--evals-baseline=baseline")
+    assert item.verdict is Verdict.INVALID
+    assert "knows no such metric" in item.sentence
+
+
+def test_flips_of_a_check_with_several_rows_an_image(project: pytest.Pytester) -> None:
+    dropped = "+ self.lean + 0 * nn.functional.dropout(pixels.mean(dim=(2, 3)), 0.5, self.training)"
+    nets = NETS.replace("+ self.lean", dropped)
+    project.path.joinpath("leaning.py").write_text(nets, encoding="utf-8")
+    text = SUITE.replace('"accuracy"', '"dropout_gap"').replace("top1_acc", "eval_acc")
+    project.path.joinpath("gate.toml").write_text(text + "masks = 3\n", encoding="utf-8")
+    project.runpytest("gate.toml", "--evals-model=net@even.safetensors")
+    item = gate(project, "ten", "--evals-baseline=runs/latest")
+    assert item.verdict is Verdict.FAILED, item.sentence
+    assert item.comparison is not None
+    assert item.comparison.flips is not None
+    assert item.comparison.flips.worse == 20
+    assert {flip.now.name for flip in item.comparison.flips.lost} == {"blue"}
+
+
+def test_an_accept_that_was_killed_between_two_moves_is_mended(baseline: pytest.Pytester) -> None:
+    whole = (baseline.path / "baseline" / "run.json").read_bytes()
+    gate(baseline, "hair", "--evals-baseline=baseline")
+    (baseline.path / "baseline").rename(baseline.path / ".baseline.old")
+    assert main(["accept", "runs/latest"]) == 1  # inconclusive: and the old one is back
+    assert (baseline.path / "baseline" / "run.json").read_bytes() == whole
+
+
+def test_a_run_that_lacks_a_check_does_not_take_the_baselines_place(
+    baseline: pytest.Pytester, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wide = WATCHED.replace("0.02", "0.5")
+    baseline.path.joinpath("gate.toml").write_text(wide, encoding="utf-8")
+    gate_all = ("gate.toml", "--evals-model=net@hair.safetensors", "--evals-baseline=baseline")
+    baseline.runpytest(*gate_all)
+    assert main(["accept", "runs/latest"]) == 0
+    model = "--evals-model=net@one.safetensors"
+    baseline.runpytest("gate.toml", model, "--evals-baseline=baseline", "-k", "colors")
+    assert main(["accept", "runs/latest"]) == 1
+    assert "lacks 1 checks that the baseline has, first gate.toml::watched[net]" in (
+        capsys.readouterr().err
+    )
+
+
+def test_compare_imports_nothing_that_a_log_names(
+    baseline: pytest.Pytester, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gate(baseline, "hair", "--evals-baseline=baseline")
+    (baseline.path / "trap.py").write_text("open('sprung', 'w').close()\n", encoding="utf-8")
+    for place in ("baseline", "runs/latest"):
+        file = baseline.path / place / "run.json"
+        text = file.read_text(encoding="utf-8").replace('"accuracy"', '"trap:measure"')
+        file.write_text(text, encoding="utf-8")
+    assert main(["compare", "baseline", "runs/latest"]) == 0
+    assert "trap:measure is no measure that comes with this package" in capsys.readouterr().out
+    assert not (baseline.path / "sprung").exists()
+
+
+@pytest.mark.parametrize("arguments", [["accept", "runs/latest", "--to", "."], ["accept", "a\0b"],
+                                       ["compare", "a\0b", "x"]])  # fmt: skip
+def test_odd_paths_are_sentences(
+    baseline: pytest.Pytester, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 1
+    assert capsys.readouterr().err.startswith("evals: ")

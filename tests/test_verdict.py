@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from evals import verdict
 from evals.log import Judgement, Metric, Validity, Verdict
-from evals.statistics import wilson
+from evals.paired import paired
+from evals.statistics import generator, wilson
 from evals.suite import Expectation, Reference
 
 
@@ -190,3 +192,28 @@ def test_the_summary_names_what_fell_and_what_was_excused() -> None:
     assert "holds although known to fall (issue 3): remove `known`" in verdict.summary(
         Verdict.PASSED, healed, []
     )
+
+
+def test_noise_of_the_machine_takes_passes_of_a_gate_away_and_hides_no_loss() -> None:
+    def gate(worse: int, margin: float, floor: float) -> Verdict:
+        before = np.array([True] * 9000 + [False] * 1000)
+        now = before.copy()
+        now[:worse] = False
+        found = paired(before, now, generator(0), 0.9)
+        metric = fraction(int(now.sum()), 10_000)
+        expectation = Expectation(
+            metric=metric.name, at_least=Reference(of="baseline", minus=margin)
+        )
+        (judgement,) = verdict.judge(
+            expectation,
+            [metric],
+            lambda _: verdict.Pairs(0.9, found),
+            lambda _: verdict.Floor(floor, "2026-11-25"),
+        )
+        return judgement.verdict
+
+    assert gate(140, 0.01, 0.0) is Verdict.FAILED
+    assert gate(140, 0.01, 0.005) is Verdict.FAILED
+    assert gate(60, 0.01, 0.0) is Verdict.PASSED
+    assert gate(60, 0.01, 0.005) is Verdict.INCONCLUSIVE
+    assert gate(0, 0.0, 0.005) is Verdict.PASSED

@@ -67,8 +67,8 @@ def lines(found: Iterable[Kept]) -> tuple[Line, ...]:
     groups: dict[tuple[str, str, str], list[Kept]] = {}
     for one in found:
         told = {} if one.kind == TRAININGS else about(one.path)
-        names = (str(told.get(key, "")) for key in ("classifier", "measure"))
-        groups.setdefault((one.kind, *names), []).append(one)
+        classifier, measure = (str(told.get(key, "")) for key in ("classifier", "measure"))
+        groups.setdefault((one.kind, classifier, measure), []).append(one)
     found_lines = [
         Line(*names, len(of), sum(one.size for one in of), min(one.used for one in of))
         for names, of in groups.items()

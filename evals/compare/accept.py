@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 from pathlib import Path
 
@@ -29,29 +30,53 @@ def accept(run_dir: Path, folder: Path, *, force: bool = False) -> log.Run:
         UserError: no such run, one that is not worth accepting, or a folder that holds other
             things or cannot be written.
     """
+    if "\0" in f"{run_dir}{folder}":
+        raise UserError(f"{str(folder)!r}: no path holds a null byte")
+    folder, run_dir = folder.absolute(), run_dir.resolve()
+    before = folder.with_name(f".{folder.name}.old")
+    if before.is_dir() and not folder.exists():  # what an accept that was killed left behind
+        before.rename(folder)
     run = log.read(run_dir)
     source = run_dir if run_dir.is_dir() else run_dir.parent
     _whole(run, run_dir)
-    if not force:
-        _passed(run, run_dir)
-    if folder.resolve() == source.resolve():
+    if folder.resolve() == source:
         raise UserError(f"{folder}: is the run itself; name another folder with --to")
     _refuse_others(folder)
-    partial, before = (folder.with_name(f".{folder.name}.{word}") for word in ("new", "old"))
+    if not force:
+        there = log.read(folder) if (folder / "run.json").is_file() else None
+        _passed(run, run_dir, there)
+        _complete(run, run_dir, there)
+    partial = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.new")
     try:
-        for rest in (partial, before):
-            shutil.rmtree(rest, ignore_errors=True)
-        (partial / "tables").mkdir(parents=True)
-        for table in sorted({item.table for item in run.items if item.table is not None}):
-            shutil.copyfile(_inside(source, table), partial / "tables" / Path(table).name)
-        log.write(_bare(run), partial)
-        if folder.exists():
-            folder.rename(before)
-        partial.rename(folder)
-        shutil.rmtree(before, ignore_errors=True)
+        _copy(run, source, partial)
+        _exchange(partial, folder, before)
     except OSError as error:
         raise UserError(f"{folder}: the baseline cannot be stored: {error}") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
     return run
+
+
+def _copy(run: log.Run, source: Path, partial: Path) -> None:
+    (partial / "tables").mkdir(parents=True)
+    for table in sorted({item.table for item in run.items if item.table is not None}):
+        shutil.copyfile(_inside(source, table), partial / "tables" / Path(table).name)
+    log.write(_bare(run), partial)
+
+
+def _exchange(partial: Path, folder: Path, before: Path) -> None:
+    """Put the new one in the place of the old one, which goes last and comes back if it fails."""
+    if not folder.exists():
+        partial.rename(folder)
+        return
+    shutil.rmtree(before, ignore_errors=True)  # only an accept that came through leaves it here
+    folder.rename(before)
+    try:
+        partial.rename(folder)
+    except OSError:
+        before.rename(folder)
+        raise
+    shutil.rmtree(before, ignore_errors=True)
 
 
 def _whole(run: log.Run, where: Path) -> None:
@@ -67,12 +92,29 @@ def _whole(run: log.Run, where: Path) -> None:
         raise UserError(f"{where}: holds no rows, so nothing could be compared with it")
 
 
-def _passed(run: log.Run, where: Path) -> None:
-    bad = [item for item in run.items if item.verdict in BAD and not _first(run, item)]
+def _passed(run: log.Run, where: Path, there: log.Run | None) -> None:
+    """Refuse a run that fell, or that no gate was held against where a baseline is there."""
+    bad = [
+        item
+        for item in run.items
+        if item.verdict in BAD and (there is not None or not _first(run, item))
+    ]
     if bad:
         raise UserError(
             f"{where}: {len(bad)} of its checks did not pass, first {bad[0].id} "
             f"({bad[0].verdict}); --force accepts it all the same"
+        )
+
+
+def _complete(run: log.Run, where: Path, there: log.Run | None) -> None:
+    """Refuse a run that lacks a check of the baseline: its gate would have nothing to hold."""
+    have = {(item.check, item.classifier) for item in run.items}
+    lost = [item for item in (() if there is None else there.items) if item.table is not None]
+    lost = [item for item in lost if (item.check, item.classifier) not in have]
+    if lost:
+        raise UserError(
+            f"{where}: lacks {len(lost)} checks that the baseline has, first {lost[0].id}; run "
+            "them too, or --force accepts it all the same"
         )
 
 

@@ -56,7 +56,7 @@ def beside(
     found = Beside(then, table, differs)
     if item.verdict is Verdict.INVALID and not item.metrics:
         return _refused(found, f"the baseline's own numbers are invalid: {item.sentence}")
-    reason = other_images(table, rows) if "image" in table and "image" in rows else None
+    reason = other_images(table, rows)
     if differs or reason:
         said = "; ".join([*differs, *([reason] if reason else [])])
         return _refused(found, f"not comparable with the baseline, {said}")

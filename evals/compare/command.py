@@ -14,7 +14,7 @@ from evals.compare.stored import Stored
 from evals.compare.thumbnails import thumbnails
 from evals.errors import UserError
 from evals.images import sources
-from evals.measures import lookup
+from evals.measures import MEASURES, lookup
 from evals.spec import Spec
 
 
@@ -65,14 +65,20 @@ def _compared(before: Stored, now: Stored) -> Iterator[log.Item]:
 def _beside(before: Stored, other: log.Item, now: Stored, item: log.Item) -> log.Comparison:
     sides = side(before.run, other), side(now.run, item)
     refused = [f"{one.sentence}" for one in (other, item) if one.table is None]
+    if item.measure not in MEASURES:  # a log names no module that would be imported
+        refused.append(f"{item.measure} is no measure that comes with this package")
     try:
+        if refused:
+            return _refused(before, other, refused)
         spec: Spec = lookup(item.measure, Path())
-        if not refused:
-            tables = stored.rows(before, other), stored.rows(now, item)
-            return comparison(before.run.id, spec, sides, tables, differences(*sides))
+        tables = stored.rows(before, other), stored.rows(now, item)
+        return comparison(before.run.id, spec, sides, tables, differences(*sides))
     except UserError as error:
-        refused = [str(error)]
-    return log.Comparison(run=before.run.id, alias=other.classifier, refused="; ".join(refused))
+        return _refused(before, other, [str(error)])
+
+
+def _refused(before: Stored, other: log.Item, reasons: list[str]) -> log.Comparison:
+    return log.Comparison(run=before.run.id, alias=other.classifier, refused="; ".join(reasons))
 
 
 def _illustrated(run: log.Run, folder: Path) -> log.Run:

@@ -33,7 +33,7 @@ def comparison(
     items = sides[0].item, sides[1].item
     alias = items[0].classifier
     reasons = [*other_question(*sides)]
-    if not reasons and "image" in rows[1]:
+    if not reasons:
         reasons += filter(None, [other_images(*rows)])
     if reasons:
         return log.Comparison(run=run, alias=alias, refused="; ".join(reasons))

@@ -72,7 +72,7 @@ def _by_image(
 ) -> pd.DataFrame:
     if at is not None and spec.axis is not None:
         rows = rows[rows[spec.axis[0]] == at]
-    return rows.set_index("image").loc[list(images)]
+    return rows.drop_duplicates("image").set_index("image").loc[list(images)]
 
 
 def _flip(image: str, told: Sequence[pd.DataFrame], names: Sequence[str]) -> log.Flip:
@@ -86,7 +86,7 @@ def _flip(image: str, told: Sequence[pd.DataFrame], names: Sequence[str]) -> log
 
 
 def _seen(row: pd.Series, names: Sequence[str]) -> log.Seen:
-    first = row["top5"][0] if "top5" in row else row.get("top1", -1)
+    first = row["top5"][0] if "top5" in row else row.get("top1_eval", row.get("top1", -1))
     confidence = _confidence(row)
     return log.Seen(
         name=_name(int(first), names), confidence=confidence if confidence >= 0 else None

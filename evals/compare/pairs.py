@@ -18,7 +18,9 @@ CONFIDENCE = 0.9
 """Two-sided, of a paired difference that nobody asks otherwise for: 5 % on either side."""
 
 
-def each(spec: Spec, rows: pd.DataFrame, parameters: Any, name: str, at: str | None) -> pd.Series:
+def each(
+    spec: Spec, rows: pd.DataFrame, parameters: Any, name: str, at: str | None
+) -> pd.Series[Any]:
     """Return the value of each image whose mean is a metric, by image.
 
     Args:
@@ -27,12 +29,21 @@ def each(spec: Spec, rows: pd.DataFrame, parameters: Any, name: str, at: str | N
         parameters: of the check.
         name: of a metric that has ``per_image``.
         at: point of its axis.
+
+    Raises:
+        UserError: the rows lack what the metric is made of.
     """
     per_image = spec.metric(name).per_image
     assert per_image is not None, "asked of metrics that are means over images"
-    if at is not None and spec.axis is not None:
-        rows = rows[rows[spec.axis[0]] == at]
-    return per_image(rows, parameters)
+    try:
+        if at is not None and spec.axis is not None:
+            rows = rows[rows[spec.axis[0]] == at]
+        found = per_image(rows, parameters)
+    except KeyError as error:
+        raise UserError(f"the rows have no column {error}, of which {name} is made") from None
+    if not found.index.is_unique:
+        raise UserError("the rows hold an image twice")
+    return found
 
 
 def pair(
@@ -45,6 +56,9 @@ def pair(
 ) -> log.Paired:
     """Return the difference of a metric on the same images: the second table's less the first's.
 
+    Where a metric leaves images out that do not count for one of the networks, such as those that
+    are the target already, the images that count for both are compared.
+
     Args:
         spec: of the measure.
         rows: before, now; of the same images.
@@ -54,15 +68,16 @@ def pair(
         seed: of the bootstrap.
 
     Raises:
-        UserError: the tables are about other images, or too few to say anything of a mean.
+        UserError: no image counts for both, too few to say anything of a mean, or rows that lack
+            what the metric is made of.
     """
     before, now = (each(spec, table, parameters, *metric) for table in rows)
-    if not before.index.equals(now.index):  # another order, or other images
-        if set(before.index) != set(now.index):
-            raise UserError("the two are about other images")
-        now = now.reindex(before.index)
+    if not before.index.equals(now.index):  # another order, or other images that count
+        common = before.index.intersection(now.index, sort=False)
+        before, now = before.loc[common], now.loc[common]
+    low, high = spec.metric(metric[0]).range
     rng = generator(seed, "paired", metric[0], metric[1] or "")
-    return paired(before.to_numpy(), now.to_numpy(), rng, confidence)
+    return paired(before.to_numpy(), now.to_numpy(), rng, confidence, high - low)
 
 
 def changes(
@@ -87,7 +102,8 @@ def changes(
         key = metric.name, metric.at
         if key not in then or (then[key].value is None and metric.value is None):
             continue
-        able = spec.metric(metric.name).per_image is not None and not metric.spread
+        medians = metric.spread or then[key].spread
+        able = spec.metric(metric.name).per_image is not None and not medians
         both = able and metric.value is not None and then[key].value is not None
         test = None
         if both:

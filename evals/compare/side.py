@@ -60,6 +60,9 @@ def same_network(then: Side, now: Side) -> bool:
 
 def other_images(then: pd.DataFrame, now: pd.DataFrame) -> str | None:
     """Return how the images of two tables differ in ids or labels; None where they do not."""
+    named = ["image" in rows for rows in (then, now)]
+    if not all(named):
+        return "rows of images on one side only" if any(named) else None
     first, second = (dict.fromkeys(rows["image"].astype(str)) for rows in (then, now))
     gone = [image for image in first if image not in second]
     new = [image for image in second if image not in first]
@@ -91,6 +94,8 @@ def _manner(then: Side, now: Side) -> Iterator[str]:
         ("precision", then.settings.precision, now.settings.precision)
     ]
     pairs += [("seed", str(then.settings.seed), str(now.settings.seed))]
+    if (then.classifier is None) != (now.classifier is None):
+        yield "the log of one side does not say which network it was"
     if then.classifier is not None and now.classifier is not None:
         pairs += [("preprocessing", then.classifier.input, now.classifier.input)]
         pairs += [("classes", then.classifier.classes, now.classifier.classes)]

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+KEYS = ("image", "epsilon", "budget", "mask", "epoch", "layer", "call", "unit", "seed", "step")
+"""Columns that name a row, those of them that a table has."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """A run directory with its log."""
@@ -47,9 +51,15 @@ def load(text: str, base: Path) -> Stored:
         UserError: no such run, a damaged or newer one, or one without that classifier.
     """
     path, alias = base / Path(text).expanduser(), None
+    if "\0" in text:
+        raise UserError(f"{text!r}: no path holds a null byte")
     if not path.exists() and ":" in text:
         place, _, alias = text.rpartition(":")
         path = base / Path(place).expanduser()
+    try:
+        path = path.resolve()  # `runs/latest` will point elsewhere before its rows are read
+    except (OSError, ValueError) as error:
+        raise UserError(f"{text}: cannot be read: {error}") from None
     run = log.read(path)
     known = dict.fromkeys(item.classifier for item in run.items)
     if alias is not None and alias not in known:
@@ -122,4 +132,6 @@ def rows(stored: Stored, item: log.Item) -> pd.DataFrame:
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise UserError(f"{where}: {item.table} is damaged: {reason}") from None
+    if "image" in found and found.duplicated([key for key in KEYS if key in found]).any():
+        raise UserError(f"{where}: {item.table} is damaged: it holds rows twice")
     return found

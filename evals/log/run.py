@@ -12,6 +12,7 @@ from evals.log.images import ImageSet, Walk
 from evals.log.item import Item
 from evals.log.mutant import Mutant
 from evals.log.record import Precision, Record, Status
+from evals.log.verdicts import Verdict
 
 VERSION = 2
 """Format of ``run.json``. A loader refuses a newer one."""
@@ -130,3 +131,12 @@ class Run(Record):
     def false_alarms(self) -> float:
         """How many of them would fail by chance, if every network lay just on its margin."""
         return sum((1 - gate.paired.confidence) / 2 for gate in self.gates)
+
+    @property
+    def compares_with_itself(self) -> bool:
+        """Whether a gate was left out because its network is the baseline's, as was asked for."""
+        judgements = (judgement for item in self.items for judgement in item.judgements)
+        return any(
+            j.of == "baseline" and j.verdict is Verdict.NOT_APPLICABLE and j.value is not None
+            for j in judgements
+        )

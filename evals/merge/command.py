@@ -76,4 +76,5 @@ def exit_code(run: log.Run, *, skip: bool) -> int:
     failing = {Verdict.INVALID, Verdict.FAILED} | (set() if skip else {Verdict.INCONCLUSIVE})
     if verdicts & failing:
         return 1
-    return 0 if any(verdict.judged for verdict in verdicts) else 5
+    judged = any(verdict.judged for verdict in verdicts)
+    return 0 if judged or run.compares_with_itself else 5

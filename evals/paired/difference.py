@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from evals.errors import UserError
 from evals.log import Paired
-from evals.paired.means import mean_interval
+from evals.paired.means import FEWEST, mean_interval
 from evals.paired.shares import mcnemar, score_interval
 
 if TYPE_CHECKING:
@@ -16,7 +17,11 @@ if TYPE_CHECKING:
 
 
 def paired(
-    before: ArrayLike, now: ArrayLike, rng: np.random.Generator, confidence: float
+    before: ArrayLike,
+    now: ArrayLike,
+    rng: np.random.Generator,
+    confidence: float,
+    span: float = math.inf,
 ) -> Paired:
     """Return how far a metric moved on the same images, with its interval.
 
@@ -28,6 +33,7 @@ def paired(
         now: (n,) values of this one, of the same images in the same order.
         rng: where the resamples come from, should there be few images.
         confidence: two-sided; a gate with a one-sided error alpha takes 1 - 2 alpha.
+        span: from the lowest value that an image can have to the highest.
 
     Raises:
         ValueError: the two are not of one length.
@@ -40,7 +46,7 @@ def paired(
         raise UserError("there is no image that both saw; compare runs over the same images")
     if old.dtype == new.dtype == np.bool_:
         return _share(old, new, confidence)
-    return _mean(old.astype(np.float64), new.astype(np.float64), rng, confidence)
+    return _mean(old.astype(np.float64), new.astype(np.float64), rng, confidence, span)
 
 
 def _share(before: NDArray[np.bool_], now: NDArray[np.bool_], confidence: float) -> Paired:
@@ -64,12 +70,17 @@ def _mean(
     now: NDArray[np.float64],
     rng: np.random.Generator,
     confidence: float,
+    span: float,
 ) -> Paired:
     lacking = int((~np.isfinite(before) | ~np.isfinite(now)).sum())
     if lacking:
         raise UserError(f"{lacking} of {len(now)} images have a value that is not finite")
     differences: NDArray[Any] = now - before
     (low, high), method = mean_interval(differences, rng, confidence)
+    if math.isfinite(span) and np.count_nonzero(differences) < FEWEST:
+        # so few moved that the spread says little of those that were not drawn: rule of three
+        unseen = -math.log((1 - confidence) / 2) / len(now) * span
+        low, high = low - unseen, high + unseen
     return Paired(
         n=len(now),
         difference=float(differences.mean()),

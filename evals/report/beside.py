@@ -120,7 +120,7 @@ def gates(run: Run) -> str | None:
         f"{held} held, of {written} written in the suites. If every network had lost exactly what "
         f"its gate allows, {run.false_alarms:.3g} of them would fail by chance "
         "in a run like this, and far fewer if none had lost anything."
-        + (" Gates of a familywise suite share one error rate." if shared else "")
+        + (" Gates of a familywise suite share one error rate a classifier." if shared else "")
     )
 
 
@@ -178,7 +178,7 @@ def _sides(told: Comparison, shown: _Thumbnails) -> Sides | None:
         measured=f"{found.metric}{at}",
         worse=found.worse,
         better=found.better,
-        rate=f"{100 * found.worse / max(found.n, 1):.2g} %",
+        rate=f"{rounding.fixed(100 * found.worse / max(found.n, 1), 1)} %",
         lost=tuple(_turned(flip, shown) for flip in found.lost),
         won=tuple(_turned(flip, shown) for flip in found.won),
     )

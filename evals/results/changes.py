@@ -22,7 +22,7 @@ def changes(run: Run, most: int) -> Iterator[str]:
         most: checks that are told in full.
     """
     compared = [item for item in run.items if item.comparison is not None]
-    gates = [j.gate for item in run.items for j in item.judgements if j.gate is not None]
+    gates = run.gates
     if run.baseline is None and not compared and not gates:
         return
     yield "### Against the baseline"
@@ -31,10 +31,9 @@ def changes(run: Run, most: int) -> Iterator[str]:
         started = markdown(date(run.baseline.started))
         yield f"<b>{markdown(run.baseline.id)}</b> of {started}{commit}"
     if gates:
-        wrong = sum((1 - gate.paired.confidence) / 2 for gate in gates)
         yield (
             f"{plural(len(gates), 'gate')}; if every one stood exactly at its margin, "
-            f"{fixed(wrong, 2)} false alarms are to be expected at most."
+            f"{fixed(run.false_alarms, 2)} false alarms are to be expected at most."
         )
     lines = [line for item in islice(compared, most) for line in _item(item)]
     if lines:
@@ -49,9 +48,12 @@ def _item(item: Item) -> Iterator[str]:
     if item.comparison.refused is not None:
         yield f"- {name}: not compared: {markdown(item.comparison.refused)}"
         return
+    for differs in item.comparison.differs:
+        yield f"- {name}: differs in more than the network: {markdown(differs)}"
     flips = item.comparison.flips
     if flips is None:
-        yield f"- {name}: {plural(len(item.comparison.changes), 'metric')} compared, no flips"
+        compared = plural(len(item.comparison.changes), "metric")
+        yield f"- {name}: {compared} compared; its rows do not say who was right"
         return
     yield (
         f"- {name}: {flips.worse:,} right before and wrong now, {flips.better:,} the reverse, "

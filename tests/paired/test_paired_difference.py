@@ -124,3 +124,16 @@ def test_what_has_no_difference_is_refused() -> None:
     for odd in (np.nan, np.inf):
         with pytest.raises(UserError, match="1 of 20 images"):
             paired(values, np.where(values == 3, odd, values), rng, 0.9)
+
+
+@pytest.mark.parametrize(("n", "drop"), [(20, 0.05), (199, 0.01), (500, 0.005)])
+def test_a_loss_that_was_not_drawn_is_no_pass(n: int, drop: float) -> None:
+    """Where few images move, none of those that got worse may be among the ones seen."""
+    rng = np.random.default_rng(0)
+    passed = 0
+    for trial in range(1000):
+        before = np.ones(n)
+        now = np.where(rng.random(n) < drop, 0.0, 1.0)
+        found = paired(before, now, generator(trial), 0.9, 1.0)
+        passed += found.low >= -drop
+    assert passed / 1000 <= 0.05

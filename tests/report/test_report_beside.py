@@ -76,7 +76,7 @@ def run_beside(runs: ModuleType, directory: Path, flips: int = 3, **more: Any) -
 def test_the_flips_come_first_with_both_answers(runs: ModuleType, tmp_path: Path) -> None:
     html = report.render(run_beside(runs, tmp_path), tmp_path)
     page = runs.Page(html)
-    assert "80 images turned wrong (8 %, the negative flip rate) and 30 turned right" in page.text
+    assert "80 images turned wrong (8.0 %, the negative flip rate) and 30 turned right" in page.text
     assert "Right before, wrong now (3 of 80, the surest first)" in page.text
     assert "before goose 91 % now strawberry 62 %" in page.text
     assert html.index('id="beside"') < html.index('id="failed"')
