@@ -16,6 +16,7 @@ import pandas as pd
 
 from evals import baseline, log
 from evals.baseline import Now
+from evals.cache.code import code_digest
 from evals.cache.store import Cache
 from evals.errors import NotApplicableError, UnavailableError, UserError
 from evals.judging import Facts, Family, Measured, Question, judge, seed_of, unjudged
@@ -62,6 +63,7 @@ class Session:
         Raises:
             UserError: the device or precision is not to be had, or a place not writable.
         """
+        code_digest()  # as it is now, and not when the last pass begins
         options = catalog.options
         self._baseline = baseline.read(options)
         device = device_of(options, worker)

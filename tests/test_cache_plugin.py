@@ -28,6 +28,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 import cache_helper
+from cache_helper import CONSTANT
+TABLE = {"by": float(os.environ.get("TABLE", "1"))}
 
 def factor(by):
     def scaled(x):
@@ -44,13 +46,16 @@ class Net(nn.Module):
         self.scale = factor(float(os.environ.get("BY", "1")))
         self.part = functools.partial(torch.mul, other=float(os.environ.get("PART", "1")))
         self.switch = os.environ.get("SWITCH", "off")
+        self._private = float(os.environ.get("PRIVATE", "1"))
     def forward(self, pixels):
         x = self.act(pixels.mean(dim=(2, 3))) @ self.weight
         x = F.dropout(self.module_dropout(x), self.p, self.training)
         return cache_helper.help(self.part(self.scale(x)))
 """
 
-HELPER = "def help(x):\n    return x\n"
+HELPER = (
+    "import os\nCONSTANT = float(os.environ.get('CONSTANT', '1'))\n\ndef help(x):\n    return x\n"
+)
 
 CARDS = """
 [tool.evals.models.net]
@@ -196,6 +201,9 @@ def relabel(project: pytest.Pytester) -> None:
         environment("BY", "2"),
         environment("PART", "2"),
         environment("SWITCH", "on"),
+        environment("PRIVATE", "2"),
+        environment("CONSTANT", "2"),
+        environment("TABLE", "2"),
         text("cache_helper.py", "return x", "return x + 0"),
         text("cache_nets.py", '"relu"))', '"relu"))  # a comment is code, too'),
         text("classes.txt", "blue", "azure"),
@@ -209,6 +217,7 @@ def relabel(project: pytest.Pytester) -> None:
     ],
     ids=[
         "functional dropout", "dropout module", "activation", "closure", "partial", "switch",
+        "private attribute", "imported constant", "table of a module",
         "helper module", "network's code", "class names", "normalisation", "crop", "precision",
         "seed", "batch size", "image bytes", "label",
     ],
@@ -218,7 +227,7 @@ def test_what_changed_never_meets_an_old_result(
     change: Callable[[pytest.Pytester], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for name in ("P", "MODULE_P", "ACT", "BY", "PART", "SWITCH"):
+    for name in ("P", "MODULE_P", "ACT", "BY", "PART", "SWITCH", "PRIVATE", "CONSTANT", "TABLE"):
         monkeypatch.delenv(name, raising=False)  # and so it is put back afterwards
     go(project)
     assert cached(go(project)) == [N, N]
@@ -325,3 +334,95 @@ def test_evals_cache_lists_and_prunes(
     assert "0 entries removed" in capsys.readouterr().out
     assert main(["cache", "prune", "--all"]) == 0
     assert cached(go(project)) == [0, 0]
+
+
+MEASURES = """
+import functools
+import os
+from evals.measures.accuracy import MEASURE, Parameters
+from evals.spec import MetricSpec
+from evals.measures.measure import Measure
+from evals.measures.metrics import fraction
+import own_helper
+
+def look(probe, parameters, by):
+    said = probe.logits.argmax(dim=1)
+    return {"hit": (said == probe.answers.label) & (by * own_helper.FACTOR > 0)}
+
+def reckon(rows, parameters, subject):
+    return (fraction("hits", rows["hit"], subject),)
+
+own = Measure(
+    name="own", about="x", parameters=Parameters, labels=True,
+    metrics=(MetricSpec("hits", "x", interval="wilson"),),
+    observe=functools.partial(look, by=float(os.environ.get("BY_MEASURE", "1"))),
+    summarise=reckon,
+)
+"""
+
+
+def test_a_measure_of_ones_own_is_known_by_all_that_it_uses(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("BY_MEASURE", raising=False)
+    project.path.joinpath("own_measures.py").write_text(MEASURES, encoding="utf-8")
+    project.path.joinpath("own_helper.py").write_text("FACTOR = 1\n", encoding="utf-8")
+    text("kept.toml", 'measure = "dropout_gap"', 'measure = "own_measures:own"')(project)
+    text("kept.toml", "masks = 4\n", "")(project)
+    go(project)
+    assert cached(go(project)) == [N, N]
+    monkeypatch.setenv("BY_MEASURE", "-1")
+    run = go(project)
+    assert cached(run) == [N, 0]
+    assert run.items[1].metrics[0].value == 0
+    monkeypatch.delenv("BY_MEASURE")
+    assert cached(go(project)) == [N, N]
+    project.path.joinpath("own_helper.py").write_text("FACTOR = -1\n", encoding="utf-8")
+    run = go(project)
+    assert cached(run) == [N, 0]
+    assert run.items[1].metrics[0].value == 0
+
+
+def test_what_nobody_can_tell_is_not_kept_and_that_is_said(project: pytest.Pytester) -> None:
+    text("cache_nets.py", "self._private = ", "self.stream = iter([1]); self._private = ")(project)
+    go(project)
+    run = go(project)
+    assert cached(run) == [0, 0]
+    assert any("its rows are not kept, for nobody can tell" in said for said in run.warnings)
+
+
+def test_a_network_that_changes_itself_is_no_better_with_a_cache(project: pytest.Pytester) -> None:
+    text(
+        "cache_nets.py",
+        "        x = self.act(",
+        "        if not hasattr(self, 'done'):\n"
+        "            self.done = True\n"
+        "            self.weight.data.mul_(-1)\n"
+        "        x = self.act(",
+    )(project)
+    without = go(project, "--evals-no-cache")
+    for _ in range(2):
+        run = go(project)
+        assert [item.verdict for item in run.items] == [item.verdict for item in without.items]
+        assert all(item.verdict is Verdict.INVALID for item in run.items)
+
+
+def test_pictures_follow_the_alias(project: pytest.Pytester) -> None:
+    """The network that was `new` yesterday is `old` today, beside another `new`."""
+    project.runpytest("kept.toml", "--evals-model=new=net@one.safetensors")
+    project.runpytest(
+        "kept.toml",
+        "--evals-model=new=net@two.safetensors",
+        "--evals-model=old=net@one.safetensors",
+    )
+    run = log.read(project.path / "runs" / "latest")
+    files = {
+        item.classifier: {picture.file for picture in item.pictures}
+        for item in run.items
+        if item.check == "colors"
+    }
+    assert files["old"]
+    assert not files["old"] & files["new"]
+    assert {item.classifier: item.cached for item in run.items} == {"new": 0, "old": N}
+    for file in {*files["old"], *files["new"]}:
+        assert (project.path / "runs" / run.id / file).is_file()

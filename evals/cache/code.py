@@ -1,16 +1,25 @@
-"""One hash over sources: those of this package, and those of a user's own that a network uses."""
+"""Hashes over sources: those of this package, and those of a user's own that a network uses."""
 
 from __future__ import annotations
 
+import ast
 import functools
 import hashlib
+import importlib.metadata
 import sys
 import sysconfig
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import ModuleType
 
 import evals
+from evals.cache.describe import describe
+
+OURS = {"evals", "builtins", "torch", "torchvision", "numpy", "pandas", "scipy"}
+"""Packages whose own digest or version stands in every key."""
+
+_first: dict[tuple[str, int], str] = {}
+"""Module to what was said of it when it was first looked at: later edits of the file are not what
+is running."""
 
 
 @functools.cache
@@ -29,38 +38,94 @@ def sources_digest(package: Path) -> str:
 
 
 def own_code(modules: Iterable[str]) -> str:
-    """Return one sha256 over the sources of modules and of all that they use of the user's own.
+    """Return one sha256 over modules and all that they import, of the user's own.
 
-    A helper in another file changes what a network computes and leaves no trace in its classes.
-    Packages that are installed count by their versions, see `evals.environment`.
+    Sources count, and what stands in the modules: a constant, a table read from a file or from the
+    environment. Of installed packages the version counts. A module is taken as it was when it was
+    first looked at.
 
     Args:
         modules: names of imported ones.
+
+    Raises:
+        UnknownValueError: something in one of them hides what it is.
     """
-    files = {file for name in _reached(modules) if (file := _own(name)) is not None}
-    digests = sorted(hashlib.sha256(file.read_bytes()).hexdigest() for file in files)
-    return hashlib.sha256(" ".join(digests).encode()).hexdigest()
+    said = sorted({_told(name, start=True) for name in set(modules)} | _around(set(modules)))
+    return hashlib.sha256("\n".join(said).encode()).hexdigest()
 
 
-def _reached(modules: Iterable[str]) -> set[str]:
-    """Return the modules of the user's own that these use, themselves included."""
+def _around(modules: set[str]) -> set[str]:
+    """Return what is said of everything that modules import, and of what that imports."""
     found: set[str] = set()
+    seen: set[str] = set()
     todo = list(modules)
     while todo:
         name = todo.pop()
-        if name in found or _own(name) is None:
+        if name in seen:
             continue
-        found.add(name)
-        for value in list(vars(sys.modules[name]).values()):
-            inner = value.__name__ if isinstance(value, ModuleType) else _home(value)
-            if inner is not None:
-                todo.append(inner)
+        seen.add(name)
+        found.add(_told(name))
+        if (file := _own(name)) is not None and file.suffix == ".py":
+            todo += _imports(name, file)
     return found
 
 
-def _home(value: object) -> str | None:
-    home = getattr(value, "__module__", None)
-    return home if isinstance(home, str) else None
+def _told(name: str, *, start: bool = False) -> str:
+    """Return what is said of a module, as it was when it was first asked for."""
+    module = sys.modules.get(name)
+    key = (f"{name} {start}", id(module))
+    if key not in _first:
+        _first[key] = _say(name, start=start)
+    return _first[key]
+
+
+def _say(name: str, *, start: bool) -> str:
+    top = name.partition(".")[0]
+    if top in OURS or top in sys.stdlib_module_names:
+        return ""
+    if (file := _own(name)) is not None:
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        return f"{name} {digest} {_constants(name)}"
+    place = getattr(sys.modules.get(name), "__file__", None)
+    digest = hashlib.sha256(Path(place).read_bytes()).hexdigest() if start and place else ""
+    return f"{top} {_version(top)} {digest}"
+
+
+def _constants(name: str) -> str:
+    """Return what stands in a module beside what it imports and defines."""
+    module = sys.modules.get(name)
+    if module is None:
+        return "not imported"
+    held = {
+        key: value
+        for key, value in list(vars(module).items())
+        if not key.startswith("__") and not hasattr(type(value), "__code__")
+    }
+    plain = {key: one for key, one in held.items() if not isinstance(one, type(sys) | type)}
+    return describe(plain)
+
+
+def _imports(name: str, file: Path) -> Iterator[str]:
+    """Yield the names of modules that a source imports, also inside functions."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except SyntaxError:
+        return
+    package = name if file.name == "__init__.py" else name.rpartition(".")[0]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*above, *([base] if base else [])])
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names if _is_module(base, alias))
+
+
+def _is_module(base: str, alias: ast.alias) -> bool:
+    return f"{base}.{alias.name}" in sys.modules
 
 
 @functools.cache
@@ -69,12 +134,23 @@ def _installed() -> tuple[Path, ...]:
     return tuple({Path(sysconfig.get_path(name)).resolve() for name in names})
 
 
+@functools.cache
+def _distributions() -> dict[str, list[str]]:
+    return dict(importlib.metadata.packages_distributions())
+
+
+def _version(top: str) -> str:
+    """Return the versions of the distributions that a package comes from."""
+    known = _distributions().get(top, [])
+    return " ".join(f"{one} {importlib.metadata.version(one)}" for one in sorted(set(known)))
+
+
 def _own(name: str) -> Path | None:
-    """Return the source of a module that is neither Python's, nor installed, nor this package's."""
-    if name.partition(".")[0] in {"evals", "builtins"}:
+    """Return the file of a module that is neither Python's, nor installed, nor this package's."""
+    if name.partition(".")[0] in OURS:
         return None
     place = getattr(sys.modules.get(name), "__file__", None)
-    if not isinstance(place, str) or not place.endswith(".py"):
+    if not isinstance(place, str):
         return None
     file = Path(place).resolve()
     if any(file.is_relative_to(folder) for folder in _installed()) or not file.is_file():

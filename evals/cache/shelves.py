@@ -15,6 +15,10 @@ from evals.errors import UserError
 TRAININGS = "recipes"
 """Networks that recipes trained: their own files, beside the entries."""
 
+ENTRY = r"[0-9a-f]{64}/(\.?[0-9a-f]{64})(\.[0-9]+\.[0-9a-f]{8}\.part)?"
+TRAINED = r"[0-9a-f]{64}-[0-9]+\.safetensors(\.[0-9]+\.part)?"
+"""Names that only a cache gives: anything else in its folder is somebody else's."""
+
 UNITS = {"kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
 SPANS = {"m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
@@ -50,12 +54,14 @@ def kept(folder: Path) -> Iterator[Kept]:
 
     No link is followed: what lies outside is not the cache's.
     """
-    places = [(kind, folder / kind, "*/*") for kind in KINDS]
-    places.append((TRAININGS, folder / TRAININGS, "*.safetensors"))
-    for kind, place, pattern in places:
+    for kind in (*KINDS, TRAININGS):
+        place = folder / kind
         if place.is_symlink() or not place.is_dir():
             continue
+        pattern, name = ("*", TRAINED) if kind == TRAININGS else ("*/*", ENTRY)
         for path in sorted(place.glob(pattern)):
+            if re.fullmatch(name, path.relative_to(place).as_posix()) is None:
+                continue
             with contextlib.suppress(OSError):  # pruned by somebody else meanwhile
                 if not path.is_symlink() and not path.parent.is_symlink() and path.is_file():
                     status = path.stat()

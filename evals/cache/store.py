@@ -34,6 +34,8 @@ class Cache:
     folder: Path
     warn: Callable[[str], None]
     """Told of damaged entries and of a disk that takes no more."""
+    replies: dict[str, str | None] = field(default_factory=dict)
+    """Name of a classifier to what it says of noise, asked once a run."""
     _full: list[str] = field(default_factory=list)
     """Why nothing more is kept, once that is so."""
 
@@ -68,9 +70,10 @@ class Cache:
         folder = self._place(kind, question)
         partial = folder / f".{images}.{os.getpid()}.{secrets.token_hex(4)}.part"
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            partial.write_bytes(written(entry))
-            partial.replace(folder / images)
+            try:
+                _write(entry, partial, folder / images)
+            except FileNotFoundError:  # somebody prunes: the folder was empty for a moment
+                _write(entry, partial, folder / images)
         except OSError as error:
             self._full.append(str(error))
             self.warn(
@@ -82,6 +85,12 @@ class Cache:
 
     def _place(self, kind: str, question: str) -> Path:
         return self.folder / kind / question
+
+
+def _write(entry: Entry, partial: Path, file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial.write_bytes(written(entry))
+    partial.replace(file)
 
 
 def written(entry: Entry) -> bytes:
@@ -98,7 +107,7 @@ def parse(content: bytes) -> Entry | None:
     about, _, payload = rest.partition(b"\n")
     try:
         found = json.loads(about)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return Entry(found, payload) if isinstance(found, dict) else None
 
@@ -112,6 +121,6 @@ def about(file: Path) -> dict[str, Any]:
         with file.open("rb") as content:
             content.readline(100)
             found = json.loads(content.readline(10**7))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

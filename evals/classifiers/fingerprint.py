@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import inspect
 import re
-from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from evals.cache.code import own_code
+from evals.cache.describe import UnknownValueError, describe
 from evals.classifiers.card import Card, Input
 
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
@@ -42,8 +40,7 @@ def fingerprint(network: nn.Module, given: Input, classes: str, card: Card) -> s
         card.network,
         _ADDRESS.sub("", repr(network)),
         *sources(network),
-        *attributes(network),
-        own_code(_modules(network, card)),
+        *_traces(network, card),
     ):
         digest.update(hashlib.sha256(text.encode()).digest())
     return digest.hexdigest()
@@ -53,59 +50,59 @@ def attributes(network: nn.Module) -> list[str]:
     """Return what stands in the attributes of each module beside weights, buffers and modules.
 
     A dropout probability that a function is called with, a factor, a switch, an activation.
+
+    Raises:
+        UnknownValueError: an attribute hides what it is.
     """
+    own = {id(tensor) for tensor in (*network.parameters(), *network.buffers())}
+    names = {id(module): name for name, module in network.named_modules()}
+
+    def tensor(value: object) -> str | None:
+        if isinstance(value, nn.Module) and id(value) in names:
+            return f"module {names[id(value)]}"
+        if isinstance(value, torch.dtype | torch.device | torch.Size | torch.layout):
+            return str(value)
+        if isinstance(value, torch.Generator):
+            return f"generator {value.initial_seed()}"
+        if not isinstance(value, Tensor):
+            return None
+        if id(value) in own:
+            return "weight"
+        return f"{value.dtype} {tuple(value.shape)} {hashlib.sha256(_bytes(value)).hexdigest()}"
+
     told = []
     for name, module in network.named_modules():
-        own = {key: value for key, value in vars(module).items() if not key.startswith("_")}
-        own.pop("training", None)
-        told += [f"{name}.{key} = {describe(own[key])}" for key in sorted(own)]
+        held = {key: value for key, value in vars(module).items() if key not in _TORCHS}
+        told += [f"{name} {describe(held, tensor)}"]
     return told
 
 
-def describe(value: object, depth: int = 4) -> str:
-    """Return a value in words that are the same in every process: no address, no order of sets.
-
-    Functions are told by their source, defaults and what they close over.
-    """
-    if value is None or isinstance(value, bool | int | float | complex | str | bytes):
-        return repr(value)
-    if depth == 0:
-        return type(value).__qualname__
-    if isinstance(value, Tensor):
-        return f"{value.dtype} {tuple(value.shape)} {hashlib.sha256(_bytes(value)).hexdigest()}"
-    if isinstance(value, Mapping):
-        inner = sorted(f"{describe(k, 1)}: {describe(v, depth - 1)}" for k, v in value.items())
-        return f"{{{', '.join(inner)}}}"
-    if isinstance(value, list | tuple | set | frozenset):
-        parts = [describe(part, depth - 1) for part in value]
-        parts = parts if isinstance(value, list | tuple) else sorted(parts)
-        return f"{type(value).__name__}({', '.join(parts)})"
-    if isinstance(value, functools.partial):
-        return f"partial({describe((value.func, value.args, value.keywords), depth)})"
-    if inspect.isfunction(value) or inspect.ismethod(value):
-        return _function(value, depth)
-    if isinstance(value, torch.dtype | torch.device | torch.Size):
-        return str(value)
-    if isinstance(value, type) or (callable(value) and hasattr(value, "__qualname__")):
-        return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', '')}"
-    own = {k: v for k, v in getattr(value, "__dict__", {}).items() if not k.startswith("_")}
-    return f"{type(value).__module__}.{type(value).__qualname__} {describe(own, depth - 1)}"
-
-
-def _function(value: Any, depth: int) -> str:
-    plain = getattr(value, "__func__", value)
+def traceable(network: nn.Module, card: Card) -> str | None:
+    """Return why nobody can tell what a network computes, if nobody can; nothing of it is kept."""
     try:
-        source = inspect.getsource(plain)
-    except (OSError, TypeError):
-        source = plain.__code__.co_code.hex()
-    cells = []
-    for cell in plain.__closure__ or ():
-        try:
-            cells.append(describe(cell.cell_contents, depth - 1))
-        except ValueError:  # not filled yet
-            cells.append("empty")
-    given = describe((plain.__defaults__, plain.__kwdefaults__), depth - 1)
-    return f"{plain.__module__}.{plain.__qualname__} {source} {cells} {given}"
+        attributes(network)
+        own_code(_modules(network, card))
+    except UnknownValueError as error:
+        return str(error)
+    return None
+
+
+_TORCHS = {*vars(nn.Sequential()), "training"}
+"""What torch itself keeps of every module."""
+
+
+def _traces(network: nn.Module, card: Card) -> list[str]:
+    """Return attributes and own code in words; where nobody can tell, what there is to say."""
+    told = []
+    try:
+        told += attributes(network)
+    except UnknownValueError as error:
+        told.append(str(error))
+    try:
+        told.append(own_code(_modules(network, card)))
+    except UnknownValueError as error:
+        told.append(str(error))
+    return told
 
 
 def _modules(network: nn.Module, card: Card) -> set[str]:

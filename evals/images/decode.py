@@ -93,6 +93,8 @@ def read(path: Path) -> Decoded:
         picture = to_rgb(source, data)
     except UnreadableError as error:
         raise UnreadableError(f"{path.name}: {error}") from None
+    except MemoryError:
+        raise UnreadableError(f"{path.name}: cannot be read: out of memory") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UnreadableError(f"{path.name}: too many pixels: {error}") from None
     except Exception as error:  # noqa: BLE001 - damaged bytes make PIL raise nearly anything

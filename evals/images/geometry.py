@@ -29,11 +29,17 @@ class Geometry:
     """Whether the resize smooths first. No card says otherwise: the self-test does."""
 
     @property
-    def area(self) -> int:
-        """Height times width of what is left."""
+    def size(self) -> tuple[int, int]:
+        """Height and width of what is left."""
         sides = self.crop if self.crop is not None else self.resize
         assert sides is not None, "a card gives a crop, or both sides of the resize"
-        return sides**2 if isinstance(sides, int) else sides[0] * sides[1]
+        return (sides, sides) if isinstance(sides, int) else sides
+
+    @property
+    def area(self) -> int:
+        """Height times width of what is left."""
+        height, width = self.size
+        return height * width
 
     def __str__(self) -> str:
         resize = (

@@ -105,7 +105,9 @@ def _look(image: Image, geometries: Collection[Geometry]) -> _Look:
         cut = {geometry: pixels(decoded.picture, geometry) for geometry in geometries}
     except UnreadableError as error:
         reason = str(error).removeprefix(f"{image.path.name}: ")
-        return _Look(image.id, {}, digest(image), False, reason, time.perf_counter() - start)
+        # what the system refused says nothing of the file: no hash, so nothing is kept under it
+        sha256 = "" if reason.startswith("cannot be read") else digest(image)
+        return _Look(image.id, {}, sha256, False, reason, time.perf_counter() - start)
     seconds = time.perf_counter() - start
     return _Look(image.id, cut, decoded.sha256, decoded.oriented, None, seconds)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import keyword
 from pathlib import Path
@@ -43,6 +44,8 @@ def lookup(name: str, base: Path) -> Measure:
     Raises:
         UserError: there is none of this name, it is no measure, or its own name is no marker.
     """
+    from evals.cache.code import own_code
+    from evals.cache.describe import UnknownValueError
     from evals.imports import load
     from evals.measures.measure import Measure
 
@@ -63,6 +66,8 @@ def lookup(name: str, base: Path) -> Measure:
             'name it by letters, digits and "_", a letter first, and unlike a marker of pytest; '
             'such as name = "color"'
         )
+    with contextlib.suppress(UnknownValueError):
+        own_code({found.observe.__module__})  # as it is now, before anybody edits the file
     return found
 
 

@@ -41,20 +41,15 @@ def watch(networks: Mapping[str, nn.Module], changes: Changes) -> Iterator[None]
 
     Global generators are put back as they were: a measure draws from its own.
     """
-    before = {alias: _state(network) for alias, network in networks.items()}
+    before = {alias: state_of(network) for alias, network in networks.items()}
     generators = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
     devices = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     try:
         yield
     finally:
         for alias, network in networks.items():
-            now, then = _state(network), before[alias]
-            # a buffer that was empty is a cache, filled by the first forward
-            late = {name for name, _ in network.named_buffers()} - then.keys()
-            keys = (now.keys() | then.keys()) - late
-            changed = [key for key in keys if now.get(key) != then.get(key)]
-            if changed:
-                changes.found[alias] = sorted(changed)
+            if changed := changed_since(before[alias], network):
+                changes.found[alias] = changed
         torch.set_rng_state(generators[0])
         if devices:
             torch.cuda.set_rng_state_all(devices)
@@ -62,7 +57,21 @@ def watch(networks: Mapping[str, nn.Module], changes: Changes) -> Iterator[None]
         random.setstate(generators[2])
 
 
-def _state(network: nn.Module) -> dict[str, object]:
+def changed_since(then: Mapping[str, object], network: nn.Module) -> list[str]:
+    """Return what of a network is no longer as it was.
+
+    Args:
+        then: what `state_of` said of it.
+        network: as it is now.
+    """
+    now = state_of(network)
+    # a buffer that was empty is a cache, filled by the first forward
+    late = {name for name, _ in network.named_buffers()} - then.keys()
+    keys = (now.keys() | then.keys()) - late
+    return sorted(key for key in keys if now.get(key) != then.get(key))
+
+
+def state_of(network: nn.Module) -> dict[str, object]:
     """Name everything that a forward could change.
 
     Weights are told by their version, which in-place writes raise, and by their sum, which those

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-import base64
 import datetime
 import hashlib
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
+from PIL import features
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from evals.cache.code import code_digest, own_code
+from evals.cache.describe import UnknownValueError, describe
 from evals.cache.store import Cache, Entry
+from evals.classifiers.fingerprint import traceable
 from evals.device import name_of
 from evals.environment import versions
 from evals.errors import UserError
 from evals.images.image_set import Image
 from evals.images.reader import digests
 from evals.log import Depth, Picture, Validity
+from evals.measures.measure import Measure
 from evals.passes import tables
+from evals.passes.pictures import file_name
 from evals.passes.plan import Manner, Pass, batch_of
 from evals.passes.shard import Planned, Shard
 from evals.passes.walk import Station, Task, Walked
@@ -66,7 +72,7 @@ class Shelf:
             mine = [hashes[p] for p in plan.positions]
             key = images_key([self.images[p] for p in plan.positions], mine)
             entries = {t: self.cache.get("shards", self.asked[t].question, key) for t in known}
-            kept = {table: entry for table, entry in entries.items() if entry is not None}
+            kept = {table: entry for table, entry in entries.items() if _sound(entry)}
             for table, entry in kept.items():
                 self._put_back(table, plan, entry, directory, walked)
             if kept:
@@ -94,16 +100,19 @@ class Shelf:
         key = images_key(images, shard.hashes)
         for table in wanted:
             one = self.asked.get(table)
-            if one is None or one.station.classifier.name in walked.failures:
+            if one is None or one.station.classifier.name in walked.failures or "" in shard.hashes:
                 continue
+            how = shard.stopped.get(table)
+            if how is None and table in {*walked.invalid, *walked.not_applicable}:
+                continue  # an earlier shard stopped it: nothing is known of this one
             about = {
                 **_told(one, len(images)),
                 "unreadable": shard.unreadable,
                 "oriented": shard.oriented,
                 "seconds": shard.seconds[table],
-                "drew": one.station.classifier.name in shard.drew,
-                "not_applicable": walked.not_applicable.get(table),
-                "invalid": walked.invalid.get(table),
+                "drew": table in shard.drew,
+                "not_applicable": walked.not_applicable[table] if how == "not_applicable" else None,
+                "invalid": walked.invalid[table] if how == "invalid" else None,
             }
             payload = tables.shard_bytes(directory, table, shard.plan.index)
             self.cache.put("shards", one.question, key, Entry(about, payload))
@@ -121,9 +130,10 @@ class Shelf:
         """Return what was found of a table's numbers, nothing where that is not kept."""
         question = self.asked[table].deeper(depth, *about)
         entry = self.cache.get("measured", question, whole)
-        if entry is None:
-            return ()
-        return tuple(Validity.model_validate(one) for one in json.loads(entry.payload))
+        try:
+            return () if entry is None else _VALIDITY.validate_json(entry.payload)
+        except ValidationError:
+            return ()  # of a cache that somebody else wrote
 
     def keep_validity(
         self, table: str, whole: str, depth: Depth, found: Sequence[Validity], *about: object
@@ -141,13 +151,17 @@ class Shelf:
         entry = self.cache.get("pictures", self.asked[table].deeper(count), whole)
         if entry is None:
             return None
-        kept = json.loads(entry.payload)
-        found = tuple(Picture.model_validate(one) for one in kept["pictures"])
+        try:
+            kept = _Drawn.model_validate_json(entry.payload)
+        except ValidationError:
+            return None  # of a cache that somebody else wrote
         (directory / "pictures").mkdir(exist_ok=True)
-        for picture, content in zip(found, kept["files"], strict=True):
-            file = directory / "pictures" / Path(picture.file).name
-            file.write_bytes(base64.b64decode(content))
-        return found
+        found = []
+        for picture, content in zip(kept.pictures, kept.files, strict=True):
+            name = file_name(table, picture.image)  # the alias may be another than then
+            (directory / name).write_bytes(content)
+            found.append(picture.model_copy(update={"file": name}))
+        return tuple(found)
 
     def keep_pictures(
         self, table: str, whole: str, count: int, drawn: Sequence[Picture], directory: Path
@@ -155,12 +169,33 @@ class Shelf:
         """Keep what was drawn."""
         one = self.asked[table]
         files = [(directory / picture.file).read_bytes() for picture in drawn]
-        payload = {
-            "pictures": [picture.model_dump(mode="json") for picture in drawn],
-            "files": [base64.b64encode(content).decode() for content in files],
-        }
-        entry = Entry(_told(one, len(drawn)), json.dumps(payload).encode())
+        payload = _Drawn(pictures=tuple(drawn), files=tuple(files)).model_dump_json()
+        entry = Entry(_told(one, len(drawn)), payload.encode())
         self.cache.put("pictures", one.deeper(count), whole, entry)
+
+
+class _Drawn(BaseModel):
+    """Pictures and their files."""
+
+    model_config = ConfigDict(frozen=True, ser_json_bytes="base64", val_json_bytes="base64")
+
+    pictures: tuple[Picture, ...]
+    files: tuple[bytes, ...]
+
+
+_VALIDITY = TypeAdapter(tuple[Validity, ...])
+
+
+def _sound(entry: Entry | None) -> TypeGuard[Entry]:
+    """Whether an entry is there and says what a shard says: a cache may be somebody else's."""
+    if entry is None:
+        return False
+    about = entry.about
+    kinds: dict[str, Any] = {"unreadable": dict, "oriented": int, "seconds": float, "drew": bool}
+    stops = (about.get(key) for key in ("not_applicable", "invalid"))
+    return all(isinstance(about.get(key), kind) for key, kind in kinds.items()) and all(
+        stop is None or isinstance(stop, str) for stop in stops
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,24 +223,44 @@ def shelf(this: Pass, manner: Manner) -> Shelf | None:
         return None
     asked = {}
     for station in this.stations.values():
-        network = station.classifier
-        try:
-            reply = answers(network.network, network.geometry.area)
-        except Exception:  # noqa: BLE001, S112 - a network of any kind may refuse noise: no key then
-            continue
+        reply = _reply(station, manner.cache)
         for task in station.tasks:
-            question = _question(this, station, task, manner, reply)
-            asked[task.table] = Asked(station, task, question)
+            question = None if reply is None else _question(this, station, task, manner, reply)
+            if question is not None:
+                asked[task.table] = Asked(station, task, question)
     return Shelf(manner.cache, this.image_set.images, asked)
 
 
-def _question(this: Pass, station: Station, task: Task, manner: Manner, reply: str) -> str:
-    """Return the key of everything that changes a row, but for the images."""
+def _reply(station: Station, cache: Cache) -> str | None:
+    """Return what a network says of noise; None where nobody can tell what it computes."""
+    classifier = station.classifier
+    if classifier.name not in cache.replies:
+        why = traceable(classifier.network, classifier.card)
+        said = None
+        if why is None:
+            try:
+                said = answers(classifier.network, classifier.geometry.size)
+            except Exception as error:  # noqa: BLE001 - a network of any kind may refuse noise
+                why = f"{type(error).__name__} on noise"
+        if why is not None:
+            cache.warn(f"{classifier.name}: its rows are not kept, for nobody can tell: {why}")
+        cache.replies[classifier.name] = said
+    return cache.replies[classifier.name]
+
+
+def _question(this: Pass, station: Station, task: Task, manner: Manner, reply: str) -> str | None:
+    """Return the key of everything that changes a row, but for the images; None without one."""
     among = None if station.answers is None else station.answers.among.tolist()
+    try:
+        measure = _measure(task.measure)
+    except UnknownValueError as error:
+        assert manner.cache is not None
+        manner.cache.warn(f"{task.measure.name}: its rows are not kept: {error}")
+        return None
     return _hash(
         {
             "classifier": [station.classifier.fingerprint, reply],
-            "measure": [task.measure.name, own_code({task.measure.observe.__module__})],
+            "measure": measure,
             "parameters": task.parameters.model_dump(mode="json"),
             "among": among,
             "seed": manner.seed,
@@ -214,9 +269,33 @@ def _question(this: Pass, station: Station, task: Task, manner: Manner, reply: s
             "batch": [batch_of(this, manner), "contiguous"],
             "differentiate": any(other.measure.gradient for other in station.tasks),
             "versions": versions(),
+            "decoders": [features.version(name) for name in ("jpg", "webp", "zlib", "libtiff")],
             "code": code_digest(),
         }
     )
+
+
+def _measure(measure: Measure) -> list[str]:
+    """Return what there is to say of a measure; of the shipped ones the code of this package does.
+
+    Raises:
+        UnknownValueError: a part of it hides what it is.
+    """
+    if getattr(sys.modules.get(f"evals.measures.{measure.name}"), "MEASURE", None) is measure:
+        return [measure.name]
+    parts = vars(measure).values()
+    homes = {str(getattr(_plain(part), "__module__", "")) for part in parts if callable(part)}
+    return [measure.name, describe(measure), own_code(homes - {""})]
+
+
+def _plain(part: Any) -> Any:
+    """Return the function within partials and wrappers."""
+    for _ in range(8):
+        inner = getattr(part, "func", None) or getattr(part, "__wrapped__", None)
+        if inner is None:
+            break
+        part = inner
+    return part
 
 
 def images_key(images: Sequence[Image], hashes: Sequence[str]) -> str:

@@ -47,11 +47,10 @@ def save(
     drawings: Iterable[Drawing], samples: Mapping[str, Sample], directory: Path, prefix: str
 ) -> tuple[Picture, ...]:
     """Write drawings as WebP below ``directory/pictures``."""
-    folder = directory / "pictures"
-    folder.mkdir(exist_ok=True)
+    (directory / "pictures").mkdir(exist_ok=True)
     pictures = []
     for drawing in drawings:
-        file = folder / f"{prefix}-{_hash(drawing.image)[:12]}.webp"
+        file = directory / file_name(prefix, drawing.image)
         to_picture(drawing.pixels).save(file, quality=QUALITY)
         pictures.append(
             Picture(
@@ -64,6 +63,11 @@ def save(
             )
         )
     return tuple(pictures)
+
+
+def file_name(prefix: str, image: str) -> str:
+    """Return where a picture lies, below the run directory."""
+    return f"pictures/{prefix}-{_hash(image)[:12]}.webp"
 
 
 def save_adversarials(drawings: Iterable[Drawing], folder: Path) -> None:

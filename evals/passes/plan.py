@@ -205,6 +205,8 @@ def probe_of(this: Pass, station: Station, positions: Sequence[int], manner: Man
     chosen = [this.image_set.images[i] for i in positions]
     geometry = station.classifier.geometry
     (batch,) = batches(chosen, [range(len(chosen))], {geometry})
+    if any(this.walked.digests.get(name) != sha256 for name, sha256 in batch.digests.items()):
+        raise UserError("pictures changed while the run was looking at them; run it again")
     seen = [positions[i] for i in batch.positions]
     return Probe(
         station.classifier,

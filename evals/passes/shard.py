@@ -68,7 +68,9 @@ class Shard:
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     """Table to its own time."""
     drew: set[str] = field(default_factory=set)
-    """Names of classifiers that drew from a global generator."""
+    """Tables during whose work somebody drew from a global generator."""
+    stopped: dict[str, str] = field(default_factory=dict)
+    """Table to how this very shard stopped it: ``invalid``, ``not_applicable``."""
     _parts: dict[str, list[tables.Part]] = field(default_factory=dict)
     _joins: dict[str, tables.Join | None] = field(default_factory=dict)
 

@@ -27,7 +27,6 @@ def run(this: Pass, manner: Manner, progress: Progress) -> None:
     """Walk, and join the rows of every finished shard, also when the walk was interrupted."""
     networks = {name: station.classifier.network for name, station in this.stations.items()}
     changes = guard.Changes()
-    this.shelf = kept.shelf(this, manner)
     rows: dict[str, pd.DataFrame | None] = {}
     aliases = dict.fromkeys(station.classifier.alias for station in this.stations.values())
     try:
@@ -36,6 +35,7 @@ def run(this: Pass, manner: Manner, progress: Progress) -> None:
             numerics(manner.device, manner.precision),
             progress(f"{this.role}, {', '.join(aliases)}", images_of(this, manner)) as advance,
         ):
+            this.shelf = kept.shelf(this, manner)
             walk(
                 this.image_set,
                 tuple(this.stations.values()),
@@ -54,6 +54,8 @@ def run(this: Pass, manner: Manner, progress: Progress) -> None:
     finally:
         for task in (task for station in this.stations.values() for task in station.tasks):
             rows[task.table] = _joined(this, task, manner)
+    for name in this.stations:
+        manner.examiner.homes.setdefault(name, str(this.whole))
     known = _known(this, manner)
     asked = trust.examined(this, rows, changes, manner, known)
     for station in this.stations.values():
@@ -78,7 +80,7 @@ def _known(this: Pass, manner: Manner) -> dict[str, tuple[Validity, ...]]:
         for task in station.tasks:
             every = this.walked.cached[task.table] == this.walked.n
             if every and task.table in shelf.asked:
-                about = _about(this, station)
+                about = _about(this, station, manner)
                 depth = trust.depth_of(task, manner)
                 if validity := shelf.validity(task.table, whole, depth, *about):
                     found[task.table] = validity
@@ -93,14 +95,18 @@ def _keep(
     if shelf is None or whole is None or broken or task.table not in shelf.asked:
         return
     depth = trust.depth_of(task, manner)
-    shelf.keep_validity(task.table, whole, depth, validity, *_about(this, station))
+    shelf.keep_validity(task.table, whole, depth, validity, *_about(this, station, manner))
 
 
-def _about(this: Pass, station: Station) -> tuple[object, ...]:
-    """Return what evidence rests on beside rows and images."""
+def _about(this: Pass, station: Station, manner: Manner) -> tuple[object, ...]:
+    """Return what evidence rests on beside rows and images.
+
+    A classifier is asked once a run, on the images that come first: those count, too.
+    """
     classifier, limited = station.classifier, len(this.image_set.images) < this.image_set.total
-    card = classifier.card.model_dump(mode="json")
-    return this.image_set.sample_of, limited, dict(classifier.published), card
+    card = classifier.card.model_dump(mode="json", exclude={"checkpoint"})
+    home = manner.examiner.homes[classifier.name]
+    return this.image_set.sample_of, limited, dict(classifier.published), card, home
 
 
 def _joined(this: Pass, task: Task, manner: Manner) -> pd.DataFrame | None:

@@ -15,6 +15,7 @@ import torch
 
 from evals.errors import InvalidError, NotApplicableError
 from evals.images.reader import Batch, batches
+from evals.passes.guard import changed_since, state_of
 from evals.passes.shard import SHARD, Planned, Shard, planned, spans_of
 from evals.portion import Portion, dealt
 from evals.probe import Answers, Probe
@@ -87,6 +88,8 @@ class _Visit:
     stations: Sequence[Station]
     device: torch.device
     seed: int
+    gradients: frozenset[str]
+    """Names of classifiers of which some task wants the gradient, also one that is kept."""
 
 
 def walk(
@@ -122,17 +125,28 @@ def walk(
     start = time.perf_counter()
     plans = planned(dealt(spans_of(len(image_set.images), batch_size), portion))
     found = {} if shelf is None else shelf.take(plans, directory, walked)
+    gradients = frozenset(
+        station.classifier.name
+        for station in stations
+        if any(task.measure.gradient for task in station.tasks)
+    )
     visits = {}
     for plan in plans:
         kept = found[plan.index].abouts if plan.index in found else {}
-        visits[plan.index] = _Visit(tuple(_left(stations, kept)), device, seed)
-        if not visits[plan.index].stations and stations:
+        left = tuple(_left(stations, kept, walked))
+        visits[plan.index] = _Visit(left, device, seed, gradients)
+        if not left and plan.index in found:
             _remember(image_set, plan, found[plan.index], walked)
             advance(sum(map(len, plan.spans)))
-    left = [plan for plan in plans if visits[plan.index].stations or not stations]
-    geometries = {s.classifier.geometry for plan in left for s in visits[plan.index].stations}
-    spans = [span for plan in left for span in plan.spans]
-    shards = {plan.index: Shard(plan, directory) for plan in left}
+    open_ = [plan for plan in plans if visits[plan.index].stations or plan.index not in found]
+    geometries = {s.classifier.geometry for plan in open_ for s in visits[plan.index].stations}
+    spans = [span for plan in open_ for span in plan.spans]
+    shards = {plan.index: Shard(plan, directory) for plan in open_}
+    before = (
+        {}
+        if shelf is None
+        else {s.classifier.name: state_of(s.classifier.network) for s in stations}
+    )
     waiting = time.perf_counter()
     for batch in batches(image_set.images, spans, geometries):
         walked.spent["wait"] += time.perf_counter() - waiting
@@ -143,7 +157,7 @@ def walk(
         if batch.ids:
             _look(batch, visit, shard, walked)
         if batch.span == shard.plan.spans[-1]:
-            _finish(visit, shards.pop(index), walked, shelf, found.get(index))
+            _finish(visit, shards.pop(index), walked, shelf, found.get(index), before)
         walked.n += len(batch.ids)
         advance(len(batch.span))
         waiting = time.perf_counter()
@@ -151,10 +165,13 @@ def walk(
     walked.finished = True
 
 
-def _left(stations: Sequence[Station], kept: Mapping[str, Mapping[str, Any]]) -> Iterator[Station]:
-    """Yield who must look at a shard, with what is not kept of it."""
+def _left(
+    stations: Sequence[Station], kept: Mapping[str, Mapping[str, Any]], walked: Walked
+) -> Iterator[Station]:
+    """Yield who must look at a shard, with what is neither kept of it nor known to stop."""
+    done = {*kept, *walked.not_applicable, *walked.invalid}
     for station in stations:
-        tasks = tuple(task for task in station.tasks if task.table not in kept)
+        tasks = tuple(task for task in station.tasks if task.table not in done)
         if tasks:
             yield replace(station, tasks=tasks)
 
@@ -182,15 +199,23 @@ def _see(batch: Batch, shard: Shard, walked: Walked) -> None:
 
 
 def _finish(
-    visit: _Visit, shard: Shard, walked: Walked, shelf: Shelf | None, found: Found | None
+    visit: _Visit,
+    shard: Shard,
+    walked: Walked,
+    shelf: Shelf | None,
+    found: Found | None,
+    before: Mapping[str, Mapping[str, object]],
 ) -> None:
-    """Write the rows of a shard, and keep them."""
+    """Write the rows of a shard, and keep those of networks that are as they were."""
     shard.write(walked)
     if found is not None:
         found.hold(shard)
-    if shelf is not None:
-        wanted = (task.table for station in visit.stations for task in station.tasks)
-        shelf.keep(shard, wanted, shard.directory, walked)
+    if shelf is None:
+        return
+    for station in visit.stations:
+        name = station.classifier.name
+        if not changed_since(before[name], station.classifier.network):
+            shelf.keep(shard, [task.table for task in station.tasks], shard.directory, walked)
 
 
 def observe(task: Task, probe: Probe) -> Columns:
@@ -226,26 +251,28 @@ def _look(batch: Batch, visit: _Visit, shard: Shard, walked: Walked) -> None:
     pixels = {geometry: to_unit(raw, visit.device) for geometry, raw in batch.pixels.items()}
     for station in visit.stations:
         name = station.classifier.name
-        before = _generators(visit.device)
         for probe, task in _asked(station, batch, pixels, visit):
             stopped = task.table in {*walked.not_applicable, *walked.invalid}
             if name in walked.failures or stopped:
                 continue
+            before = _generators(visit.device)
             began, shared = time.perf_counter(), probe.shared_seconds
             try:
                 shard.add(task, probe, observe(task, probe))
             except NotApplicableError as error:
                 walked.not_applicable[task.table] = str(error)
+                shard.stopped[task.table] = "not_applicable"
             except InvalidError as error:
                 walked.invalid[task.table] = str(error)
+                shard.stopped[task.table] = "invalid"
             except Exception as error:  # noqa: BLE001 - one network's failure is not the others'
                 walked.failures[name] = f"{type(error).__name__}: {error}{_place(error)}"
             spent = time.perf_counter() - began + shared
             walked.seconds[task.table] += spent
             shard.seconds[task.table] += spent
-        if not all(map(torch.equal, before, _generators(visit.device))):
-            walked.drew.add(name)
-            shard.drew.add(name)
+            if not all(map(torch.equal, before, _generators(visit.device))):
+                walked.drew.add(name)
+                shard.drew.add(task.table)
     walked.spent["forward"] += time.perf_counter() - started
 
 
@@ -261,7 +288,7 @@ def _asked(
         pixels[station.classifier.geometry],
         station.answers.of(batch.positions, visit.device) if station.answers else None,
         visit.seed,
-        differentiate=any(task.measure.gradient for task in station.tasks),
+        differentiate=station.classifier.name in visit.gradients,
     )
     return ((probe, task) for task in station.tasks)
 

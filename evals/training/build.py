@@ -55,7 +55,7 @@ def build(
             seed,
             start=None if start is None else start.fingerprint,
             untrained=fingerprint(network, given, data.classes.fingerprint, card),
-            answers=store.answers(network, data.geometry.area),
+            answers=store.answers(network, data.geometry.size),
             data=data.fingerprint,
             device=device,
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import math
 import os
 import sys
 import warnings
@@ -62,7 +61,7 @@ def entry(
     return cache / "recipes" / f"{name}-{seed}.safetensors"
 
 
-def answers(network: nn.Module, area: int) -> str:
+def answers(network: nn.Module, size: tuple[int, int]) -> str:
     """Return a sha256 of what a network says of fixed noise, and of the files of its classes.
 
     Weights and the source of a class do not show what a network of one's own was built with: a
@@ -70,10 +69,9 @@ def answers(network: nn.Module, area: int) -> str:
 
     Args:
         network: left in eval mode.
-        area: height times width of the square pictures it takes.
+        size: height and width of the pictures it takes.
     """
-    side = math.isqrt(area)
-    noise = torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(0))
+    noise = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0))
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
     whole = hashlib.sha256()
     with torch.inference_mode():

@@ -18,6 +18,8 @@ class Examiner:
     """Asks each check once where one answer serves several measures."""
 
     checks: Sequence[ValidityCheck]
+    homes: dict[str, str] = field(default_factory=dict)
+    """Classifier to the images it was first asked about."""
     _answers: dict[tuple[str, ...], Finding] = field(default_factory=dict)
 
     def examine(self, evidence: Evidence, depth: Depth) -> tuple[Validity, ...]:

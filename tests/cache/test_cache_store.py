@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 import time
@@ -108,17 +109,21 @@ def test_many_processes_at_once_do_no_harm(tmp_path: Path) -> None:
     assert len(list((tmp_path / "shards" / "q").iterdir())) == 7
 
 
+def key(index: int) -> str:
+    return f"{index:064x}"
+
+
 def filled(folder: Path) -> None:
     here, _ = cache(folder)
     for index in range(5):
         entry = Entry({"classifier": "net", "measure": "fgsm"}, bytes(1000))
-        here.put("shards", f"q{index}", "i", entry)
+        here.put("shards", key(index), key(9), entry)
 
 
 def test_lists_add_up(tmp_path: Path) -> None:
     filled(tmp_path)
     (tmp_path / "recipes").mkdir()
-    (tmp_path / "recipes" / "a-0.safetensors").write_bytes(bytes(500))
+    (tmp_path / "recipes" / f"{key(1)}-0.safetensors").write_bytes(bytes(500))
     (tmp_path / "noise-x.json").write_text("{}", encoding="utf-8")
     found = list(kept(tmp_path))
     assert len(found) == 6
@@ -134,31 +139,34 @@ def test_what_was_not_used_for_longest_goes_first(tmp_path: Path) -> None:
     filled(tmp_path)
     now = time.time()
     for index in range(5):
-        os.utime(tmp_path / "shards" / f"q{index}" / "i", (now - 100 * index, now - 100 * index))
+        os.utime(tmp_path / "shards" / key(index) / key(9), (now - 100 * index,) * 2)
     here, _ = cache(tmp_path)
-    here.get("shards", "q4", "i")  # used again: the last to go
+    here.get("shards", key(4), key(9))  # used again: the last to go
     one = next(iter(kept(tmp_path))).size
     gone = prune(list(kept(tmp_path)), larger_than=3 * one)
-    assert [file.path.parent.name for file in gone] == ["q3", "q2"]
+    assert [file.path.parent.name for file in gone] == [key(3), key(2)]
     gone = prune(list(kept(tmp_path)), older_than=50)
-    assert [file.path.parent.name for file in gone] == ["q1"]
-    assert not (tmp_path / "shards" / "q1").exists()
+    assert [file.path.parent.name for file in gone] == [key(1)]
+    assert not (tmp_path / "shards" / key(1)).exists()
     assert len(prune(list(kept(tmp_path)))) == 2
     assert list(kept(tmp_path)) == []
 
 
 def test_nothing_outside_is_ever_touched(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
-    (outside / "q").mkdir(parents=True)
-    (outside / "q" / "i").write_text("mine", encoding="utf-8")
+    (outside / key(1)).mkdir(parents=True)
+    (outside / key(1) / key(2)).write_text("mine", encoding="utf-8")
     inside = tmp_path / "cache"
     (inside / "shards").mkdir(parents=True)
-    (inside / "shards" / "link").symlink_to(outside / "q", target_is_directory=True)
+    (inside / "shards" / key(3)).symlink_to(outside / key(1), target_is_directory=True)
     (inside / "pictures").symlink_to(outside, target_is_directory=True)
-    (inside / "notes.txt").write_text("mine", encoding="utf-8")
+    own = ["notes.txt", "shards/train/00000.tar", "recipes/mine.safetensors", "measured/a/b.png"]
+    for name in own:
+        (inside / name).parent.mkdir(parents=True, exist_ok=True)
+        (inside / name).write_text("mine", encoding="utf-8")
     prune(list(kept(inside)))
-    assert (outside / "q" / "i").read_text(encoding="utf-8") == "mine"
-    assert (inside / "notes.txt").is_file()
+    assert (outside / key(1) / key(2)).read_text(encoding="utf-8") == "mine"
+    assert all((inside / name).is_file() for name in own)
 
 
 @pytest.mark.parametrize(
@@ -201,12 +209,46 @@ def test_a_helper_of_a_helper_counts(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ("own_top", "import own_near\n"),
     ):
         (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
-    __import__("own_top")
+    importlib.import_module("own_top")
     before = own_code({"own_top"})
     assert own_code({"own_top"}) == before
     assert own_code({"numpy", "torch.nn"}) == own_code(set())  # installed: their versions count
     far = tmp_path / "own_far.py"
-    far.write_text(far.read_text(encoding="utf-8").replace("= 1", "= 2"), encoding="utf-8")
+    far.write_text(far.read_text(encoding="utf-8").replace("= 1", "= 22"), encoding="utf-8")
+    assert own_code({"own_top"}) == before  # what runs is what was imported
+    for name in ("own_far", "own_near", "own_top"):
+        monkeypatch.delitem(sys.modules, name)
+    importlib.invalidate_caches()
+    importlib.import_module("own_top")
     assert own_code({"own_top"}) != before
     for name in ("own_far", "own_near", "own_top"):
         monkeypatch.delitem(sys.modules, name)
+
+
+def test_a_folder_that_is_pruned_away_meanwhile_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, said = cache(tmp_path)
+    times: list[int] = []
+    plain = Path.write_bytes
+
+    def pruned(path: Path, content: bytes) -> int:
+        if not times:
+            times.append(1)
+            path.parent.rmdir()
+        return plain(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", pruned)
+    here.put("shards", "q", "i", ENTRY)
+    assert here.get("shards", "q", "i") == ENTRY
+    assert not said
+
+
+def test_a_json_bomb_is_no_entry(tmp_path: Path) -> None:
+    import hashlib
+
+    rest = b"[" * 100_000 + b"\npayload"
+    whole = hashlib.sha256(rest).hexdigest().encode() + b"\n" + rest
+    assert parse(whole) is None
+    (tmp_path / "bomb").write_bytes(whole)
+    assert about(tmp_path / "bomb") == {}

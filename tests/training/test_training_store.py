@@ -23,6 +23,6 @@ class Scaled(nn.Module):
 
 
 def test_what_a_network_was_built_with_makes_another_entry() -> None:
-    one, other = (store.answers(Scaled(factor), 64) for factor in (1.0, 0.001))
-    assert one == store.answers(Scaled(1.0), 64)
+    one, other = (store.answers(Scaled(factor), (8, 8)) for factor in (1.0, 0.001))
+    assert one == store.answers(Scaled(1.0), (8, 8))
     assert one != other
