@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from torch import nn
 from evals.classifiers.card import Card, Input
 from evals.classifiers.classifier import Classifier
 from evals.images.labels import ClassMap
+
+# how the tests themselves are run is no option of the runs that they start
+os.environ.pop("PYTEST_ADDOPTS", None)
 
 # a busy machine fails no test; all else stays as hypothesis chooses it, in CI or at a desk
 settings.register_profile("patient", settings(), deadline=None)
