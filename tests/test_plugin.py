@@ -761,10 +761,10 @@ def test_a_walk_that_died_judges_nobody(
 
 def test_a_broken_reference_lets_nobody_pass(project: pytest.Pytester) -> None:
     for of in ("broken", "nan", "restless"):
-        write_suite(project, SUITE.replace("0.9 }", f'{{ of = "{of}", minus = 1 }} }}'))
+        write_suite(project, SUITE.replace("0.9 }", f'{{ of = "{of}", minus = 0.9 }} }}'))
         project.runpytest("colors.toml").assert_outcomes(failed=1)
         (item,) = last_run(project).items
-        assert item.verdict is Verdict.INCONCLUSIVE
+        assert item.verdict is Verdict.INVALID
         assert f"{of} is invalid" in item.sentence
 
 

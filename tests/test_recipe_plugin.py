@@ -161,7 +161,7 @@ def test_a_gate_trains_nothing(folder: pytest.Pytester) -> None:
     result = go(folder, "--evals-model", "squeezenet1_1_caffe", "--evals-limit", "2")
     result.assert_outcomes(passed=1, deselected=4)
     result.stdout.fnmatch_lines(["4 checks on recipes deselected; --evals-recipes runs them, too"])
-    assert not (folder.path / ".evals_cache").exists()
+    assert not (folder.path / ".evals_cache" / "recipes").exists()
 
 
 def test_a_gate_of_recipes_alone_judges_nothing(folder: pytest.Pytester) -> None:

@@ -94,7 +94,9 @@ while kills < int(sys.argv[1]):
         shutil.rmtree("killed_cache")
         continue
     os.kill(pid, signal.SIGKILL)
-    assert os.WTERMSIG(os.waitpid(pid, 0)[1]) == signal.SIGKILL
+    if not os.WIFSIGNALED(os.waitpid(pid, 0)[1]):  # it came through in this very moment
+        shutil.rmtree("killed_cache")
+        continue
     kills += 1
     resumed.append(len(list(Path("killed_cache").glob("shards/*/[0-9a-f]*"))))
 assert os.WEXITSTATUS(os.waitpid(child("killed", "killed_cache"), 0)[1]) == 5  # nothing is judged
@@ -121,7 +123,7 @@ def same_rows(folder: Path, name: str) -> None:
     """Hold a run against the undisturbed one: rows, metrics, evidence."""
     whole, other = (log.read(folder / one / "latest") for one in ("whole", name))
     assert other.status == "finished"
-    assert not other.warnings
+    assert not any("cache" in said for said in other.warnings)
     for item, same in zip(whole.items, other.items, strict=True):
         assert item.metrics == same.metrics
         assert item.validity == same.validity

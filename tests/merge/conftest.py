@@ -131,7 +131,7 @@ def facts() -> Callable[[log.Run], dict[str, Any]]:
             del left[key]
         left["warnings"].sort()
         for item in left["items"]:
-            del item["seconds"]
+            del item["seconds"], item["cached"]
         for classifier in left["classifiers"]:
             del classifier["load_seconds"]
         return left

@@ -98,7 +98,7 @@ def test_merged_items_are_those_of_the_whole_run(runs: tuple[log.Run, log.Run]) 
     whole, merged = runs
     assert merged.selected == whole.selected
     for one, other in zip(whole.items, merged.items, strict=True):
-        moved = {"seconds", "validity", "pictures"}
+        moved = {"seconds", "cached", "validity", "pictures"}
         assert other.model_dump(exclude=moved) == one.model_dump(exclude=moved)
         # a part may have too few images to tell what the whole tells, and never the reverse
         ours, theirs = worst(one), worst(other)
@@ -169,7 +169,7 @@ def test_parts_that_processes_share(project: Path, runs: tuple[log.Run, log.Run]
         first, _, third = places()
         assert main(["merge", first, "shared/latest", third, "--out", "both"]) == 1
     both = log.read(project / "both")
-    moved = {"seconds", "pictures", "validity"}
+    moved = {"seconds", "cached", "pictures", "validity"}
     assert [item.model_dump(exclude=moved) for item in both.items] == [
         item.model_dump(exclude=moved) for item in runs[1].items
     ]
@@ -375,7 +375,7 @@ def test_recipes_and_measures_without_images(
     whole, merged = log.read(tmp_path / "whole" / "latest"), log.read(tmp_path / "merged")
     assert len(whole.items) == 3
     for one, other in zip(whole.items, merged.items, strict=True):
-        moved = {"seconds", "validity", "pictures"}
+        moved = {"seconds", "cached", "validity", "pictures"}
         assert other.model_dump(exclude=moved) == one.model_dump(exclude=moved)
         tables = [pd.read_parquet(tmp_path / run / str(item.table))
                   for run, item in (("whole/latest", one), ("merged", other))]  # fmt: skip
