@@ -22,10 +22,6 @@ from safetensors.torch import save_file
 import evals
 from evals.cli import main
 from evals.init import FILES, _seen, _toml
-from evals.plugin import OPTIONS
-
-GATED = any(name == "baseline" for name, _, _ in OPTIONS)
-"""Whether ``{ of = "baseline" }`` can be asked here."""
 
 NETS = """
 from torch import nn
@@ -256,7 +252,6 @@ def test_the_job_installs_what_the_repository_asks_for(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.skipif(GATED, reason="told in full by the next test")
 def test_the_job_judges_what_needs_no_baseline(tmp_path: Path) -> None:
     furnish(tmp_path)
     suite = tmp_path / "suites/gate.toml"
@@ -277,7 +272,6 @@ def test_the_job_judges_what_needs_no_baseline(tmp_path: Path) -> None:
     assert f"\n{head}failed::" in done.stdout
 
 
-@pytest.mark.skipif(not GATED, reason="--evals-baseline is not there yet")
 def test_the_job_gates_against_the_run_that_it_accepted(tmp_path: Path) -> None:
     furnish(tmp_path)
     first = step(tmp_path, "Judge")
