@@ -100,13 +100,16 @@ def digest(image: Image) -> str:
 
 def _look(image: Image, geometries: Collection[Geometry]) -> _Look:
     start = time.perf_counter()
+    decoded = None
     try:
         decoded = read(image.path)
         cut = {geometry: pixels(decoded.picture, geometry) for geometry in geometries}
     except UnreadableError as error:
         reason = str(error).removeprefix(f"{image.path.name}: ")
-        # what the system refused says nothing of the file: no hash, so nothing is kept under it
-        sha256 = "" if reason.startswith("cannot be read") else digest(image)
+        # what the system or one classifier's geometry refused says nothing of the file: without a
+        # hash nothing is kept under it
+        refused = decoded is not None or reason.startswith("cannot be read")
+        sha256 = "" if refused else digest(image)
         return _Look(image.id, {}, sha256, False, reason, time.perf_counter() - start)
     seconds = time.perf_counter() - start
     return _Look(image.id, cut, decoded.sha256, decoded.oriented, None, seconds)

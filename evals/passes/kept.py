@@ -213,7 +213,8 @@ class Found:
         Raises:
             UserError: files changed while the run was looking at them.
         """
-        if shard.hashes != self.hashes:
+        pairs = zip(shard.hashes, self.hashes, strict=True)
+        if any(seen != before for seen, before in pairs if seen):
             raise UserError("pictures changed while the run was looking at them; run it again")
 
 

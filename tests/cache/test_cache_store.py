@@ -204,25 +204,25 @@ def test_any_source_of_the_package_counts(tmp_path: Path) -> None:
 def test_a_helper_of_a_helper_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     for name, text in (
-        ("own_far", "FACTOR = 1\n\ndef far():\n    return FACTOR\n"),
-        ("own_near", "import numpy\nfrom own_far import far\n"),
-        ("own_top", "import own_near\n"),
+        ("reached_far", "FACTOR = 1\n\ndef far():\n    return FACTOR\n"),
+        ("reached_near", "import numpy\nfrom reached_far import far\n"),
+        ("reached_top", "import reached_near\n"),
     ):
         (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
-    importlib.import_module("own_top")
-    before = own_code({"own_top"})
-    assert own_code({"own_top"}) == before
+    importlib.import_module("reached_top")
+    before = own_code({"reached_top"})
+    assert own_code({"reached_top"}) == before
     assert own_code({"numpy", "torch.nn"}) == own_code(set())  # installed: their versions count
-    far = tmp_path / "own_far.py"
+    far = tmp_path / "reached_far.py"
     far.write_text(far.read_text(encoding="utf-8").replace("= 1", "= 22"), encoding="utf-8")
-    assert own_code({"own_top"}) == before  # what runs is what was imported
-    for name in ("own_far", "own_near", "own_top"):
-        monkeypatch.delitem(sys.modules, name)
+    assert own_code({"reached_top"}) == before  # what runs is what was imported
+    for name in ("reached_far", "reached_near", "reached_top"):
+        sys.modules.pop(name)
     importlib.invalidate_caches()
-    importlib.import_module("own_top")
-    assert own_code({"own_top"}) != before
-    for name in ("own_far", "own_near", "own_top"):
-        monkeypatch.delitem(sys.modules, name)
+    importlib.import_module("reached_top")
+    assert own_code({"reached_top"}) != before
+    for name in ("reached_far", "reached_near", "reached_top"):
+        sys.modules.pop(name)
 
 
 def test_a_folder_that_is_pruned_away_meanwhile_is_made_again(
