@@ -43,7 +43,7 @@ FILES = {
 [tool.evals.models.net]
 network = "bench_nets:build"
 classes = "classes.txt"
-input = { resize = 64, crop = 64, mean = [0.5, 0.5, 0.5], std = [0.2, 0.2, 0.2] }
+input = { resize = 288, crop = 288, mean = [0.5, 0.5, 0.5], std = [0.2, 0.2, 0.2] }
 """,
     "bench_nets.py": NETS,
     "classes.txt": "red\ngreen\nblue\n",
