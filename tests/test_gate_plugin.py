@@ -361,7 +361,7 @@ def test_compare_prints_and_draws_the_same(
     assert "-0.1667 (-0.2" in said
     page = baseline.path.joinpath("page.html").read_text(encoding="utf-8")
     assert page.count("data:image/webp") == 12
-    assert "20 images turned wrong" in page
+    assert "<h1>20 images turned wrong.</h1>" in page
     assert main(["compare", "ten", "baseline", "--out", "page.html"]) == 0
     said = capsys.readouterr().out
     assert "0 of 120 images turned wrong (negative flip rate 0.0000), 20 right" in said

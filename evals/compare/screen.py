@@ -10,6 +10,7 @@ from rich.text import Text
 
 from evals import log
 from evals.errors import printable
+from evals.report.rounding import share
 
 FEW = 5
 """Flips of each direction that the terminal lists; the page shows more, and their pictures."""
@@ -82,4 +83,4 @@ def _numbers(change: log.Change) -> tuple[str, str, str, str]:
 
 
 def _seen(seen: log.Seen) -> str:
-    return seen.name if seen.confidence is None else f"{seen.name} {seen.confidence:.2f}"
+    return seen.name if seen.confidence is None else f"{seen.name} {share(seen.confidence)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from evals.report import rounding, words
 from evals.report.files import Missing, data_uri, picture
 
 MOST = 96
-"""Thumbnails on a page, about half a megabyte; further flips are told in words."""
+"""Thumbnails on a page, about 0.65 MB of photographs; further flips are told in words."""
 
 FOLDED = 6
 """Changes of a check that stand in the open; those of a longer axis are folded."""
@@ -80,8 +80,8 @@ class Compared:
     date: str
     gates: str | None
     besides: tuple[Beside, ...]
-    worse: int
-    """Images that turned wrong, each counted once."""
+    headline: str
+    """How many images turned wrong, without a full stop."""
     untold: int
     """Flips that are shown without their picture, to keep the page small."""
 
@@ -93,20 +93,25 @@ def compared(run: Run, colours: Mapping[str, str], directory: Path) -> Compared 
         return None
     shown = _Thumbnails(directory)
     besides = tuple(_beside(item, colours[item.classifier], shown) for item in told)
-    lost = {
-        (item.classifier, item.images, flip.image)
-        for item in told
-        if item.comparison is not None and item.comparison.flips is not None
-        for flip in item.comparison.flips.lost
-    }
     return Compared(
         baseline=run.baseline,
         date=words.date(run.baseline.started),
         gates=gates(run),
         besides=besides,
-        worse=len(lost),
+        headline=_headline(besides),
         untold=shown.untold,
     )
+
+
+def _headline(besides: Sequence[Beside]) -> str:
+    """Return the count of the one check, or the largest of several: they share their images."""
+    worse = [one.sides.worse for one in besides if one.sides is not None]
+    if not worse:
+        return "No check says who was right"
+    if not any(worse):
+        return "No image turned wrong"
+    said = words.plural(max(worse), "image")
+    return f"{said} turned wrong" if len(worse) == 1 else f"In one check {said} turned wrong"
 
 
 def gates(run: Run) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -45,7 +46,10 @@ def write_comparison(run: Run, directory: Path, path: Path) -> Path:
         directory: with the thumbnails below ``pictures/``.
         path: of the page.
     """
-    return _put(_filled("compare.html.jinja", run, view.page(run, directory)), path)
+    page = view.page(run, directory)
+    if page.compared is not None:  # gates were held against another run than this
+        page = replace(page, compared=replace(page.compared, gates=None))
+    return _put(_filled("compare.html.jinja", run, page), path)
 
 
 def _put(html: str, path: Path) -> Path:

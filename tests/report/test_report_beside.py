@@ -155,3 +155,20 @@ def test_no_text_of_either_run_becomes_markup(
     path = tmp_path / "page.html"
     report.write_comparison(dirty, tmp_path, path)
     assert "<script" not in path.read_text(encoding="utf-8")
+
+
+def test_the_page_of_two_runs_counts_all_that_turned_and_no_gates(
+    runs: ModuleType, tmp_path: Path
+) -> None:
+    run = run_beside(runs, tmp_path)
+    path = tmp_path / "page.html"
+    report.write_comparison(run, tmp_path, path)
+    page = runs.Page(path.read_text(encoding="utf-8"))
+    assert "80 images turned wrong." in page.text  # of which three are shown
+    assert "What changed" in page.text
+    assert "paired gate" not in page.text
+    twice = run.model_copy(update={"items": run.items * 2})
+    report.write_comparison(twice, tmp_path, path)
+    assert (
+        "In one check 80 images turned wrong." in runs.Page(path.read_text(encoding="utf-8")).text
+    )
