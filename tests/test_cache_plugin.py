@@ -244,7 +244,7 @@ def test_other_weights_and_other_code_of_this_package_are_computed(
     go(project)
     assert cached(go(project, model="two")) == [0, 0]
     with monkeypatch.context() as patch:
-        patch.setattr("evals.passes.kept.code_digest", lambda: "other")
+        patch.setattr("evals.passes.keys.code_digest", lambda: "other")
         assert cached(go(project)) == [0, 0]
     assert cached(go(project)) == [N, N]
 

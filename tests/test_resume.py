@@ -70,7 +70,7 @@ import os, random, shutil, signal, sys, time
 from pathlib import Path
 # everything is imported once and nothing is computed: what is forked is as good as new
 import pandas, pyarrow.parquet, pytest, torch, torchvision
-import evals.session, evals.measures.accuracy, evals.measures.dead_relu, evals.passes.kept
+import evals.session, evals.measures.accuracy, evals.measures.dead_relu, evals.passes.shelf
 torch.set_num_threads(1)
 ARGUMENTS = ["kept.toml", "-q", "-p", "no:cacheprovider", "--evals-device=cpu"]
 

@@ -17,9 +17,9 @@ from evals.cache.describe import describe
 OURS = {"evals", "builtins", "torch", "torchvision", "numpy", "pandas", "scipy"}
 """Packages whose own digest or version stands in every key."""
 
-_first: dict[tuple[str, int], str] = {}
-"""Module to what was said of it when it was first looked at: later edits of the file are not what
-is running."""
+_first: dict[tuple[str, bool], tuple[object, str]] = {}
+"""Name to its module and what was said of it when it was first looked at: later edits of the file
+are not what is running. The module itself is held, for an address may be used twice."""
 
 
 @functools.cache
@@ -72,11 +72,10 @@ def _around(modules: set[str]) -> set[str]:
 
 def _told(name: str, *, start: bool = False) -> str:
     """Return what is said of a module, as it was when it was first asked for."""
-    module = sys.modules.get(name)
-    key = (f"{name} {start}", id(module))
-    if key not in _first:
-        _first[key] = _say(name, start=start)
-    return _first[key]
+    module, key = sys.modules.get(name), (name, start)
+    if key not in _first or _first[key][0] is not module:
+        _first[key] = module, _say(name, start=start)
+    return _first[key][1]
 
 
 def _say(name: str, *, start: bool) -> str:

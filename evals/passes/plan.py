@@ -32,7 +32,7 @@ from evals.selection import Catalog, Job
 from evals.validity.examine import Examiner
 
 if TYPE_CHECKING:
-    from evals.passes.kept import Shelf
+    from evals.passes.shelf import Shelf
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,10 @@ from evals.images.image_set import ImageSet, fingerprint
 from evals.judging import Facts, Measured
 from evals.log import Validity
 from evals.measures.measure import Drawing
-from evals.passes import guard, kept, pictures, tables, trust
+from evals.passes import guard, pictures, tables, trust
 from evals.passes.plan import Manner, Pass, batch_of, probe_of
 from evals.passes.shard import join_of, spans_of
+from evals.passes.shelf import opened
 from evals.passes.walk import Station, Task, walk
 from evals.portion import Portion, dealt
 from evals.progress import Progress
@@ -35,7 +36,7 @@ def run(this: Pass, manner: Manner, progress: Progress) -> None:
             numerics(manner.device, manner.precision),
             progress(f"{this.role}, {', '.join(aliases)}", images_of(this, manner)) as advance,
         ):
-            this.shelf = kept.shelf(this, manner)
+            this.shelf = opened(this, manner)
             walk(
                 this.image_set,
                 tuple(this.stations.values()),

@@ -15,7 +15,6 @@ import torch
 
 from evals.errors import InvalidError, NotApplicableError
 from evals.images.reader import Batch, batches
-from evals.passes.guard import changed_since, state_of
 from evals.passes.shard import SHARD, Planned, Shard, planned, spans_of
 from evals.portion import Portion, dealt
 from evals.probe import Answers, Probe
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from evals.images.image_set import ImageSet
     from evals.log import Depth
     from evals.measures.measure import Columns, Measure
-    from evals.passes.kept import Found, Shelf
+    from evals.passes.shelf import Found, Shelf
     from evals.schema import Table
 
 
@@ -83,8 +82,9 @@ class Walked:
 
 @dataclass(frozen=True, slots=True)
 class _Visit:
-    """Who looks, and how; the same for every batch."""
+    """Who looks at a shard, and how."""
 
+    plan: Planned
     stations: Sequence[Station]
     device: torch.device
     seed: int
@@ -125,6 +125,44 @@ def walk(
     start = time.perf_counter()
     plans = planned(dealt(spans_of(len(image_set.images), batch_size), portion))
     found = {} if shelf is None else shelf.take(plans, directory, walked)
+    visits = _visits(plans, stations, found, walked, device=device, seed=seed)
+    for index in found.keys() - visits.keys():
+        _remember(image_set, found[index], walked)
+        advance(len(found[index].hashes))
+    geometries = {s.classifier.geometry for visit in visits.values() for s in visit.stations}
+    spans = [span for visit in visits.values() for span in visit.plan.spans]
+    shard, waiting = None, time.perf_counter()
+    for batch in batches(image_set.images, spans, geometries):
+        walked.spent["wait"] += time.perf_counter() - waiting
+        walked.spent["decode"] += batch.seconds
+        visit = visits[batch.span.start // SHARD]
+        if shard is None:
+            shard = Shard(visit.plan, directory)
+        _see(batch, shard, walked)
+        if batch.ids:
+            _look(batch, visit, shard, walked)
+        if batch.span == visit.plan.spans[-1]:
+            shard.write(walked)
+            if shelf is not None:
+                shelf.keep(shard, visit.stations, walked)
+            shard = None
+        walked.n += len(batch.ids)
+        advance(len(batch.span))
+        waiting = time.perf_counter()
+        walked.spent["total"] = waiting - start
+    walked.finished = True
+
+
+def _visits(
+    plans: Sequence[Planned],
+    stations: Sequence[Station],
+    found: Mapping[int, Found],
+    walked: Walked,
+    *,
+    device: torch.device,
+    seed: int,
+) -> dict[int, _Visit]:
+    """Return who must look at which shard; those of which everything is kept are left out."""
     gradients = frozenset(
         station.classifier.name
         for station in stations
@@ -134,35 +172,9 @@ def walk(
     for plan in plans:
         kept = found[plan.index].abouts if plan.index in found else {}
         left = tuple(_left(stations, kept, walked))
-        visits[plan.index] = _Visit(left, device, seed, gradients)
-        if not left and plan.index in found:
-            _remember(image_set, plan, found[plan.index], walked)
-            advance(sum(map(len, plan.spans)))
-    open_ = [plan for plan in plans if visits[plan.index].stations or plan.index not in found]
-    geometries = {s.classifier.geometry for plan in open_ for s in visits[plan.index].stations}
-    spans = [span for plan in open_ for span in plan.spans]
-    shards = {plan.index: Shard(plan, directory) for plan in open_}
-    before = (
-        {}
-        if shelf is None
-        else {s.classifier.name: state_of(s.classifier.network) for s in stations}
-    )
-    waiting = time.perf_counter()
-    for batch in batches(image_set.images, spans, geometries):
-        walked.spent["wait"] += time.perf_counter() - waiting
-        walked.spent["decode"] += batch.seconds
-        index = batch.span.start // SHARD
-        visit, shard = visits[index], shards[index]
-        _see(batch, shard, walked)
-        if batch.ids:
-            _look(batch, visit, shard, walked)
-        if batch.span == shard.plan.spans[-1]:
-            _finish(visit, shards.pop(index), walked, shelf, found.get(index), before)
-        walked.n += len(batch.ids)
-        advance(len(batch.span))
-        waiting = time.perf_counter()
-        walked.spent["total"] = waiting - start
-    walked.finished = True
+        if left or plan.index not in found:
+            visits[plan.index] = _Visit(plan, left, device, seed, gradients)
+    return visits
 
 
 def _left(
@@ -176,12 +188,12 @@ def _left(
             yield replace(station, tasks=tasks)
 
 
-def _remember(image_set: ImageSet, plan: Planned, found: Found, walked: Walked) -> None:
+def _remember(image_set: ImageSet, found: Found, walked: Walked) -> None:
     """Count the images of a shard that nobody has to look at again."""
     about = next(iter(found.abouts.values()))
     walked.unreadable.update(about["unreadable"])
     walked.oriented += about["oriented"]
-    for position, sha256 in zip(plan.positions, found.hashes, strict=True):
+    for position, sha256 in zip(found.plan.positions, found.hashes, strict=True):
         name = image_set.images[position].id
         walked.hashes[position] = sha256
         if name not in about["unreadable"]:
@@ -196,26 +208,6 @@ def _see(batch: Batch, shard: Shard, walked: Walked) -> None:
     walked.unreadable.update(batch.unreadable)
     walked.oriented += batch.oriented
     walked.hashes.update(zip(batch.span, batch.hashes, strict=True))
-
-
-def _finish(
-    visit: _Visit,
-    shard: Shard,
-    walked: Walked,
-    shelf: Shelf | None,
-    found: Found | None,
-    before: Mapping[str, Mapping[str, object]],
-) -> None:
-    """Write the rows of a shard, and keep those of networks that are as they were."""
-    shard.write(walked)
-    if found is not None:
-        found.hold(shard)
-    if shelf is None:
-        return
-    for station in visit.stations:
-        name = station.classifier.name
-        if not changed_since(before[name], station.classifier.network):
-            shelf.keep(shard, [task.table for task in station.tasks], shard.directory, walked)
 
 
 def observe(task: Task, probe: Probe) -> Columns:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import subprocess
 import sys
@@ -252,3 +253,21 @@ def test_a_json_bomb_is_no_entry(tmp_path: Path) -> None:
     assert parse(whole) is None
     (tmp_path / "bomb").write_bytes(whole)
     assert about(tmp_path / "bomb") == {}
+
+
+def test_a_module_that_took_anothers_place_is_looked_at_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python may give the second the address of the first, which is gone."""
+    monkeypatch.syspath_prepend(tmp_path)
+    said = set()
+    for factor in range(20):
+        (tmp_path / "reached_again.py").write_text(f"FACTOR = {factor:03d}.0\n", encoding="utf-8")
+        importlib.invalidate_caches()
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "dont_write_bytecode", True)
+            importlib.import_module("reached_again")
+        said.add(own_code({"reached_again"}))
+        sys.modules.pop("reached_again")
+        gc.collect()
+    assert len(said) == 20
