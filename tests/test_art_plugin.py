@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +12,7 @@ from PIL import Image
 from evals import log
 from evals.log import Verdict
 from evals.passes.pictures import GALLERY, pick
+from tests.inner import last_run, warm
 
 pytest_plugins = ("pytester",)
 
@@ -86,24 +84,14 @@ def furnish(folder: Path) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def _imported(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Run once before any inner run: those forget every module that they import themselves."""
     folder = tmp_path_factory.mktemp("warm")
-    furnish(folder)
-    with contextlib.chdir(folder):
-        arguments = ["works.toml", "-q", "-p", "no:cacheprovider", f"--rootdir={folder}"]
-        assert pytest.main([*arguments, "--evals-images", "art=art"]) == 0
-    sys.modules.pop("art_nets")
-    importlib.import_module("pandas.core.arrays.arrow.extension_types")  # refuses a second time
+    assert warm(folder, furnish, ("art_nets",), "works.toml", "--evals-images=art=art") == 0
 
 
 @pytest.fixture
 def project(pytester: pytest.Pytester) -> pytest.Pytester:
     furnish(pytester.path)
     return pytester
-
-
-def last(project: pytest.Pytester) -> log.Run:
-    return log.read(project.path / "runs" / "latest")
 
 
 def metrics(item: log.Item) -> dict[str, log.Metric]:
@@ -113,7 +101,7 @@ def metrics(item: log.Item) -> dict[str, log.Metric]:
 def test_works_of_ones_own_against_photographs(project: pytest.Pytester) -> None:
     result = project.runpytest("works.toml", "--evals-images", "art=art")
     result.assert_outcomes(passed=1, skipped=1)
-    run = last(project)
+    run = last_run(project)
     works = {item.check: item for item in run.items}["works"]
     assert (metrics(works)["auroc"].value, metrics(works)["auroc"].n) == (1.0, 2 * WORKS)
     assert metrics(works)["fpr_at_95_tpr"].value == 0.0
@@ -133,7 +121,7 @@ def test_the_rows_of_the_second_set_are_the_classifiers_own(project: pytest.Pyte
     )
     project.path.joinpath("works.toml").write_text(suite, encoding="utf-8")
     project.runpytest("works.toml", "--evals-images", "art=art")
-    (works,) = (item for item in last(project).items if item.check == "works")
+    (works,) = (item for item in last_run(project).items if item.check == "works")
     tables = {
         name: pd.read_parquet(file)["confidence"].to_numpy()
         for file in (project.path / "runs" / "latest" / "tables").glob("*.parquet")
@@ -148,7 +136,7 @@ def test_the_rows_of_the_second_set_are_the_classifiers_own(project: pytest.Pyte
 def test_agreement_is_asked_of_networks_with_the_same_classes(project: pytest.Pytester) -> None:
     models = ("--evals-model=color", "--evals-model=darkest", "--evals-model=other")
     project.runpytest("works.toml", "--evals-images", "art=art", *models)
-    works = {item.classifier: item for item in last(project).items if item.check == "works"}
+    works = {item.classifier: item for item in last_run(project).items if item.check == "works"}
     for alias in ("color", "darkest"):
         assert (metrics(works[alias])["agreement"].value, works[alias].metrics[3].n) == (1 / 12, 12)
     assert metrics(works["other"])["agreement"].value is None
@@ -164,20 +152,20 @@ def test_pictures_that_nobody_ships_are_unavailable(
     result.stdout.fnmatch_lines(
         ["*unavailable: in copyright; name the picture with --evals-images object=FILE*"]
     )
-    (item,) = last(project).items
+    (item,) = last_run(project).items
     assert item.verdict is Verdict.UNAVAILABLE
 
 
 def test_until_somebody_names_them(project: pytest.Pytester) -> None:
     arguments = ("works.toml", "-k", "object", "--evals-images", "object=photographs/3.png")
     project.runpytest(*arguments).assert_outcomes(passed=1, deselected=1)
-    (item,) = last(project).items
+    (item,) = last_run(project).items
     assert metrics(item)["expected_answer"].value == 1.0
 
 
 def test_no_pictures_when_none_are_wanted(project: pytest.Pytester) -> None:
     project.runpytest("works.toml", "--evals-images", "art=art", "--evals-pictures", "none")
-    assert [item.pictures for item in last(project).items] == [(), ()]
+    assert [item.pictures for item in last_run(project).items] == [(), ()]
 
 
 def test_an_entry_without_a_file_is_an_error(project: pytest.Pytester) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +9,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from evals import log
 from evals.log import Verdict
+from tests.inner import last_run, warm
 
 pytest_plugins = ("pytester",)
 
@@ -87,24 +84,14 @@ def furnish(folder: Path) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def _imported(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Run once before any inner run: those forget every module that they import themselves."""
     folder = tmp_path_factory.mktemp("warm")
-    furnish(folder)
-    with contextlib.chdir(folder):
-        arguments = ["attacks.toml", "-q", "-p", "no:cacheprovider", f"--rootdir={folder}"]
-        assert pytest.main(arguments) == 0
-    sys.modules.pop("attack_nets")
-    importlib.import_module("pandas.core.arrays.arrow.extension_types")  # refuses a second time
+    assert warm(folder, furnish, ("attack_nets",), "attacks.toml") == 0
 
 
 @pytest.fixture
 def project(pytester: pytest.Pytester) -> pytest.Pytester:
     furnish(pytester.path)
     return pytester
-
-
-def last_run(project: pytest.Pytester) -> log.Run:
-    return log.read(project.path / "runs" / "latest")
 
 
 def test_three_questions_share_one_walk(project: pytest.Pytester) -> None:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 import os
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +15,7 @@ from safetensors.torch import save_file
 
 from evals import log
 from evals.log import Verdict
+from tests.inner import warm
 
 pytest_plugins = ("pytester",)
 
@@ -87,15 +85,9 @@ N = 12
 
 @pytest.fixture(scope="module", autouse=True)
 def _imported(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Run once before any inner run: those forget every module that they import themselves."""
     folder = tmp_path_factory.mktemp("warm")
-    furnish(folder)
-    arguments = ["kept.toml", "-q", "-p", "no:cacheprovider", f"--rootdir={folder}"]
-    with contextlib.chdir(folder):
-        assert pytest.main([*arguments, "--evals-model", "net@one.safetensors"]) == 0
-    for name in ("cache_nets", "cache_helper"):
-        sys.modules.pop(name)
-    importlib.import_module("pandas.core.arrays.arrow.extension_types")  # refuses a second time
+    arguments = ("kept.toml", "--evals-model=net@one.safetensors")
+    assert warm(folder, furnish, ("cache_nets", "cache_helper"), *arguments) == 0
 
 
 @pytest.fixture

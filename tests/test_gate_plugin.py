@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 import json
 import shutil
 import subprocess
@@ -21,6 +19,7 @@ from scipy.stats import binomtest
 from evals import log
 from evals.cli import main
 from evals.log import Verdict
+from tests.inner import last_run, warm
 
 pytest_plugins = ("pytester",)
 
@@ -64,14 +63,8 @@ N = 3 * STRENGTHS
 
 @pytest.fixture(scope="module", autouse=True)
 def _imported(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Run once before any inner run: those forget every module that they import themselves."""
     folder = tmp_path_factory.mktemp("warm")
-    furnish(folder)
-    arguments = ["gate.toml", "-q", "-p", "no:cacheprovider", f"--rootdir={folder}"]
-    with contextlib.chdir(folder):
-        pytest.main([*arguments, "--evals-model", "net@even.safetensors"])
-    sys.modules.pop("leaning")
-    importlib.import_module("pandas.core.arrays.arrow.extension_types")  # refuses a second time
+    warm(folder, furnish, ("leaning",), "gate.toml", "--evals-model=net@even.safetensors")
 
 
 @pytest.fixture
@@ -99,10 +92,6 @@ def furnish(folder: Path) -> None:
     # a lean of k + 1/2 to blue turns the red and green pictures of strength 1 to k
     for name, lean in (("even", 0.0), ("hair", 0.25), ("one", 1.5), ("ten", 10.5)):
         save_file({"lean": torch.tensor([0.0, 0.0, lean])}, folder / f"{name}.safetensors")
-
-
-def last_run(project: pytest.Pytester) -> log.Run:
-    return log.read(project.path / "runs" / "latest")
 
 
 def gate(project: pytest.Pytester, checkpoint: str, *more: str) -> log.Item:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 import json
 import shutil
 import subprocess
@@ -17,6 +15,7 @@ from PIL import Image
 
 from evals import log
 from evals.log import Verdict
+from tests.inner import last_run, warm
 
 pytest_plugins = ("pytester",)
 
@@ -77,14 +76,8 @@ expect = [{ metric = "top1_accuracy", at_least = 0.9 }]
 
 @pytest.fixture(scope="module", autouse=True)
 def _imported(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Run once before any inner run: those forget every module that they import themselves."""
     folder = tmp_path_factory.mktemp("warm")
-    furnish(folder)
-    arguments = ["colors.toml", "-q", "-p", "no:cacheprovider", f"--rootdir={folder}"]
-    with contextlib.chdir(folder):
-        assert pytest.main(arguments) == 0
-    sys.modules.pop("nets")
-    importlib.import_module("pandas.core.arrays.arrow.extension_types")  # refuses a second time
+    assert warm(folder, furnish, ("nets",), "colors.toml") == 0
 
 
 @pytest.fixture
@@ -115,10 +108,6 @@ def furnish(folder: Path) -> None:
 
 def write_suite(project: pytest.Pytester, text: str = SUITE, name: str = "colors.toml") -> None:
     project.path.joinpath(name).write_text(text, encoding="utf-8")
-
-
-def last_run(project: pytest.Pytester) -> log.Run:
-    return log.read(project.path / "runs" / "latest")
 
 
 def test_a_passing_suite(project: pytest.Pytester) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 import json
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import pytest
 
 from evals import log
 from evals.log import Verdict
+from tests.inner import warm
 
 pytest_plugins = ("pytester",)
 
@@ -74,20 +73,19 @@ expect = [{ metric = "dead_fraction", at_most = 0.99 }]
 @pytest.fixture
 def folder(pytester: pytest.Pytester) -> pytest.Pytester:
     """Return a folder with cards and a suite; pytest's own options stand in no ini file."""
-    pytester.path.joinpath("cards.toml").write_text(CARDS, encoding="utf-8")
-    pytester.path.joinpath("recipes.toml").write_text(SUITE, encoding="utf-8")
+    furnish(pytester.path)
     return pytester
+
+
+def furnish(folder: Path) -> None:
+    (folder / "cards.toml").write_text(CARDS, encoding="utf-8")
+    (folder / "recipes.toml").write_text(SUITE, encoding="utf-8")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _imported(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Run once before any inner run: those forget every module that they import themselves."""
     folder = tmp_path_factory.mktemp("warm")
-    (folder / "cards.toml").write_text(CARDS, encoding="utf-8")
-    (folder / "recipes.toml").write_text(SUITE, encoding="utf-8")
-    with contextlib.chdir(folder):
-        assert pytest.main([*ARGUMENTS, "-q", f"--rootdir={folder}"]) == 0
-    importlib.import_module("pandas.core.arrays.arrow.extension_types")  # refuses a second time
+    assert warm(folder, furnish, (), *ARGUMENTS) == 0
 
 
 ARGUMENTS = ("-p", "no:cacheprovider", "--evals-cards", "cards.toml", "recipes.toml")

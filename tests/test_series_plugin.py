@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 from torchvision import models
 
-from evals import log
 from evals.log import Verdict
+from tests.inner import last_run
 
 pytest_plugins = ("pytester",)
 
@@ -80,18 +80,14 @@ def run(project: pytest.Pytester, *arguments: str, expect: str = "") -> pytest.R
     return project.runpytest("colors.toml", *arguments)
 
 
-def last(project: pytest.Pytester) -> log.Run:
-    return log.read(project.path / "runs" / "latest")
-
-
 def verdicts(project: pytest.Pytester) -> dict[str, Verdict]:
-    return {item.classifier: item.verdict for item in last(project).items}
+    return {item.classifier: item.verdict for item in last_run(project).items}
 
 
 def test_each_checkpoint_is_judged_in_order(project: pytest.Pytester) -> None:
     result = run(project, "--evals-model=net@ckpt/epoch_*.pth")
     result.assert_outcomes(passed=1, failed=2)
-    done = last(project)
+    done = last_run(project)
     assert [item.id for item in done.items] == [
         f"colors.toml::colors[epoch_{n}]" for n in (1, 2, 10)
     ]
@@ -119,7 +115,7 @@ def test_expectations_name_a_member_or_the_series(project: pytest.Pytester) -> N
         expect='{ metric = "top1_accuracy", at_least = { of = "epoch_2" }, for = ["net"] },'
         '{ metric = "top1_accuracy", at_least = 0.9, for = ["epoch_1"] }',
     )
-    items = {item.classifier: item for item in last(project).items}
+    items = {item.classifier: item for item in last_run(project).items}
     assert {alias: len(item.judgements) for alias, item in items.items()} == {
         "epoch_1": 2,
         "epoch_2": 0,
@@ -158,6 +154,6 @@ def test_a_checkpoint_of_another_network(project: pytest.Pytester) -> None:
             'the series "net" is judged as series_nets:Net, another network'
         ]
     )
-    card = next(c for c in last(project).classifiers if c.alias == "epoch_3")
+    card = next(c for c in last_run(project).classifiers if c.alias == "epoch_3")
     assert (card.series, card.place) == ("net", 3.0)
     assert "squeezenet1_1" in str(card.unavailable)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +10,7 @@ from PIL import Image
 
 from evals import log
 from evals.log import Item, Verdict
+from tests.inner import warm
 
 pytest_plugins = ("pytester",)
 
@@ -95,14 +93,9 @@ def furnish(root: Path) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def _imported(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Run once before any inner run: those forget every module that they import themselves."""
     folder = tmp_path_factory.mktemp("warm")
-    furnish(folder)
-    with contextlib.chdir(folder):
-        arguments = ["masked.toml", "-q", "-p", "no:cacheprovider", f"--rootdir={folder}"]
-        assert pytest.main([*arguments, "--evals-model=plain", "--evals-validity=thorough"]) == 0
-    sys.modules.pop("masked_nets")
-    importlib.import_module("pandas.core.arrays.arrow.extension_types")  # refuses a second time
+    arguments = ("masked.toml", "--evals-model=plain", "--evals-validity=thorough")
+    assert warm(folder, furnish, ("masked_nets",), *arguments) == 0
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import pytest
 from evals import log
 from evals.log import Verdict
 from evals.merge.workers import gather, look
+from tests.inner import last_run
 
 pytest_plugins = ("pytester",)
 
@@ -34,15 +35,11 @@ def project(pytester: pytest.Pytester, furnish: Furnish) -> pytest.Pytester:
     return pytester
 
 
-def last(project: pytest.Pytester) -> log.Run:
-    return log.read(project.path / "runs" / "latest")
-
-
 def test_one_log_equal_to_the_sequential_run(project: pytest.Pytester, facts: Facts) -> None:
     alone = project.runpytest_subprocess("all.toml")
-    first = last(project)
+    first = last_run(project)
     result = project.runpytest_subprocess("all.toml", "-n", "2", "-v")
-    second = last(project)
+    second = last_run(project)
     assert first.id != second.id
     assert second.status == "finished"
     assert len(second.items) == len(second.selected) == 12
@@ -93,7 +90,7 @@ def test_a_run_that_is_killed_leaves_a_readable_log(project: pytest.Pytester) ->
     project.makeconftest(SPY)
     project.runpytest_subprocess("all.toml", "-n", "1", "-k", "right and one")
     assert project.path.joinpath("seen.txt").read_text("utf-8").splitlines() == ["running True 1"]
-    run = last(project)
+    run = last_run(project)
     # as it lies while processes run
     folder = project.path / "killed"
     shutil.copytree(project.path / "runs" / run.id, folder / "parts" / "gw0")
@@ -114,7 +111,7 @@ def test_a_process_that_dies_loses_its_own_item(project: pytest.Pytester) -> Non
     suite.write_text(suite.read_text("utf-8").replace("16/255", "1/2"), encoding="utf-8")
     models = [f"--evals-model={name}" for name in ("one", "bomb")]
     result = project.runpytest_subprocess("all.toml", "-n", "2", *models)
-    run = last(project)
+    run = last_run(project)
     assert result.ret == 1
     assert run.status == "interrupted"
     # the first item of a classifier waits for a pass that serves all of them; then each for its own
@@ -134,12 +131,12 @@ def test_a_process_that_dies_loses_its_own_item(project: pytest.Pytester) -> Non
 def test_selecting_stopping_and_repeating(project: pytest.Pytester) -> None:
     result = project.runpytest_subprocess("all.toml", "-n", "2", "-k", "right or dead")
     result.assert_outcomes(passed=5, failed=1)
-    assert len(last(project).items) == 6
+    assert len(last_run(project).items) == 6
     result = project.runpytest_subprocess("all.toml", "-n2", "--lf", "-k", "right or dead")
     result.assert_outcomes(failed=1)
-    assert [item.id for item in last(project).items] == ["all.toml::right[one]"]
+    assert [item.id for item in last_run(project).items] == ["all.toml::right[one]"]
     result = project.runpytest_subprocess("all.toml", "-n", "1", "-x", "-k", "one")
-    run = last(project)
+    run = last_run(project)
     assert result.ret == 2  # as xdist stops
     assert run.status == "interrupted"
     assert [item.id for item in run.items] == ["all.toml::right[one]"]
