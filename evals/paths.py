@@ -1,7 +1,11 @@
-"""Where the data folders are: beside the package in a checkout, inside it in a wheel."""
+"""Where the data folders are, and how a file is written so that nobody sees half of it."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -19,3 +23,23 @@ def data_folder(name: str) -> Path:
     raise FileNotFoundError(
         f"{name}/ is missing beside and inside {_PACKAGE}; reinstall vision-evals"
     )
+
+
+@contextlib.contextmanager
+def whole_file(file: Path) -> Iterator[Path]:
+    """Yield another name to write to, which becomes ``file`` at the end of the block.
+
+    A reader sees the old file or the new one, also of two writers at once. Where the block fails,
+    as on a full disk, nothing is left behind and the old file stands.
+
+    Raises:
+        OSError: the folder cannot be made or written.
+    """
+    partial = file.with_name(f"{file.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield partial
+        partial.replace(file)
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)

@@ -15,8 +15,8 @@ from evals.errors import UserError
 TRAININGS = "recipes"
 """Networks that recipes trained: their own files, beside the entries."""
 
-ENTRY = r"[0-9a-f]{64}/(\.?[0-9a-f]{64})(\.[0-9]+\.[0-9a-f]{8}\.part)?"
-TRAINED = r"[0-9a-f]{64}-[0-9]+\.safetensors(\.[0-9]+\.part)?"
+ENTRY = r"[0-9a-f]{64}/[0-9a-f]{64}(\.[0-9]+\.[0-9a-f]{8}\.part)?"
+TRAINED = r"[0-9a-f]{64}-[0-9]+\.safetensors(\.[0-9]+(\.[0-9a-f]{8})?\.part)?"
 """Names that only a cache gives: anything else in its folder is somebody else's."""
 
 UNITS = {"kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}

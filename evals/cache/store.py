@@ -10,11 +10,12 @@ import contextlib
 import hashlib
 import json
 import os
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from evals.paths import whole_file
 
 KINDS = ("shards", "measured", "pictures")
 """Rows of up to 256 images; whether numbers can be trusted; what the report shows."""
@@ -67,30 +68,26 @@ class Cache:
         """Keep an entry so that a reader sees all of it or nothing, also of two at once."""
         if self._full:
             return
-        folder = self._place(kind, question)
-        partial = folder / f".{images}.{os.getpid()}.{secrets.token_hex(4)}.part"
+        file = self._place(kind, question) / images
         try:
             try:
-                _write(entry, partial, folder / images)
+                _write(entry, file)
             except FileNotFoundError:  # somebody prunes: the folder was empty for a moment
-                _write(entry, partial, folder / images)
+                _write(entry, file)
         except OSError as error:
             self._full.append(str(error))
             self.warn(
                 f"{self.folder}: the cache takes nothing more ({error.strerror}); the run goes on, "
                 "and the next one computes this again"
             )
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
 
     def _place(self, kind: str, question: str) -> Path:
         return self.folder / kind / question
 
 
-def _write(entry: Entry, partial: Path, file: Path) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial.write_bytes(written(entry))
-    partial.replace(file)
+def _write(entry: Entry, file: Path) -> None:
+    with whole_file(file) as partial:
+        partial.write_bytes(written(entry))
 
 
 def written(entry: Entry) -> bytes:

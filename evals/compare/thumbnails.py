@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from PIL import Image
 from evals import log
 from evals.errors import UnreadableError, UserError
 from evals.images.decode import read
+from evals.paths import whole_file
 
 SIDE = 160
 """Pixels of the longer side: about 5 kB a picture."""
@@ -50,10 +50,8 @@ def _thumbnail(path: Path | None, directory: Path) -> str | None:
     name = f"pictures/flip-{decoded.sha256[:16]}.webp"
     file = directory / name
     if not file.is_file():
-        file.parent.mkdir(exist_ok=True)
         picture = decoded.picture
         picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-        partial = file.with_suffix(f".{hashlib.sha256(str(path).encode()).hexdigest()[:8]}.part")
-        picture.save(partial, "WEBP", quality=QUALITY)
-        partial.replace(file)
+        with whole_file(file) as partial:
+            picture.save(partial, "WEBP", quality=QUALITY)
     return name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 
 from evals.errors import UserError
 from evals.log.run import VERSION, Run
+from evals.paths import whole_file
 
 
 def write(run: Run, directory: Path) -> Path:
@@ -20,15 +22,24 @@ def write(run: Run, directory: Path) -> Path:
         UserError: the disk is full, or the directory is gone or read-only; the old one stands.
     """
     path = directory / "run.json"
-    partial = path.with_suffix(".json.part")
-    try:
+    with run_file(path) as partial:
         partial.write_text(run.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        return partial.replace(path)
+    return path
+
+
+@contextlib.contextmanager
+def run_file(path: Path) -> Iterator[Path]:
+    """Yield a name to write a file of a run to; see `evals.paths.whole_file`.
+
+    Raises:
+        UserError: the disk is full, or the directory is gone or read-only; the old file stands.
+    """
+    try:
+        with whole_file(path) as partial:
+            yield partial
     except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
         raise UserError(
-            f"{path}: the log cannot be written ({error.strerror}); free some space, or name "
+            f"{path}: cannot be written ({error.strerror or error}); free some space, or name "
             "another place with --evals-run-dir"
         ) from None
 

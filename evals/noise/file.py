@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import re
@@ -13,6 +12,7 @@ from pydantic import ValidationError
 
 from evals.errors import UserError
 from evals.noise.floor import Noise
+from evals.paths import whole_file
 
 
 def machine() -> str:
@@ -80,13 +80,8 @@ def write(file: Path, noise: Noise) -> None:
     Raises:
         UserError: the folder cannot be written.
     """
-    partial = file.with_name(f"{file.name}.{os.getpid()}.part")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(noise.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        partial.replace(file)
+        with whole_file(file) as partial:
+            partial.write_text(noise.model_dump_json(indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise UserError(f"{file}: noise floors cannot be kept: {error.strerror}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from evals.errors import UserError
+from evals.log.disk import run_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,17 +126,8 @@ def _shards(directory: Path, name: str) -> Path:
 
 
 def _write(table: pa.Table, file: Path) -> None:
-    partial = file.with_suffix(".part")
-    try:
+    with run_file(file) as partial:
         pq.write_table(table, partial, compression="zstd")
-        partial.replace(file)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise UserError(
-            f"{file}: rows cannot be written ({error.strerror or error}); free some space, or name "
-            "another place with --evals-run-dir"
-        ) from None
 
 
 def _table(parts: Sequence[Part]) -> pa.Table:

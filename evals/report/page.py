@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 import evals
 from evals.log import Run
-from evals.paths import data_folder
+from evals.paths import data_folder, whole_file
 from evals.report import glossary, rounding, view, words
 from evals.report.recipes import facts
 
@@ -53,13 +53,10 @@ def write_comparison(run: Run, directory: Path, path: Path) -> Path:
 
 
 def _put(html: str, path: Path) -> Path:
-    partial = path.with_name(path.name + ".part")
-    try:
+    with whole_file(path) as partial:
         # Without newline translation: the style's hash counts every byte.
         partial.write_text(html, encoding="utf-8", newline="\n")
-        return partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)  # there only where the disk was full
+    return path
 
 
 def _filled(template: str, run: Run, page: view.Page) -> str:

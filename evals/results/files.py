@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from evals.log import Run
+from evals.paths import whole_file
 from evals.results.markdown import render
 
 SUMMARY = "GITHUB_STEP_SUMMARY"
@@ -38,9 +39,8 @@ def tell(
 def _told(run: Run, where: str, path: Path | None, environment: Mapping[str, str]) -> Iterator[str]:
     if path is not None:
         try:
-            partial = path.with_name(path.name + ".part")
-            partial.write_text(render(run, where), encoding="utf-8")
-            partial.replace(path)
+            with whole_file(path) as partial:
+                partial.write_text(render(run, where), encoding="utf-8")
         except OSError as error:
             yield f"--evals-markdown {path} could not be written: {error.strerror}"
     if summary := environment.get(SUMMARY):

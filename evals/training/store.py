@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 import sys
 import warnings
 from collections.abc import Mapping
@@ -21,6 +19,7 @@ from evals import log
 from evals.cache.code import code_digest
 from evals.classifiers.card import Card
 from evals.errors import UserError
+from evals.paths import whole_file
 
 
 def entry(
@@ -95,16 +94,11 @@ def write(file: Path, network: nn.Module, training: log.Training) -> None:
     # clones: safetensors refuses weights that share memory
     state = {k: v.detach().cpu().clone().contiguous() for k, v in network.state_dict().items()}
     about = {"training": training.model_dump_json(), "sha256": _sha256(state)}
-    partial = file.with_name(f"{file.name}.{os.getpid()}.part")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        save_file(state, partial, about)
-        partial.replace(file)
+        with whole_file(file) as partial:
+            save_file(state, partial, about)
     except (OSError, SafetensorError) as error:
         raise UserError(f"{file}: a training cannot be kept: {error}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
 
 
 def read(file: Path, network: nn.Module) -> log.Training | None:
