@@ -78,7 +78,8 @@ def numerics(device: torch.device, precision: Precision) -> Iterator[None]:
     """Compute at this precision, and leave torch's settings as they were.
 
     fp32 is IEEE fp32: without TF32, which torch allows in convolutions by default, and whatever
-    the process chose for itself. bf16 is autocast; pixels and normalisation stay in fp32.
+    the process chose for itself. At bf16 gradients and whatever looks inside a network are fp32
+    too: it is a matter of forwards alone, see `evals.lanes`.
 
     Raises:
         UserError: the device has no such precision.
@@ -96,8 +97,7 @@ def numerics(device: torch.device, precision: Precision) -> Iterator[None]:
         for backend in exactness:
             cuda = backend in exactness[:2]
             backend.fp32_precision = "tf32" if cuda and precision == "tf32" else "ieee"
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
-            yield
+        yield
     finally:
         for backend, value in zip(exactness, before, strict=True):
             backend.fp32_precision = value

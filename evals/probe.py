@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,6 +12,8 @@ import torch
 
 from evals.attacks.gradients import slope
 from evals.errors import InvalidError
+from evals.lanes.lane import Lane
+from evals.lanes.rule import Plan
 
 if TYPE_CHECKING:
     from evals.classifiers.classifier import Classifier
@@ -48,6 +50,13 @@ def answers(targets: Targets) -> Answers:
     )
 
 
+Rows = torch.Tensor | slice
+"""Some images of a batch, by ascending indices or as a slice."""
+Place = Callable[[Rows], torch.Tensor]
+"""Where a batch is looked at: from rows to their pixels (r, 3, H, W) there."""
+EVERY = slice(None)
+
+
 class Look(NamedTuple):
     """What one forward gave."""
 
@@ -72,6 +81,10 @@ class Probe:
     """Of the run."""
     differentiate: bool = False
     """Whether some measure will want the gradient: it then shares the forward of the logits."""
+    lane: Lane | None = None
+    """How forwards alone are computed; None: as those of gradients."""
+    room: int | None = None
+    """Images in one forward; None: as many as the batch has."""
 
     @property
     def logits(self) -> torch.Tensor:
@@ -106,20 +119,65 @@ class Probe:
                 return Look(*found, None, time.perf_counter() - started)
             except InvalidError as error:
                 refusal = error
-        with torch.inference_mode():
-            logits = self.classifier.logits(self.pixels)
+        logits = self.see(self.pixels)
         return Look(logits, None, refusal, time.perf_counter() - started)
+
+    def see(self, pixels: torch.Tensor, rows: Rows = EVERY) -> torch.Tensor:
+        """Return logits (r, classes) of images that stand elsewhere now, without a gradient.
+
+        Args:
+            pixels: (r, 3, H, W) in [0, 1].
+            rows: whose they are; by default one for each image of the batch.
+        """
+        part = self if rows is EVERY else self._part(rows)
+        right = None if part.answers is None else part.answers.accepted
+        return part.looks([pixels.__getitem__], right)[0]
+
+    def looks(self, places: Sequence[Place], right: torch.Tensor | None) -> torch.Tensor:
+        """Return logits (k, n, classes) at k places, without a gradient.
+
+        Places share a forward while its images fit; what decides by a hair is settled at the end,
+        with a single synchronisation, and not at all where nothing is to be settled.
+
+        Args:
+            places: where.
+            right: (n, a) the classes among which the first answer must be, padded with -1; None
+                where it matters which one it is.
+        """
+        if not places:
+            return self.pixels.new_empty(0, len(self.ids), 0)
+        n, lane = len(self.ids), self.lane or Lane(self.classifier, Plan("fp32"))
+        room = self.room or n
+        step = max(1, room // n)
+        groups = [places[first : first + step] for first in range(0, len(places), step)]
+        logits = _joined([lane.see(_joined([place(EVERY) for place in group])) for group in groups])
+        sides = None if right is None else right.repeat(len(places), 1)
+
+        def pixels(rows: torch.Tensor) -> torch.Tensor:
+            wanted = rows.tolist()
+            first, last = wanted[0] // n, wanted[-1] // n
+            return _joined([places[k](rows[rows // n == k] % n) for k in range(first, last + 1)])
+
+        settled = lane.settle(logits, sides, pixels, self.ids[:1], room)
+        return settled.view(len(places), n, -1)
 
     def halves(self) -> tuple[Probe, Probe]:
         """Return two probes of half the batch each."""
         middle = len(self.ids) // 2
-        return self._part(slice(None, middle)), self._part(slice(middle, None))
+        first, second = self._part(slice(None, middle)), self._part(slice(middle, None))
+        return replace(first, room=middle), replace(second, room=middle)
 
     def only(self, index: int) -> Probe:
         """Return a probe of one image of the batch."""
         return self._part(slice(index, index + 1))
 
-    def _part(self, rows: slice) -> Probe:
+    def _part(self, rows: Rows) -> Probe:
         known = self.answers
         part = known and Answers(known.label[rows], known.accepted[rows], known.among)
-        return replace(self, ids=self.ids[rows], pixels=self.pixels[rows], answers=part)
+        chosen = rows.tolist() if isinstance(rows, torch.Tensor) else range(len(self.ids))[rows]
+        ids = tuple(self.ids[row] for row in chosen)
+        return replace(self, ids=ids, pixels=self.pixels[rows], answers=part)
+
+
+def _joined(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))

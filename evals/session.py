@@ -88,7 +88,8 @@ class Session:
             catalog.registry, device, options.table.limit, named, folder, progress
         )
         if keeping:
-            self._manner = replace(self._manner, cache=Cache(folder, self._warn))
+            kept = Cache(folder, self._warn)
+            self._manner = replace(self._manner, cache=kept, kernels=folder / "kernels")
         noise = file.name if self._noise.entries else None
         self.log = begun(options, self._manner, command, (job.suite for job in jobs), noise)
         if self._baseline is not None:

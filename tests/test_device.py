@@ -38,10 +38,10 @@ def test_fp32_is_fp32_whatever_the_process_chose(chosen: str) -> None:
         torch.set_float32_matmul_precision(before_all)
 
 
-def test_bf16_is_autocast() -> None:
+def test_bf16_leaves_gradients_in_fp32() -> None:
     with numerics(CPU, "bf16"):
-        assert (torch.rand(4, 4) @ torch.rand(4, 4)).dtype == torch.bfloat16
-    assert (torch.rand(4, 4) @ torch.rand(4, 4)).dtype == torch.float32
+        assert (torch.rand(4, 4) @ torch.rand(4, 4)).dtype == torch.float32
+        assert state()[:3] == ["ieee", "ieee", "ieee"]
 
 
 def test_tf32_is_refused_on_a_cpu() -> None:

@@ -17,7 +17,7 @@ label names would hand the image over to another right answer."""
 
 def cross_entropy(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
     """Return (n,) the negative log probability of being one of ``classes`` (n, a)."""
-    among = logits.masked_fill(~_one_of(logits, classes), float("-inf"))
+    among = logits.masked_fill(~one_of(logits, classes), float("-inf"))
     return logits.logsumexp(dim=1) - among.logsumexp(dim=1)
 
 
@@ -39,7 +39,7 @@ def dlr(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
             f'the loss "dlr" divides by the gap to the likeliest class but {most - 1}, and there '
             f'are {logits.shape[1]} classes; write loss = "cross_entropy"'
         )
-    mine = _one_of(logits, classes)
+    mine = one_of(logits, classes)
     here = logits.masked_fill(~mine, float("-inf")).amax(dim=1)
     others = logits.masked_fill(mine, float("-inf")).amax(dim=1)
     best = logits.topk(most, dim=1).values
@@ -52,7 +52,7 @@ LOSSES: Mapping[str, Loss] = MappingProxyType({"cross_entropy": cross_entropy, "
 """By the names that people write."""
 
 
-def _one_of(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+def one_of(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
     """Return (n, classes) whether each is one of those named; -1 names none."""
     n, last = logits.shape
     found = torch.zeros(n, last + 1, dtype=torch.bool, device=logits.device)

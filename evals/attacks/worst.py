@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -13,6 +13,10 @@ from evals.attacks.criteria import Criterion
 
 NONE, CLEAN = -1, -2
 """In ``Worst.by``: no attack broke the image; it met the criterion before any."""
+
+
+Look = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""From pixels (r, 3, H, W) and the rows (r,) they are of to logits (r, classes)."""
 
 
 class Worst(NamedTuple):
@@ -37,6 +41,7 @@ def worst_case(
     ball: Ball,
     attacks: Sequence[Attack],
     draws: Draws,
+    look: Look | None = None,
 ) -> Worst:
     """Attack with one after another; only images that still stand go on to the next.
 
@@ -49,6 +54,7 @@ def worst_case(
         ball: how far they may move.
         attacks: in their order.
         draws: of the n images.
+        look: gives the logits that decide; by default the victim's.
 
     Raises:
         UserError: an attack does not know the norm of the ball.
@@ -57,8 +63,9 @@ def worst_case(
     """
     for attack in attacks:
         hold(attack, ball.norm)
-    found = pixels.clone()
-    broken = _met(victim, pixels, criterion)
+    see = look or (lambda pixels, _: victim.logits(pixels))
+    found, every = pixels.clone(), torch.arange(len(pixels), device=pixels.device)
+    broken = _met(see, pixels, every, criterion)
     ever, blind = torch.zeros_like(broken), torch.zeros_like(broken)
     by = torch.where(broken, CLEAN, NONE)
     for index, attack in enumerate(attacks):
@@ -68,13 +75,15 @@ def worst_case(
         aim, centre = criterion.of(rows), pixels[rows]
         attacked = attack(victim, centre, aim, ball, draws.of(rows.tolist()))
         found[rows] = ball.project(attacked.pixels, centre)
-        met = _met(victim, found[rows], aim)
+        met = _met(see, found[rows], rows, aim)
         ever[rows] |= attacked.ever
         blind[rows] |= attacked.blind
         by[rows[met]], broken[rows[met]] = index, True
     return Worst(found, broken, by, ever, blind)
 
 
-def _met(victim: Victim, pixels: torch.Tensor, criterion: Criterion) -> torch.Tensor:
+def _met(
+    look: Look, pixels: torch.Tensor, rows: torch.Tensor, criterion: Criterion
+) -> torch.Tensor:
     with torch.no_grad():
-        return criterion.met(victim.logits(pixels))
+        return criterion.met(look(pixels, rows))

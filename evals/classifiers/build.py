@@ -13,6 +13,7 @@ from evals.classifiers.card import Card, Input
 from evals.classifiers.checkpoint import load_state_dict, refuse_not_finite
 from evals.classifiers.classifier import Classifier
 from evals.classifiers.fingerprint import fingerprint
+from evals.classifiers.layout import arrange
 from evals.classifiers.source import Facts, Source, Weights
 from evals.classifiers.weights_file import sha256_of
 from evals.errors import UserError
@@ -69,6 +70,7 @@ def _build(alias: str, card: Card, base: Path, *, download: bool) -> Classifier:
         raise UserError(f"{where}: {lazy[0]} has no shape before a first forward; give it one")
     refuse_not_finite(network.state_dict(), where)
     network.eval().requires_grad_(requires_grad=False)
+    arrange(network, given.geometry.size, tried=card.source in {"torchvision", "packaged"})
     return Classifier(
         alias=alias,
         card=card,

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from evals.classifiers.card import Card, Input
+from evals.classifiers.layout import Layout, layout_of
 from evals.classifiers.normalise import Normalise
 from evals.errors import UserError
 
@@ -45,11 +46,14 @@ class Classifier:
     """How many."""
     training: log.Training | None = None
     """How it was trained here; None for a network that came trained."""
+    layout: Layout = field(init=False)
+    """How its weights lie in memory, and so its activations."""
     _normalise: nn.Module = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         weight = next(self.network.parameters(), torch.empty(0))
         object.__setattr__(self, "_normalise", Normalise(self.input).to(weight.device))
+        object.__setattr__(self, "layout", layout_of(self.network))
 
     @property
     def name(self) -> str:
@@ -70,11 +74,25 @@ class Classifier:
         Raises:
             UserError: the network returns anything else than one row of logits for each picture.
         """
-        output = self.network(self._normalise(pixels))
-        wanted = (len(pixels), len(self.classes))
+        return self.checked(self.network(self.prepared(pixels)), len(pixels))
+
+    def prepared(self, pixels: Tensor) -> Tensor:
+        """Return what the bare network takes: pixels normalised, in its layout."""
+        normalised: Tensor = self._normalise(pixels)
+        if self.layout == "channels_last":
+            return normalised.contiguous(memory_format=torch.channels_last)
+        return normalised
+
+    def checked(self, output: object, n: int) -> Tensor:
+        """Return what the bare network said of n pictures as logits (n, classes).
+
+        Raises:
+            UserError: it is anything else than one row of logits for each picture.
+        """
+        wanted = (n, len(self.classes))
         if not isinstance(output, Tensor) or output.shape != wanted:
             raise UserError(
-                f"{self.alias}: for {len(pixels)} pictures the network returns "
+                f"{self.alias}: for {n} pictures the network returns "
                 f"{_shape(output)}, not logits of shape {wanted}; make it return one row for each "
                 f"picture and one column for each of the {len(self.classes)} classes of "
                 f'"{self.classes.name}" in eval mode, or name other classes in its card'

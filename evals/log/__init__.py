@@ -12,6 +12,7 @@ from evals.log.comparison import Change, Comparison, Flip, Flips, Gate, Paired, 
 from evals.log.disk import json_schema, read, write
 from evals.log.images import ImageSet, Unreadable, Walk
 from evals.log.item import Item
+from evals.log.lane import Lane
 from evals.log.mutant import Mutant, Notice
 from evals.log.pictures import Line, Mark, Panel, Picture, Plot
 from evals.log.record import Depth, Precision, Record, Status
@@ -34,6 +35,7 @@ __all__ = [
     "ImageSet",
     "Item",
     "Judgement",
+    "Lane",
     "Line",
     "Mark",
     "Metric",

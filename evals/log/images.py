@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from evals.log.lane import Lane
 from evals.log.record import Record
 
 
@@ -66,5 +67,7 @@ class Walk(Record):
     """Moving rows to the host and to disk."""
     picture_seconds: float = 0.0
     """Drawing what the report shows, after the walk."""
+    lanes: tuple[Lane, ...] = ()
+    """How each classifier's forwards were computed."""
     validity_seconds: float = 0.0
     """Asking classifiers and attacks whether their numbers can be trusted, after the walk."""

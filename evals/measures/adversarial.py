@@ -18,7 +18,6 @@ from evals.spec import MetricSpec
 
 if TYPE_CHECKING:
     import pandas as pd
-    import torch
 
     from evals.attacks.attack import Attack, Draws
     from evals.attacks.balls import Ball
@@ -62,11 +61,14 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
     for epsilon in parameters.epsilons:
         ball = _ball(parameters, epsilon)
         found = _worst(probe, parameters, ball)
-        logits = _logits(probe, found.pixels)
         one_step = ball.project(
             probe.pixels + ball.epsilon * ball.steepest(probe.gradient), probe.pixels
         )
         noisy = ball.noise(probe.pixels, draws.generators("noise"))
+        looked = (found.pixels, eight_bit(found.pixels), one_step, noisy)
+        logits, eight, fgsm, noise = probe.looks(
+            [place.__getitem__ for place in looked], criterion.accepted
+        )
         distance = ball.distance(found.pixels, probe.pixels)
         parts.append(
             {
@@ -74,9 +76,9 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
                 "confidence": logits.softmax(dim=1).amax(dim=1),
                 "correct_clean": clean,
                 "correct": ~found.broken,
-                "correct_8bit": ~criterion.met(_logits(probe, eight_bit(found.pixels))),
-                "correct_fgsm": ~criterion.met(_logits(probe, one_step)),
-                "correct_noise": ~criterion.met(_logits(probe, noisy)),
+                "correct_8bit": ~criterion.met(eight),
+                "correct_fgsm": ~criterion.met(fgsm),
+                "correct_noise": ~criterion.met(noise),
                 "broken_by": found.by,
                 "ever": found.ever,
                 "blind": found.blind,
@@ -112,15 +114,14 @@ def _worst(probe: Probe, parameters: Parameters, ball: Ball) -> Worst:
 
     attacks = [attack_of(table) for table in parameters.attacks] if ball.epsilon else []
     return worst_case(
-        probe.classifier, probe.pixels, _criterion(probe), ball, attacks, _draws(probe)
+        probe.classifier,
+        probe.pixels,
+        _criterion(probe),
+        ball,
+        attacks,
+        _draws(probe),
+        look=probe.see,
     )
-
-
-def _logits(probe: Probe, pixels: torch.Tensor) -> torch.Tensor:
-    import torch
-
-    with torch.inference_mode():
-        return probe.classifier.logits(pixels)
 
 
 def summarise(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> tuple[Metric, ...]:
@@ -295,6 +296,7 @@ MEASURE = Measure(
         ),
     ),
     observe=observe,
+    forwards=lambda parameters: 4 * len(parameters.epsilons),
     summarise=summarise,
     plots=plots,
     attack=attack,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     from evals.attacks.attack import Attack
     from evals.measures.measure import Columns
-    from evals.probe import Probe
+    from evals.probe import Probe, Rows
 
 SWEEP: tuple[str | int | float, ...] = (
     0, "1/2040", "1/1020", "1/510", "1/255", 0.007, "4/255", "16/255"
@@ -38,44 +40,49 @@ class Parameters(Table):
 def observe(probe: Probe, parameters: Parameters) -> Columns:
     """Return for each epsilon what the network says after the step, after rounding, after noise.
 
-    One gradient serves all epsilons, and epsilon 0 is the forward it came from.
+    One gradient serves all epsilons, and epsilon 0 is the forward it came from: pictures have 8
+    bits, so that rounding changes nothing there either.
     """
     import torch
 
     from evals.attacks.balls import LinfBall
     from evals.attacks.signs import eight_bit, fast_gradient_sign, sign_noise
+    from evals.probe import EVERY
 
     assert probe.answers is not None, "a measure with labels=True is only asked of labelled images"
-    gradient, signs = probe.gradient, _random_signs(probe)
-    clean = _right(probe.logits, probe.answers.accepted)
-    parts = []
-    for epsilon in map(value, parameters.epsilons):
-        moved = fast_gradient_sign(probe.pixels, gradient, epsilon)
-        logits = probe.logits if epsilon == 0 else _logits(probe, moved)
-        noisy = sign_noise(probe.pixels, signs, epsilon)
-        said = probe.logits if epsilon == 0 else _logits(probe, noisy)
-        rounded = _logits(probe, eight_bit(moved))
-        distance = LinfBall(epsilon).distance(moved, probe.pixels)
+    pixels, gradient, signs = probe.pixels, probe.gradient, _random_signs(probe)
+    accepted, epsilons = probe.answers.accepted, [*map(value, parameters.epsilons)]
+
+    def stepped(epsilon: float, rows: Rows) -> torch.Tensor:
+        return fast_gradient_sign(pixels[rows], gradient[rows], epsilon)
+
+    def rounded(epsilon: float, rows: Rows) -> torch.Tensor:
+        return eight_bit(stepped(epsilon, rows))
+
+    def noisy(epsilon: float, rows: Rows) -> torch.Tensor:
+        return sign_noise(pixels[rows], signs[rows], epsilon)
+
+    moves, sizes = (stepped, rounded, noisy), [epsilon for epsilon in epsilons if epsilon]
+    places = [partial(move, size) for size in sizes for move in moves]
+    seen = iter(probe.looks(places, accepted))
+    clean, parts = probe.logits, []
+    for epsilon in epsilons:
+        said = [next(seen) for _ in moves] if epsilon else [clean] * len(moves)
+        logits, eight, noise = said
+        moved = stepped(epsilon, EVERY)
         parts.append(
             {
                 "top1": logits.argmax(dim=1),
                 "confidence": logits.softmax(dim=1).amax(dim=1),
                 "margin": _margin(logits, probe.answers.label),
-                "correct_clean": clean,
-                "correct": _right(logits, probe.answers.accepted),
-                "correct_8bit": _right(rounded, probe.answers.accepted),
-                "correct_noise": _right(said, probe.answers.accepted),
-                "outside": outside(moved, distance, epsilon),
+                "correct_clean": _right(clean, accepted),
+                "correct": _right(logits, accepted),
+                "correct_8bit": _right(eight, accepted),
+                "correct_noise": _right(noise, accepted),
+                "outside": outside(moved, LinfBall(epsilon).distance(moved, pixels), epsilon),
             }
         )
     return {name: torch.stack([part[name] for part in parts], dim=1) for name in parts[0]}
-
-
-def _logits(probe: Probe, pixels: torch.Tensor) -> torch.Tensor:
-    import torch
-
-    with torch.inference_mode():
-        return probe.classifier.logits(pixels)
 
 
 def _random_signs(probe: Probe) -> torch.Tensor:
@@ -84,12 +91,18 @@ def _random_signs(probe: Probe) -> torch.Tensor:
 
     from evals.draws import generator
 
-    shape = probe.pixels.shape[1:]
-    draws = [
-        torch.randint(0, 2, shape, generator=generator(probe.seed, "fgsm", "noise", image))
+    shape = probe.pixels.shape
+    size = math.ceil(math.prod(shape[1:]) / 8)
+    draws = [  # a bit a pixel: an eighth of the numbers to draw, and to copy to a device
+        torch.randint(
+            256, (size,), dtype=torch.uint8, generator=generator(probe.seed, "fgsm", "noise", image)
+        )
         for image in probe.ids
     ]
-    return (torch.stack(draws) * 2 - 1).to(probe.pixels)
+    packed = torch.stack(draws).to(probe.pixels.device)
+    places = torch.arange(8, dtype=torch.uint8, device=packed.device)
+    bits = packed[:, :, None].bitwise_right_shift(places).bitwise_and(1).flatten(1)
+    return bits[:, : math.prod(shape[1:])].view(shape).to(probe.pixels.dtype) * 2 - 1
 
 
 def _right(logits: torch.Tensor, accepted: torch.Tensor) -> torch.Tensor:
@@ -212,6 +225,7 @@ MEASURE = Measure(
         ),
     ),
     observe=observe,
+    forwards=lambda parameters: 3 * len(parameters.epsilons),
     summarise=summarise,
     badness=badness,
     explain=explain,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import numpy as np
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from evals.measures.measure import Columns
-    from evals.probe import Probe
+    from evals.probe import Probe, Rows
 
 LINES = 6
 """Classes in one plot, at most."""
@@ -82,23 +83,19 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
 
 def _along(probe: Probe, parameters: Parameters) -> Iterator[torch.Tensor]:
     """Yield the logits (n, classes) at each epsilon; at 0 they are those of the gradient."""
-    import torch
-
-    for epsilon in map(value, parameters.epsilons):
-        if epsilon == 0:
-            yield probe.logits
-            continue
-        moved = _moved(probe, epsilon)
-        with torch.inference_mode():
-            logits = probe.classifier.logits(moved)
-        yield logits
+    epsilons = [*map(value, parameters.epsilons)]
+    assert probe.answers is not None, "a measure with labels=True is only asked of labelled images"
+    places = [partial(_moved, probe, epsilon) for epsilon in epsilons if epsilon]
+    seen = iter(probe.looks(places, probe.answers.accepted))
+    for epsilon in epsilons:
+        yield next(seen) if epsilon else probe.logits
 
 
-def _moved(probe: Probe, epsilon: float) -> torch.Tensor:
+def _moved(probe: Probe, epsilon: float, rows: Rows = slice(None)) -> torch.Tensor:
     """Return the pixels after a step along the gradient's sign; a negative one goes against it."""
     from evals.attacks.signs import fast_gradient_sign
 
-    return fast_gradient_sign(probe.pixels, probe.gradient, epsilon)
+    return fast_gradient_sign(probe.pixels[rows], probe.gradient[rows], epsilon)
 
 
 class _Curves(NamedTuple):
@@ -347,6 +344,7 @@ MEASURE = Measure(
         ),
     ),
     observe=observe,
+    forwards=lambda parameters: len(parameters.epsilons),
     summarise=summarise,
     badness=badness,
     explain=explain,

@@ -90,6 +90,9 @@ class Measure(Spec):
     """Rows to a number an image: the worst are shown first. None where there are no pictures."""
     explain: Callable[[Probe, pd.DataFrame, Any], tuple[Drawing, ...]] = _looks_at_none
     """A few images and their rows to pictures."""
+    forwards: Callable[[Any], int] = lambda _: 1
+    """Parameters to how often each image is looked at without a gradient: it decides which ways of
+    computing are repaid."""
     attack: Callable[[Any], Attack] | None = None
     """Parameters to what moves the pixels, for measures that attack: validity checks ask it, too.
     """

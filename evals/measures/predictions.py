@@ -73,10 +73,13 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
     logits = probe.logits
     probabilities = logits.softmax(dim=1)
     top5 = _top5(logits)
-    shifted = torch.stack(
-        [_first(probe, moved) == top5[:, 0] for moved in _moved(probe.pixels, parameters.shift)]
-    ).all(dim=0)
-    reencoded = _first(probe, _through_jpeg(probe.pixels, parameters.jpeg_quality)) == top5[:, 0]
+    moved = [*_moved(probe.pixels, parameters.shift)]
+    moved.append(_through_jpeg(probe.pixels, parameters.jpeg_quality))
+    # not argmax, which may settle a tie otherwise than topk
+    seen = probe.looks([place.__getitem__ for place in moved], None)
+    firsts = [_top5(said)[:, 0] for said in seen]
+    *shifts, reencoded = (first == top5[:, 0] for first in firsts)
+    shifted = torch.stack(shifts).all(dim=0)
     columns = {
         "top5": top5,
         "top5_confidence": probabilities.gather(1, top5),
@@ -96,14 +99,6 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
 
 def _top5(logits: torch.Tensor) -> torch.Tensor:
     return logits.topk(min(TOP, logits.shape[1]), dim=1).indices
-
-
-def _first(probe: Probe, pixels: torch.Tensor) -> torch.Tensor:
-    import torch
-
-    with torch.inference_mode():
-        # not argmax, which may settle a tie otherwise than topk
-        return _top5(probe.classifier.logits(pixels))[:, 0]
 
 
 def _moved(pixels: torch.Tensor, by: int) -> Iterator[torch.Tensor]:
@@ -329,6 +324,7 @@ MEASURE = Measure(
     aliases=lambda parameters: {*parameters.expected, *parameters.expected_top1},
     prepare=prepare,
     observe=observe,
+    forwards=lambda _: 6,
     summarise=summarise,
     badness=badness,
     explain=explain,

@@ -95,9 +95,8 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
             until=parameters.until,
             first=first,
         )
-        with torch.inference_mode():
-            logits = classifier.logits(found.pixels)
-            saved = classifier.logits(eight_bit(found.pixels))
+        looked = (found.pixels, eight_bit(found.pixels))
+        logits, saved = probe.looks([place.__getitem__ for place in looked], target[:, None])
         change = (found.pixels - pixels).flatten(1)
         parts.append(
             {
@@ -261,6 +260,7 @@ MEASURE = Measure(
         ),
     ),
     observe=observe,
+    forwards=lambda parameters: 2 * len(parameters.budgets),
     summarise=summarise,
     badness=badness,
     explain=explain,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -86,8 +86,8 @@ def state_of(network: nn.Module) -> dict[str, object]:
             *(module._backward_hooks, module._backward_pre_hooks),
         )
         state[f"{name or 'network'} hooks"] = [len(hook) for hook in hooks]
-    for name, weight in network.named_parameters():
-        total = str(float(weight.detach().sum(dtype=torch.float64)))  # NaN is NaN again
+    weights = dict(network.named_parameters())
+    for (name, weight), total in zip(weights.items(), _sums(weights.values()), strict=True):
         told = weight.data_ptr(), weight._version, weight.requires_grad, weight.grad is None, total
         state[name] = told
     for name, buffer in network.named_buffers():
@@ -96,3 +96,9 @@ def state_of(network: nn.Module) -> dict[str, object]:
         raw = dense.contiguous().view(-1).view(torch.uint8)
         state[name] = hashlib.sha256(raw.numpy().tobytes()).hexdigest()
     return state
+
+
+def _sums(weights: Iterable[torch.Tensor]) -> list[str]:
+    """Return the sum of each, fetched from a device together; NaN is NaN again."""
+    sums = [weight.detach().sum(dtype=torch.float64) for weight in weights]
+    return [str(total) for total in (torch.stack(sums).tolist() if sums else [])]

@@ -52,6 +52,8 @@ class Manner:
     """Which validity checks run, whatever a check says."""
     cache: Cache | None = None
     """Where finished shards, evidence and pictures are kept; None: nothing is kept or found."""
+    kernels: Path | None = None
+    """Folder in which compiled kernels are kept."""
     portion: Portion | None = None
     """Which part of every image set is looked at; None: all of it."""
 

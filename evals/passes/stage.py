@@ -13,6 +13,9 @@ from evals import log
 from evals.device import numerics
 from evals.images.image_set import ImageSet, fingerprint
 from evals.judging import Facts, Measured
+from evals.lanes.build import warm
+from evals.lanes.lane import Lane
+from evals.lanes.rule import plan_of
 from evals.log import Validity
 from evals.measures.measure import Drawing
 from evals.passes import guard, pictures, tables, trust
@@ -36,6 +39,9 @@ def run(this: Pass, manner: Manner, progress: Progress) -> None:
             numerics(manner.device, manner.precision),
             progress(f"{this.role}, {', '.join(aliases)}", images_of(this, manner)) as advance,
         ):
+            this.stations = {
+                name: _by_lane(this, one, manner) for name, one in this.stations.items()
+            }
             this.shelf = opened(this, manner)
             walk(
                 this.image_set,
@@ -69,6 +75,20 @@ def run(this: Pass, manner: Manner, progress: Progress) -> None:
                 )
                 this.measured[task.table] = replace(found, validity=validity)
                 _keep(this, station, task, validity, manner)
+
+
+def _by_lane(this: Pass, station: Station, manner: Manner) -> Station:
+    """Choose how a classifier's forwards are computed, by how many there will be."""
+    classifier, kernels = station.classifier, manner.kernels
+    forwards = sum(task.measure.forwards(task.parameters) for task in station.tasks)
+    plan = plan_of(
+        classifier.network,
+        len(this.image_set.images) * forwards,
+        manner.device,
+        manner.precision,
+        warm=warm(kernels, classifier, manner.precision),
+    )
+    return replace(station, lane=Lane(classifier, plan, manner.seed, kernels))
 
 
 def _known(this: Pass, manner: Manner) -> dict[str, tuple[Validity, ...]]:
@@ -258,4 +278,5 @@ def walk_record(this: Pass, manner: Manner) -> log.Walk:
         rows_seconds=spent["rows"],
         picture_seconds=this.picture_seconds,
         validity_seconds=this.validity_seconds,
+        lanes=tuple(one.lane.record() for one in this.stations.values() if one.lane is not None),
     )

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from evals.classifiers.classifier import Classifier
     from evals.images.geometry import Geometry
     from evals.images.image_set import ImageSet
+    from evals.lanes.lane import Lane
     from evals.log import Depth
     from evals.measures.measure import Columns, Measure
     from evals.passes.shelf import Found, Shelf
@@ -50,6 +51,8 @@ class Station:
     classifier: Classifier
     answers: Answers | None
     tasks: tuple[Task, ...]
+    lane: Lane | None = None
+    """How it answers where no gradient is wanted."""
 
 
 @dataclass
@@ -88,6 +91,8 @@ class _Visit:
     stations: Sequence[Station]
     device: torch.device
     seed: int
+    room: int
+    """Images in one forward."""
     gradients: frozenset[str]
     """Names of classifiers of which some task wants the gradient, also one that is kept."""
 
@@ -125,7 +130,7 @@ def walk(
     start = time.perf_counter()
     plans = planned(dealt(spans_of(len(image_set.images), batch_size), portion))
     found = {} if shelf is None else shelf.take(plans, directory, walked)
-    visits = _visits(plans, stations, found, walked, device=device, seed=seed)
+    visits = _visits(plans, stations, found, walked, device=device, seed=seed, room=batch_size)
     for index in found.keys() - visits.keys():
         _remember(image_set, found[index], walked)
         advance(len(found[index].hashes))
@@ -141,6 +146,8 @@ def walk(
         _see(batch, shard, walked)
         if batch.ids:
             _look(batch, visit, shard, walked)
+            for lane in (station.lane for station in visit.stations if station.lane):
+                lane.shown(len(batch.ids))
         if batch.span == visit.plan.spans[-1]:
             shard.write(walked)
             if shelf is not None:
@@ -161,6 +168,7 @@ def _visits(
     *,
     device: torch.device,
     seed: int,
+    room: int,
 ) -> dict[int, _Visit]:
     """Return who must look at which shard; those of which everything is kept are left out."""
     gradients = frozenset(
@@ -173,7 +181,7 @@ def _visits(
         kept = found[plan.index].abouts if plan.index in found else {}
         left = tuple(_left(stations, kept, walked))
         if left or plan.index not in found:
-            visits[plan.index] = _Visit(plan, left, device, seed, gradients)
+            visits[plan.index] = _Visit(plan, left, device, seed, room, gradients)
     return visits
 
 
@@ -281,6 +289,8 @@ def _asked(
         station.answers.of(batch.positions, visit.device) if station.answers else None,
         visit.seed,
         differentiate=station.classifier.name in visit.gradients,
+        lane=station.lane,
+        room=visit.room,
     )
     return ((probe, task) for task in station.tasks)
 

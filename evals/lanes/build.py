@@ -1,0 +1,115 @@
+"""From a plan to a forward: copied, folded, in bf16, compiled, recorded."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from evals.classifiers.classifier import Classifier
+from evals.lanes.graph import Forward, Graphed
+from evals.lanes.half import halved
+from evals.lanes.rule import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A forward from normalised pixels, and what was done for it."""
+
+    forward: Forward
+    folded: int
+    compiled: bool
+    graphed: bool
+
+
+def built(classifier: Classifier, plan: Plan, sample: torch.Tensor, kernels: Path | None) -> Built:
+    """Return the forward that a plan describes; the classifier's own network stays as it is.
+
+    Args:
+        classifier: whose network is copied.
+        plan: what to do.
+        sample: (n, 3, H, W) pixels in [0, 1], a batch of the usual size.
+        kernels: folder in which compiled kernels are kept for later runs.
+
+    Raises:
+        Exception: whatever folding, casting, compiling or recording meets.
+    """
+    pixels = classifier.prepared(sample)
+    network, folded = classifier.network, 0
+    if plan.fold:
+        network, folded = fold(network)
+    elif not plan.plain:
+        network = deepcopy(network)
+    forward: Forward = halved(network, pixels) if plan.precision == "bf16" else network
+    if plan.compile:
+        forward = torch.compile(forward, dynamic=False)
+        with _kept(kernels), torch.inference_mode():
+            forward(pixels)
+        _mark(kernels, classifier, plan)
+    if plan.graph:
+        forward = Graphed(forward, pixels)
+    return Built(forward, folded, plan.compile, plan.graph)
+
+
+def fold(network: nn.Module) -> tuple[nn.Module, int]:
+    """Return a copy whose batch norms sit in the convolutions before them, and how many do.
+
+    Raises:
+        Exception: ``torch.fx`` cannot follow the forward.
+    """
+    from torch.fx.experimental.optimization import fuse
+
+    with torch.random.fork_rng(devices=[]):  # tracing runs whatever does not depend on the pixels
+        before = torch.get_rng_state()
+        folded: nn.Module = fuse(network)
+        if not torch.equal(before, torch.get_rng_state()):
+            raise RuntimeError("its forward draws random numbers, which a trace would freeze")
+    folded.eval().requires_grad_(requires_grad=False)
+    return folded, _norms(network) - _norms(folded)
+
+
+def _norms(network: nn.Module) -> int:
+    return sum(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.modules())
+
+
+def warm(kernels: Path | None, classifier: Classifier, precision: str) -> bool:
+    """Tell whether an earlier run left this network's kernels."""
+    return kernels is not None and _marker(kernels, classifier, precision).is_file()
+
+
+def _mark(kernels: Path | None, classifier: Classifier, plan: Plan) -> None:
+    if kernels is not None:
+        with contextlib.suppress(OSError):
+            _marker(kernels, classifier, plan.precision).touch()
+
+
+def _marker(kernels: Path, classifier: Classifier, precision: str) -> Path:
+    """Kernels hang on the network's form, on the precision and on torch, not on the weights."""
+    told = [repr(classifier.network), classifier.geometry.size, precision, torch.__version__]
+    return kernels / f"{hashlib.sha256(repr(told).encode()).hexdigest()[:16]}.kernels"
+
+
+@contextlib.contextmanager
+def _kept(kernels: Path | None) -> Iterator[None]:
+    """Let Inductor keep its kernels in a folder."""
+    if kernels is None:
+        yield
+        return
+    kernels.mkdir(parents=True, exist_ok=True)
+    name = "TORCHINDUCTOR_CACHE_DIR"
+    before = os.environ.get(name)
+    os.environ[name] = str(kernels)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before

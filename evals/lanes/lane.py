@@ -1,0 +1,186 @@
+"""A lane: one classifier's way to logits where no gradient is wanted, with fp32's decisions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from evals import log
+from evals.classifiers.classifier import Classifier
+from evals.draws import generator
+from evals.lanes.build import Built, built
+from evals.lanes.margins import decision, margin
+from evals.lanes.rule import Plan
+
+SAFETY = 3
+"""An answer is repeated whose margin is under so many times the largest error of a logit. Two
+logits that err by it in opposite ways move a margin by twice as much; the third is reserve."""
+RECHECKED = 0.01
+"""Share of the other answers that are drawn to be looked at on the plain path too."""
+USELESS = 0.5
+"""Share of answers that would have to be repeated above which a lane is given up."""
+
+Pixels = Callable[[torch.Tensor], torch.Tensor]
+"""From rows (r,), ascending indices, to their pixels (r, 3, H, W)."""
+
+
+@dataclass
+class Lane:
+    """Answers on the plan's path, and measures how far it is from the plain one.
+
+    The first images are looked at on both paths, and answered by the plain one. From then on an
+    answer is repeated on it whose margin is under three times the largest logit error so far, and
+    of the others a random 1 % is looked at again. So no decision is known to differ, and how often
+    one differs unseen is estimated.
+    """
+
+    classifier: Classifier
+    plan: Plan
+    seed: int = 0
+    kernels: Path | None = None
+    """Folder of compiled kernels."""
+    refused: str | None = None
+    """Why the plain path is taken after all."""
+    seconds: float = 0.0
+    bound: float = 0.0
+    images: int = 0
+    """Of the calibration, so far."""
+    _built: Built | None = None
+    _error: torch.Tensor | None = None
+    _pairs: list[tuple[torch.Tensor, torch.Tensor]] = field(default_factory=list)
+    """Of the calibration: margins, and whether the decision differs."""
+    _counts: dict[str, int] = field(default_factory=dict)
+    _tallies: list[torch.Tensor] = field(default_factory=list)
+    """Of (repeated, rechecked, changed), on the device until somebody asks."""
+
+    @property
+    def fast(self) -> bool:
+        """Whether the plan's path is taken."""
+        return self.refused is None and not self.plan.plain
+
+    @property
+    def calibrating(self) -> bool:
+        """Whether answers are still looked at on both paths."""
+        return self.images < self.plan.calibrating
+
+    def see(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return logits (n, classes) in fp32 of pixels (n, 3, H, W), not settled yet."""
+        if self.fast and self._built is None:
+            self._build(pixels)
+        with torch.inference_mode():
+            if not self.fast or self._built is None:
+                return self.classifier.logits(pixels)
+            output = self._built.forward(self.classifier.prepared(pixels))
+            return self.classifier.checked(output, len(pixels))
+
+    def settle(
+        self,
+        logits: torch.Tensor,
+        accepted: torch.Tensor | None,
+        pixels: Pixels,
+        names: tuple[str, ...],
+        room: int,
+    ) -> torch.Tensor:
+        """Return the logits, those that decide by a hair looked at again on the plain path.
+
+        Args:
+            logits: (m, classes) of `see`.
+            accepted: (m, a) right answers padded with -1; None without labels.
+            pixels: of what the logits are.
+            names: of this question: they choose what is rechecked.
+            room: images in one forward.
+        """
+        if not self.fast:
+            return logits
+        m = len(logits)
+        if self.calibrating:
+            every = torch.arange(m, device=logits.device)
+            exact = self._exact(every, pixels, room)
+            self._compare(logits, exact, accepted)
+            return exact
+        close = margin(logits, accepted) < self.bound
+        draws = torch.rand(m, generator=generator(self.seed, "lane", *names)) < RECHECKED
+        drawn = draws.to(logits.device, non_blocking=True)
+        rows = torch.nonzero(close | drawn)[:, 0]
+        self._counts["answers"] = self._counts.get("answers", 0) + m
+        if not len(rows):
+            return logits
+        exact = self._exact(rows, pixels, room)
+        mine = None if accepted is None else accepted[rows]
+        differs = decision(logits[rows], mine) != decision(exact, mine)
+        sure = ~close[rows]
+        self._tallies.append(torch.stack([(~sure).sum(), sure.sum(), (sure & differs).sum()]))
+        return logits.index_copy(0, rows, exact)
+
+    def shown(self, images: int) -> None:
+        """Count the images of a batch; after those of the calibration the bound is known."""
+        if not self.fast or not self.calibrating or self._error is None:
+            return
+        self.images += images
+        error = float(self._error)
+        self.bound = SAFETY * error
+        margins = torch.cat([pair[0] for pair in self._pairs])
+        if not error < torch.inf:
+            self.refused = "its logits are not finite on the fast path"
+        elif float((margins < self.bound).float().mean()) > USELESS:
+            self.refused = f"half of the answers are within {self.bound:.3g} of another decision"
+
+    def _build(self, pixels: torch.Tensor) -> None:
+        started = time.perf_counter()
+        try:
+            self._built = built(self.classifier, self.plan, pixels, self.kernels)
+        except torch.OutOfMemoryError:
+            self.refused = "its copy does not fit beside the network"
+        except Exception as error:  # noqa: BLE001 - a network of any kind may refuse
+            said = str(error).split("\n", maxsplit=1)[0]
+            self.refused = f"{type(error).__name__}: {said}"
+        self.seconds += time.perf_counter() - started
+
+    def _exact(self, rows: torch.Tensor, pixels: Pixels, room: int) -> torch.Tensor:
+        with torch.inference_mode():
+            parts = torch.split(rows, room)
+            return torch.cat([self.classifier.logits(pixels(part)) for part in parts])
+
+    def _compare(
+        self, fast: torch.Tensor, exact: torch.Tensor, accepted: torch.Tensor | None
+    ) -> None:
+        error = (fast - exact).abs().amax().nan_to_num(nan=torch.inf)
+        self._error = error if self._error is None else torch.maximum(error, self._error)
+        differs = decision(fast, accepted) != decision(exact, accepted)
+        self._pairs.append((margin(fast, accepted), differs))
+
+    def record(self) -> log.Lane:
+        """Return the entry in the log."""
+        known: dict[str, Any] = {}
+        if self._pairs and self._error is not None:
+            margins, differs = (torch.cat(parts) for parts in zip(*self._pairs, strict=True))
+            error = float(self._error)
+            known = {
+                "images": self.images,
+                "logit_error": error if error < torch.inf else None,
+                "bound": self.bound if error < torch.inf else None,
+                "calibrated": len(margins),
+                "calibrated_changed": int((differs & (margins >= self.bound)).sum()),
+            }
+        if self._tallies:
+            tally = torch.stack(self._tallies).sum(dim=0).tolist()
+            known |= dict(zip(("repeated", "rechecked", "changed"), tally, strict=True))
+        path, fast = self._built, self.fast
+        return log.Lane(
+            classifier=self.classifier.name,
+            precision=self.plan.precision if fast or self.plan.precision == "tf32" else "fp32",
+            layout=self.classifier.layout,
+            folded=path.folded if path and fast else 0,
+            compiled=bool(path and fast and path.compiled),
+            graphed=bool(path and fast and path.graphed),
+            because=self.plan.because,
+            refused=self.refused,
+            build_seconds=self.seconds,
+            answers=self._counts.get("answers", 0),
+            **known,
+        )
