@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from evals.classifiers.classifier import Classifier
+from evals.lanes.fold import folded
 from evals.lanes.graph import Forward, Graphed
 from evals.lanes.half import halved
 from evals.lanes.rule import Plan
@@ -42,10 +42,10 @@ def built(classifier: Classifier, plan: Plan, sample: torch.Tensor, kernels: Pat
         Exception: whatever folding, casting, compiling or recording meets.
     """
     pixels = classifier.prepared(sample)
-    network, folded = classifier.network, 0
+    network, count = classifier.network, 0
     if plan.fold:
-        network, folded = fold(network)
-    elif not plan.plain:
+        network, count = folded(network)
+    elif plan.precision == "bf16":
         network = deepcopy(network)
     forward: Forward = halved(network, pixels) if plan.precision == "bf16" else network
     if plan.compile:
@@ -55,28 +55,7 @@ def built(classifier: Classifier, plan: Plan, sample: torch.Tensor, kernels: Pat
         _mark(kernels, classifier, plan)
     if plan.graph:
         forward = Graphed(forward, pixels)
-    return Built(forward, folded, plan.compile, plan.graph)
-
-
-def fold(network: nn.Module) -> tuple[nn.Module, int]:
-    """Return a copy whose batch norms sit in the convolutions before them, and how many do.
-
-    Raises:
-        Exception: ``torch.fx`` cannot follow the forward.
-    """
-    from torch.fx.experimental.optimization import fuse
-
-    with torch.random.fork_rng(devices=[]):  # tracing runs whatever does not depend on the pixels
-        before = torch.get_rng_state()
-        folded: nn.Module = fuse(network)
-        if not torch.equal(before, torch.get_rng_state()):
-            raise RuntimeError("its forward draws random numbers, which a trace would freeze")
-    folded.eval().requires_grad_(requires_grad=False)
-    return folded, _norms(network) - _norms(folded)
-
-
-def _norms(network: nn.Module) -> int:
-    return sum(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.modules())
+    return Built(forward, count, plan.compile, plan.graph)
 
 
 def warm(kernels: Path | None, classifier: Classifier, precision: str) -> bool:

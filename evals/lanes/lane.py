@@ -25,6 +25,9 @@ RECHECKED = 0.01
 USELESS = 0.5
 """Share of answers that would have to be repeated above which a lane is given up."""
 
+SAME = 1e-3
+"""Share of the largest logit that rounding in fp32 may make."""
+
 Pixels = Callable[[torch.Tensor], torch.Tensor]
 """From rows (r,), ascending indices, to their pixels (r, 3, H, W)."""
 
@@ -52,6 +55,8 @@ class Lane:
     """Of the calibration, so far."""
     _built: Built | None = None
     _error: torch.Tensor | None = None
+    _largest: torch.Tensor | float = 0.0
+    """Logit of the plain path."""
     _pairs: list[tuple[torch.Tensor, torch.Tensor]] = field(default_factory=list)
     """Of the calibration: margins, and whether the decision differs."""
     _counts: dict[str, int] = field(default_factory=dict)
@@ -117,6 +122,16 @@ class Lane:
         self._tallies.append(torch.stack([(~sure).sum(), sure.sum(), (sure & differs).sum()]))
         return logits.index_copy(0, rows, exact)
 
+    def _doubt(self, error: float, margins: torch.Tensor) -> str | None:
+        """Return why the fast path is not to be used, if it is not."""
+        if not error < torch.inf:
+            return "its logits are not finite on the fast path"
+        if self.plan.precision != "bf16" and error > SAME * float(self._largest):
+            return f"its logits differ by {error:.2g} on the fast path, which is no rounding"
+        if float((margins < self.bound).float().mean()) > USELESS:
+            return f"half of the answers are within {self.bound:.3g} of another decision"
+        return None
+
     def shown(self, images: int) -> None:
         """Count the images of a batch; after those of the calibration the bound is known."""
         if not self.fast or not self.calibrating or self._error is None:
@@ -125,10 +140,7 @@ class Lane:
         error = float(self._error)
         self.bound = SAFETY * error
         margins = torch.cat([pair[0] for pair in self._pairs])
-        if not error < torch.inf:
-            self.refused = "its logits are not finite on the fast path"
-        elif float((margins < self.bound).float().mean()) > USELESS:
-            self.refused = f"half of the answers are within {self.bound:.3g} of another decision"
+        self.refused = self._doubt(error, margins)
 
     def _build(self, pixels: torch.Tensor) -> None:
         started = time.perf_counter()
@@ -151,6 +163,7 @@ class Lane:
     ) -> None:
         error = (fast - exact).abs().amax().nan_to_num(nan=torch.inf)
         self._error = error if self._error is None else torch.maximum(error, self._error)
+        self._largest = torch.maximum(exact.abs().amax(), torch.as_tensor(self._largest))
         differs = decision(fast, accepted) != decision(exact, accepted)
         self._pairs.append((margin(fast, accepted), differs))
 
