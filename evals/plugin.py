@@ -48,6 +48,8 @@ OPTIONS = (
     ("inconclusive", "fail|skip", "what an inconclusive verdict does (default: fail)"),
     ("keep-adversarials", None, "keep every image's smallest adversarial as an 8-bit PNG"),
     ("recipes", None, "train and judge recipes also where --evals-model names classifiers"),
+    ("profile", None, "say where the time went: decoding, forwards, attacks, rows, report, ..."),
+    ("trace", "DIR", "write torch profiler traces of the first batches of each pass"),
     ("shard", "K/N", "look at part K of N of every image set; `evals merge` joins the parts"),
     ("cache", "DIR", "where finished shards and trainings are kept (default: .evals_cache)"),
     ("no-cache", None, "compute everything anew, and keep nothing"),
@@ -334,13 +336,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         return
     from evals.errors import printable
     from evals.results.annotations import commands
-    from evals.summary import counts, remarks, table
+    from evals.summary import counts, profile, remarks, table
 
     screen = terminalreporter
     screen.section("vision networks")
     for line in table(run.log.items, color=screen.hasmarkup).splitlines():
         screen.write_line(line)
-    for line in (*remarks(run.log), counts(run.log)):
+    for line in (*remarks(run.log), counts(run.log), *profile(run.log)):
         screen.write_line(line)
     if aside := config.stash.get(ASIDE, 0):
         screen.write_line(f"{aside} checks on recipes deselected; --evals-recipes runs them, too")

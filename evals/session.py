@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
+import torch
 
 from evals import baseline, log
 from evals.baseline import Now
@@ -32,6 +33,7 @@ from evals.options import Source
 from evals.passes import plan, stage, tables
 from evals.passes.plan import Pass, task_of
 from evals.passes.resources import Resources
+from evals.profiling.stages import Stages, counting, timed
 from evals.progress import Progress
 from evals.selection import Catalog, Job
 from evals.share import roles, together
@@ -97,6 +99,7 @@ class Session:
             self.log = self.log.model_copy(update={"baseline": known})
             for remark in baseline.remarks(self._baseline, self.log):
                 self._warn(remark)
+        self._stages = _stages(device) if options.table.profile else None
         self._write("running")
         if worker is None:
             point_latest(self.directory)
@@ -214,10 +217,15 @@ class Session:
             OSError: the report could not be written; the log was.
         """
         shutil.rmtree(self.directory / OWN_CACHE, ignore_errors=True)
-        self._write("interrupted" if interrupted else "finished")
+        status: log.Status = "interrupted" if interrupted else "finished"
+        self._write(status)
         if self._worker is not None:
             return None
-        return publish(self.log, self.directory, self._catalog.options)
+        with counting(self._stages), timed("report"):
+            report = publish(self.log, self.directory, self._catalog.options)
+        if self._stages is not None:
+            self._write(status)
+        return report
 
     def _everyone(self, this: Pass, job: Job, source: Source) -> dict[str, Family]:
         """Return what a job's question gave on a pass, by alias; its own classifier's for sure."""
@@ -249,7 +257,8 @@ class Session:
         shown = item.metrics or (self._manner.portion and item.verdict is Verdict.RECORDED)
         if count and not rows.empty and shown:
             try:
-                drawn = stage.draw(this, first, names[0], count, self._manner)
+                with timed("pictures"):
+                    drawn = stage.draw(this, first, names[0], count, self._manner)
                 if self._catalog.options.table.keep_adversarials:
                     stage.keep(this, first, names[0], self._manner)
             except Exception as error:  # noqa: BLE001 - see above
@@ -269,7 +278,9 @@ class Session:
             looking = plan.stations(about, source, self._catalog, self._resources)
             image_set = self._resources.image_set(source)
             area = plan.area(self._jobs, source, self._catalog)
-            this = Pass(source, self._roles[source], image_set, looking, area=area)
+            steep = plan.gradients(self._jobs, source)
+            role = self._roles[source]
+            this = Pass(source, role, image_set, looking, area=area, gradients=steep)
             self._passes[key] = this
             stage.run(this, self._manner, self._progress)
             if self._manner.portion is not None:
@@ -293,7 +304,7 @@ class Session:
     @contextlib.contextmanager
     def _recording(self, job: Job) -> Iterator[None]:
         """Keep warnings from the user's filters, and give every failure its entry in the log."""
-        with warnings.catch_warnings(record=True) as caught:
+        with warnings.catch_warnings(record=True) as caught, counting(self._stages):
             warnings.simplefilter("default")
             try:
                 yield
@@ -316,10 +327,12 @@ class Session:
     def _write(self, status: log.Status) -> None:
         passes, portion = self._passes.values(), self._manner.portion
         selected = tuple(job.id for job in self._jobs)
+        seconds = time.perf_counter() - self._start
         self.log = self.log.model_copy(
             update={
                 "status": status,
-                "seconds": time.perf_counter() - self._start,
+                "seconds": seconds,
+                "profile": self._stages and self._stages.record(seconds),
                 "classifiers": classifiers(self._resources.records.values(), selected),
                 "image_sets": image_sets(stage.image_set_record(p, portion) for p in passes),
                 "items": tuple(self._items.values()),
@@ -355,3 +368,10 @@ def _verdict_of(error: Exception) -> Verdict:
             return Verdict.NOT_APPLICABLE
         case _:
             return Verdict.INVALID
+
+
+def _stages(device: torch.device) -> Stages:
+    """Return a profile; on a device that works beside the host every border waits for it."""
+    if device.type != "cuda":
+        return Stages()
+    return Stages(wait=partial(torch.cuda.synchronize, device), synchronised=True)

@@ -57,6 +57,7 @@ def manner_of(options: Options, device: torch.device, worker: Worker | None = No
         directory=new_directory(options.run_dir, directory),
         examiner=Examiner(CHECKS),
         depth=table.validity,
+        trace=options.trace,
         portion=options.portion,
     )
 

@@ -89,6 +89,26 @@ def _flipped(run: Run) -> Iterator[str]:
         )
 
 
+def profile(run: Run) -> list[str]:
+    """Return where the time went, a line each; nothing where nobody asked."""
+    told = run.profile
+    if told is None:
+        return []
+    lines = [f"where {told.seconds:.1f} s went:"]
+    own = [stage for stage in told.stages if not stage.beside]
+    for stage in own:
+        share = stage.seconds / told.seconds
+        lines.append(
+            f"  {stage.name:<10} {stage.seconds:8.2f} s {share:6.1%}  {stage.calls:,} times"
+        )
+    lines.append(f"  {'the rest':<10} {told.rest:8.2f} s {told.rest / told.seconds:6.1%}")
+    beside = [f"{s.name} {s.seconds:.2f} s" for s in told.stages if s.beside]
+    lines += [f"in threads, added up: {', '.join(beside)}"] if beside else []
+    lines += [f"trace: {printable(file)}" for file in told.trace]
+    lines += ["the device was waited for at every border"] if told.synchronised else []
+    return lines
+
+
 def counts(run: Run) -> str:
     """Return how many items got each verdict, worst first."""
     counted = Counter(item.verdict for item in run.items)

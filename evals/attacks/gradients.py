@@ -8,6 +8,7 @@ import torch
 
 from evals.attacks.losses import Loss, cross_entropy
 from evals.errors import InvalidError
+from evals.profiling.stages import timed
 
 if TYPE_CHECKING:
     from evals.attacks.attack import Victim
@@ -41,7 +42,8 @@ def slope(
         logits = classifier.logits(variable)
         hold_gradient(classifier, logits)
         # a sum, not a mean: the gradient of an image must not depend on its batch
-        (gradient,) = torch.autograd.grad(loss(logits, classes).sum(), variable)
+        with timed("backward"):
+            (gradient,) = torch.autograd.grad(loss(logits, classes).sum(), variable)
     return Slope(logits.detach(), gradient)
 
 

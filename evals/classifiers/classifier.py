@@ -13,6 +13,7 @@ from evals.classifiers.card import Card, Input
 from evals.classifiers.layout import Layout, layout_of
 from evals.classifiers.normalise import Normalise
 from evals.errors import UserError
+from evals.profiling.stages import timed
 
 if TYPE_CHECKING:
     from evals import log
@@ -74,7 +75,8 @@ class Classifier:
         Raises:
             UserError: the network returns anything else than one row of logits for each picture.
         """
-        return self.checked(self.network(self.prepared(pixels)), len(pixels))
+        with timed("forward"):
+            return self.checked(self.network(self.prepared(pixels)), len(pixels))
 
     def prepared(self, pixels: Tensor) -> Tensor:
         """Return what the bare network takes: pixels normalised, in its layout."""

@@ -67,7 +67,26 @@ class Decoded(NamedTuple):
 
 
 def read(path: Path) -> Decoded:
-    """Decode a picture file, whatever its extension says.
+    """Load and decode a picture file. See :func:`load` and :func:`decode`."""
+    return decode(path, load(path))
+
+
+def load(path: Path) -> bytes:
+    """Return the bytes of a picture file.
+
+    Raises:
+        UnreadableError: it is no file, or the system does not give it.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UnreadableError(f"{path.name}: not a file")
+        return path.read_bytes()
+    except OSError as error:
+        raise UnreadableError(f"{path.name}: cannot be read: {error.strerror}") from None
+
+
+def decode(path: Path, data: bytes) -> Decoded:
+    """Decode the bytes of a picture file, whatever its extension says.
 
     Transparency is composited on white; 16-bit greyscale is value / 257, rounded; 16-bit colour
     keeps its high byte, as PIL does.
@@ -81,12 +100,6 @@ def read(path: Path) -> Decoded:
             "PIL.ImageFile.LOAD_TRUNCATED_IMAGES is set, so damaged pictures would count as "
             "whole; unset it after the import that sets it"
         )
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise UnreadableError(f"{path.name}: not a file")
-        data = path.read_bytes()
-    except OSError as error:
-        raise UnreadableError(f"{path.name}: cannot be read: {error.strerror}") from None
     try:
         source = _open(data)
         source.load()

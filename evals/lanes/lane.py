@@ -16,6 +16,7 @@ from evals.draws import generator
 from evals.lanes.build import Built, built
 from evals.lanes.margins import decision, margin
 from evals.lanes.rule import Plan
+from evals.profiling.stages import timed
 
 SAFETY = 3
 """An answer is repeated whose margin is under so many times the largest error of a logit. Two
@@ -77,7 +78,7 @@ class Lane:
         """Return logits (n, classes) in fp32 of pixels (n, 3, H, W), not settled yet."""
         if self.fast and self._built is None:
             self._build(pixels)
-        with torch.inference_mode():
+        with torch.inference_mode(), timed("forward"):
             if not self.fast or self._built is None:
                 return self.classifier.logits(pixels)
             output = self._built.forward(self.classifier.prepared(pixels))

@@ -15,6 +15,7 @@ from evals.log.item import Item
 from evals.log.lane import Lane
 from evals.log.mutant import Mutant, Notice
 from evals.log.pictures import Line, Mark, Panel, Picture, Plot
+from evals.log.profile import Profile, Stage
 from evals.log.record import Depth, Precision, Record, Status
 from evals.log.rows import Rows
 from evals.log.run import VERSION, Baseline, Environment, Run, Settings, Suite
@@ -46,12 +47,14 @@ __all__ = [
     "Picture",
     "Plot",
     "Precision",
+    "Profile",
     "Record",
     "Reference",
     "Rows",
     "Run",
     "Seen",
     "Settings",
+    "Stage",
     "Status",
     "Suite",
     "Training",

@@ -110,6 +110,9 @@ class Comparison(Record):
     """Why the two cannot be compared: what differs."""
     differs: tuple[str, ...] = ()
     """What is not equal beside the network, though the images are: no gate holds across it."""
+    paths: str | None = None
+    """By which paths the two were computed where those differ, and how far each was measured to be
+    from the plain one; gates hold across it whose margin is larger. Null where they are one."""
     changes: tuple[Change, ...] = ()
     """One for each metric that both have."""
     flips: Flips | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from evals.log.lane import Lane
@@ -67,6 +69,12 @@ class Walk(Record):
     """Moving rows to the host and to disk."""
     picture_seconds: float = 0.0
     """Drawing what the report shows, after the walk."""
+    decoder: Literal["pil", "nvjpeg"] = "pil"
+    """Who decoded and resized the JPEGs that a device can decode; PIL does all others."""
+    on_device: int = 0
+    """Pictures that a device decoded."""
+    pixel_difference: float | None = None
+    """Mean absolute difference of those of the calibration from PIL's, of 255."""
     lanes: tuple[Lane, ...] = ()
     """How each classifier's forwards were computed."""
     validity_seconds: float = 0.0

@@ -32,6 +32,18 @@ class Lane(Record):
     """Why the plain path was taken after all."""
     build_seconds: float = 0.0
     """Copying, folding, compiling and the first forward."""
+    device: str = "cpu"
+    """Kind of the device."""
+    pictures: int = 0
+    """Images of which the device's decoder and PIL gave pixels to compare."""
+    pictures_changed: int = 0
+    """Of those, how many decisions on clean pixels differed."""
+    hosted: int = 0
+    """Images whose logits were computed on the CPU too; only where that is not the device."""
+    hosted_changed: int = 0
+    """Of those, how many decisions differed."""
+    hosted_error: float | None = None
+    """Largest difference of a logit there."""
     images: int = 0
     """Images of the calibration, from the first of the pass on."""
     logit_error: float | None = None

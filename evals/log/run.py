@@ -11,6 +11,7 @@ from evals.log.comparison import Gate
 from evals.log.images import ImageSet, Walk
 from evals.log.item import Item
 from evals.log.mutant import Mutant
+from evals.log.profile import Profile
 from evals.log.record import Precision, Record, Status
 from evals.log.verdicts import Verdict
 
@@ -112,6 +113,8 @@ class Run(Record):
     image_sets: tuple[ImageSet, ...] = ()
     items: tuple[Item, ...] = ()
     walks: tuple[Walk, ...] = ()
+    profile: Profile | None = None
+    """Where the time went; null where nobody asked."""
     mutants: tuple[Mutant, ...] = ()
     """Of a self-test: what was broken on purpose; its items are those of the whole network."""
     selected: tuple[str, ...] = ()

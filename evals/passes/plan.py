@@ -54,6 +54,8 @@ class Manner:
     """Where finished shards, evidence and pictures are kept; None: nothing is kept or found."""
     kernels: Path | None = None
     """Folder in which compiled kernels are kept."""
+    trace: Path | None = None
+    """Folder of torch profiler traces; None: nothing is traced."""
     portion: Portion | None = None
     """Which part of every image set is looked at; None: all of it."""
 
@@ -75,6 +77,8 @@ class Pass:
     """Why the walk did not finish, for every item that waited for it."""
     area: int | None = None
     """Pixels of the largest pictures that its batches are to suit; None: its own stations'."""
+    gradients: bool = True
+    """Whether anybody who was selected wants gradients of its images."""
     shelf: Shelf | None = None
     """The cache as this pass sees it."""
     picture_seconds: float = 0.0
@@ -168,6 +172,12 @@ def area(jobs: Iterable[Job], source: Source, catalog: Catalog) -> int | None:
     return max((_area(request, catalog) for request in requests), default=0) or None
 
 
+def gradients(jobs: Iterable[Job], source: Source) -> bool:
+    """Return whether anybody asks for gradients on a source: from what was selected, too."""
+    asked = (_measure(job) for job in jobs if source in {job.source, job.against})
+    return any(measure.gradient or measure.attack is not None for measure in asked)
+
+
 def _area(request: Request, catalog: Catalog) -> int:
     try:
         card, _ = catalog.registry.card(request.name)
@@ -198,8 +208,19 @@ def batch_of(this: Pass, manner: Manner) -> int:
     """Return how many images a forward of this pass takes."""
     if manner.batch_size is not None:
         return manner.batch_size
+    return default_batch(manner.device, _area_of(this), gradients=this.gradients)
+
+
+def room_of(this: Pass, manner: Manner) -> int:
+    """Return how many images a forward without gradients takes: places of a sweep share it."""
+    if manner.batch_size is not None:
+        return manner.batch_size
+    return default_batch(manner.device, _area_of(this), gradients=False)
+
+
+def _area_of(this: Pass) -> int:
     areas = [station.classifier.geometry.area for station in this.stations.values()]
-    return default_batch(manner.device, this.area or max(areas, default=224 * 224))
+    return this.area or max(areas, default=224 * 224)
 
 
 def probe_of(this: Pass, station: Station, positions: Sequence[int], manner: Manner) -> Probe:

@@ -24,6 +24,7 @@ from evals.images.image_set import ImageSet, limited
 from evals.images.labels import BUILT_IN, targets
 from evals.options import Source
 from evals.probe import Answers, answers
+from evals.profiling.stages import timed
 from evals.progress import Progress
 
 T = TypeVar("T")
@@ -62,7 +63,8 @@ class Resources:
             UserError: its card or checkpoint is wrong.
         """
         if request.alias not in self._classifiers:
-            self._classifiers[request.alias] = self._build(request)
+            with timed("load"):
+                self._classifiers[request.alias] = self._build(request)
         return _unless_error(self._classifiers[request.alias])
 
     def standing_in(self, classifier: Classifier) -> Resources:

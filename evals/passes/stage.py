@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 
@@ -19,11 +20,13 @@ from evals.lanes.rule import plan_of
 from evals.log import Validity
 from evals.measures.measure import Drawing
 from evals.passes import guard, pictures, tables, trust
-from evals.passes.plan import Manner, Pass, batch_of, probe_of
+from evals.passes.plan import Manner, Pass, batch_of, probe_of, room_of
 from evals.passes.shard import join_of, spans_of
 from evals.passes.shelf import opened
 from evals.passes.walk import Station, Task, walk
 from evals.portion import Portion, dealt
+from evals.profiling.stages import timed
+from evals.profiling.trace import traced
 from evals.progress import Progress
 
 
@@ -37,7 +40,8 @@ def run(this: Pass, manner: Manner, progress: Progress) -> None:
         with (
             guard.watch(networks, changes),
             numerics(manner.device, manner.precision),
-            progress(f"{this.role}, {', '.join(aliases)}", images_of(this, manner)) as advance,
+            progress(f"{this.role}, {', '.join(aliases)}", images_of(this, manner)) as shown,
+            traced(_trace_file(this, manner), shown) as advance,
         ):
             this.stations = {
                 name: _by_lane(this, one, manner) for name, one in this.stations.items()
@@ -48,6 +52,7 @@ def run(this: Pass, manner: Manner, progress: Progress) -> None:
                 tuple(this.stations.values()),
                 device=manner.device,
                 batch_size=batch_of(this, manner),
+                room=room_of(this, manner),
                 seed=manner.seed,
                 directory=manner.directory,
                 advance=advance,
@@ -64,7 +69,8 @@ def run(this: Pass, manner: Manner, progress: Progress) -> None:
     for name in this.stations:
         manner.examiner.homes.setdefault(name, str(this.whole))
     known = _known(this, manner)
-    asked = trust.examined(this, rows, changes, manner, known)
+    with timed("validity"):
+        asked = trust.examined(this, rows, changes, manner, known)
     for station in this.stations.values():
         for task in station.tasks:
             if task.table not in this.walked.not_applicable:
@@ -75,6 +81,10 @@ def run(this: Pass, manner: Manner, progress: Progress) -> None:
                 )
                 this.measured[task.table] = replace(found, validity=validity)
                 _keep(this, station, task, validity, manner)
+
+
+def _trace_file(this: Pass, manner: Manner) -> Path | None:
+    return None if manner.trace is None else manner.trace / f"{tables.slug(this.role)}.json"
 
 
 def _by_lane(this: Pass, station: Station, manner: Manner) -> Station:
@@ -272,9 +282,9 @@ def walk_record(this: Pass, manner: Manner) -> log.Walk:
         batch_size=batch_of(this, manner),
         n=this.walked.n,
         seconds=spent["total"],
-        decode_seconds=spent["decode"],
+        decode_seconds=spent["read"] + spent["decode"] + spent["preprocess"],
         wait_seconds=spent["wait"],
-        forward_seconds=spent["forward"],
+        forward_seconds=spent["look"],
         rows_seconds=spent["rows"],
         picture_seconds=this.picture_seconds,
         validity_seconds=this.validity_seconds,

@@ -18,6 +18,8 @@ from evals.images.reader import Batch, batches
 from evals.passes.shard import SHARD, Planned, Shard, planned, spans_of
 from evals.portion import Portion, dealt
 from evals.probe import Answers, Probe
+from evals.profiling import stages
+from evals.profiling.stages import timed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -80,7 +82,8 @@ class Walked:
     cached: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     """Table to the number of images whose rows came from the cache."""
     spent: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
-    """``total``, ``decode``, ``wait``, ``forward``, ``rows``: where the time went."""
+    """``total``, ``read``, ``decode``, ``preprocess``, ``wait``, ``look``, ``rows``: where the time
+    went."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,7 @@ def walk(
     *,
     device: torch.device,
     batch_size: int,
+    room: int | None = None,
     seed: int,
     directory: Path,
     advance: Callable[[int], None],
@@ -116,7 +120,8 @@ def walk(
         image_set: what is shown.
         stations: who looks.
         device: where the classifiers are.
-        batch_size: images in one forward; halved on its own where memory runs out.
+        batch_size: images looked at together; halved on its own where memory runs out.
+        room: images in one forward without gradients; by default as many.
         seed: of the run; every draw derives from it.
         directory: of the run; finished shards of rows are written below it.
         advance: told the number of images done.
@@ -130,7 +135,9 @@ def walk(
     start = time.perf_counter()
     plans = planned(dealt(spans_of(len(image_set.images), batch_size), portion))
     found = {} if shelf is None else shelf.take(plans, directory, walked)
-    visits = _visits(plans, stations, found, walked, device=device, seed=seed, room=batch_size)
+    visits = _visits(
+        plans, stations, found, walked, device=device, seed=seed, room=room or batch_size
+    )
     for index in found.keys() - visits.keys():
         _remember(image_set, found[index], walked)
         advance(len(found[index].hashes))
@@ -139,7 +146,10 @@ def walk(
     shard, waiting = None, time.perf_counter()
     for batch in batches(image_set.images, spans, geometries):
         walked.spent["wait"] += time.perf_counter() - waiting
-        walked.spent["decode"] += batch.seconds
+        stages.add("wait", time.perf_counter() - waiting)
+        for kind, seconds in batch.spent._asdict().items():
+            walked.spent[kind] += seconds
+            stages.add(kind, seconds)
         visit = visits[batch.span.start // SHARD]
         if shard is None:
             shard = Shard(visit.plan, directory)
@@ -149,9 +159,11 @@ def walk(
             for lane in (station.lane for station in visit.stations if station.lane):
                 lane.shown(len(batch.ids))
         if batch.span == visit.plan.spans[-1]:
-            shard.write(walked)
+            with timed("rows"):
+                shard.write(walked)
             if shelf is not None:
-                shelf.keep(shard, visit.stations, walked)
+                with timed("cache"):
+                    shelf.keep(shard, visit.stations, walked)
             shard = None
         walked.n += len(batch.ids)
         advance(len(batch.span))
@@ -258,7 +270,8 @@ def _look(batch: Batch, visit: _Visit, shard: Shard, walked: Walked) -> None:
             before = _generators(visit.device)
             began, shared = time.perf_counter(), probe.shared_seconds
             try:
-                shard.add(task, probe, observe(task, probe))
+                with timed("attack" if task.measure.attack else "measure"):
+                    shard.add(task, probe, observe(task, probe))
             except NotApplicableError as error:
                 walked.not_applicable[task.table] = str(error)
                 shard.stopped[task.table] = "not_applicable"
@@ -273,7 +286,7 @@ def _look(batch: Batch, visit: _Visit, shard: Shard, walked: Walked) -> None:
             if not all(map(torch.equal, before, _generators(visit.device))):
                 walked.drew.add(name)
                 shard.drew.add(task.table)
-    walked.spent["forward"] += time.perf_counter() - started
+    walked.spent["look"] += time.perf_counter() - started
 
 
 def _asked(

@@ -16,7 +16,7 @@ from torch import nn
 from evals.classifiers.classifier import Classifier
 from evals.errors import NotApplicableError
 from evals.images import sources
-from evals.images.decode import Decoded, read
+from evals.images.decode import Decoded, decode
 from evals.images.image_set import ImageSet
 from evals.images.labels import targets
 from evals.images.reader import AHEAD, batches
@@ -34,11 +34,11 @@ def spied(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Return a list that names every file as it is decoded."""
     files: list[Path] = []
 
-    def spy(path: Path) -> Decoded:
+    def spy(path: Path, data: bytes) -> Decoded:
         files.append(path)
-        return read(path)
+        return decode(path, data)
 
-    monkeypatch.setattr("evals.images.reader.read", spy)
+    monkeypatch.setattr("evals.images.reader.decode", spy)
     return files
 
 
