@@ -10,6 +10,8 @@ from evals import log
 from evals.compare import stored
 from evals.compare.beside import Beside, beside, early
 from evals.compare.comparison import comparison
+from evals.compare.paths import Path as Taken
+from evals.compare.paths import names, paths
 from evals.compare.side import Side
 from evals.compare.stored import Stored
 from evals.compare.thumbnails import thumbnails
@@ -27,6 +29,9 @@ class Now:
     settings: log.Settings
     classifiers: Mapping[str, log.Classifier]
     """By alias, as far as they are loaded."""
+    walks: Sequence[log.Walk] | None = None
+    """As far as they went: they say by which path numbers came. None: nobody says, so that
+    precisions must be equal."""
 
     def side(self, job: Job, images: Sequence[log.ImageSet]) -> Side:
         """Return what an entry will be about.
@@ -36,7 +41,14 @@ class Now:
             images: those of the check, and those that it compares with where it does.
         """
         entry = unjudged(job, Verdict.RECORDED, "", images[0].role if images else None)
-        return Side(entry, self.classifiers.get(job.alias), self.settings, tuple(images))
+        card = self.classifiers.get(job.alias)
+        return Side(entry, card, self.settings, tuple(images), self._paths(job.alias, images))
+
+    def _paths(self, alias: str, images: Sequence[log.ImageSet]) -> tuple[Taken, ...]:
+        if self.walks is None:
+            return ()
+        called = names(alias, self.classifiers.get(alias))
+        return paths(self.walks, self.settings, [one.role for one in images], called)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +80,9 @@ class Baseline:
             return item
         sides = found.side, Side(item, now.classifiers.get(item.classifier), now.settings, ())
         tables = found.rows, rows
-        told = comparison(self.stored.run.id, question.measure, sides, tables, found.differs)
+        told = comparison(
+            self.stored.run.id, question.measure, sides, tables, found.differs, found.gaps
+        )
         if len(question.measured) > 1:  # of a recipe's seeds no one stands for the others
             told = told.model_copy(update={"flips": None})
         return item.model_copy(update={"comparison": told})

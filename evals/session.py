@@ -168,7 +168,8 @@ class Session:
         return self._baseline.compared(judge(question, role, against), question, now)
 
     def _now(self) -> Now:
-        return Now(self.log.settings, self._resources.records)
+        walks = tuple(stage.walk_record(this, self._manner) for this in self._passes.values())
+        return Now(self.log.settings, self._resources.records, walks)
 
     def _floor(self, job: Job, passes: Sequence[Pass]) -> Callable[[log.Metric], Floor | None]:
         """Return what is known of this machine's noise in the metrics of a walked job."""

@@ -227,7 +227,6 @@ def test_another_alias_of_the_baseline(baseline: pytest.Pytester) -> None:
     [
         (("crop = 8", "crop = 6"), "preprocessing: resize 8 * there, * here"),
         (("mean = [0", "mean = [0.5"), "preprocessing: * there, * here"),
-        (("run_dir", 'precision = "bf16"\nrun_dir'), "precision: fp32 there, bf16 here"),
         (("run_dir", "seed = 3\nrun_dir"), "seed: 0 there, 3 here"),
         (("run_dir", "limit = 100\nrun_dir"), "120 of 120 images there, 100 of 120 here"),
     ],
@@ -242,6 +241,49 @@ def test_what_differs_is_named_before_anything_is_measured(
     )
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines([f"*not comparable with this check, *{said}*"])
+
+
+def test_another_precision_is_compared_under_the_margin_alone(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project.path)
+    convolved = NETS.replace(
+        "    def forward", "        self.first = nn.Conv2d(3, 3, 1, bias=False)\n    def forward"
+    ).replace("pixels.mean", "self.first(pixels).mean")
+    project.path.joinpath("leaning.py").write_text(convolved, encoding="utf-8")
+    for name, lean in (("even", 0.0), ("hair", 0.25)):
+        weights = {
+            "lean": torch.tensor([0.0, 0.0, lean]),
+            "first.weight": torch.eye(3)[..., None, None],
+        }
+        save_file(weights, project.path / f"{name}.safetensors")
+    file = project.path / "gate.toml"
+    file.write_text(SUITE.replace("0.02", "0.03"), encoding="utf-8")
+    gate(project, "even")
+    assert main(["accept", "runs/latest"]) == 0
+    rough = "--evals-baseline=baseline", "--evals-precision=bf16"
+    item = gate(project, "hair", *rough)
+    (lane,) = last_run(project).walks[0].lanes
+    assert not lane.plain, lane
+    assert lane.calibrated == N
+    assert lane.calibrated_changed == 0
+    assert item.verdict is Verdict.PASSED
+    assert "computed on different paths, forwards: fp32 there, bf16 on cpu" in item.sentence
+    told = item.comparison
+    assert told is not None
+    assert told.paths is not None
+    assert told.differs == ()
+    # of what nothing bounds, the paths must be one
+    calibrated = SUITE.replace("top1_accuracy", "ece").replace("at_least", "at_most")
+    file.write_text(calibrated.replace("minus", "plus"), encoding="utf-8")
+    refused = gate(project, "hair", *rough, "--evals-no-cache")
+    assert refused.verdict is Verdict.INVALID
+    assert "run the baseline again with --evals-precision bf16" in refused.sentence
+    # numbers from the cache are those of a path that this run did not measure
+    file.write_text(SUITE.replace("0.02", "0.03"), encoding="utf-8")
+    again = gate(project, "hair", *rough)
+    assert again.verdict is Verdict.INVALID
+    assert "rows from the cache are not measured" in again.sentence
 
 
 def test_other_parameters_and_another_measure_are_refused(baseline: pytest.Pytester) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from evals import log
 from evals.compare import stored
+from evals.compare.apart import Gap, gaps
 from evals.compare.side import Side, differences, other_images, same_network, side
 from evals.compare.stored import Stored
 from evals.errors import UserError
@@ -24,6 +25,8 @@ class Beside:
     rows: pd.DataFrame
     differs: tuple[str, ...] = ()
     """What is not equal beside the network."""
+    gaps: tuple[Gap, ...] = ()
+    """In what the paths differ by which the numbers came: each gate says how far they may."""
     refused: str | None = None
     """Why no gate may hold against it."""
     verdict: Verdict = Verdict.INVALID
@@ -53,7 +56,7 @@ def beside(
         return None  # said where the job was prepared
     then = side(baseline.run, item)
     differs = differences(then, now)
-    found = Beside(then, table, differs)
+    found = Beside(then, table, differs, gaps(then.paths, now.paths))
     if item.verdict is Verdict.INVALID and not item.metrics:
         return _refused(found, f"the baseline's own numbers are invalid: {item.sentence}")
     reason = other_images(table, rows)
@@ -91,4 +94,4 @@ def early(baseline: Stored, now: Side) -> None:
 
 
 def _refused(found: Beside, reason: str, verdict: Verdict = Verdict.INVALID) -> Beside:
-    return Beside(found.side, found.rows, found.differs, reason, verdict)
+    return replace(found, refused=reason, verdict=verdict)

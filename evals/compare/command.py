@@ -8,6 +8,7 @@ from pathlib import Path
 
 from evals import log
 from evals.compare import stored
+from evals.compare.apart import gaps
 from evals.compare.comparison import comparison
 from evals.compare.side import differences, side
 from evals.compare.stored import Stored
@@ -72,7 +73,8 @@ def _beside(before: Stored, other: log.Item, now: Stored, item: log.Item) -> log
             return _refused(before, other, refused)
         spec: Spec = lookup(item.measure, Path())
         tables = stored.rows(before, other), stored.rows(now, item)
-        return comparison(before.run.id, spec, sides, tables, differences(*sides))
+        apart = gaps(*(one.paths for one in sides))
+        return comparison(before.run.id, spec, sides, tables, differences(*sides), apart)
     except UserError as error:
         return _refused(before, other, [str(error)])
 

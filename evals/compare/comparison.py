@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from evals import log
+from evals.compare.apart import Gap, remark
 from evals.compare.flips import first_share, flips
 from evals.compare.pairs import changes
 from evals.compare.side import Side, other_images, other_question
@@ -20,6 +22,7 @@ def comparison(
     sides: tuple[Side, Side],
     rows: tuple[pd.DataFrame, pd.DataFrame],
     differs: tuple[str, ...] = (),
+    gaps: Sequence[Gap] = (),
 ) -> log.Comparison:
     """Hold an entry against the same one of another run.
 
@@ -29,6 +32,7 @@ def comparison(
         sides: before, now; of one measure with equal parameters.
         rows: before, now.
         differs: what is not equal beside the network, though the images are.
+        gaps: in what the paths differ by which the numbers came.
     """
     items = sides[0].item, sides[1].item
     alias = items[0].classifier
@@ -44,6 +48,7 @@ def comparison(
         run=run,
         alias=alias,
         differs=differs,
+        paths=remark(gaps) if gaps else None,
         changes=changes(spec, rows, parameters, items, sides[1].settings.seed),
         flips=flips(spec, rows, parameters, card.class_names if card else (), share)
         if share

@@ -47,6 +47,8 @@ def lines(item: log.Item) -> Iterator[str]:
         yield f"{where}: not compared: {told.refused}"
     if told.differs:
         yield f"{where}: differs in more than the network: {'; '.join(told.differs)}"
+    if told.paths is not None:
+        yield f"{where}: {told.paths}"
     if told.flips is None:
         return
     found = told.flips

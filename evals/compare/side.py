@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from evals import log
+from evals.compare.paths import Path, names, paths
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,18 +25,22 @@ class Side:
     settings: log.Settings
     images: tuple[log.ImageSet, ...]
     """Those of the check, and those that it compares with where it does."""
+    paths: tuple[Path, ...] = ()
+    """By which its numbers came; empty where nobody said, or it made no forwards."""
 
 
 def side(run: log.Run, item: log.Item) -> Side:
     """Return an entry of a log with the records it names."""
     cards = {card.alias: card for card in run.classifiers}
     sets = {images.role: images for images in run.image_sets}
-    roles = (role for role in (item.images, item.against) if role is not None)
+    roles = [role for role in (item.images, item.against) if role is not None]
+    card = cards.get(item.classifier)
     return Side(
         item,
-        cards.get(item.classifier),
+        card,
         run.settings,
         tuple(sets[role] for role in roles if role in sets),
+        paths(run.walks, run.settings, roles, names(item.classifier, card)),
     )
 
 
@@ -43,6 +48,7 @@ def differences(then: Side, now: Side) -> tuple[str, ...]:
     """Return what differs between two entries beside the network, each in a few words.
 
     What is not known yet, such as the fingerprint of images nobody has walked over, is left out.
+    Paths are not looked at: how far they may differ is for each gate to say, see `apart`.
     """
     return (*other_question(then, now), *_manner(then, now), *_images(then, now))
 
@@ -90,9 +96,10 @@ def _measure(then: Side, now: Side) -> Iterator[str]:
 
 
 def _manner(then: Side, now: Side) -> Iterator[str]:
-    pairs: list[tuple[str, str, str]] = [
-        ("precision", then.settings.precision, now.settings.precision)
-    ]
+    pairs: list[tuple[str, str, str]] = []
+    precisions = then.settings.precision, now.settings.precision
+    if "tf32" in precisions or not (then.paths and now.paths):  # how far that is, nobody measures
+        pairs += [("precision", *precisions)]
     pairs += [("seed", str(then.settings.seed), str(now.settings.seed))]
     if (then.classifier is None) != (now.classifier is None):
         yield "the log of one side does not say which network it was"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evals import log, verdict
+from evals.compare.apart import remark
 from evals.errors import UserError
 from evals.judging.question import CONFIDENCE, Measured, Question, seed_of
 from evals.judging.thresholds import threshold
@@ -141,7 +142,16 @@ def _hold(
     def look_up(reference: Reference) -> verdict.Threshold:
         return threshold(reference, expectation, question)
 
-    return verdict.judge(expectation, metrics, look_up, question.floor)
+    held = verdict.judge(expectation, metrics, look_up, question.floor)
+    return tuple(_by_path(judgement, question) for judgement in held)
+
+
+def _by_path(judgement: Judgement, question: Question) -> Judgement:
+    """Say that the baseline's number came by another path, where the gate holds across it."""
+    gaps = question.baseline.gaps if question.baseline is not None else ()
+    if not gaps or judgement.of != "baseline" or judgement.threshold is None:
+        return judgement
+    return judgement.model_copy(update={"sentence": f"{judgement.sentence}; {remark(gaps)}"})
 
 
 def _readable(job: Job, measured: Measured) -> Sequence[Judgement]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evals import verdict
+from evals.compare.apart import refusal
 from evals.compare.pairs import CONFIDENCE as GATE
 from evals.compare.pairs import pair
 from evals.errors import UserError
@@ -67,6 +68,11 @@ def _baseline(
         return Absent("the baseline's run knows no such metric; accept a new one", Verdict.INVALID)
     if metric.value is None:
         return Absent(f"the baseline has none: {metric.reason}", Verdict.INVALID)
+    # a gate without a margin, or with one that asks for a gain, leaves paths nothing to differ by
+    sign = -1 if expectation.at_least is reference else 1
+    allowed = max(0.0, sign * reference.margin)
+    if said := refusal(beside.gaps, question.measure, metric.name, allowed):
+        return Absent(f"not comparable with the baseline, {said}", Verdict.INVALID)
     return _pairs(reference, expectation, question, metric, beside.rows)
 
 

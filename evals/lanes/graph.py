@@ -26,7 +26,10 @@ class Graphed:
                 forward(self._pixels)
         torch.cuda.current_stream(sample.device).wait_stream(side)
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph), torch.inference_mode():
+        with (
+            torch.cuda.graph(self._graph, capture_error_mode="thread_local"),
+            torch.inference_mode(),
+        ):
             self._output = forward(self._pixels)
 
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:

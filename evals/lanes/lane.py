@@ -15,6 +15,7 @@ from evals.classifiers.classifier import Classifier
 from evals.draws import generator
 from evals.lanes.build import Built, built
 from evals.lanes.margins import decision, margin
+from evals.lanes.parity import Parity
 from evals.lanes.rule import Plan
 from evals.profiling.stages import timed
 
@@ -54,6 +55,8 @@ class Lane:
     bound: float = 0.0
     images: int = 0
     """Of the calibration, so far."""
+    parity: Parity = field(default_factory=Parity)
+    """Of the device."""
     _built: Built | None = None
     _error: torch.Tensor | None = None
     _largest: torch.Tensor | float = 0.0
@@ -73,6 +76,11 @@ class Lane:
     def calibrating(self) -> bool:
         """Whether answers are still looked at on both paths."""
         return self.images < self.plan.calibrating
+
+    @property
+    def device(self) -> str:
+        """Kind of the device that the network is on."""
+        return next((w.device.type for w in self.classifier.network.parameters()), "cpu")
 
     def see(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return logits (n, classes) in fp32 of pixels (n, 3, H, W), not settled yet."""
@@ -196,5 +204,7 @@ class Lane:
             refused=self.refused,
             build_seconds=self.seconds,
             answers=self._counts.get("answers", 0),
+            device=self.device,
+            **self.parity.told(),
             **known,
         )

@@ -75,6 +75,8 @@ class Walk(Record):
     """Pictures that a device decoded."""
     pixel_difference: float | None = None
     """Mean absolute difference of those of the calibration from PIL's, of 255."""
+    fitting: dict[str, int] = Field(default_factory=dict)
+    """Classifier to how many images fit into memory at once, where a batch did not."""
     lanes: tuple[Lane, ...] = ()
     """How each classifier's forwards were computed."""
     validity_seconds: float = 0.0

@@ -170,7 +170,8 @@ def _judged(this: Merge, shelf: Shelf, question: Question, first: log.Item) -> l
             if role is not None and role in shelf.image_sets
         ]
         settings = this.parts[0].log.settings.model_copy(update={"shard": None})
-        now = Now(settings, shelf.classifiers)
+        walks = tuple(walk for part in this.parts for walk in part.log.walks)
+        now = Now(settings, shelf.classifiers, walks)
         this.baseline.early(question.job, now, sets)
         question = replace(question, baseline=this.baseline.beside(question, now, sets))
         return this.baseline.compared(judge(question, *roles), question, now)

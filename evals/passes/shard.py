@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
 from evals.passes import tables
 
 if TYPE_CHECKING:
@@ -72,6 +74,8 @@ class Shard:
     stopped: dict[str, str] = field(default_factory=dict)
     """Table to how this very shard stopped it: ``invalid``, ``not_applicable``."""
     _parts: dict[str, list[tables.Part]] = field(default_factory=dict)
+    _arrived: torch.cuda.Event | None = None
+    """Told when the columns are on the host."""
     _joins: dict[str, tables.Join | None] = field(default_factory=dict)
 
     def saw(self, batch: Batch) -> None:
@@ -88,9 +92,19 @@ class Shard:
         self._parts.setdefault(task.table, []).append(part)
         self._joins[task.table] = join_of(task)
 
+    def fetch(self) -> None:
+        """Start moving the columns to the host, without waiting for the device."""
+        for parts in self._parts.values():
+            parts[:] = [part.fetched() for part in parts]
+        if torch.cuda.is_available():
+            self._arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self._arrived.record()
+
     def write(self, walked: Walked) -> None:
         """Move the rows to the host and to disk."""
         started = time.perf_counter()
+        if self._arrived is not None:
+            self._arrived.synchronize()
         for table, parts in self._parts.items():
             if table in {*walked.not_applicable, *walked.invalid}:
                 continue

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
+import torch
 
 from evals import log
 from evals.device import numerics
@@ -288,5 +289,13 @@ def walk_record(this: Pass, manner: Manner) -> log.Walk:
         rows_seconds=spent["rows"],
         picture_seconds=this.picture_seconds,
         validity_seconds=this.validity_seconds,
+        decoder="nvjpeg" if manner.device.type == "cuda" else "pil",
+        on_device=this.walked.on_device,
+        pixel_difference=_mean(this.walked.pixel_error),
+        fitting=dict(this.walked.rooms),
         lanes=tuple(one.lane.record() for one in this.stations.values() if one.lane is not None),
     )
+
+
+def _mean(errors: Sequence[torch.Tensor]) -> float | None:
+    return float(torch.stack(list(errors)).mean()) if errors else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,25 @@ class Part:
     columns: Columns
     """Observed: (n, ...), or (n, axis, ...) with an axis."""
     axis: Axis | None = None
+
+    def fetched(self) -> Part:
+        """Return the same with values on their way to the host: the device is not waited for."""
+        known = {name: fetching(column) for name, column in self.known.items()}
+        columns = {
+            name: column if isinstance(column, np.ndarray) else fetching(column)
+            for name, column in self.columns.items()
+        }
+        return replace(self, known=known, columns=columns)
+
+
+def fetching(values: torch.Tensor) -> torch.Tensor:
+    """Return a tensor in pinned memory of the host that a copy is under way to."""
+    if not values.is_cuda:
+        return values
+    import torch
+
+    here = torch.empty_like(values, device="cpu", pin_memory=True)
+    return here.copy_(values, non_blocking=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 
 from evals.errors import InvalidError, NotApplicableError
-from evals.images.reader import Batch, batches
+from evals.images.ahead import ahead
+from evals.images.reader import Batch
 from evals.passes.shard import SHARD, Planned, Shard, planned, spans_of
 from evals.portion import Portion, dealt
 from evals.probe import Answers, Probe
@@ -75,6 +76,12 @@ class Walked:
     """Table to the reason: that task alone stops."""
     invalid: dict[str, str] = field(default_factory=dict)
     """Table to why its rows would be wrong: that task alone stops."""
+    rooms: dict[str, int] = field(default_factory=dict)
+    """Name of a classifier to how many images fit into memory, where a batch did not."""
+    pixel_error: list[torch.Tensor] = field(default_factory=list)
+    """Mean difference of a device's pixels from PIL's, of 255, a batch of the calibration each."""
+    on_device: int = 0
+    """Pictures that a device decoded."""
     drew: set[str] = field(default_factory=set)
     """Names of classifiers that drew from a global generator."""
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
@@ -143,33 +150,53 @@ def walk(
         advance(len(found[index].hashes))
     geometries = {s.classifier.geometry for visit in visits.values() for s in visit.stations}
     spans = [span for visit in visits.values() for span in visit.plan.spans]
-    shard, waiting = None, time.perf_counter()
-    for batch in batches(image_set.images, spans, geometries):
-        walked.spent["wait"] += time.perf_counter() - waiting
-        stages.add("wait", time.perf_counter() - waiting)
-        for kind, seconds in batch.spent._asdict().items():
-            walked.spent[kind] += seconds
-            stages.add(kind, seconds)
-        visit = visits[batch.span.start // SHARD]
-        if shard is None:
-            shard = Shard(visit.plan, directory)
-        _see(batch, shard, walked)
-        if batch.ids:
-            _look(batch, visit, shard, walked)
-            for lane in (station.lane for station in visit.stations if station.lane):
-                lane.shown(len(batch.ids))
-        if batch.span == visit.plan.spans[-1]:
-            with timed("rows"):
-                shard.write(walked)
-            if shelf is not None:
-                with timed("cache"):
-                    shelf.keep(shard, visit.stations, walked)
-            shard = None
-        walked.n += len(batch.ids)
-        advance(len(batch.span))
-        waiting = time.perf_counter()
-        walked.spent["total"] = waiting - start
+    shard: Shard | None = None
+    full: Shard | None = None
+    waiting = time.perf_counter()
+    try:
+        for batch in ahead(image_set.images, spans, geometries, device):
+            _waited(batch, waiting, walked)
+            visit = visits[batch.span.start // SHARD]
+            shard = shard or Shard(visit.plan, directory)
+            _see(batch, shard, walked)
+            if batch.ids:
+                _look(batch, visit, shard, walked)
+            done, full = full, None
+            if done is not None:  # a device is at work by now on what comes after it
+                _finish(done, visits, walked, shelf)
+            if batch.span == visit.plan.spans[-1]:
+                shard.fetch()
+                full, shard = shard, None
+            walked.n += len(batch.ids)
+            advance(len(batch.span))
+            waiting = time.perf_counter()
+            walked.spent["total"] = waiting - start
+    finally:
+        if full is not None:
+            _finish(full, visits, walked, shelf)
+    walked.spent["total"] = time.perf_counter() - start
     walked.finished = True
+
+
+def _waited(batch: Batch, since: float, walked: Walked) -> None:
+    """Count what a batch cost before anybody looked at it."""
+    waited = time.perf_counter() - since
+    walked.spent["wait"] += waited
+    stages.add("wait", waited)
+    for kind, seconds in batch.spent._asdict().items():
+        walked.spent[kind] += seconds
+        stages.add(kind, seconds)
+
+
+def _finish(
+    shard: Shard, visits: Mapping[int, _Visit], walked: Walked, shelf: Shelf | None
+) -> None:
+    """Move the rows of a full shard to disk, and keep them."""
+    with timed("rows"):
+        shard.write(walked)
+    if shelf is not None:
+        with timed("cache"):
+            shelf.keep(shard, visits[shard.plan.index].stations, walked)
 
 
 def _visits(
@@ -227,21 +254,32 @@ def _see(batch: Batch, shard: Shard, walked: Walked) -> None:
     walked.digests.update(batch.digests)
     walked.unreadable.update(batch.unreadable)
     walked.oriented += batch.oriented
+    walked.on_device += batch.on_device
     walked.hashes.update(zip(batch.span, batch.hashes, strict=True))
 
 
-def observe(task: Task, probe: Probe) -> Columns:
+def observe(task: Task, probe: Probe, rooms: dict[str, int]) -> Columns:
     """Return the columns of a batch; where memory runs out, of its halves one after the other.
+
+    Args:
+        task: what is asked.
+        probe: of whom.
+        rooms: classifier to how many images fit, where memory ran out before; filled.
 
     Raises:
         torch.OutOfMemoryError: not even one image fits.
     """
-    try:
-        return task.measure.observe(probe, task.parameters)
-    except torch.OutOfMemoryError:
-        if len(probe.ids) == 1:
-            raise
-    first, second = (observe(task, half) for half in probe.halves())
+    name, n = probe.classifier.name, len(probe.ids)
+    if n <= rooms.get(name, n):
+        try:
+            return task.measure.observe(probe, task.parameters)
+        except torch.OutOfMemoryError:
+            if n == 1:
+                raise
+            rooms[name] = n // 2
+        if probe.pixels.is_cuda:
+            torch.cuda.empty_cache()
+    first, second = (observe(task, half, rooms) for half in probe.halves())
     return {name: _cat(first[name], second[name]) for name in first}
 
 
@@ -261,6 +299,7 @@ def to_unit(pixels: torch.Tensor, device: torch.device) -> torch.Tensor:
 def _look(batch: Batch, visit: _Visit, shard: Shard, walked: Walked) -> None:
     started = time.perf_counter()
     pixels = {geometry: to_unit(raw, visit.device) for geometry, raw in batch.pixels.items()}
+    _compare(batch, pixels, visit, walked)
     for station in visit.stations:
         name = station.classifier.name
         for probe, task in _asked(station, batch, pixels, visit):
@@ -271,7 +310,7 @@ def _look(batch: Batch, visit: _Visit, shard: Shard, walked: Walked) -> None:
             began, shared = time.perf_counter(), probe.shared_seconds
             try:
                 with timed("attack" if task.measure.attack else "measure"):
-                    shard.add(task, probe, observe(task, probe))
+                    shard.add(task, probe, observe(task, probe, walked.rooms))
             except NotApplicableError as error:
                 walked.not_applicable[task.table] = str(error)
                 shard.stopped[task.table] = "not_applicable"
@@ -286,7 +325,29 @@ def _look(batch: Batch, visit: _Visit, shard: Shard, walked: Walked) -> None:
             if not all(map(torch.equal, before, _generators(visit.device))):
                 walked.drew.add(name)
                 shard.drew.add(task.table)
+    for lane in (station.lane for station in visit.stations if station.lane):
+        lane.shown(len(batch.ids))
     walked.spent["look"] += time.perf_counter() - started
+
+
+def _compare(
+    batch: Batch, pixels: Mapping[Geometry, torch.Tensor], visit: _Visit, walked: Walked
+) -> None:
+    """Measure how far pixels that a device made are from PIL's, and what that does."""
+    if batch.plain is None:
+        return
+    errors = [
+        (batch.pixels[geometry].float() - plain.float()).abs().mean()
+        for geometry, plain in batch.plain.items()
+    ]
+    walked.pixel_error.append(torch.stack(errors).amax())
+    for station in visit.stations:
+        if station.lane is not None and station.classifier.name not in walked.failures:
+            geometry = station.classifier.geometry
+            known = station.answers
+            right = None if known is None else known.of(batch.positions, visit.device).accepted
+            plain = to_unit(batch.plain[geometry], visit.device)
+            station.lane.parity.compare(station.classifier, pixels[geometry], plain, right)
 
 
 def _asked(
