@@ -105,13 +105,14 @@ def probe_of(classifier: Classifier, x: torch.Tensor, label: torch.Tensor, lane:
 
 def sweep(probe: Probe, epsilons: Sequence[float]) -> torch.Tensor:
     """Return (e, n) who is still right: one gradient, and a forward for each epsilon."""
-    from evals.attacks.signs import fast_gradient_sign
+    from evals.attacks.signs import signed_step
 
     assert probe.answers is not None
-    x, gradient, right = probe.pixels, probe.gradient, probe.answers.accepted
+    x, right = probe.pixels, probe.answers.accepted
+    signs = probe.gradient.sign().contiguous()
 
     def stepped(epsilon: float, rows: Any) -> torch.Tensor:
-        return fast_gradient_sign(x[rows], gradient[rows], epsilon)
+        return signed_step(x[rows], signs[rows], epsilon)
 
     logits = probe.looks([partial(stepped, epsilon) for epsilon in epsilons], right)
     return (logits.argmax(dim=2, keepdim=True) == right).any(dim=2)
@@ -321,6 +322,7 @@ def main() -> None:
     parser.add_argument("--precision", default="fp32", choices=["fp32", "tf32", "bf16"])
     parser.add_argument("--networks", nargs="*", default=["alexnet", "resnet18"])
     parser.add_argument("--pass-networks", nargs="*", default=None, help="together, in one pass")
+    parser.add_argument("--only", choices=["attacks", "pass"])
     parser.add_argument("--images", type=int, default=512, help="JPEG files of the clean pass")
     parser.add_argument("--batch", type=int, default=32, help="images that are attacked")
     parser.add_argument("--planned", type=int, default=50_000, help="forwards to choose a path for")
@@ -341,8 +343,10 @@ def main() -> None:
         f"{asked.repeats} turns (range)\n\n"
         "| what | network | speed | peer | changed | how |\n|---|---|---|---|---|---|"
     )
-    for name in asked.networks:
+    for name in asked.networks if asked.only != "pass" else ():
         attacks(name, folder, asked)
+    if asked.only == "attacks":
+        return
     for names in [asked.pass_networks] if asked.pass_networks else [[n] for n in asked.networks]:
         clean(names, folder, asked)
 

@@ -21,6 +21,7 @@ from evals.cache.code import code_digest
 from evals.cache.store import Cache
 from evals.errors import NotApplicableError, UnavailableError, UserError
 from evals.judging import Facts, Family, Measured, Question, judge, seed_of, unjudged
+from evals.lanes.build import user_kernels
 from evals.log import Verdict
 from evals.measures.measure import Measure
 from evals.merge.finish import publish
@@ -91,7 +92,7 @@ class Session:
         )
         if keeping:
             kept = Cache(folder, self._warn)
-            self._manner = replace(self._manner, cache=kept, kernels=folder / "kernels")
+            self._manner = replace(self._manner, cache=kept, kernels=user_kernels())
         noise = file.name if self._noise.entries else None
         self.log = begun(options, self._manner, command, (job.suite for job in jobs), noise)
         if self._baseline is not None:

@@ -20,12 +20,12 @@ def fast_gradient_sign(
 
     With epsilon 0 the pixels come back bit for bit.
     """
-    return (pixels + epsilon * gradient.sign()).clamp(0, 1)
+    return signed_step(pixels, gradient.sign(), epsilon)
 
 
-def sign_noise(pixels: torch.Tensor, signs: torch.Tensor, epsilon: float) -> torch.Tensor:
-    """Return ``x + epsilon * s`` for random signs s, clipped to [0, 1]: as large, and aimless."""
-    return (pixels + epsilon * signs).clamp(0, 1)
+def signed_step(pixels: torch.Tensor, signs: torch.Tensor, epsilon: float) -> torch.Tensor:
+    """Return ``x + epsilon * s`` for signs s, clipped to [0, 1]: random ones go nowhere."""
+    return torch.add(pixels, signs, alpha=epsilon).clamp_(0, 1)
 
 
 def eight_bit(pixels: torch.Tensor) -> torch.Tensor:

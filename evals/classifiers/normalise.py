@@ -32,4 +32,6 @@ class Normalise(nn.Module):
             pixels = pixels.flip(1)
         if self.range != 1:
             pixels = pixels * self.range
-        return (pixels - self.mean) / self.std
+        centred = pixels - self.mean
+        # no third copy of the pixels where no gradient wants the second
+        return centred / self.std if centred.requires_grad else centred.div_(self.std)

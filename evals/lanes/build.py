@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -27,6 +28,8 @@ class Built:
     folded: int
     compiled: bool
     graphed: bool
+    left_out: str
+    """What of the plan could not be done, and why."""
 
 
 def built(classifier: Classifier, plan: Plan, sample: torch.Tensor, kernels: Path | None) -> Built:
@@ -48,14 +51,39 @@ def built(classifier: Classifier, plan: Plan, sample: torch.Tensor, kernels: Pat
     elif plan.precision == "bf16":
         network = deepcopy(network)
     forward: Forward = halved(network, pixels) if plan.precision == "bf16" else network
+    left = []
     if plan.compile:
-        forward = torch.compile(forward, dynamic=False)
-        with _kept(kernels), torch.inference_mode():
-            forward(pixels)
-        _mark(kernels, classifier, plan)
+        try:
+            forward = compiled(forward, pixels, kernels)
+            _mark(kernels, classifier, plan)
+        except Exception as error:  # noqa: BLE001 - no C++ compiler, an operation it does not know
+            left.append(f"not compiled: {_brief(error)}")
+    whole = not left
     if plan.graph:
-        forward = Graphed(forward, pixels)
-    return Built(forward, count, plan.compile, plan.graph)
+        try:
+            forward = Graphed(forward, pixels)
+        except Exception as error:  # noqa: BLE001 - a forward that waits for the device, say
+            left.append(f"no graph: {_brief(error)}")
+    graphed = isinstance(forward, Graphed)
+    return Built(forward, count, plan.compile and whole, graphed, "; ".join(left))
+
+
+def compiled(forward: Forward, sample: torch.Tensor, kernels: Path | None) -> Forward:
+    """Return a forward with kernels for batches of one shape; others run as they are."""
+    frozen: dict[str, Any] = {"freezing": True} if sample.device.type == "cpu" else {}
+    fast = torch.compile(forward, dynamic=False, options=frozen)
+    with _kept(kernels), torch.inference_mode():
+        fast(sample)
+
+    def either(pixels: torch.Tensor) -> torch.Tensor:
+        # a second shape would be compiled for as long as the first
+        return fast(pixels) if pixels.shape == sample.shape else forward(pixels)
+
+    return either
+
+
+def _brief(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip().split(chr(10), maxsplit=1)[0][:200]}"
 
 
 def warm(kernels: Path | None, classifier: Classifier, precision: str) -> bool:
@@ -92,3 +120,12 @@ def _kept(kernels: Path | None) -> Iterator[None]:
             del os.environ[name]
         else:
             os.environ[name] = before
+
+
+def user_kernels() -> Path:
+    """Return where compiled kernels are kept: with the user, for they are code that is run.
+
+    A project's own cache may come from anywhere, as one does that CI restores.
+    """
+    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(home) / "vision-evals" / "kernels"

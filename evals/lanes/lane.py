@@ -57,6 +57,8 @@ class Lane:
     """Of the calibration, so far."""
     parity: Parity = field(default_factory=Parity)
     """Of the device."""
+    used: bool = False
+    """Whether anybody asked for logits."""
     _built: Built | None = None
     _error: torch.Tensor | None = None
     _largest: torch.Tensor | float = 0.0
@@ -84,6 +86,7 @@ class Lane:
 
     def see(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return logits (n, classes) in fp32 of pixels (n, 3, H, W), not settled yet."""
+        self.used = True
         if self.fast and self._built is None:
             self._build(pixels)
         with torch.inference_mode(), timed("forward"):
@@ -200,7 +203,7 @@ class Lane:
             folded=path.folded if path and fast else 0,
             compiled=bool(path and fast and path.compiled),
             graphed=bool(path and fast and path.graphed),
-            because=self.plan.because,
+            because="; ".join(filter(None, [self.plan.because, path.left_out if path else ""])),
             refused=self.refused,
             build_seconds=self.seconds,
             answers=self._counts.get("answers", 0),

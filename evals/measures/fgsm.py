@@ -46,21 +46,23 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
     import torch
 
     from evals.attacks.balls import LinfBall
-    from evals.attacks.signs import eight_bit, fast_gradient_sign, sign_noise
+    from evals.attacks.signs import eight_bit, signed_step
     from evals.probe import EVERY
 
     assert probe.answers is not None, "a measure with labels=True is only asked of labelled images"
-    pixels, gradient, signs = probe.pixels, probe.gradient, _random_signs(probe)
+    pixels, random = probe.pixels, _random_signs(probe)
+    # in the pixels' layout: steps from one into another take three times as long
+    uphill = probe.gradient.sign().contiguous()
     accepted, epsilons = probe.answers.accepted, [*map(value, parameters.epsilons)]
 
     def stepped(epsilon: float, rows: Rows) -> torch.Tensor:
-        return fast_gradient_sign(pixels[rows], gradient[rows], epsilon)
+        return signed_step(pixels[rows], uphill[rows], epsilon)
 
     def rounded(epsilon: float, rows: Rows) -> torch.Tensor:
         return eight_bit(stepped(epsilon, rows))
 
     def noisy(epsilon: float, rows: Rows) -> torch.Tensor:
-        return sign_noise(pixels[rows], signs[rows], epsilon)
+        return signed_step(pixels[rows], random[rows], epsilon)
 
     moves, sizes = (stepped, rounded, noisy), [epsilon for epsilon in epsilons if epsilon]
     places = [partial(move, size) for size in sizes for move in moves]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from evals.cache.store import Cache, Entry
 from evals.errors import UserError
 from evals.images.image_set import Image
 from evals.images.reader import digests
-from evals.log import Depth, Picture, Validity
+from evals.log import Depth, Lane, Picture, Validity
 from evals.passes import tables
 from evals.passes.guard import changed_since, state_of
 from evals.passes.keys import Asked, images_key, questions
@@ -69,8 +70,12 @@ class Shelf:
         about = entry.about
         walked.seconds[table] += about["seconds"]
         walked.cached[table] += sum(map(len, plan.spans)) - len(about["unreadable"])
+        name = self.asked[table].station.classifier.name
         if about["drew"]:
-            walked.drew.add(self.asked[table].station.classifier.name)
+            walked.drew.add(name)
+        with contextlib.suppress(ValidationError):  # of a cache that somebody else wrote
+            kept = Lane.model_validate({**(about.get("lane") or {}), "classifier": name})
+            walked.lanes[name] = kept
         if about["not_applicable"]:
             walked.not_applicable.setdefault(table, about["not_applicable"])
         if about["invalid"]:
@@ -103,6 +108,7 @@ class Shelf:
             "oriented": shard.oriented,
             "seconds": shard.seconds[table],
             "drew": table in shard.drew,
+            "lane": None if one.station.lane is None else one.station.lane.record().model_dump(),
             "not_applicable": walked.not_applicable[table] if how == "not_applicable" else None,
             "invalid": walked.invalid[table] if how == "invalid" else None,
         }

@@ -25,6 +25,7 @@ from evals.profiling.stages import timed
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from evals import log
     from evals.classifiers.classifier import Classifier
     from evals.images.geometry import Geometry
     from evals.images.image_set import ImageSet
@@ -76,6 +77,8 @@ class Walked:
     """Table to the reason: that task alone stops."""
     invalid: dict[str, str] = field(default_factory=dict)
     """Table to why its rows would be wrong: that task alone stops."""
+    lanes: dict[str, log.Lane] = field(default_factory=dict)
+    """Name of a classifier to the path by which rows from the cache were made."""
     rooms: dict[str, int] = field(default_factory=dict)
     """Name of a classifier to how many images fit into memory, where a batch did not."""
     pixel_error: list[torch.Tensor] = field(default_factory=list)

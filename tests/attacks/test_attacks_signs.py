@@ -14,7 +14,7 @@ from torch import nn
 
 from evals.attacks.balls import LinfBall
 from evals.attacks.gradients import slope
-from evals.attacks.signs import eight_bit, fast_gradient_sign, sign_noise, towards
+from evals.attacks.signs import eight_bit, fast_gradient_sign, signed_step, towards
 from evals.classifiers.classifier import Classifier
 from evals.errors import InvalidError
 
@@ -116,7 +116,7 @@ def test_nothing_leaves_the_ball_or_the_box(epsilon: float, seed: int) -> None:
     ball = LinfBall(epsilon)
     for moved in (
         fast_gradient_sign(x, direction, epsilon),
-        sign_noise(x, direction.sign(), epsilon),
+        signed_step(x, direction.sign(), epsilon),
         ball.project(x + direction * 3, x),
     ):
         assert float((moved - x).abs().max()) <= epsilon + 1e-6

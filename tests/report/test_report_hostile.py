@@ -35,6 +35,7 @@ def poison(value: Any, attack: str, name: str = "") -> Any:
     # Closed words stay, and what decides the shape of the page: files must still be found, and
     # shares of images still be charts.
     closed = {"verdict", "status", "outcome", "sample", "severity", "cost", "precision"}
+    closed |= {"decoder", "layout"}
     closed |= {"unit", "method"}
     if isinstance(value, str) and name not in closed | {"table", "file", "image", "class_names"}:
         return value + attack
