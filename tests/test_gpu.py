@@ -40,3 +40,81 @@ def test_decisions_equal_those_of_the_cpu(tmp_path: Path) -> None:
         other = cuda[alias]
         assert one["top5"].map(list).tolist() == other["top5"].map(list).tolist()
         assert np.abs(one["nll"] - other["nll"]).max() < 1e-3
+
+
+CORPUS = Path(__file__).parent.parent / "benchmarks" / "corpus.py"
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return 1,000 JPEGs of usual sizes."""
+    folder = tmp_path_factory.mktemp("corpus")
+    subprocess.run([sys.executable, str(CORPUS), str(folder), "1000"], check=True)
+    return folder
+
+
+def test_a_device_decodes_and_resizes_as_pil_does(corpus: Path) -> None:
+    """Mean difference under 0.6 of 255, and decisions equal on at least 99 % of 1,000 images."""
+    from evals.classifiers.build import build
+    from evals.classifiers.registry import Registry
+    from evals.images import sources
+    from evals.images.device_reader import device_batches
+    from evals.passes.walk import to_unit
+
+    device = torch.device("cuda:0")
+    card = Registry.read({}, None, Path()).card("squeezenet1_1_caffe")
+    classifier = build("squeezenet1_1_caffe", *card, download=False).to(device)
+    images = sources.load(str(corpus), Path()).images
+    spans = [range(first, min(first + 256, 1000)) for first in range(0, 1000, 256)]
+    equal, seen, errors = 0, 0, []
+    for batch in device_batches(images, spans, {classifier.geometry}, device, plain=1000):
+        assert batch.plain is not None
+        assert batch.on_device == len(batch.ids)
+        found, wanted = batch.pixels[classifier.geometry], batch.plain[classifier.geometry]
+        errors.append(float((found.float() - wanted.float()).abs().mean()))
+        with torch.inference_mode():
+            first, second = (
+                classifier.logits(to_unit(x, device)).argmax(dim=1) for x in (found, wanted)
+            )
+        equal += int((first == second).sum())
+        seen += len(batch.ids)
+    assert seen == 1000
+    assert sum(errors) / len(errors) < 0.6
+    assert equal >= 990
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_every_path_decides_as_the_plain_one(
+    corpus: Path, tmp_path: Path, precision: str, compiled: bool
+) -> None:
+    """Channels last, folded, in a graph, compiled: 256 images calibrate, 256 others are decided."""
+    from evals.classifiers.build import build
+    from evals.classifiers.registry import Registry
+    from evals.device import numerics
+    from evals.images import sources
+    from evals.images.device_reader import device_batches
+    from evals.lanes.lane import Lane
+    from evals.lanes.rule import Plan
+    from evals.passes.walk import to_unit
+    from evals.probe import Probe
+
+    device = torch.device("cuda:0")
+    card = Registry.read({}, None, Path()).card("efficientnet_lite0")
+    classifier = build("efficientnet_lite0", *card, download=False).to(device)
+    plan = Plan(precision, fold=True, compile=compiled, graph=True)  # type: ignore[arg-type]
+    lane = Lane(classifier, plan, kernels=tmp_path)
+    images = sources.load(str(corpus), Path()).images
+    spans = [range(256), range(256, 512)]
+    with numerics(device, "fp32"):
+        for batch in device_batches(images, spans, {classifier.geometry}, device, plain=0):
+            x = to_unit(batch.pixels[classifier.geometry], device)
+            found = Probe(classifier, batch.ids, x, None, lane=lane).see(x).argmax(dim=1)
+            lane.shown(len(x))
+            with torch.inference_mode():
+                assert torch.equal(found, classifier.logits(x).argmax(dim=1))
+    told = lane.record()
+    assert told.refused is None, told.refused
+    assert told.graphed, told.because
+    assert told.compiled is compiled, told.because
+    assert told.changed == 0

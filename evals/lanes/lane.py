@@ -92,8 +92,14 @@ class Lane:
         with torch.inference_mode(), timed("forward"):
             if not self.fast or self._built is None:
                 return self.classifier.logits(pixels)
-            output = self._built.forward(self.classifier.prepared(pixels))
-            return self.classifier.checked(output, len(pixels))
+            try:
+                output = self._built.forward(self.classifier.prepared(pixels))
+                return self.classifier.checked(output, len(pixels))
+            except torch.OutOfMemoryError:
+                raise
+            except Exception as error:  # noqa: BLE001 - the plain path says what is the network's
+                self._refuse(error)
+            return self.classifier.logits(pixels)
 
     def settle(
         self,
@@ -161,9 +167,12 @@ class Lane:
         except torch.OutOfMemoryError:
             self.refused = "its copy does not fit beside the network"
         except Exception as error:  # noqa: BLE001 - a network of any kind may refuse
-            said = str(error).split("\n", maxsplit=1)[0]
-            self.refused = f"{type(error).__name__}: {said}"
+            self._refuse(error)
         self.seconds += time.perf_counter() - started
+
+    def _refuse(self, error: Exception) -> None:
+        said = str(error).split("\n", maxsplit=1)[0]
+        self.refused = f"{type(error).__name__}: {said}"
 
     def _exact(self, rows: torch.Tensor, pixels: Pixels, room: int) -> torch.Tensor:
         with torch.inference_mode():
