@@ -302,7 +302,7 @@ def clean(names: Sequence[str], folder: Path, asked: argparse.Namespace) -> None
                     workers=cores,
                     batch_size=min(64, n),
                     limit=limited,
-                )  # fmt: skip
+                )
             )
         theirs = 1 / sum(peer.seconds / peer.images for peer in peers)
         print(
