@@ -15,7 +15,7 @@ PACKAGE = Path(evals.__file__).parent
 
 LAYERS = (
     {"errors", "paths", "imports", "names", "portion", "worker"},
-    {"schema", "log", "statistics", "paired", "progress", "draws", "cache"},
+    {"schema", "log", "statistics", "paired", "progress", "draws", "cache", "profiling"},
     {"spec"},
     {"suite", "options", "environment", "device"},
     {"verdict", "summary"},
@@ -23,6 +23,7 @@ LAYERS = (
     {"images"},
     {"classifiers"},
     {"attacks", "calls"},
+    {"lanes"},
     {"probe"},
     {"training"},
     {"measures"},

@@ -7,6 +7,7 @@ from typing import Literal
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 Layout = Literal["channels_last", "contiguous"]
 
@@ -36,7 +37,7 @@ def layout_of(network: nn.Module) -> Layout:
     telling = (
         weight
         for weight in network.parameters()
-        if weight.dim() == 4 and not weight.is_contiguous()
+        if not is_lazy(weight) and weight.dim() == 4 and not weight.is_contiguous()
     )
     last = any(weight.is_contiguous(memory_format=torch.channels_last) for weight in telling)
     return "channels_last" if last else "contiguous"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -293,17 +293,9 @@ def walk_record(this: Pass, manner: Manner) -> log.Walk:
         on_device=this.walked.on_device,
         pixel_difference=_mean(this.walked.pixel_error),
         fitting=dict(this.walked.rooms),
-        lanes=tuple(_lanes(this)),
+        lanes=tuple(filter(None, (trust.lane_record(this, name) for name in this.stations))),
     )
 
 
 def _mean(errors: Sequence[torch.Tensor]) -> float | None:
     return float(torch.stack(list(errors)).mean()) if errors else None
-
-
-def _lanes(this: Pass) -> Iterator[log.Lane]:
-    """Yield by which path each classifier answered, here or in the run that kept its rows."""
-    for name, station in this.stations.items():
-        if station.lane is not None:
-            kept = this.walked.lanes.get(name)
-            yield kept if kept is not None and not station.lane.used else station.lane.record()

@@ -99,6 +99,7 @@ def seen(
         _ran(name, this.walked),
         changes.validity(name),
         _drew(name, this.walked),
+        *_decided(lane_record(this, name)),
         *refused,
         *(() if refused or table.empty else task.measure.vouch(station.classifier.network, table)),
         finite(table),
@@ -140,6 +141,36 @@ def _ran(name: str, walked: Walked) -> Validity:
         outcome="holds" if failure is None else "falls",
         evidence=failure or f"on all of {walked.n} images",
         meaning="Numbers from the images before a crash are not numbers of the whole set.",
+    )
+
+
+def lane_record(this: Pass, name: str) -> log.Lane | None:
+    """Return by which path a classifier answered, here or in the run that kept its rows."""
+    lane, kept = this.stations[name].lane, this.walked.lanes.get(name)
+    if lane is None or (kept is not None and not lane.used):
+        return kept
+    return lane.record()
+
+
+def _decided(lane: log.Lane | None) -> tuple[Validity, ...]:
+    """Return whether a fast path kept the plain one's decisions, as far as it was looked."""
+    if lane is None or lane.plain or lane.bound is None:
+        return ()
+    changed = lane.calibrated_changed + lane.changed
+    looked = lane.calibrated + lane.rechecked
+    return (
+        Validity(
+            name="decisions of the fast path",
+            outcome="falls" if changed else "holds",
+            # in fp32 it claims to be the same network; bf16 is another precision, that is said
+            severity="warn" if lane.precision == "bf16" else "error",
+            evidence=(
+                f"{changed} of {looked:,} sure answers that were computed on both paths differ; "
+                f"{lane.repeated:,} of {lane.answers:,} were repeated, their margin under "
+                f"{lane.bound:.3g}"
+            ),
+            meaning="A faster path may change the digits of a number, and not what was decided.",
+        ),
     )
 
 
