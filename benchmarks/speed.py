@@ -3,9 +3,9 @@
 On the same networks and the same pixels: the FGSM sweep of eight epsilons and PGD beside foolbox's,
 a clean pass over JPEG files beside the usual ImageFolder + DataLoader loop, and what forwards and
 decoding alone would allow. The JPEGs are made from the packaged photographs (see corpus.py).
-torchvision's networks have random weights here: their labels are their own clean predictions, and
-the epsilons those at which 10 to 90 % of the images flip. The packaged ones have their real weights
-and the photographs' labels.
+torchvision's networks have random weights here, the packaged ones their own. Labels are a network's
+clean predictions, and the epsilons those at which 10 to 90 % of the images flip: where none or all
+do, equal verdicts would say nothing.
 
 On a GPU: `python benchmarks/speed.py --device cuda --images 50000 --batch 256
 --networks resnet50 squeezenet1_1_caffe --pass-networks alexnet vgg11 inception_v3`.
@@ -74,24 +74,29 @@ def lane_of(classifier: Classifier, forwards: int, precision: Precision, kernels
 def fed(
     classifier: Classifier, folder: Path, n: int, device: str
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return pixels (n, 3, H, W) of the first pictures, and what is right."""
+    """Return pixels (n, 3, H, W) of the first pictures, and what the network says of them."""
     import torch
 
     from evals.images import sources
     from evals.images.decode import read
     from evals.images.geometry import pixels
-    from evals.images.labels import targets
 
     image_set = sources.load(str(folder), Path())
     images = image_set.images[:n]
     cut = torch.stack([pixels(read(i.path).picture, classifier.geometry) for i in images])
     x = cut.to(device).float().div(255)
-    if classifier.alias in PACKAGED:
-        label = torch.as_tensor(targets(image_set, classifier.classes).label)[:n].to(device)
-    else:
-        with torch.inference_mode():
-            label = torch.cat([classifier.logits(part).argmax(1) for part in x.split(64)])
+    with torch.inference_mode():
+        label = torch.cat([classifier.logits(part).argmax(1) for part in x.split(64)])
     return x, label.clone()
+
+
+def theirs(classifier: Classifier) -> torch.nn.Module:
+    """Return what a user of other tools holds: pixels in [0, 1] in, logits out."""
+    import torch
+
+    from evals.classifiers.normalise import Normalise
+
+    return torch.nn.Sequential(Normalise(classifier.input), classifier.network)
 
 
 def probe_of(classifier: Classifier, x: torch.Tensor, label: torch.Tensor, lane: Lane) -> Probe:
@@ -150,7 +155,6 @@ def attacks(name: str, folder: Path, asked: argparse.Namespace) -> None:
     """Print sweep and PGD beside foolbox's."""
     import torch
     from peers import as_loaded, flipping_epsilons, foolbox_pgd, foolbox_sweep
-    from pgd import Unfrozen
 
     from evals.attacks.attack import Draws
     from evals.attacks.balls import LinfBall
@@ -161,7 +165,7 @@ def attacks(name: str, folder: Path, asked: argparse.Namespace) -> None:
 
     classifier = classifier_of(name, asked.device)
     x, label = fed(classifier, folder, asked.batch, asked.device)
-    network = as_loaded(Unfrozen(classifier))
+    network = as_loaded(theirs(classifier))
     with numerics(torch.device(asked.device), asked.precision):
         candidates = [2.0**-k for k in range(20, 1, -1)]
         epsilons = flipping_epsilons(classifier.logits, x, label, candidates)
@@ -204,11 +208,11 @@ def attacks(name: str, folder: Path, asked: argparse.Namespace) -> None:
         f"{flipped.max():.0%} flipped) | folded {told.folded}, repeated {told.repeated} of "
         f"{told.answers}, bound {told.bound} |"
     )
-    theirs, mine = pgds[0].cpu(), pgds[1].cpu()
+    stood, mine = pgds[0].cpu(), pgds[1].cpu()
     print(
         f"| PGD, {STEPS} steps | {name} | "
         f"{len(x) / statistics.median(turn[1] for turn in both):.1f} images/s | foolbox: "
-        f"{ratio(both, 1)} times | broken {int((~theirs).sum())} by foolbox, "
+        f"{ratio(both, 1)} times | broken {int((~stood).sum())} by foolbox, "
         f"{int((~mine).sum())} by us, of {len(x)} | early stop |"
     )
 
@@ -224,7 +228,6 @@ def clean(names: Sequence[str], folder: Path, asked: argparse.Namespace) -> None
         loader_loop,
         usual_transform,
     )
-    from pgd import Unfrozen
 
     from evals.device import default_batch, numerics
     from evals.images import sources
@@ -291,7 +294,7 @@ def clean(names: Sequence[str], folder: Path, asked: argparse.Namespace) -> None
             classifier = station.classifier
             given = classifier.input
             transform = usual_transform(given.resize, given.crop, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-            network = as_loaded(Unfrozen(classifier))
+            network = as_loaded(theirs(classifier))
             limited = min(n, asked.peer_images)
             peers.append(
                 loader_loop(
@@ -304,10 +307,10 @@ def clean(names: Sequence[str], folder: Path, asked: argparse.Namespace) -> None
                     limit=limited,
                 )
             )
-        theirs = 1 / sum(peer.seconds / peer.images for peer in peers)
+        loop = 1 / sum(peer.seconds / peer.images for peer in peers)
         print(
             f"| clean pass from {n:,} JPEGs | {' + '.join(names)} | {n / seconds:,.1f} images/s "
-            f"(steady {steady:,.1f}) | DataLoader: {n / seconds / theirs:.2f} times ({theirs:,.1f} "
+            f"(steady {steady:,.1f}) | DataLoader: {n / seconds / loop:.2f} times ({loop:,.1f} "
             f"images/s, {cores} workers) | | {n / seconds / limit:.2f} of the limit "
             f"{limit:,.1f}/s ({said}); steady {steady / limit:.2f} |"
         )
