@@ -21,7 +21,7 @@ from evals.images.geometry import Geometry, pixels
 if TYPE_CHECKING:
     from evals.images.image_set import Image
 
-TURN = 32
+TURN = 64
 """Images that are decoded before the networks have their turn, and files that are read ahead while
 they do: memory stays constant."""
 READERS = 4

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
 
 from evals import log
 from evals.cache.store import Cache
@@ -211,10 +213,17 @@ def batch_of(this: Pass, manner: Manner) -> int:
     return default_batch(manner.device, _area_of(this), gradients=this.gradients)
 
 
-def room_of(this: Pass, manner: Manner) -> int:
-    """Return how many images a forward without gradients takes: places of a sweep share it."""
-    if manner.batch_size is not None:
-        return manner.batch_size
+def room_of(this: Pass, manner: Manner, network: nn.Module) -> int | None:
+    """Return how many images a forward without gradients takes; None: a batch of this pass.
+
+    A GPU is to be filled. On a CPU larger batches only pay where a network is mostly dense layers,
+    whose weights are read anew for each: alexnet gains 1.8 times, efficientnet_lite0 loses a tenth.
+    """
+    layers = [module for module in network.modules() if isinstance(module, nn.Linear)]
+    dense = sum(layer.weight.numel() for layer in layers if not is_lazy(layer.weight))
+    whole = sum(weight.numel() for weight in network.parameters() if not is_lazy(weight))
+    if manner.batch_size is not None or (manner.device.type == "cpu" and 2 * dense < whole):
+        return None
     return default_batch(manner.device, _area_of(this), gradients=False)
 
 

@@ -53,7 +53,6 @@ def run(this: Pass, manner: Manner, progress: Progress) -> None:
                 tuple(this.stations.values()),
                 device=manner.device,
                 batch_size=batch_of(this, manner),
-                room=room_of(this, manner),
                 seed=manner.seed,
                 directory=manner.directory,
                 advance=advance,
@@ -99,7 +98,8 @@ def _by_lane(this: Pass, station: Station, manner: Manner) -> Station:
         manner.precision,
         warm=warm(kernels, classifier, manner.precision),
     )
-    return replace(station, lane=Lane(classifier, plan, manner.seed, kernels))
+    lane = Lane(classifier, plan, manner.seed, kernels)
+    return replace(station, lane=lane, room=room_of(this, manner, classifier.network))
 
 
 def _known(this: Pass, manner: Manner) -> dict[str, tuple[Validity, ...]]:

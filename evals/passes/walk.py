@@ -57,6 +57,8 @@ class Station:
     tasks: tuple[Task, ...]
     lane: Lane | None = None
     """How it answers where no gradient is wanted."""
+    room: int | None = None
+    """Images in one such forward: places of a sweep share it; None: as many as a batch has."""
 
 
 @dataclass
@@ -104,8 +106,6 @@ class _Visit:
     stations: Sequence[Station]
     device: torch.device
     seed: int
-    room: int
-    """Images in one forward."""
     gradients: frozenset[str]
     """Names of classifiers of which some task wants the gradient, also one that is kept."""
 
@@ -116,7 +116,6 @@ def walk(
     *,
     device: torch.device,
     batch_size: int,
-    room: int | None = None,
     seed: int,
     directory: Path,
     advance: Callable[[int], None],
@@ -131,7 +130,6 @@ def walk(
         stations: who looks.
         device: where the classifiers are.
         batch_size: images looked at together; halved on its own where memory runs out.
-        room: images in one forward without gradients; by default as many.
         seed: of the run; every draw derives from it.
         directory: of the run; finished shards of rows are written below it.
         advance: told the number of images done.
@@ -145,9 +143,7 @@ def walk(
     start = time.perf_counter()
     plans = planned(dealt(spans_of(len(image_set.images), batch_size), portion))
     found = {} if shelf is None else shelf.take(plans, directory, walked)
-    visits = _visits(
-        plans, stations, found, walked, device=device, seed=seed, room=room or batch_size
-    )
+    visits = _visits(plans, stations, found, walked, device=device, seed=seed)
     for index in found.keys() - visits.keys():
         _remember(image_set, found[index], walked)
         advance(len(found[index].hashes))
@@ -210,7 +206,6 @@ def _visits(
     *,
     device: torch.device,
     seed: int,
-    room: int,
 ) -> dict[int, _Visit]:
     """Return who must look at which shard; those of which everything is kept are left out."""
     gradients = frozenset(
@@ -223,7 +218,7 @@ def _visits(
         kept = found[plan.index].abouts if plan.index in found else {}
         left = tuple(_left(stations, kept, walked))
         if left or plan.index not in found:
-            visits[plan.index] = _Visit(plan, left, device, seed, room, gradients)
+            visits[plan.index] = _Visit(plan, left, device, seed, gradients)
     return visits
 
 
@@ -367,7 +362,7 @@ def _asked(
         visit.seed,
         differentiate=station.classifier.name in visit.gradients,
         lane=station.lane,
-        room=visit.room,
+        room=station.room,
     )
     return ((probe, task) for task in station.tasks)
 
