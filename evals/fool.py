@@ -16,13 +16,12 @@ from evals.classifiers.classifier import Classifier
 from evals.device import numerics, resolve
 from evals.errors import UserError, printable
 from evals.images.decode import read
-from evals.images.geometry import Geometry, pixels
+from evals.images.geometry import Geometry, pixels, to_unit
 from evals.measures.epsilons import value
 from evals.measures.targeted import Parameters, target_of
 from evals.measures.triptych import triptych
 from evals.passes.pictures import to_picture
 from evals.passes.resources import Resources
-from evals.passes.walk import to_unit
 from evals.predict import answer
 from evals.probe import Probe
 from evals.selection import Catalog

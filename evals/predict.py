@@ -17,9 +17,8 @@ from evals.device import numerics, resolve
 from evals.errors import UnreadableError, UserError, printable
 from evals.images import sources
 from evals.images.decode import read
-from evals.images.geometry import pixels
+from evals.images.geometry import pixels, to_unit
 from evals.passes.resources import Resources
-from evals.passes.walk import to_unit
 from evals.selection import Catalog
 
 TOP = 5

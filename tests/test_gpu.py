@@ -59,7 +59,7 @@ def test_a_device_decodes_and_resizes_as_pil_does(corpus: Path) -> None:
     from evals.classifiers.registry import Registry
     from evals.images import sources
     from evals.images.device_reader import device_batches
-    from evals.passes.walk import to_unit
+    from evals.images.geometry import to_unit
 
     device = torch.device("cuda:0")
     card = Registry.read({}, None, Path()).card("squeezenet1_1_caffe")
@@ -94,9 +94,9 @@ def test_every_path_decides_as_the_plain_one(
     from evals.device import numerics
     from evals.images import sources
     from evals.images.device_reader import device_batches
+    from evals.images.geometry import to_unit
     from evals.lanes.lane import Lane
     from evals.lanes.rule import Plan
-    from evals.passes.walk import to_unit
     from evals.probe import Probe
 
     device = torch.device("cuda:0")

@@ -72,6 +72,11 @@ def pixels(picture: Image, geometry: Geometry) -> torch.Tensor:
     return tensor
 
 
+def to_unit(pixels: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Return uint8 pixels of any shape as fp32 in [0, 1] on the device."""
+    return pixels.to(device, non_blocking=True).float().div_(255)
+
+
 def _resized(picture: Image, geometry: Geometry, resize: int | tuple[int, int]) -> Image:
     from torchvision.transforms import functional
 

@@ -21,7 +21,7 @@ from evals.environment import versions
 from evals.images.image_set import Image
 from evals.measures.measure import Measure
 from evals.passes.plan import Manner, Pass, batch_of
-from evals.passes.walk import Station, Task
+from evals.passes.station import Station, Task
 from evals.training.store import answers
 
 

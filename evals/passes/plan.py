@@ -20,6 +20,7 @@ from evals.classifiers.recipe import BUILT_IN_DATA
 from evals.classifiers.registry import Request
 from evals.device import default_batch
 from evals.errors import NotApplicableError, UserError
+from evals.images.geometry import to_unit
 from evals.images.image_set import ImageSet
 from evals.images.reader import batches
 from evals.judging import Measured
@@ -27,7 +28,7 @@ from evals.measures.measure import Measure
 from evals.options import Source
 from evals.passes import tables
 from evals.passes.resources import Resources
-from evals.passes.walk import Station, Task, Walked, to_unit
+from evals.passes.station import Station, Task, Walked
 from evals.portion import Portion
 from evals.probe import Probe
 from evals.selection import Catalog, Job

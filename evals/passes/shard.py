@@ -16,7 +16,7 @@ from evals.passes import tables
 if TYPE_CHECKING:
     from evals.images.reader import Batch
     from evals.measures.measure import Columns
-    from evals.passes.walk import Task, Walked
+    from evals.passes.station import Task, Walked
     from evals.probe import Probe
 
 SHARD = 256

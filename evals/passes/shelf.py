@@ -22,7 +22,7 @@ from evals.passes.keys import Asked, images_key, questions
 from evals.passes.pictures import file_name
 from evals.passes.plan import Manner, Pass
 from evals.passes.shard import Planned, Shard
-from evals.passes.walk import Station, Walked
+from evals.passes.station import Station, Walked
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from evals.judging import finite
 from evals.log import Validity
 from evals.passes import guard
 from evals.passes.plan import Manner, Pass, probe_of
-from evals.passes.walk import Station, Task, Walked
+from evals.passes.station import Station, Task, Walked
 from evals.validity.check import Evidence
 
 BENCH = 16

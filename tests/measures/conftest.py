@@ -18,7 +18,8 @@ from evals.images.labels import targets
 from evals.measures.measure import Measure
 from evals.passes import tables
 from evals.passes.shard import join_of
-from evals.passes.walk import Station, Task, Walked, walk
+from evals.passes.station import Station, Task, Walked
+from evals.passes.walk import walk
 from evals.probe import answers
 from evals.schema import Table
 

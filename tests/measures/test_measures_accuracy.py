@@ -28,7 +28,8 @@ from evals.images.labels import ClassMap, targets
 from evals.measures.accuracy import MEASURE, Parameters, badness, calibration_error
 from evals.measures.measure import Subject
 from evals.passes import tables
-from evals.passes.walk import Station, Task, Walked, walk
+from evals.passes.station import Station, Task, Walked
+from evals.passes.walk import walk
 from evals.paths import data_folder
 from evals.probe import Answers, Probe, answers
 

@@ -17,13 +17,12 @@ from evals.attacks.fgsm import FastGradientSign
 from evals.attacks.signs import fast_gradient_sign
 from evals.classifiers.classifier import Classifier
 from evals.images.decode import read
-from evals.images.geometry import pixels
+from evals.images.geometry import pixels, to_unit
 from evals.images.image_set import ImageSet, limited
 from evals.images.labels import ClassMap, targets
 from evals.measures.epsilons import value
 from evals.measures.fgsm import MEASURE, SWEEP, Parameters
 from evals.measures.measure import Subject
-from evals.passes.walk import to_unit
 from evals.probe import Probe, answers
 
 Rows = Callable[..., pd.DataFrame]

@@ -20,12 +20,11 @@ from evals.attacks.similarity import structural_similarity
 from evals.classifiers.classifier import Classifier
 from evals.errors import UserError
 from evals.images.decode import read
-from evals.images.geometry import pixels
+from evals.images.geometry import pixels, to_unit
 from evals.images.image_set import ImageSet, limited
 from evals.images.labels import ClassMap, class_map
 from evals.measures.measure import Subject
 from evals.measures.targeted import MEASURE, Parameters, target_of
-from evals.passes.walk import to_unit
 
 Rows = Callable[..., pd.DataFrame]
 
