@@ -1,0 +1,87 @@
+"""Who is measured: a classifier, its lane, the pixels it is fed, and what others hold of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+    from evals.classifiers.classifier import Classifier
+    from evals.lanes.lane import Lane
+    from evals.log import Precision
+    from evals.probe import Probe
+
+USUAL = {
+    "resize": 256,
+    "crop": 224,
+    "mean": [0.485, 0.456, 0.406],
+    "std": [0.229, 0.224, 0.225],
+}
+INCEPTION = {**USUAL, "resize": 342, "crop": 299}
+PACKAGED = ("squeezenet1_1_caffe", "efficientnet_lite0")
+
+
+def classifier_of(name: str, device: str) -> Classifier:
+    """Return a packaged classifier, or torchvision's network with seeded random weights."""
+    from evals.classifiers.build import build
+    from evals.classifiers.card import Card
+    from evals.classifiers.registry import Registry
+
+    if name in PACKAGED:
+        return build(name, *Registry.read({}, None, Path()).card(name), download=False).to(device)
+    given = INCEPTION if name == "inception_v3" else USUAL
+    card = Card.model_validate(
+        {"network": f"torchvision.models:{name}", "input": given, "classes": "imagenet"}
+    )
+    return build(name, card, Path(), download=False).to(device)
+
+
+def lane_of(classifier: Classifier, forwards: int, precision: Precision, kernels: Path) -> Lane:
+    """Return the path that so many forwards repay."""
+    from evals.lanes.build import warm
+    from evals.lanes.lane import Lane
+    from evals.lanes.rule import plan_of
+
+    device = next(classifier.network.parameters()).device
+    cached = warm(kernels, classifier, precision)
+    plan = plan_of(classifier.network, forwards, device, precision, warm=cached)
+    return Lane(classifier, plan, kernels=kernels)
+
+
+def fed(
+    classifier: Classifier, folder: Path, n: int, device: str
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return pixels (n, 3, H, W) of the first pictures, and what the network says of them."""
+    import torch
+
+    from evals.images import sources
+    from evals.images.decode import read
+    from evals.images.geometry import pixels
+
+    image_set = sources.load(str(folder), Path())
+    images = image_set.images[:n]
+    cut = torch.stack([pixels(read(i.path).picture, classifier.geometry) for i in images])
+    x = cut.to(device).float().div(255)
+    with torch.inference_mode():
+        label = torch.cat([classifier.logits(part).argmax(1) for part in x.split(64)])
+    return x, label.clone()
+
+
+def theirs(classifier: Classifier) -> torch.nn.Module:
+    """Return what a user of other tools holds: pixels in [0, 1] in, logits out."""
+    import torch
+
+    from evals.classifiers.normalise import Normalise
+
+    return torch.nn.Sequential(Normalise(classifier.input), classifier.network)
+
+
+def probe_of(classifier: Classifier, x: torch.Tensor, label: torch.Tensor, lane: Lane) -> Probe:
+    """Return a fresh probe: nothing is known of the batch yet."""
+    from evals.probe import Answers, Probe
+
+    ids = tuple(map(str, range(len(x))))
+    known = Answers(label, label[:, None], label.unique())
+    return Probe(classifier, ids, x, known, differentiate=True, lane=lane, room=max(len(x), 32))
