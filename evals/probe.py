@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -137,7 +138,7 @@ class Probe:
         """Return logits (k, n, classes) at k places, without a gradient.
 
         Places share a forward while its images fit; what decides by a hair is settled at the end,
-        with a single synchronisation, and not at all where nothing is to be settled.
+        where alone the host waits for the device, and only on a faster path than the plain one.
 
         Args:
             places: where.
@@ -154,9 +155,13 @@ class Probe:
         sides = None if right is None else right.repeat(len(places), 1)
 
         def pixels(rows: torch.Tensor) -> torch.Tensor:
-            wanted = rows.tolist()
-            first, last = wanted[0] // n, wanted[-1] // n
-            return _joined([places[k](rows[rows // n == k] % n) for k in range(first, last + 1)])
+            by_place = itertools.groupby(rows.tolist(), key=lambda row: row // n)
+            return _joined(
+                [
+                    places[k](torch.tensor([row % n for row in some], device=rows.device))
+                    for k, some in by_place
+                ]
+            )
 
         settled = lane.settle(logits, sides, pixels, self.ids[:1], room)
         return settled.view(len(places), n, -1)

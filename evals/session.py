@@ -100,7 +100,9 @@ class Session:
             self.log = self.log.model_copy(update={"baseline": known})
             for remark in baseline.remarks(self._baseline, self.log):
                 self._warn(remark)
-        self._stages = _stages(device) if options.table.profile else None
+        self._stages = _stages(device) if options.table.profile and worker is None else None
+        if options.table.profile and worker is not None:
+            self._warn("--evals-profile counts in one process only; leave out -n of pytest-xdist")
         self._write("running")
         if worker is None:
             point_latest(self.directory)

@@ -48,6 +48,7 @@ def manner_of(options: Options, device: torch.device, worker: Worker | None = No
     table = options.table
     _can_be_written(options.report, "report")
     _can_be_written(options.markdown, "markdown")
+    _can_hold(options.trace, "trace")
     directory = None if worker is None else worker.directory(options.run_dir)
     return Manner(
         device=device,
@@ -122,3 +123,15 @@ def _can_be_written(path: Path | None, option: str) -> None:
         raise UserError(f"--evals-{option} {path}: {error.strerror}; name another place") from None
     if path.is_dir():
         raise UserError(f"--evals-{option} {path}: is a folder; name a file in it")
+
+
+def _can_hold(folder: Path | None, option: str) -> None:
+    """Make a folder that files will be written into, before anything is measured."""
+    if folder is None:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"--evals-{option} {folder}: {error.strerror}; name a folder that can be made"
+        ) from None

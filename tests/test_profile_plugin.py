@@ -71,14 +71,18 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def go(project: Path, *options: str) -> tuple[log.Run, str]:
+def pytest_in(project: Path, *options: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pytest", "suite.toml", "-q", "--evals-images=images"]
     root = str(Path(__file__).parent.parent)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(project), root])}
-    done = subprocess.run(
+    return subprocess.run(
         [*command, "--evals-device=cpu", "--evals-pictures=none", *options],
         cwd=project, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
+
+
+def go(project: Path, *options: str) -> tuple[log.Run, str]:
+    done = pytest_in(project, *options)
     assert done.returncode == 0, done.stdout + done.stderr
     return log.read(project / "runs" / "latest"), done.stdout
 
@@ -139,3 +143,13 @@ def test_bf16_decides_as_fp32(project: Path) -> None:
     assert lane.answers > 0
     later = fp32["image"].isin(fp32["image"].unique()[256:])
     assert not np.array_equal(fp32["margin"][later], bf16["margin"][later])
+
+
+def test_a_folder_of_traces_that_cannot_be_made_is_said_before_anything_is_measured(
+    project: Path,
+) -> None:
+    done = pytest_in(project, "--evals-trace=suite.toml")
+    assert done.returncode == 4
+    assert "--evals-trace" in done.stderr
+    assert "name a folder that can be made" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr

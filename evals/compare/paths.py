@@ -127,7 +127,7 @@ def _path(walk: log.Walk, lane: log.Lane, settings: log.Settings) -> Path:
 def _unsaid(settings: log.Settings) -> Iterator[Path]:
     rough = settings.precision == "bf16"
     for kind in _kinds(settings):
-        place = f"{kind} ({settings.memory_layout})"
+        place = f"{kind} ({settings.memory_layout or 'contiguous'})"
         yield Path(
             Step("pil", PLAIN),
             Step(place, PLAIN if kind == "cpu" else Far()),

@@ -24,7 +24,8 @@ from evals.lanes.rule import Plan
 class Built:
     """A forward from normalised pixels, and what was done for it."""
 
-    forward: Forward
+    forward: Forward | None
+    """From normalised pixels to logits; None once it was given back."""
     folded: int
     compiled: bool
     graphed: bool
@@ -57,13 +58,13 @@ def built(classifier: Classifier, plan: Plan, sample: torch.Tensor, kernels: Pat
             forward = compiled(forward, pixels, kernels)
             _mark(kernels, classifier, plan)
         except Exception as error:  # noqa: BLE001 - no C++ compiler, an operation it does not know
-            left.append(f"not compiled: {_brief(error)}")
+            left.append(f"not compiled: {brief(error)}")
     whole = not left
     if plan.graph:
         try:
             forward = Graphed(forward, pixels)
         except Exception as error:  # noqa: BLE001 - a forward that waits for the device, say
-            left.append(f"no graph: {_brief(error)}")
+            left.append(f"no graph: {brief(error)}")
     graphed = isinstance(forward, Graphed)
     return Built(forward, count, plan.compile and whole, graphed, "; ".join(left))
 
@@ -82,7 +83,8 @@ def compiled(forward: Forward, sample: torch.Tensor, kernels: Path | None) -> Fo
     return either
 
 
-def _brief(error: Exception) -> str:
+def brief(error: Exception) -> str:
+    """Return kind and first line of an error: libraries say pages."""
     return f"{type(error).__name__}: {str(error).strip().split(chr(10), maxsplit=1)[0][:200]}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import torch
 from evals import log
 from evals.classifiers.classifier import Classifier
 from evals.draws import generator
-from evals.lanes.build import Built, built
+from evals.lanes.build import Built, brief, built
 from evals.lanes.margins import decision, margin
 from evals.lanes.parity import Parity
 from evals.lanes.rule import Plan
@@ -65,7 +65,8 @@ class Lane:
     """Logit of the plain path."""
     _pairs: list[tuple[torch.Tensor, torch.Tensor]] = field(default_factory=list)
     """Of the calibration: margins, and whether the decision differs."""
-    _counts: dict[str, int] = field(default_factory=dict)
+    _answers: int = 0
+    """After the calibration."""
     _tallies: list[torch.Tensor] = field(default_factory=list)
     """Of (repeated, rechecked, changed), on the device until somebody asks."""
 
@@ -87,13 +88,14 @@ class Lane:
     def see(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return logits (n, classes) in fp32 of pixels (n, 3, H, W), not settled yet."""
         self.used = True
-        if self.fast and self._built is None:
+        if self.fast and (self._built is None or self._built.forward is None):
             self._build(pixels)
+        forward = self._built.forward if self.fast and self._built is not None else None
         with torch.inference_mode(), timed("forward"):
-            if not self.fast or self._built is None:
+            if forward is None:
                 return self.classifier.logits(pixels)
             try:
-                output = self._built.forward(self.classifier.prepared(pixels))
+                output = forward(self.classifier.prepared(pixels))
                 return self.classifier.checked(output, len(pixels))
             except torch.OutOfMemoryError:
                 raise
@@ -130,7 +132,7 @@ class Lane:
         draws = torch.rand(m, generator=generator(self.seed, "lane", *names)) < RECHECKED
         drawn = draws.to(logits.device, non_blocking=True)
         rows = torch.nonzero(close | drawn)[:, 0]
-        self._counts["answers"] = self._counts.get("answers", 0) + m
+        self._answers += m
         if not len(rows):
             return logits
         exact = self._exact(rows, pixels, room)
@@ -160,6 +162,11 @@ class Lane:
         margins = torch.cat([pair[0] for pair in self._pairs])
         self.refused = self._doubt(error, margins)
 
+    def release(self) -> None:
+        """Give back the copy, its kernels and graph; what was measured of them stays."""
+        if self._built is not None:
+            self._built = replace(self._built, forward=None)
+
     def _build(self, pixels: torch.Tensor) -> None:
         started = time.perf_counter()
         try:
@@ -171,8 +178,7 @@ class Lane:
         self.seconds += time.perf_counter() - started
 
     def _refuse(self, error: Exception) -> None:
-        said = str(error).split("\n", maxsplit=1)[0]
-        self.refused = f"{type(error).__name__}: {said}"
+        self.refused = brief(error)
 
     def _exact(self, rows: torch.Tensor, pixels: Pixels, room: int) -> torch.Tensor:
         with torch.inference_mode():
@@ -215,7 +221,7 @@ class Lane:
             because="; ".join(filter(None, [self.plan.because, path.left_out if path else ""])),
             refused=self.refused,
             build_seconds=self.seconds,
-            answers=self._counts.get("answers", 0),
+            answers=self._answers,
             device=self.device,
             **self.parity.told(),
             **known,

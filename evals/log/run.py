@@ -49,8 +49,8 @@ class Settings(Record):
     """Of convolutions and matrix products."""
     batch_size: int
     """Images in one forward of 224 x 224 pixels; each walk says its own."""
-    memory_layout: str = "contiguous"
-    """Of the pixel tensors."""
+    memory_layout: str | None = None
+    """Of activations, in logs whose walks have no lanes: where they have, each says its own."""
     shard: str | None = None
     """``2/8``: only this part of every image set was looked at, to be merged with the others."""
     pictures: int = 8

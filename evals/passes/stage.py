@@ -24,7 +24,8 @@ from evals.passes import guard, pictures, tables, trust
 from evals.passes.plan import Manner, Pass, batch_of, probe_of, room_of
 from evals.passes.shard import join_of, spans_of
 from evals.passes.shelf import opened
-from evals.passes.walk import Station, Task, walk
+from evals.passes.station import Station, Task
+from evals.passes.walk import walk
 from evals.portion import Portion, dealt
 from evals.profiling.stages import timed
 from evals.profiling.trace import traced
@@ -64,8 +65,11 @@ def run(this: Pass, manner: Manner, progress: Progress) -> None:
         this.broken = f"the pass over {this.role} broke: {type(error).__name__}: {error}"
         raise
     finally:
-        for task in (task for station in this.stations.values() for task in station.tasks):
-            rows[task.table] = _joined(this, task, manner)
+        for station in this.stations.values():
+            if station.lane is not None:
+                station.lane.release()
+            for task in station.tasks:
+                rows[task.table] = _joined(this, task, manner)
     for name in this.stations:
         manner.examiner.homes.setdefault(name, str(this.whole))
     known = _known(this, manner)

@@ -47,6 +47,5 @@ def traced(file: Path | None, advance: Advance) -> Iterator[Advance]:
     finally:
         if seen < TRACED:
             profiler.stop()
-        file.parent.mkdir(parents=True, exist_ok=True)
         profiler.export_chrome_trace(str(file))
         traces(file)

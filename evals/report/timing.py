@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from evals.log import Walk
+from evals.log import Lane, Walk
 from evals.report import rounding
 
 
@@ -29,10 +29,12 @@ class Timing:
     rate: str
     parts: tuple[Part, ...]
     decoding: str
+    paths: tuple[str, ...]
+    """How each classifier's forwards were computed, a sentence each."""
 
 
 def timing(walk: Walk) -> Timing:
-    """Return a walk as a bar. Decoding goes on beside the networks and stands apart."""
+    """Return a walk as a bar. What threads did is added up over them and stands apart."""
     named = {
         "waiting for pixels": walk.wait_seconds,
         "networks and measures": walk.forward_seconds,
@@ -56,4 +58,22 @@ def timing(walk: Walk) -> Timing:
         rate=f"{walk.n / walk.seconds:,.3g}" if walk.seconds else "none",
         parts=tuple(parts),
         decoding=rounding.seconds(walk.decode_seconds),
+        paths=tuple(map(_path, walk.lanes)),
+    )
+
+
+def _path(lane: Lane) -> str:
+    """Say by which path a classifier answered, and what was measured of it."""
+    done = [lane.precision, lane.layout.replace("_", " ")]
+    done += [f"{lane.folded} batch norms folded"] if lane.folded else []
+    done += [word for word in ("compiled", "graphed") if getattr(lane, word)]
+    said = f"{lane.classifier}: {', '.join(done)}"
+    if lane.refused is not None:
+        return f"{said}; the plain path, since of a faster one: {lane.refused}"
+    if lane.plain or lane.logit_error is None:
+        return said
+    return (
+        f"{said}; on {lane.images} images logits differ by up to {lane.logit_error:.2g} from the "
+        f"plain path's; {lane.repeated:,} of {lane.answers:,} later answers were close and "
+        f"repeated, {lane.changed:,} of {lane.rechecked:,} others that were looked at again changed"
     )

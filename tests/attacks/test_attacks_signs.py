@@ -17,6 +17,7 @@ from evals.attacks.gradients import slope
 from evals.attacks.signs import eight_bit, fast_gradient_sign, signed_step, towards
 from evals.classifiers.classifier import Classifier
 from evals.errors import InvalidError
+from evals.images.geometry import to_unit
 
 Small = Callable[..., Classifier]
 
@@ -159,6 +160,8 @@ def test_projecting_equals_clipping_with_numpy() -> None:
 def test_rounding_is_rounding() -> None:
     exact = torch.arange(256) / 255
     assert torch.allclose(eight_bit(exact), exact)
+    every = to_unit(torch.arange(256, dtype=torch.uint8), torch.device("cpu"))
+    assert torch.equal(eight_bit(every), every)  # so that epsilon 0 need not be rounded
     assert float(eight_bit(torch.tensor(100.6 / 255))) == pytest.approx(101 / 255)
 
 

@@ -164,6 +164,21 @@ def test_what_cannot_be_built_is_said(small: Small, monkeypatch: pytest.MonkeyPa
     assert one.lane.refused == "TypeError: symbolically traced variables cannot be used"
 
 
+def test_what_is_given_back_is_built_again_and_stays_measured(
+    small: Small, rough: list[int]
+) -> None:
+    classifier = small(Colours())
+    lane = Lane(classifier, ROUGH)
+    one = probe(classifier, 300, lane)
+    one.see(one.pixels)
+    lane.shown(300)
+    told = lane.record()
+    lane.release()
+    assert lane.record() == told
+    one.see(one.pixels)
+    assert len(rough) == 2
+
+
 def test_the_plain_path_is_looked_at_once(small: Small) -> None:
     classifier = small(Colours())
     lane = Lane(classifier, Plan("fp32"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,17 +17,17 @@ from evals.classifiers.registry import Registry
 from evals.device import numerics
 from evals.images import sources
 from evals.images.decode import read
-from evals.images.geometry import pixels
+from evals.images.geometry import pixels, to_unit
 from evals.images.labels import targets
 from evals.lanes.build import built, user_kernels, warm
 from evals.lanes.lane import Lane
 from evals.lanes.parity import Parity
 from evals.lanes.rule import Plan
 from evals.measures import fgsm
-from evals.passes.walk import to_unit
 from evals.probe import Probe, answers
 
 CPU = torch.device("cpu")
+Small = Callable[..., Classifier]
 
 
 @pytest.fixture(scope="module", params=["squeezenet1_1_caffe", "efficientnet_lite0"])
@@ -47,8 +48,6 @@ def shown(classifier: Classifier) -> Probe:
 
 
 def swept(shown: Probe, lane: Lane | None, room: int | None = None) -> dict[str, torch.Tensor]:
-    from dataclasses import replace
-
     with numerics(CPU, "fp32"):
         found = fgsm.observe(replace(shown, lane=lane, room=room), fgsm.Parameters())
     return {name: torch.as_tensor(column) for name, column in found.items()}
@@ -79,13 +78,13 @@ def test_a_sweep_decides_as_on_the_plain_path(shown: Probe, precision: str) -> N
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
-def test_compiled_decides_as_eager(tmp_path: Path) -> None:
+def test_compiled_decides_as_eager(small: Small, tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = nn.Sequential(
         nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1),
         nn.Flatten(), nn.Linear(8, 3),
     ).eval()  # fmt: skip
-    one = _small(network)
+    one = small(network)
     x = torch.rand(4, 3, 16, 16)
     assert not warm(tmp_path, one, "fp32")
     found = built(one, Plan("fp32", fold=True, compile=True), x, tmp_path)
@@ -93,22 +92,26 @@ def test_compiled_decides_as_eager(tmp_path: Path) -> None:
     assert (found.compiled, found.folded) == (True, 1)
     assert warm(tmp_path, one, "fp32")
     assert not warm(tmp_path, one, "bf16")
+    assert found.forward is not None
     with torch.inference_mode():
         assert torch.allclose(found.forward(x), network(x), atol=1e-5)
         odd = torch.rand(3, 3, 16, 16)
         assert torch.allclose(found.forward(odd), network(odd), atol=1e-5)
 
 
-def test_what_cannot_be_compiled_runs_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_compiled_runs_all_the_same(
+    small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(*_: object, **__: object) -> Callable[..., torch.Tensor]:
         raise RuntimeError("no C++ compiler\nfound")
 
     monkeypatch.setattr(torch, "compile", broken)
     network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
     x = torch.rand(4, 3, 16, 16)
-    found = built(_small(network), Plan("fp32", compile=True), x, None)
+    found = built(small(network), Plan("fp32", compile=True), x, None)
     assert not found.compiled
     assert found.left_out == "not compiled: RuntimeError: no C++ compiler"
+    assert found.forward is not None
     assert torch.equal(found.forward(x), network(x))
 
 
@@ -119,8 +122,8 @@ def test_kernels_lie_with_the_user_and_not_in_the_project(
     assert user_kernels() == tmp_path / "vision-evals" / "kernels"
 
 
-def test_pictures_that_a_device_decoded_otherwise_are_counted() -> None:
-    one = _small(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval())
+def test_pictures_that_a_device_decoded_otherwise_are_counted(small: Small) -> None:
+    one = small(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval())
     plain = torch.zeros(3, 3, 16, 16)
     plain[:, 0] = 1  # red
     pixels = plain.clone()
@@ -135,22 +138,3 @@ def test_pictures_that_a_device_decoded_otherwise_are_counted() -> None:
         "hosted_changed": 0,
         "hosted_error": None,
     }
-
-
-def _small(network: nn.Module) -> Classifier:
-    from evals.classifiers.card import Card, Input
-    from evals.images.labels import ClassMap
-
-    card_input = Input(resize=16, crop=16, mean=(0, 0, 0), std=(1, 1, 1))
-    return Classifier(
-        alias="small",
-        card=Card(network="tests:small", input=card_input),
-        network=network,
-        input=card_input,
-        classes=ClassMap("colors", ("red", "green", "blue"), None),
-        fingerprint="0" * 64,
-        weights="none",
-        sha256=None,
-        published={},
-        parameters=0,
-    )

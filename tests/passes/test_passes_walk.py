@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,16 @@ from evals.images import sources
 from evals.images.decode import Decoded, decode
 from evals.images.image_set import ImageSet
 from evals.images.labels import targets
-from evals.images.reader import TURN, batches
+from evals.images.reader import TURN, Batch, batches
+from evals.lanes.lane import Lane
+from evals.lanes.rule import Plan
 from evals.measures.accuracy import MEASURE, Parameters
 from evals.measures.measure import Measure
 from evals.passes import tables
+from evals.passes.looking import observe
 from evals.passes.shard import SHARD
-from evals.passes.walk import Station, Task, Walked, observe, walk
+from evals.passes.station import Station, Task, Walked
+from evals.passes.walk import walk
 from evals.probe import Answers, Probe, answers
 
 Small = Callable[..., Classifier]
@@ -207,6 +211,7 @@ class Small8(nn.Module):
 def test_out_of_memory_halves_the_batch(small: Small, image_set: ImageSet, tmp_path: Path) -> None:
     walked = go(image_set, [station(small(Small8()), image_set)], tmp_path, 50)
     assert walked.failures == {}
+    assert walked.rooms == {"small": 6}  # 50, 25, 12, 6: the batches that follow begin there
     tight = merged(tmp_path)
     go(image_set, [station(small(), image_set)], tmp_path / "b", 50)
     assert tight["top5"].map(list).tolist() == merged(tmp_path / "b")["top5"].map(list).tolist()
@@ -220,6 +225,45 @@ def test_a_network_that_does_not_fit_at_one_image_fails_alone(small: Small) -> N
     probe = Probe(small(network), ("a", "b"), torch.zeros(2, 3, 16, 16), known)
     with pytest.raises(torch.OutOfMemoryError, match="1 images do not fit"):
         observe(Task(MEASURE, Parameters(), "rows"), probe, {})
+
+
+def test_a_batch_is_only_tried_at_the_size_that_fitted_before(
+    small: Small, image_set: ImageSet, tmp_path: Path
+) -> None:
+    tried: list[int] = []
+
+    class Counted(Small8):
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            tried.append(len(pixels))
+            return super().forward(pixels)
+
+    go(image_set, [station(small(Counted()), image_set)], tmp_path, 50)
+    assert [n for n in tried if n > 8] == [50, 25, 12]
+
+
+def test_pixels_that_a_device_made_are_held_against_those_of_pil(
+    small: Small, image_set: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a CPU, by a reader that decodes as a device would and takes red for green."""
+
+    def swapped(*arguments: Any) -> Iterator[Batch]:
+        for batch in batches(*arguments[:3]):
+            made = {geometry: x[:, [1, 0, 2]] for geometry, x in batch.pixels.items()}
+            yield replace(batch, pixels=made, plain=batch.pixels, on_device=len(batch.ids))
+
+    monkeypatch.setattr("evals.passes.walk.ahead", swapped)
+    classifier = small()
+    lane = Lane(classifier, Plan("fp32"))
+    walked = go(image_set, [replace(station(classifier, image_set), lane=lane)], tmp_path)
+    n = len(image_set.images)
+    told = lane.record()
+    assert walked.on_device == n
+    assert told.pictures == n
+    assert told.pictures_changed == sum(i.label in {"red", "green"} for i in image_set.images)
+    # "green" of PIL is 128: of three colours a red picture differs by 255, 255, 0
+    per_picture = {"red": 170, "green": 2 * 128 / 3, "blue": 0}
+    first = [per_picture[str(image.label)] for image in image_set.images[:32]]
+    assert float(walked.pixel_error[0]) == pytest.approx(sum(first) / 32)
 
 
 def test_unreadable_pictures_are_left_out_and_named(

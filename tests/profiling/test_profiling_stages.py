@@ -71,7 +71,7 @@ def test_the_device_is_waited_for_at_every_border(clock: list[float]) -> None:
 def test_a_trace_holds_the_first_batches(tmp_path: Path, batches: int) -> None:
     told: list[int] = []
     found = Stages()
-    with counting(found), traced(tmp_path / "deep" / "photographs.json", told.append) as advance:
+    with counting(found), traced(tmp_path / "photographs.json", told.append) as advance:
         for _ in range(batches):
             torch.rand(8, 8) @ torch.rand(8, 8)
             advance(4)

@@ -1,0 +1,36 @@
+"""The report says by which path forwards were computed, and how far it was from the plain one."""
+
+from __future__ import annotations
+
+from evals.log import Lane, Walk
+from evals.report.timing import timing
+
+
+def said(**lane: object) -> str:
+    known = {"classifier": "net", "precision": "fp32", "layout": "channels_last", "because": "few"}
+    walk = Walk(
+        images="photographs", n=1, seconds=1, decode_seconds=0, wait_seconds=0, forward_seconds=1,
+        rows_seconds=0, lanes=(Lane.model_validate({**known, **lane}),),
+    )  # fmt: skip
+    (path,) = timing(walk).paths
+    return path
+
+
+def test_the_plain_path() -> None:
+    assert said() == "net: fp32, channels last"
+
+
+def test_a_fast_path_with_what_was_measured() -> None:
+    assert said(
+        precision="bf16", folded=49, compiled=True, images=256, logit_error=0.71, bound=2.1,
+        answers=1420, repeated=141, rechecked=12,
+    ) == (
+        "net: bf16, channels last, 49 batch norms folded, compiled; on 256 images logits differ by "
+        "up to 0.71 from the plain path's; 141 of 1,420 later answers were close and repeated, 0 "
+        "of 12 others that were looked at again changed"
+    )  # fmt: skip
+
+
+def test_a_path_that_was_given_up() -> None:
+    path = said(refused="not finite", logit_error=None)
+    assert path.endswith("; the plain path, since of a faster one: not finite")
