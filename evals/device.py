@@ -81,7 +81,10 @@ def default_batch(device: torch.device, pixels: int = 224 * 224, *, gradients: b
 
 @contextlib.contextmanager
 def numerics(device: torch.device, precision: Precision) -> Iterator[None]:
-    """Compute at this precision, and leave torch's settings as they were.
+    """Compute on this device at this precision, and leave torch's settings as they were.
+
+    A CUDA device becomes the current one: streams, events and graphs are of that, whatever device
+    the tensors are on.
 
     fp32 is IEEE fp32: without TF32, which torch allows in convolutions by default, and whatever
     the process chose for itself. At bf16 gradients and whatever looks inside a network are fp32
@@ -92,6 +95,7 @@ def numerics(device: torch.device, precision: Precision) -> Iterator[None]:
     """
     if precision == "tf32" and device.type != "cuda":
         raise UserError(f"precision tf32 is a mode of CUDA devices, not of {device}")
+    on_device = torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
     backends: Any = torch.backends
     exactness = (
         backends.cuda.matmul, backends.cudnn.conv, backends.mkldnn.matmul, backends.mkldnn.conv
@@ -103,7 +107,8 @@ def numerics(device: torch.device, precision: Precision) -> Iterator[None]:
         for backend in exactness:
             cuda = backend in exactness[:2]
             backend.fp32_precision = "tf32" if cuda and precision == "tf32" else "ieee"
-        yield
+        with on_device:
+            yield
     finally:
         for backend, value in zip(exactness, before, strict=True):
             backend.fp32_precision = value

@@ -69,7 +69,7 @@ def test_a_device_decodes_and_resizes_as_pil_does(corpus: Path) -> None:
     equal, seen, errors = 0, 0, []
     for batch in device_batches(images, spans, {classifier.geometry}, device, plain=1000):
         assert batch.plain is not None
-        assert batch.on_device == len(batch.ids)
+        assert len(batch.by_device) == len(batch.ids)
         found, wanted = batch.pixels[classifier.geometry], batch.plain[classifier.geometry]
         errors.append(float((found.float() - wanted.float()).abs().mean()))
         with torch.inference_mode():

@@ -27,7 +27,7 @@ def arrange(network: nn.Module, size: tuple[int, int], *, tried: bool = False) -
     """
     if not any(weight.dim() == 4 for weight in network.parameters()):
         return
-    if not tried and not _works(_arranged(deepcopy(network)), size):
+    if not tried and not _works(network, size):
         return
     _arranged(network)
 
@@ -54,7 +54,7 @@ def _works(network: nn.Module, size: tuple[int, int]) -> bool:
     pixels = torch.zeros(2, 3, *size).contiguous(memory_format=torch.channels_last)
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
         try:
-            network(pixels)
+            _arranged(deepcopy(network))(pixels)
         except Exception:  # noqa: BLE001 - whatever it is, it will be said where it matters
             return False
     return True

@@ -101,11 +101,7 @@ def _repair(found: Sequence[Gap]) -> str:
         options.append(f"--evals-device {words['device'][1].partition(' ')[0]}")
     if "decoder" in words:
         options.append(f"pictures decoded by {words['decoder'][1]}")
-    repair = f"run the baseline again with {', '.join(options)}"
-    unseen = any(not far.plain and not far.n for gap in found for side in gap.far for far in side)
-    return repair + (
-        ", or both with --evals-no-cache: rows from the cache are not measured" if unseen else ""
-    )
+    return f"run the baseline again with {', '.join(options)}"
 
 
 def _worst(side: Sequence[Far], bound: Bound | None, *, swept: bool) -> float | None:

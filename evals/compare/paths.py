@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from evals import log
 
+ENOUGH = 100
+"""Decisions under which a share that changed is not told: none of them says little."""
+
 
 @dataclass(frozen=True, slots=True)
 class Far:
@@ -23,10 +26,10 @@ class Far:
 
     @property
     def share(self) -> float | None:
-        """Of decisions that differ; None where nobody measured."""
+        """Of decisions that differ, as estimated; None where too few were held."""
         if self.plain:
             return 0.0
-        return self.changed / self.n if self.n else None
+        return self.changed / self.n if self.n >= ENOUGH else None
 
     @property
     def logit(self) -> float | None:
@@ -114,9 +117,11 @@ def _path(walk: log.Walk, lane: log.Lane, settings: log.Settings) -> Path:
     if not lane.plain:
         done = ("folded", lane.folded), ("compiled", lane.compiled), ("graphed", lane.graphed)
         said = ", ".join([lane.precision, *(word for word, whether in done if whether)])
-        n, changed = lane.calibrated + lane.rechecked, lane.calibrated_changed + lane.changed
         # kernels of another device or layout make another difference
-        forwards = Step(f"{said} on {place}", Far(n=n, changed=changed, error=lane.logit_error))
+        forwards = Step(
+            f"{said} on {place}",
+            Far(n=lane.rechecked, changed=lane.changed, error=lane.logit_error),
+        )
     return Path(
         Step(walk.decoder, PLAIN if walk.decoder == "pil" else by_device),
         Step(place, PLAIN if kind == "cpu" else hosted),

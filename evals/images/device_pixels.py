@@ -116,6 +116,10 @@ def _made(
     decode = preprocess = 0.0
     for group in _groups(abouts):
         start = time.perf_counter()
+        if device.type == "cuda":
+            # torchvision decodes on a stream of its own, which does not wait for this one before
+            # it writes to memory that the last group was resized from
+            torch.cuda.current_stream(device).synchronize()
         found = dict(zip(group, decoded([datas[i] or b"" for i in group], device), strict=True))
         pictures = {i: picture for i, picture in found.items() if picture is not None}
         middle = time.perf_counter()

@@ -105,9 +105,6 @@ class _Maker:
             return _Made(self._batch(span, files, compare), None)
         # autocast and inference mode are matters of each thread: neither reaches this one
         with torch.cuda.stream(self.stream):
-            # torchvision decodes on a stream of its own, which does not wait for this one before
-            # it writes to memory that this one's last batch was resized from
-            self.stream.synchronize()
             batch = self._batch(span, files, compare)
             done = torch.cuda.Event()  # type: ignore[no-untyped-call]
             done.record(self.stream)
@@ -127,7 +124,7 @@ class _Maker:
             batch,
             pixels={g: tensor.to(self.device) for g, tensor in pixels.items()},
             plain={g: tensor.to(self.device) for g, tensor in plain.items()} if compare else None,
-            on_device=len(made.oriented.keys() & set(seen)),
+            by_device=tuple(row for row, i in enumerate(seen) if i in made.oriented),
             spent=batch.spent + Spent(files.seconds, made.decode, made.preprocess),
         )
 

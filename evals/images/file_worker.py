@@ -27,6 +27,7 @@ def main(folder: str) -> None:
     """
     # a Ctrl-C in a terminal reaches every process of it: the one that asks decides what follows
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.excepthook = lambda *_: None  # who asks says what follows from a worker that ends
     try:
         for line in sys.stdin.buffer:
             request = json.loads(line)
@@ -37,8 +38,8 @@ def main(folder: str) -> None:
     except BrokenPipeError:
         # nobody is left to be told, and Python would say so once more when it flushes at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    finally:
-        _remove(folder)
+    # not where reading failed: the folder is that of other workers too
+    _remove(folder)
 
 
 def gather(paths: list[bytes], into: bytes, room: int) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Pictures from disk to batches of pixels: decoded once, ahead of the networks, by threads."""
+"""Pictures from disk to batches of pixels: decoded once, by threads, by turns with the networks."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Batch:
     plain: Mapping[Geometry, torch.Tensor] | None = None
     """The same as PIL decodes and resizes them, where ``pixels`` were made otherwise and the two
     are to be compared."""
-    on_device: int = 0
+    by_device: tuple[int, ...] = ()
     """Pictures that the device decoded."""
 
 
@@ -138,7 +138,7 @@ def cores() -> int:
 
 def digests(images: Sequence[Image]) -> list[str]:
     """Return the sha256 of each file, empty where there is none; read by threads."""
-    with ThreadPoolExecutor(max_workers=min(16, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         return list(pool.map(digest, images))
 
 

@@ -15,7 +15,7 @@ import torch
 
 from evals.classifiers.classifier import Classifier
 from evals.lanes.fold import folded
-from evals.lanes.graph import Forward, Graphed
+from evals.lanes.graph import Forward, Graphed, hold_unwaiting
 from evals.lanes.half import halved
 from evals.lanes.rule import Plan
 
@@ -52,7 +52,7 @@ def built(classifier: Classifier, plan: Plan, sample: torch.Tensor, kernels: Pat
     elif plan.precision == "bf16":
         network = deepcopy(network)
     forward: Forward = halved(network, pixels) if plan.precision == "bf16" else network
-    left = []
+    left, plainly = [], forward
     if plan.compile:
         try:
             forward = compiled(forward, pixels, kernels)
@@ -62,6 +62,7 @@ def built(classifier: Classifier, plan: Plan, sample: torch.Tensor, kernels: Pat
     whole = not left
     if plan.graph:
         try:
+            hold_unwaiting(plainly, pixels)
             forward = Graphed(forward, pixels)
         except Exception as error:  # noqa: BLE001 - a forward that waits for the device, say
             left.append(f"no graph: {brief(error)}")
@@ -100,8 +101,10 @@ def _mark(kernels: Path | None, classifier: Classifier, plan: Plan) -> None:
 
 
 def _marker(kernels: Path, classifier: Classifier, precision: str) -> Path:
-    """Kernels hang on the network's form, on the precision and on torch, not on the weights."""
+    """Kernels hang on form, device, layout and precision, and on torch; not on the weights."""
+    kind = next((w.device.type for w in classifier.network.parameters()), "cpu")
     told = [repr(classifier.network), classifier.geometry.size, precision, torch.__version__]
+    told += [kind, classifier.layout]
     return kernels / f"{hashlib.sha256(repr(told).encode()).hexdigest()[:16]}.kernels"
 
 

@@ -41,7 +41,7 @@ def folded(network: nn.Module) -> tuple[nn.Module, int]:
         pair = _pair(node, modules)
         if pair is not None:
             convolution, norm = pair
-            _set(copy, node.args[0].target, fuse_conv_bn_eval(convolution, norm))
+            put(copy, node.args[0].target, fuse_conv_bn_eval(convolution, norm))
             node.replace_all_uses_with(node.args[0])
             graph.erase_node(node)
             count += 1
@@ -66,6 +66,7 @@ def _pair(node: fx.Node, modules: dict[str, nn.Module]) -> tuple[Any, Any] | Non
     return convolution, norm
 
 
-def _set(network: nn.Module, name: str, module: nn.Module) -> None:
+def put(network: nn.Module, name: str, module: nn.Module) -> None:
+    """Put a module in the place of another, by its path."""
     home, _, last = name.rpartition(".")
     setattr(network.get_submodule(home), last, module)

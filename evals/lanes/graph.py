@@ -2,35 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
 
 WARM = 3
 """Forwards before the recording: libraries choose and allocate in the first ones."""
 
+_WAITING = frozenset(
+    {"_local_scalar_dense", "equal", "is_nonzero", "masked_select", "nonzero", "unique_dim"}
+    | {"_unique", "_unique2", "unique_consecutive", "bincount", "histc", "repeat_interleave"}
+)
+"""Operations whose result, or its size, the host has to know."""
+
 
 class Graphed:
     """Replays a forward for batches of one shape; others run as they are."""
 
     def __init__(self, forward: Forward, sample: torch.Tensor) -> None:
-        """Record the forward at the shape of ``sample`` (n, 3, H, W) on a CUDA device."""
+        """Record the forward at the shape of ``sample`` (n, 3, H, W) on a CUDA device.
+
+        The stream is of that device, and the current one again also where recording fails.
+        """
         self._forward = forward
         self._pixels = sample.clone()
+        here = torch.cuda.current_stream(sample.device)
         side = torch.cuda.Stream(sample.device)  # type: ignore[no-untyped-call]
-        side.wait_stream(torch.cuda.current_stream(sample.device))
-        with torch.cuda.stream(side), torch.inference_mode():
-            for _ in range(WARM):
-                forward(self._pixels)
-        torch.cuda.current_stream(sample.device).wait_stream(side)
-        self._graph = torch.cuda.CUDAGraph()
-        with (
-            torch.cuda.graph(self._graph, capture_error_mode="thread_local"),
-            torch.inference_mode(),
-        ):
-            self._output = forward(self._pixels)
+        side.wait_stream(here)
+        try:
+            with torch.cuda.stream(side), torch.inference_mode():
+                for _ in range(WARM):
+                    forward(self._pixels)
+            here.wait_stream(side)
+            self._graph = torch.cuda.CUDAGraph()
+            recording = torch.cuda.graph(
+                self._graph, stream=side, capture_error_mode="thread_local"
+            )
+            with recording, torch.inference_mode():
+                self._output = forward(self._pixels)
+        finally:
+            torch.cuda.set_stream(here)
 
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return the logits, in memory of their own: the next replay writes over the graph's."""
@@ -39,3 +54,42 @@ class Graphed:
         self._pixels.copy_(pixels)
         self._graph.replay()
         return self._output.clone()
+
+
+def hold_unwaiting(forward: Forward, sample: torch.Tensor) -> None:
+    """Refuse a forward during which the host waits for the device.
+
+    A recording that meets one fails halfway, with streams and allocator in the middle of it.
+
+    Raises:
+        RuntimeError: naming the operation.
+    """
+    # in inference mode operations are not taken apart
+    with torch.no_grad(), _Unwaiting():  # type: ignore[no-untyped-call]
+        forward(sample)
+
+
+class _Unwaiting(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Of this thread alone, unlike torch's own mode that tells of synchronisation."""
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        name = func.overloadpacket.__name__
+        given = [a.device for a in args if isinstance(a, torch.Tensor)]
+        found = func(*args, **(kwargs or {}))
+        moved = isinstance(found, torch.Tensor) and given and found.device != given[0]
+        if name in _WAITING or moved or (name.startswith("index") and _masks(args)):
+            raise RuntimeError(f"its forward waits for the device in {name}")
+        return found
+
+
+def _masks(args: Sequence[Any]) -> bool:
+    """Return whether an indexing chooses by a mask: then nobody knows how many it chooses."""
+    indices = args[1] if len(args) > 1 and isinstance(args[1], list | tuple) else ()
+    chosen = (index.dtype for index in indices if isinstance(index, torch.Tensor))
+    return any(dtype in {torch.bool, torch.uint8} for dtype in chosen)

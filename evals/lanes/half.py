@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from copy import deepcopy
 
 import torch
 from torch import nn
+
+from evals.lanes.fold import put
 
 _FIRST = (nn.Conv2d, nn.Linear)
 
@@ -38,16 +40,17 @@ def halved(network: nn.Module, sample: torch.Tensor) -> Callable[[torch.Tensor],
     """
     with torch.inference_mode():
         name = _first_layer(network, sample)
-        _replace(network, name, Exact(network.get_submodule(name)))
-        weights = {key: tensor.clone() for key, tensor in network.state_dict().items()}
-        network.to(torch.bfloat16)
-        cast("Exact", network.get_submodule(name)).float()
+        first = network.get_submodule(name)
+        put(network, name, Exact(first))
+        rough = deepcopy(network).to(torch.bfloat16)
+        # cast alone it would be rounded for good: the copy gets the layer itself
+        put(rough, name, Exact(first))
         try:
-            network(sample)
+            rough(sample)
         except RuntimeError:
-            network.float().load_state_dict(weights)
+            del rough
         else:
-            return network
+            return rough
 
     def mixed(pixels: torch.Tensor) -> torch.Tensor:
         with torch.autocast(pixels.device.type, dtype=torch.bfloat16):
@@ -73,8 +76,3 @@ def _first_layer(network: nn.Module, sample: torch.Tensor) -> str:
     if not called or not called[0]:
         raise RuntimeError("it has no convolution or linear layer of its own to keep in fp32")
     return called[0]
-
-
-def _replace(network: nn.Module, name: str, module: nn.Module) -> None:
-    home, _, last = name.rpartition(".")
-    setattr(network.get_submodule(home), last, module)

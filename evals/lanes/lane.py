@@ -40,8 +40,9 @@ class Lane:
 
     The first images are looked at on both paths, and answered by the plain one. From then on an
     answer is repeated on it whose margin is under three times the largest logit error so far, and
-    of the others a random 1 % is looked at again. So no decision is known to differ, and how often
-    one differs unseen is estimated.
+    of the others a random 1 % is looked at again. So no decision is known to differ, be it
+    whether an answer is right or, without labels, which one it is; and how often one differs
+    unseen is estimated.
     """
 
     classifier: Classifier
@@ -128,7 +129,7 @@ class Lane:
             exact = self._exact(every, pixels, room)
             self._compare(logits, exact, accepted)
             return exact
-        close = margin(logits, accepted) < self.bound
+        close = ~(margin(logits, accepted) >= self.bound)  # what is no number is not sure
         draws = torch.rand(m, generator=generator(self.seed, "lane", *names)) < RECHECKED
         drawn = draws.to(logits.device, non_blocking=True)
         rows = torch.nonzero(close | drawn)[:, 0]
@@ -198,19 +199,20 @@ class Lane:
         """Return the entry in the log."""
         known: dict[str, Any] = {}
         if self._pairs and self._error is not None:
-            margins, differs = (torch.cat(parts) for parts in zip(*self._pairs, strict=True))
+            differs = torch.cat([pair[1] for pair in self._pairs])
             error = float(self._error)
             known = {
                 "images": self.images,
                 "logit_error": error if error < torch.inf else None,
                 "bound": self.bound if error < torch.inf else None,
-                "calibrated": len(margins),
-                "calibrated_changed": int((differs & (margins >= self.bound)).sum()),
+                "calibrated": len(differs),
+                "calibrated_changed": int(differs.sum()),
             }
         if self._tallies:
             tally = torch.stack(self._tallies).sum(dim=0).tolist()
             known |= dict(zip(("repeated", "rechecked", "changed"), tally, strict=True))
-        path, fast = self._built, self.fast
+        # also of a path that was given up after it had answered
+        path, fast = self._built, self.fast or bool(self._answers)
         return log.Lane(
             classifier=self.classifier.name,
             precision=self.plan.precision if fast or self.plan.precision == "tf32" else "fp32",

@@ -11,8 +11,10 @@ import torch
 from evals.classifiers.classifier import Classifier
 from evals.lanes.margins import decision
 
-HOSTED = 16
-"""Images whose logits are computed on the CPU, too."""
+HOSTED = 128
+"""Images at least whose logits are computed on the CPU, too: of a few no share can be told."""
+ROOM = 64
+"""Images in one forward."""
 
 
 @dataclass
@@ -40,14 +42,27 @@ class Parity:
             plain: the same, by PIL.
             accepted: (n, a) right answers padded with -1; None without labels.
         """
+        for rows in torch.arange(len(pixels), device=pixels.device).split(ROOM):  # type: ignore[no-untyped-call]
+            try:
+                right = None if accepted is None else accepted[rows]
+                self._look(classifier, pixels[rows], plain[rows], right)
+            except Exception:  # noqa: BLE001 - it is asked the same again, and fails alone there
+                return
+
+    def _look(
+        self,
+        classifier: Classifier,
+        pixels: torch.Tensor,
+        plain: torch.Tensor,
+        accepted: torch.Tensor | None,
+    ) -> None:
         with torch.inference_mode():
             seen, wanted = classifier.logits(pixels), classifier.logits(plain)
         self.pictures += len(pixels)
         self._changed.append((decision(seen, accepted) != decision(wanted, accepted)).sum())
         if pixels.device.type != "cpu" and self.hosted < HOSTED:
-            few = min(HOSTED - self.hosted, len(plain))
-            right = None if accepted is None else accepted[:few].cpu()
-            self._host(classifier, plain[:few].cpu(), wanted[:few].cpu(), right)
+            right = None if accepted is None else accepted.cpu()
+            self._host(classifier, plain.cpu(), wanted.cpu(), right)
 
     def _host(
         self,

@@ -56,8 +56,8 @@ def plan_of(
 ) -> Plan:
     """Return the path that a number of forwards repays.
 
-    It follows from what was selected alone, never from a clock: the same command takes the same
-    path, so that its rows are the same.
+    It follows from what was selected, and from whether a run before left kernels; never from a
+    clock. The path is part of the cache's keys and of the log.
 
     Args:
         network: whose.

@@ -49,7 +49,7 @@ class ImageSet(Record):
 
 
 class Walk(Record):
-    """Where the time of one pass went; decoding threads run beside the networks."""
+    """Where the time of one pass went, and how it was computed."""
 
     images: str
     """Role of the image set."""

@@ -53,7 +53,8 @@ class Lane(Record):
     calibrated: int = 0
     """Answers of the calibration: images times points of a sweep."""
     calibrated_changed: int = 0
-    """Of those with a margin of at least ``bound``, how many decisions differed."""
+    """Of those, how many decisions differed: by margins under ``bound``, so that later all of them
+    would be repeated."""
     answers: int = 0
     """Answers after the calibration."""
     repeated: int = 0
@@ -65,7 +66,5 @@ class Lane(Record):
 
     @property
     def plain(self) -> bool:
-        """Whether every answer is the plain path's."""
-        return self.refused is not None or not (
-            self.folded or self.compiled or self.graphed or self.precision == "bf16"
-        )
+        """Whether every answer is the plain path's, as all of a calibration are."""
+        return not self.answers

@@ -86,7 +86,7 @@ def _question(this: Pass, station: Station, task: Task, manner: Manner, reply: s
             "seed": manner.seed,
             "precision": manner.precision,
             "device": [manner.device.type, name_of(manner.device), torch.get_num_threads()],
-            "batch": [batch_of(this, manner), station.classifier.layout],
+            "batch": [batch_of(this, manner), station.room, station.classifier.layout],
             "path": None if station.lane is None else station.lane.plan.key,
             "differentiate": any(other.measure.gradient for other in station.tasks),
             "versions": versions(),

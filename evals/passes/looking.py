@@ -53,6 +53,8 @@ def look(batch: Batch, visit: Visit, shard: Shard, walked: Walked) -> None:
     _compare(batch, pixels, visit, walked)
     for station in visit.stations:
         name = station.classifier.name
+        if station.lane is not None and station.lane.fast and station.lane.calibrating:
+            shard.calibrated.add(name)
         for probe, task in _asked(station, batch, pixels, visit):
             stopped = task.table in {*walked.not_applicable, *walked.invalid}
             if name in walked.failures or stopped:
@@ -118,10 +120,10 @@ def _compare(
     batch: Batch, pixels: Mapping[Geometry, torch.Tensor], visit: Visit, walked: Walked
 ) -> None:
     """Measure how far pixels that a device made are from PIL's, and what that does."""
-    if batch.plain is None:
+    if batch.plain is None or not batch.by_device:
         return
     errors = [
-        (batch.pixels[geometry].float() - plain.float()).abs().mean()
+        (batch.pixels[geometry].float() - plain.float())[[*batch.by_device]].abs().mean()
         for geometry, plain in batch.plain.items()
     ]
     walked.pixel_error.append(torch.stack(errors).amax())
@@ -131,7 +133,13 @@ def _compare(
             known = station.answers
             right = None if known is None else known.of(batch.positions, visit.device).accepted
             plain = to_unit(batch.plain[geometry], visit.device)
-            station.lane.parity.compare(station.classifier, pixels[geometry], plain, right)
+            rows = torch.tensor(batch.by_device, device=visit.device)
+            station.lane.parity.compare(
+                station.classifier,
+                pixels[geometry][rows],
+                plain[rows],
+                None if right is None else right[rows],
+            )
 
 
 def _asked(

@@ -30,6 +30,8 @@ class Planned:
     index: int
     spans: tuple[range, ...]
     """Its batches: positions in the image set."""
+    first: bool = True
+    """Whether a walk from the beginning comes here first."""
 
     @property
     def positions(self) -> Iterator[int]:
@@ -51,7 +53,10 @@ def planned(spans: Sequence[range]) -> list[Planned]:
     found: dict[int, list[range]] = {}
     for span in spans:
         found.setdefault(span.start // SHARD, []).append(span)
-    return [Planned(index, tuple(of)) for index, of in found.items()]
+    return [
+        Planned(index, tuple(of), first=number == 0)
+        for number, (index, of) in enumerate(found.items())
+    ]
 
 
 @dataclass
@@ -71,6 +76,8 @@ class Shard:
     """Table to its own time."""
     drew: set[str] = field(default_factory=set)
     """Tables during whose work somebody drew from a global generator."""
+    calibrated: set[str] = field(default_factory=set)
+    """Names of classifiers some of whose answers are those of a calibration."""
     stopped: dict[str, str] = field(default_factory=dict)
     """Table to how this very shard stopped it: ``invalid``, ``not_applicable``."""
     _parts: dict[str, list[tables.Part]] = field(default_factory=dict)
@@ -94,9 +101,10 @@ class Shard:
 
     def fetch(self) -> None:
         """Start moving the columns to the host, without waiting for the device."""
+        away = any(part.on_cuda for parts in self._parts.values() for part in parts)
         for parts in self._parts.values():
             parts[:] = [part.fetched() for part in parts]
-        if torch.cuda.is_available():
+        if away:
             self._arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self._arrived.record()
 

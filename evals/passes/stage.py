@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -88,7 +89,11 @@ def run(this: Pass, manner: Manner, progress: Progress) -> None:
 
 
 def _trace_file(this: Pass, manner: Manner) -> Path | None:
-    return None if manner.trace is None else manner.trace / f"{tables.slug(this.role)}.json"
+    """Return where a trace goes: of workers each writes its own."""
+    if manner.trace is None:
+        return None
+    aliases = dict.fromkeys(station.classifier.alias for station in this.stations.values())
+    return manner.trace / f"{tables.slug('-'.join([this.role, *aliases]))}-{os.getpid()}.json"
 
 
 def _by_lane(this: Pass, station: Station, manner: Manner) -> Station:
@@ -293,7 +298,7 @@ def walk_record(this: Pass, manner: Manner) -> log.Walk:
         rows_seconds=spent["rows"],
         picture_seconds=this.picture_seconds,
         validity_seconds=this.validity_seconds,
-        decoder="nvjpeg" if manner.device.type == "cuda" else "pil",
+        decoder="nvjpeg" if this.walked.on_device else "pil",
         on_device=this.walked.on_device,
         pixel_difference=_mean(this.walked.pixel_error),
         fitting=dict(this.walked.rooms),

@@ -43,6 +43,12 @@ class Part:
     """Observed: (n, ...), or (n, axis, ...) with an axis."""
     axis: Axis | None = None
 
+    @property
+    def on_cuda(self) -> bool:
+        """Whether a column is on such a device."""
+        columns = (*self.known.values(), *self.columns.values())
+        return any(not isinstance(column, np.ndarray) and column.is_cuda for column in columns)
+
     def fetched(self) -> Part:
         """Return the same with values on their way to the host: the device is not waited for."""
         known = {name: fetching(column) for name, column in self.known.items()}

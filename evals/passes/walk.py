@@ -164,5 +164,5 @@ def _see(batch: Batch, shard: Shard, walked: Walked) -> None:
     walked.digests.update(batch.digests)
     walked.unreadable.update(batch.unreadable)
     walked.oriented += batch.oriented
-    walked.on_device += batch.on_device
+    walked.on_device += len(batch.by_device)
     walked.hashes.update(zip(batch.span, batch.hashes, strict=True))

@@ -38,14 +38,19 @@ N = 400
 IMAGES = log.ImageSet(role="p", source="x", n=N, total=N)
 
 PLAIN: dict[str, Any] = {"precision": "fp32"}
-FOLDED: dict[str, Any] = {"folded": 3, "calibrated": 16, "logit_error": 1e-6}
+FOLDED: dict[str, Any] = {
+    "folded": 3,
+    "calibrated": 16,
+    "logit_error": 1e-6,
+    "answers": 10_000,
+    "rechecked": 100,
+}
 
 
 def half(changed: int = 0, **more: Any) -> dict[str, Any]:
     """Return a lane in bf16 on which so many of 1,000 decisions changed."""
-    known = {"precision": "bf16", "calibrated": 900, "rechecked": 100, "logit_error": 0.02}
-    counts = {"calibrated_changed": changed // 2, "changed": changed - changed // 2}
-    return {**known, **counts, **more}
+    known = {"precision": "bf16", "calibrated": 256, "answers": 100_000, "rechecked": 1000}
+    return {**known, "logit_error": 0.02, "changed": changed, **more}
 
 
 def lane(name: str = "net", **more: Any) -> log.Lane:
@@ -157,8 +162,8 @@ def test_one_path_is_compared_as_ever_and_nothing_is_said(how: dict[str, Any]) -
         assert "path" not in judgement.sentence
 
 
-def test_a_lane_that_was_refused_is_the_plain_path() -> None:
-    then = run(half(30, refused="half of the answers are within"), precision="bf16")
+def test_a_lane_that_never_answered_is_the_plain_path() -> None:
+    then = run(half(answers=0, refused="half of the answers are within"), precision="bf16")
     for expect in (TOP1, ECE):
         assert "path" not in held(then, run(PLAIN), expect).sentence
 
@@ -206,11 +211,12 @@ def test_both_sides_count_and_no_measurement_is_no_zero() -> None:
     assert "can move top1_accuracy by 0.01, and the gate allows 0.01" in refused.sentence
     assert "--evals-precision" not in refused.sentence  # they are equal
     assert "as many forwards (they decide what is folded" in refused.sentence
-    cached = run(half(calibrated=0, rechecked=0, logit_error=None), precision="bf16")
+    cached = run(half(rechecked=99, logit_error=None), precision="bf16")
     unseen = held(cached, run(PLAIN), TOP1)
     assert unseen.verdict is Verdict.INVALID
-    assert "(not measured) there" in unseen.sentence
-    assert unseen.sentence.endswith("--evals-no-cache: rows from the cache are not measured")
+    assert "(0 of 99 decisions changed) there" in unseen.sentence
+    assert "was not measured" in unseen.sentence
+    assert unseen.sentence.endswith("run the baseline again with --evals-precision fp32")
 
 
 def test_the_worst_seed_and_the_worst_part_of_a_run_count() -> None:
@@ -239,7 +245,8 @@ def test_tf32_and_nobody_to_say_the_path_are_refused_before_anything_is_measured
     rows().to_parquet(tmp_path / "tables" / "a.parquet")
     stored = Stored(run(PLAIN).model_copy(update={"items": (item(),)}), tmp_path, "baseline")
     for precision in ("tf32", "bf16"):
-        now = side(run({"precision": precision}, precision=precision), item())
+        one = half() if precision == "bf16" else {"precision": precision}
+        now = side(run(one, precision=precision), item())
         untold = Side(now.item, now.classifier, now.settings, now.images)
         if precision == "bf16":
             early(stored, now)  # its gates say

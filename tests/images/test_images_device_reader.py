@@ -102,7 +102,7 @@ def test_as_through_pil(
         assert one.spent.read > 0
     # the photographs, the turned one and the one of an odd name
     decoded = 14 if SMALL in geometries else 0
-    assert sum(batch.on_device for batch in found) == decoded
+    assert sum(len(batch.by_device) for batch in found) == decoded
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_a_device_that_fails_leaves_all_to_pil(
     monkeypatch.setattr(device_pixels, "resample", fails)
     spans = spans_of(mixed, 8)
     found = list(device_batches(mixed, spans, [SMALL], "cpu"))
-    assert [batch.on_device > 0 for batch in found] == [True, False, True]
+    assert [len(batch.by_device) > 0 for batch in found] == [True, False, True]
     for one, other in zip(found, batches(mixed, spans, [SMALL]), strict=True):
         assert_same(one, other)
 
@@ -215,7 +215,7 @@ def test_as_through_pil_on_cuda(mixed: tuple[Image, ...], size: int) -> None:
     want = list(batches(mixed, spans, geometries))
     with torch.autocast("cuda"):  # which is for networks
         found = list(device_batches(mixed, spans, geometries, "cuda", plain=6))
-    assert sum(batch.on_device for batch in found) > 10
+    assert sum(len(batch.by_device) for batch in found) > 10
     for one, other in zip(found, want, strict=True):
         assert_same(one, other, limit=0.6)
         assert all(pixels.device.type == "cuda" for pixels in one.pixels.values())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from evals.lanes.half import halved
+from evals.lanes.half import Exact, halved
 
 
 class Net(nn.Module):
@@ -39,13 +39,17 @@ seen: list[torch.dtype] = []
 def test_pixels_and_first_convolution_are_fp32() -> None:
     torch.manual_seed(0)
     network, x = Net().eval(), torch.rand(2, 3, 8, 8)
+    weight = network.conv.weight.clone()
     forward = halved(network, x)
     seen.clear()
     with torch.inference_mode():
         assert forward(x).dtype == torch.bfloat16
     assert seen == [torch.float32, torch.bfloat16]
-    assert network.conv.inner.weight.dtype == torch.float32  # type: ignore[union-attr]
-    assert network.head.weight.dtype == torch.bfloat16
+    assert isinstance(forward, Net)
+    assert isinstance(forward.conv, Exact)
+    kept = forward.conv.inner.state_dict()["weight"]
+    assert torch.equal(kept, weight)  # bit for bit: not one that bf16 has rounded
+    assert forward.head.weight.dtype == torch.bfloat16
 
 
 def test_an_epsilon_under_the_step_of_bf16_is_seen() -> None:

@@ -249,7 +249,9 @@ def test_pixels_that_a_device_made_are_held_against_those_of_pil(
     def swapped(*arguments: Any) -> Iterator[Batch]:
         for batch in batches(*arguments[:3]):
             made = {geometry: x[:, [1, 0, 2]] for geometry, x in batch.pixels.items()}
-            yield replace(batch, pixels=made, plain=batch.pixels, on_device=len(batch.ids))
+            yield replace(
+                batch, pixels=made, plain=batch.pixels, by_device=tuple(range(len(batch.ids)))
+            )
 
     monkeypatch.setattr("evals.passes.walk.ahead", swapped)
     classifier = small()
@@ -264,6 +266,28 @@ def test_pixels_that_a_device_made_are_held_against_those_of_pil(
     per_picture = {"red": 170, "green": 2 * 128 / 3, "blue": 0}
     first = [per_picture[str(image.label)] for image in image_set.images[:32]]
     assert float(walked.pixel_error[0]) == pytest.approx(sum(first) / 32)
+
+
+def test_a_network_that_fails_there_fails_alone(
+    small: Small, image_set: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compared(*arguments: Any) -> Iterator[Batch]:
+        for batch in batches(*arguments[:3]):
+            every = tuple(range(len(batch.ids)))
+            yield replace(batch, plain=batch.pixels, by_device=every)
+
+    monkeypatch.setattr("evals.passes.walk.ahead", compared)
+    broken, whole = small(nn.Flatten(), alias="bad"), small(alias="good")
+    both = [
+        replace(station(one, image_set, Task(MEASURE, Parameters(), one.alias)), lane=lane)
+        for one in (broken, whole)
+        for lane in [Lane(one, Plan("fp32"))]
+    ]
+    walked = go(image_set, both, tmp_path)
+    assert list(walked.failures) == ["bad"]
+    assert both[0].lane is not None
+    assert both[0].lane.record().pictures == 0
+    assert len(merged(tmp_path, "good")) == len(image_set.images)
 
 
 def test_unreadable_pictures_are_left_out_and_named(
