@@ -1,0 +1,46 @@
+"""Where templates are looked for, and what they may use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
+
+from evals.paths import data_folder
+from evals.report import glossary, rounding, words
+from evals.report.recipes import facts
+
+
+def environment(templates: Path | None = None) -> Environment:
+    """Return Jinja's environment for our templates.
+
+    Args:
+        templates: folder of a user's own partials: one of the name of ours is taken in its place.
+    """
+    folders = [] if templates is None else [templates]
+    made = Environment(
+        loader=ChoiceLoader([FileSystemLoader(f) for f in (*folders, data_folder("reports"))]),
+        autoescape=True,  # everything; select_autoescape() would leave *.jinja out
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "position": _position,
+        "seconds": rounding.seconds,
+        "count": rounding.count,
+        "plural": words.plural,
+        "written": rounding.written,
+        "recipe": facts,
+    }
+    made.globals |= {
+        "symbols": words.SYMBOLS,
+        "verdict_words": glossary.VERDICTS,
+        "method_words": glossary.METHODS,
+    }
+    return made
+
+
+def _position(share: float) -> str:
+    """Return a share of the axis as a length in SVG, inside the axis."""
+    return f"{100 * min(max(share, 0.0), 1.0):.2f}%"

@@ -1,0 +1,44 @@
+"""The scripts of a page, and the policy by which a browser runs these and no others."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+
+from markupsafe import Markup
+
+
+@functools.cache
+def vega() -> Markup:
+    """Return Vega-Lite with all it needs, as one script without imports."""
+    import vl_convert  # a second to build the script: a page without charts does without
+
+    bundle = vl_convert.javascript_bundle()
+    if "</script" in bundle.lower():  # it would end the element it stands in
+        raise AssertionError("the bundle of vl-convert holds the end of a script element")
+    return Markup(bundle)
+
+
+def policy(style: str, *scripts: str, images: str = "data:") -> str:
+    """Return the Content-Security-Policy of a page that loads nothing from outside.
+
+    Args:
+        style: text of its one style element.
+        scripts: texts of its script elements that run; those of JSON are no scripts.
+        images: where pictures may come from.
+    """
+    rules = {
+        "default-src": "'none'",
+        "img-src": images,
+        "style-src": _hash(style),
+        "script-src": " ".join(map(_hash, scripts)),
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    return "; ".join(f"{name} {value}" for name, value in rules.items())
+
+
+def _hash(text: str) -> str:
+    digest = base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
+    return f"'sha256-{digest}'"

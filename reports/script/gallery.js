@@ -1,0 +1,1 @@
+// The gallery: filters, order, the large view.

@@ -1,0 +1,1 @@
+// Words that are explained a hover away.
