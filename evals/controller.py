@@ -15,7 +15,16 @@ from typing import Any
 import pytest
 
 from evals.errors import UserError
-from evals.plugin import ASIDE, REPORT, RUN, catalog_of, command_of, hold, said_if_unwritten
+from evals.plugin import (
+    ASIDE,
+    REPORT,
+    RUN,
+    TROUBLE,
+    catalog_of,
+    command_of,
+    hold,
+    said_if_unwritten,
+)
 from evals.plugin import publish as tell
 
 _SHARED = pytest.StashKey["_Shared"]()
@@ -68,7 +77,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         config.stash[RUN] = run
         config.stash[ASIDE] = shared.aside
         point_latest(directory)
-        config.stash[REPORT] = publish(run.log, directory, catalog_of(config).options)
+        options, warn = catalog_of(config).options, config.stash[TROUBLE].append
+        config.stash[REPORT] = publish(run.log, directory, options, warn)
     if RUN in config.stash:
         tell(config, interrupted=exitstatus not in through)
         hold(session, exitstatus, only_checks=all(map(scope, shared.ids)))

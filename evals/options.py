@@ -43,6 +43,10 @@ class OptionsTable(Table):
     """Where runs are kept."""
     report: str | None = None
     """Path of the HTML report, or ``none``; by default beside the run log."""
+    report_dir: str | None = None
+    """Folder for the report with its pictures beside it."""
+    templates: str | None = None
+    """Folder of templates that go before the report's own of the same names."""
     markdown: str | None = None
     """Path of a summary in Markdown."""
     mlflow: str | None = None
@@ -108,6 +112,10 @@ class Options:
     cache: Path
     report: Path | None
     """None: beside the run log."""
+    report_dir: Path | None
+    """None: no folder is asked for."""
+    templates: Path | None
+    """None: the report looks as it comes."""
     markdown: Path | None
     """None: no summary is asked for."""
     trace: Path | None
@@ -150,6 +158,11 @@ def read(given: Mapping[str, Any], cwd: Path) -> Options:
         raise UserError("\n".join(mistakes))
     table = OptionsTable.model_validate({**written, **given})
     base = {key: cwd if key in given else root for key in OptionsTable.model_fields}
+
+    def place(key: str) -> Path | None:
+        text = getattr(table, key)
+        return None if text is None else base[key] / Path(text).expanduser()
+
     images = [_role(text) for text in table.images]
     twice = {role for role, _ in images if [r for r, _ in images].count(role) > 1}
     if twice:
@@ -159,19 +172,15 @@ def read(given: Mapping[str, Any], cwd: Path) -> Options:
         models=tuple((text, base["model"]) for text in table.model),
         images={role: (source, base["images"]) for role, source in images},
         typed=frozenset(role for role, _ in images if "images" in given),
-        cards=None if table.cards is None else base["cards"] / Path(table.cards).expanduser(),
+        cards=place("cards"),
         baseline=None if table.baseline is None else (table.baseline, base["baseline"]),
         run_dir=base["run_dir"] / Path(table.run_dir).expanduser(),
         cache=base["cache"] / Path(table.cache).expanduser(),
-        report=(
-            None
-            if table.report in {None, "none"}
-            else base["report"] / Path(str(table.report)).expanduser()
-        ),
-        markdown=(
-            None if table.markdown is None else base["markdown"] / Path(table.markdown).expanduser()
-        ),
-        trace=None if table.trace is None else base["trace"] / Path(table.trace).expanduser(),
+        report=None if table.report == "none" else place("report"),
+        report_dir=place("report_dir"),
+        templates=place("templates"),
+        markdown=place("markdown"),
+        trace=place("trace"),
         root=root,
     )
 

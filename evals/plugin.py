@@ -21,6 +21,7 @@ from evals.measures import MEASURES
 if TYPE_CHECKING:
     from evals.errors import UserError
     from evals.log import Item
+    from evals.merge.finish import Published
     from evals.merge.workers import Gathered
     from evals.progress import Progress
     from evals.selection import Catalog, Job
@@ -39,6 +40,8 @@ OPTIONS = (
     ("seed", "N", "every generator derives from it (default: 0)"),
     ("run-dir", "DIR", "where runs are kept (default: runs)"),
     ("report", "PATH|none", "HTML report (default: report.html beside the run log)"),
+    ("report-dir", "DIR", "the report as a folder too, with pictures beside it"),
+    ("templates", "DIR", "templates of your own that go before the report's of the same names"),
     ("markdown", "PATH", "summary in Markdown; also appended to $GITHUB_STEP_SUMMARY if set"),
     ("mlflow", "URI", "log the run to this MLflow server or store"),
     ("pictures", "N|none", "pictures a check and classifier in the report, up to 8 (default: 8)"),
@@ -58,9 +61,9 @@ OPTIONS = (
 _CATALOG = pytest.StashKey["Catalog"]()
 _SESSION = pytest.StashKey["Session"]()
 RUN: pytest.StashKey[Session | Gathered] = pytest.StashKey()
-REPORT = pytest.StashKey["Path | None"]()
+REPORT: pytest.StashKey[Published] = pytest.StashKey()
 ASIDE = pytest.StashKey[int]()
-_TROUBLE = pytest.StashKey[list[str]]()
+TROUBLE = pytest.StashKey[list[str]]()
 _SUITES: pytest.StashKey[list[Suite]] = pytest.StashKey()
 _REFUSED: pytest.StashKey[UserError] = pytest.StashKey()
 
@@ -86,7 +89,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register a marker for each shipped measure."""
-    config.stash[_TROUBLE] = []
+    config.stash[TROUBLE] = []
     for name in MEASURES:
         config.addinivalue_line("markers", f"{name}: checks that measure {name} (vision-evals)")
     if config.getoption("dist", "no") != "no":
@@ -298,7 +301,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         return
     config.stash[RUN] = run
     with said_if_unwritten(session):
-        config.stash[REPORT] = run.close(interrupted=interrupted)
+        warn = config.stash[TROUBLE].append
+        config.stash[REPORT] = run.close(interrupted=interrupted, warn=warn)
     publish(config, interrupted=interrupted)
     only = all(isinstance(item, CheckItem) for item in session.items)
     hold(session, exitstatus, only_checks=only)
@@ -313,7 +317,7 @@ def said_if_unwritten(session: pytest.Session) -> Iterator[None]:
         yield
     except (OSError, UserError) as error:
         # said in the summary: as a warning it would be an exception under filterwarnings = error
-        session.config.stash[_TROUBLE].append(f"log or report could not be written: {error}")
+        session.config.stash[TROUBLE].append(f"log or report could not be written: {error}")
         if session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -347,9 +351,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if aside := config.stash.get(ASIDE, 0):
         screen.write_line(f"{aside} checks on recipes deselected; --evals-recipes runs them, too")
     screen.write_line(f"log: {run.directory / 'run.json'}")
-    if report := config.stash.get(REPORT, None):
-        screen.write_line(f"report: {report}")
-    for trouble in config.stash[_TROUBLE]:
+    published = config.stash.get(REPORT, None)
+    if published is not None and published.page is not None:
+        screen.write_line(f"report: {published.page}")
+    if published is not None and published.folder is not None:
+        screen.write_line(f"report: {published.folder}")
+    for trouble in config.stash[TROUBLE]:
         screen.write_line(f"warning: {printable(trouble)}", yellow=True)
     lenient = catalog_of(config).options.table.inconclusive == "skip"
     for command in commands(run.log, config.rootpath, os.environ, lenient=lenient):
@@ -363,11 +370,12 @@ def publish(config: pytest.Config, *, interrupted: bool) -> None:
     from evals.results.files import tell
     from evals.results.tracking import track
 
-    run, report = config.stash[RUN], config.stash.get(REPORT, None)
-    options, trouble = catalog_of(config).options, config.stash[_TROUBLE]
-    trouble += tell(run.log, run.directory, report, options.markdown, os.environ)
+    run, published = config.stash[RUN], config.stash.get(REPORT, None)
+    options, trouble = catalog_of(config).options, config.stash[TROUBLE]
+    where, page = (published.where, published.page) if published is not None else (None, None)
+    trouble += tell(run.log, run.directory, where, options.markdown, os.environ)
     if options.table.mlflow is not None and not interrupted:
-        trouble += filter(None, [track(options.table.mlflow, run.directory, report)])
+        trouble += filter(None, [track(options.table.mlflow, run.directory, page)])
 
 
 def command_of(config: pytest.Config) -> str:

@@ -10,12 +10,11 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import pandas as pd
 import torch
 
-from evals import baseline, log
+from evals import baseline, log, report
 from evals.baseline import Now
 from evals.cache.code import code_digest
 from evals.cache.store import Cache
@@ -24,7 +23,7 @@ from evals.judging import Facts, Family, Measured, Question, judge, seed_of, unj
 from evals.lanes.build import user_kernels
 from evals.log import Verdict
 from evals.measures.measure import Measure
-from evals.merge.finish import publish
+from evals.merge.finish import Published, publish
 from evals.merge.part import elsewhere, set_aside
 from evals.merge.union import classifiers, image_sets
 from evals.names import point_latest
@@ -68,6 +67,7 @@ class Session:
         """
         code_digest()  # as it is now, and not when the last pass begins
         options = catalog.options
+        said = () if options.templates is None else report.check(options.templates)
         self._baseline = baseline.read(options)
         device = device_of(options, worker)
         self._worker = worker
@@ -78,7 +78,7 @@ class Session:
         self._roles = roles(jobs)
         self._passes: dict[tuple[Source, str], Pass] = {}
         self._items: dict[str, log.Item] = {}
-        self._warnings: dict[str, None] = {}
+        self._warnings: dict[str, None] = dict.fromkeys(said)
         here = machine()
         file = place(options.cache, here)
         self._noise = read(file, here, self._warn)
@@ -214,8 +214,12 @@ class Session:
             for classifier in self._resources.classifiers(request)
         )
 
-    def close(self, *, interrupted: bool) -> Path | None:
-        """Finish the log, write the report, and return the report's path if there is one.
+    def close(self, *, interrupted: bool, warn: Callable[[str], None]) -> Published:
+        """Finish the log, write the report, and return where it is if there is one.
+
+        Args:
+            interrupted: whether the run was.
+            warn: told of a report that does not look as it should.
 
         Raises:
             OSError: the report could not be written; the log was.
@@ -224,12 +228,12 @@ class Session:
         status: log.Status = "interrupted" if interrupted else "finished"
         self._write(status)
         if self._worker is not None:
-            return None
+            return Published()
         with counting(self._stages), timed("report"):
-            report = publish(self.log, self.directory, self._catalog.options)
+            published = publish(self.log, self.directory, self._catalog.options, warn)
         if self._stages is not None:
             self._write(status)
-        return report
+        return published
 
     def _everyone(self, this: Pass, job: Job, source: Source) -> dict[str, Family]:
         """Return what a job's question gave on a pass, by alias; its own classifier's for sure."""

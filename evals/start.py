@@ -49,6 +49,7 @@ def manner_of(options: Options, device: torch.device, worker: Worker | None = No
     _can_be_written(options.report, "report")
     _can_be_written(options.markdown, "markdown")
     _can_hold(options.trace, "trace")
+    _can_hold(options.report_dir, "report-dir")
     directory = None if worker is None else worker.directory(options.run_dir)
     return Manner(
         device=device,

@@ -136,22 +136,87 @@ def test_schema_of_a_suite_is_the_default_and_run_json_has_one_of_its_own(
     assert set(log.json_schema()["properties"]) == set(log.Run.model_fields)
 
 
-def test_report_renders_an_old_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    log.write(
-        log.Run(
-            id="old",
-            status="finished",
-            started="2026-01-01T00:00:00+00:00",
-            command="pytest suites/",
-            settings=log.Settings(device="cpu", device_name="cpu", batch_size=1),
-            environment=log.Environment(versions={}, platform="Linux", threads=1),
-        ),
-        tmp_path,
+def old_run(directory: Path) -> Path:
+    run = log.Run(
+        id=directory.name,
+        status="finished",
+        started="2026-01-01T00:00:00+00:00",
+        command="pytest suites/",
+        settings=log.Settings(device="cpu", device_name="cpu", batch_size=1),
+        environment=log.Environment(versions={}, platform="Linux", threads=1),
     )
+    directory.mkdir(exist_ok=True)
+    log.write(run, directory)
+    return directory
+
+
+def test_report_renders_an_old_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old_run(tmp_path)
     assert run(tmp_path, "report", str(tmp_path)) == 0
     assert Path(capsys.readouterr().out.strip()).read_text(encoding="utf-8").startswith("<!")
     assert run(tmp_path, "report", str(tmp_path / "none")) == 1
     assert "no such run" in capsys.readouterr().err
+
+
+def test_report_renders_several_runs_each_into_its_own_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a", "b", "c", "read-only"):
+        old_run(tmp_path / name)
+    (tmp_path / "b" / "run.json").write_text("{", encoding="utf-8")
+    (tmp_path / "read-only" / "report.html").mkdir()
+    (tmp_path / "read-only" / "report.html" / "kept").touch()
+    assert run(tmp_path, "report", "a", "b", "read-only", "none", "c/run.json") == 1
+    said = capsys.readouterr()
+    assert said.out.split() == ["a/report.html", "c/report.html"]
+    lines = said.err.splitlines()
+    assert len(lines) == 3, "a line each"
+    assert lines[0].startswith("evals: b/run.json: not a readable run log: ")
+    assert lines[1].startswith("evals: read-only")
+    assert "cannot be written" in lines[1]
+    assert lines[2].startswith("evals: none: no such run")
+    for name in ("a", "c"):
+        assert name in (tmp_path / name / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("option", ["--out", "--evals-report-dir"])
+def test_one_place_is_for_one_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    for name in ("a", "b"):
+        old_run(tmp_path / name)
+    assert run(tmp_path, "report", "a", "b", option, "here") == 1
+    assert f"evals: {option}: for one run only; leave it out" in capsys.readouterr().err
+    assert not (tmp_path / "here").exists()
+    assert run(tmp_path, "report", "a", option, "here") == 0
+    assert (tmp_path / "here").exists()
+
+
+def test_reports_in_templates_of_ones_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a", "b"):
+        old_run(tmp_path / name)
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "glossary.html.jinja").write_text("<p>House words</p>", encoding="utf-8")
+    (own / "glosary.html.jinja").touch()
+    assert run(tmp_path, "report", "a", "--evals-templates", "own") == 0
+    assert "<p>House words</p>" in (tmp_path / "a" / "report.html").read_text(encoding="utf-8")
+    assert 'did you mean "glossary.html.jinja"' in capsys.readouterr().err
+    (tmp_path / "pyproject.toml").write_text('[tool.evals]\ntemplates = "own"\n')
+    assert run(tmp_path, "report", "b") == 0
+    assert "<p>House words</p>" in (tmp_path / "b" / "report.html").read_text(encoding="utf-8")
+    (own / "glossary.html.jinja").write_text("\n{{ nothing }}", encoding="utf-8")
+    capsys.readouterr()
+    assert run(tmp_path, "report", "a", "b") == 1
+    lines = capsys.readouterr().err.splitlines()[1:]
+    assert [line.partition(" ")[2].partition(":")[0] for line in lines] == ["a", "b"]
+    assert all("glossary.html.jinja:2: 'nothing' is undefined" in line for line in lines)
+    (own / "glossary.html.jinja").write_text("{% if %}", encoding="utf-8")
+    for command in (["report", "a"], ["compare", "a", "b"], ["serve", ".", "--port", "0"]):
+        assert run(tmp_path, *command) == 1
+        assert "glossary.html.jinja:1: Expected an expression" in capsys.readouterr().err
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -69,6 +69,15 @@ def test_report_and_pictures_can_be_left_out(tmp_path: Path) -> None:
     assert (options.reporting, options.report, options.pictures) == (False, None, 0)
 
 
+def test_templates_and_the_folder_of_a_report_are_where_they_were_named(tmp_path: Path) -> None:
+    assert (read({}, tmp_path).templates, read({}, tmp_path).report_dir) == (None, None)
+    write(tmp_path, 'templates = "look"\nreport-dir = "public"')
+    options = read({"report_dir": "site"}, tmp_path / "below")
+    assert options.templates == tmp_path / "look"
+    assert options.report_dir == tmp_path / "below" / "site"
+    assert (read({"report": "none"}, tmp_path).report, options.reporting) == (None, True)
+
+
 def test_a_summary_is_where_it_was_named(tmp_path: Path) -> None:
     folder = tmp_path / "deep"
     folder.mkdir()

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from evals import __version__
-from evals.cli import networks, runs, suites
+from evals.cli import networks, reports, runs, suites
 from evals.errors import UserError
 
 __all__ = ["main"]
@@ -38,6 +38,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"vision-evals {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for group in (networks, suites, runs):
+    for group in (networks, suites, reports, runs):
         group.add(commands)
     return parser

@@ -1,4 +1,4 @@
-"""Commands about runs: render, compare, accept, join, send and forget them."""
+"""Commands about runs: accept, join, send and forget them."""
 
 from __future__ import annotations
 
@@ -9,26 +9,16 @@ import sys
 from pathlib import Path
 
 from evals.cli.told import told
-from evals.errors import UserError
+from evals.errors import UserError, printable
 
-_MERGE = {"run-dir": "FOLDER", "report": "PATH", "cache": "FOLDER", "inconclusive": "fail|skip",
-          "baseline": "RUN[:ALIAS]", "same": "fail|skip", "markdown": "PATH"}  # fmt: skip
+_MERGE = {"run-dir": "FOLDER", "report": "PATH", "report-dir": "DIR", "templates": "DIR",
+          "cache": "FOLDER", "inconclusive": "fail|skip", "baseline": "RUN[:ALIAS]",
+          "same": "fail|skip", "markdown": "PATH"}  # fmt: skip
 """And where parts of a run are joined."""
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add these commands to the parser."""
-    report = commands.add_parser("report", help="render a run's report again")
-    report.add_argument("run_dir", type=Path, metavar="RUN", help="folder that holds run.json")
-    report.add_argument("--out", type=Path, help="default: report.html in that folder")
-    report.set_defaults(run=_report)
-
-    compare = commands.add_parser("compare", help="what changed between two runs, image by image")
-    compare.add_argument("before", metavar="RUN[:ALIAS]", help="compared with")
-    compare.add_argument("now", metavar="RUN[:ALIAS]", help="compared")
-    compare.add_argument("--out", type=Path, default=Path("compare.html"), help="the page")
-    compare.set_defaults(run=_compare)
-
     accept = commands.add_parser("accept", help="store a run as the baseline of later ones")
     accept.add_argument("run_dir", type=Path, metavar="RUN", help="folder that holds run.json")
     accept.add_argument("--to", type=Path, help="folder of the baseline (default: baseline)")
@@ -57,27 +47,6 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     cache.set_defaults(run=_cache)
 
 
-def _report(options: argparse.Namespace) -> None:
-    from evals import log, report
-
-    run = log.read(options.run_dir)
-    directory = options.run_dir if options.run_dir.is_dir() else options.run_dir.parent
-    print(report.write(run, directory, options.out or directory / "report.html"))
-
-
-def _compare(options: argparse.Namespace) -> None:
-    from rich.console import Console
-
-    from evals.compare.command import compare
-    from evals.compare.screen import show
-    from evals.compare.stored import load
-
-    sides = load(options.before, Path()), load(options.now, Path())
-    console = Console(width=None if sys.stdout.isatty() else 200)
-    show(compare(*sides, options.out), console)
-    console.print(f"page: {options.out}", markup=False, highlight=False)
-
-
 def _accept(options: argparse.Namespace) -> None:
     from evals.compare.accept import FOLDER, accept
 
@@ -93,13 +62,15 @@ def _merge(options: argparse.Namespace) -> int:
 
     asked = told(options)
     typed = shlex.join(["evals", *sys.argv[1:]])
-    run, report = command(asked, options.run_dir, options.out, typed)
+    said: list[str] = []
+    run, published = command(asked, options.run_dir, options.out, typed, said.append)
     print(table(run.log.items, color=sys.stdout.isatty()), end="")
     print(*remarks(run.log), counts(run.log), f"log: {run.directory / 'run.json'}", sep="\n")
-    if report is not None:
-        print(f"report: {report}")
-    for trouble in tell(run.log, run.directory, report, asked.markdown, os.environ):
-        print(f"warning: {trouble}", file=sys.stderr)
+    for place in filter(None, (published.page, published.folder)):
+        print(f"report: {place}")
+    said += tell(run.log, run.directory, published.where, asked.markdown, os.environ)
+    for trouble in said:
+        print(f"warning: {printable(trouble)}", file=sys.stderr)
     return exit_code(run.log, skip=asked.table.inconclusive == "skip")
 
 

@@ -18,6 +18,8 @@ _SELFTEST = {
     "seed": "N",
     "run-dir": "FOLDER",
     "report": "PATH",
+    "report-dir": "DIR",
+    "templates": "DIR",
     "validity": "DEPTH",
 }
 """Options that mean what they mean to pytest, in a self-test."""

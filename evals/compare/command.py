@@ -19,19 +19,20 @@ from evals.measures import MEASURES, lookup
 from evals.spec import Spec
 
 
-def compare(before: Stored, now: Stored, out: Path) -> log.Run:
+def compare(before: Stored, now: Stored, out: Path, templates: Path | None = None) -> log.Run:
     """Hold every entry of a run against the same one of another, and write the page.
 
     Args:
         before: compared with.
         now: compared.
         out: where the page goes.
+        templates: folder of a user's own, which go before ours.
 
     Returns:
         The second run, each of its entries with what changed.
 
     Raises:
-        UserError: they have no check in common, or the page cannot be written.
+        UserError: they have no check in common, or the page cannot be filled or written.
     """
     from evals import report
 
@@ -45,7 +46,7 @@ def compare(before: Stored, now: Stored, out: Path) -> log.Run:
     with tempfile.TemporaryDirectory(prefix="evals-compare-") as folder:
         drawn = _illustrated(run, Path(folder))
         try:
-            report.write_comparison(drawn, Path(folder), out)
+            report.write_comparison(drawn, Path(folder), out, templates)
         except OSError as error:
             raise UserError(f"{out}: the page cannot be written: {error.strerror}") from None
     return run

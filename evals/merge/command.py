@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from evals import baseline, log
+from evals import baseline, log, report
 from evals.errors import UserError
 from evals.log import Verdict
 from evals.merge import ask
-from evals.merge.finish import publish
+from evals.merge.finish import Published, publish
 from evals.merge.read import Part, parts
 from evals.merge.shards import Merge, merge
 from evals.merge.workers import Gathered
@@ -20,9 +20,13 @@ from evals.options import Options
 
 
 def command(
-    options: Options, places: Sequence[Path], out: Path | None, typed: str
-) -> tuple[Gathered, Path | None]:
-    """Join the parts of a run, and return the run and its report, if there is one.
+    options: Options,
+    places: Sequence[Path],
+    out: Path | None,
+    typed: str,
+    warn: Callable[[str], None],
+) -> tuple[Gathered, Published]:
+    """Join the parts of a run, and return the run and where its report is, if there is one.
 
     Nothing is written unless they fit together.
 
@@ -31,15 +35,16 @@ def command(
         places: a run directory each.
         out: folder of the new run; None: a new one where runs are kept.
         typed: the command as somebody typed it.
+        warn: told of a report that does not look as it should.
 
     Raises:
         UserError: they do not fit together, or the suites are not what they were.
     """
     if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--out {out}: is there and not an empty folder; name a new one")
+    said = [] if options.templates is None else list(report.check(options.templates))
     against = baseline.read(options)
     found = parts(places)
-    said: list[str] = []
     noise = _noise(options, found, said)
     first = found[0].log
     folders = (Path.cwd(), options.root)
@@ -49,7 +54,7 @@ def command(
     log.write(run, directory)
     if out is None:
         point_latest(directory)
-    return Gathered(run, directory), publish(run, directory, options)
+    return Gathered(run, directory), publish(run, directory, options, warn)
 
 
 def _noise(options: Options, found: Sequence[Part], said: list[str]) -> Noise | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PrefixLoader, StrictUndefined
 
 from evals.paths import data_folder
 from evals.report import glossary, rounding, words
@@ -15,11 +15,13 @@ def environment(templates: Path | None = None) -> Environment:
     """Return Jinja's environment for our templates.
 
     Args:
-        templates: folder of a user's own partials: one of the name of ours is taken in its place.
+        templates: folder of a user's own partials: one of the name of ours is taken in its place,
+            and can include ours as ``ours/NAME``.
     """
-    folders = [] if templates is None else [templates]
+    ours = FileSystemLoader(data_folder("reports"))
+    own = [] if templates is None else [FileSystemLoader(templates)]
     made = Environment(
-        loader=ChoiceLoader([FileSystemLoader(f) for f in (*folders, data_folder("reports"))]),
+        loader=ChoiceLoader([*own, ours, PrefixLoader({"ours": ours})]),
         autoescape=True,  # everything; select_autoescape() would leave *.jinja out
         undefined=StrictUndefined,
         trim_blocks=True,

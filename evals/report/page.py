@@ -13,6 +13,7 @@ from evals.log import Run
 from evals.paths import whole_file
 from evals.report import scripts, view
 from evals.report.environment import environment
+from evals.report.templates import blamed
 
 CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 """What no page may hold: controls other than white space, and halves of characters."""
@@ -57,13 +58,14 @@ def write_comparison(run: Run, directory: Path, path: Path, templates: Path | No
 def filled(template: str, shown: Mapping[str, Any], templates: Path | None = None) -> str:
     """Return a page of ours: a template with what it shows, styles, scripts and their policy."""
     ours = environment(templates)
-    # Included by the layout as they are rendered here; the browser applies them by these hashes.
-    style = ours.get_template("style.css.jinja").render()
-    script = ours.get_template("script.js.jinja").render()
-    body = ours.get_template(template)
     more = {"product": f"vision-evals {evals.__version__}", "vega": scripts.vega()}
-    policy = scripts.policy(style, script, str(more["vega"]))
-    html = body.render(**shown, **more, policy=policy, charted=True)
+    with blamed(templates):
+        # Included by the layout as they are rendered here; the browser applies them by these
+        # hashes.
+        style = ours.get_template("style.css.jinja").render()
+        script = ours.get_template("script.js.jinja").render()
+        policy = scripts.policy(style, script, str(more["vega"]))
+        html = ours.get_template(template).render(**shown, **more, policy=policy, charted=True)
     # No template holds such a character: whatever stands here came with a name from the log.
     return CONTROL.sub("\N{REPLACEMENT CHARACTER}", html)
 

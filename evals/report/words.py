@@ -44,6 +44,8 @@ _ALERTS = {
 _ELSEWHERE = {
     "--evals-run-dir",
     "--evals-report",
+    "--evals-report-dir",
+    "--evals-templates",
     "--evals-pictures",
     "--evals-markdown",
     "--evals-mlflow",

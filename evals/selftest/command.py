@@ -11,7 +11,8 @@ from rich.table import Table
 
 from evals import log, progress, report
 from evals.classifiers.registry import Request
-from evals.errors import UserError
+from evals.errors import UserError, printable
+from evals.merge.finish import publish
 from evals.paths import data_folder
 from evals.progress import Progress
 from evals.selection import Catalog
@@ -66,17 +67,25 @@ def command(catalog: Catalog, files: Sequence[Path], typed: str) -> int:
     Raises:
         UserError: the network does not pass its suites as it is, or cannot be had.
     """
+    options = catalog.options
+    remarks = () if options.templates is None else report.check(options.templates)
     planned = plan(catalog, files, data_folder("suites") / "mutants.toml")
     out, shown = Console(), Console(stderr=True)
     selftest = Selftest(catalog, planned, typed, _progress(shown))
+
+    def warn(said: str) -> None:
+        shown.print(f"warning: {printable(said)}", highlight=False, markup=False, soft_wrap=True)
+
+    for said in remarks:
+        warn(said)
     try:
         selftest.run(lambda line: shown.print(line, style="dim", highlight=False, markup=False))
     finally:
         if selftest.log.mutants:
             show(selftest.log.mutants, out, len(planned.mutants) - len(selftest.log.mutants))
-            place = catalog.options.report or selftest.directory / "report.html"
-            if catalog.options.reporting:
-                out.print(report.write(selftest.log, selftest.directory, place), soft_wrap=True)
+            published = publish(selftest.log, selftest.directory, options, warn)
+            for place in filter(None, (published.page, published.folder)):
+                out.print(place, soft_wrap=True)
     if not (planned.expected.must_kill or planned.expected.survives):
         shown.print(UNHELD, style="dim", highlight=False, markup=False, soft_wrap=True)
     survivors = broken(selftest.log.mutants)

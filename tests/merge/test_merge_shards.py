@@ -199,7 +199,7 @@ def main_raising(arguments: list[str]) -> None:
     from evals.merge.command import command
     from evals.options import read
 
-    command(read({}, Path.cwd()), [Path(a) for a in arguments[1:]], None, "evals merge")
+    command(read({}, Path.cwd()), list(map(Path, arguments[1:])), None, "evals merge", print)
 
 
 def test_parts_that_are_there_twice_or_missing(copied: Path) -> None:

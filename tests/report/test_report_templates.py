@@ -1,0 +1,302 @@
+"""Templates of a user's own: taken before ours, and every mistake in them is a sentence."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from PIL import Image
+
+from evals import log, report
+from evals.errors import UserError
+from evals.log import Verdict
+from evals.paths import data_folder
+from tests.inner import last_run, warm
+
+pytest_plugins = ("pytester",)
+
+NETS = """
+from torch import nn
+class Color(nn.Module):
+    def forward(self, pixels):
+        return pixels.mean(dim=(2, 3)) * 10
+"""
+
+PROJECT = """
+[tool.evals.models.color]
+network = "template_nets:Color"
+classes = "classes.txt"
+input = { resize = 16, crop = 16, mean = [0, 0, 0], std = [1, 1, 1] }
+"""
+
+SUITE = """
+evals = 1
+title = "Colours"
+models = ["color"]
+[images]
+photographs = "pictures"
+[[check]]
+name = "colors"
+measure = "accuracy"
+images = "photographs"
+expect = [{ metric = "top1_accuracy", at_least = 0.9 }]
+"""
+
+
+def furnish(folder: Path) -> None:
+    texts = {"template_nets.py": NETS, "pyproject.toml": PROJECT, "colors.toml": SUITE}
+    for name, text in (texts | {"classes.txt": "red\ngreen\nblue\n"}).items():
+        (folder / name).write_text(text, encoding="utf-8")
+    for name, color in (("red", (255, 0, 0)), ("blue", (0, 0, 255))):
+        (folder / "pictures" / name).mkdir(parents=True)
+        for number in range(2):
+            Image.new("RGB", (20, 20), color).save(folder / "pictures" / name / f"{number}.png")
+
+
+def write(folder: Path, **texts: str) -> Path:
+    """Write templates, their names with underscores for dots."""
+    folder.mkdir(exist_ok=True)
+    for name, text in texts.items():
+        file = folder / name.replace("__", "/").replace("_", ".")
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def run(runs: ModuleType, tmp_path: Path) -> log.Run:
+    made: log.Run = runs.make_run(runs.accuracy_item(tmp_path, "alexnet"))
+    return made
+
+
+def test_one_partial_goes_before_ours_and_the_others_stay(
+    runs: ModuleType, run: log.Run, tmp_path: Path
+) -> None:
+    own = write(tmp_path / "own", glossary_html_jinja="<p>House words of {{ run.id }}</p>\n")
+    assert report.check(own) == ()
+    before = runs.Page(report.render(run, tmp_path))
+    after = runs.Page(report.render(run, tmp_path, own))
+    assert f"House words of {run.id}" in after.text
+    assert ("h2", "Glossary") in before.headings
+    kept = [heading for heading in before.headings if heading != ("h2", "Glossary")]
+    assert after.headings == kept
+
+
+def test_an_own_partial_can_hold_ours_and_one_of_its_own(
+    runs: ModuleType, run: log.Run, tmp_path: Path
+) -> None:
+    own = write(
+        tmp_path / "own",
+        verdict_html_jinja='{% include "brand.html" %}\n{% include "ours/verdict.html.jinja" %}\n',
+        brand_html="<p>Department of Sight</p>\n",
+    )
+    assert report.check(own) == ()
+    text = runs.Page(report.render(run, tmp_path, own)).text
+    assert text.index("Department of Sight") < text.index("The one judged check passed.")
+
+
+def test_own_styles_and_scripts_are_joined_and_named_in_the_policy(
+    run: log.Run, tmp_path: Path
+) -> None:
+    own = write(
+        tmp_path / "own",
+        style_css_jinja='{% include "ours/style.css.jinja" %}\n{% include "style/house.css" %}\n',
+        style__house_css="h1 { color: teal; }\n",
+        script__terms_js="{ console.log(1); }\n",
+    )
+    assert report.check(own) == ()
+    plain, html = report.render(run, tmp_path), report.render(run, tmp_path, own)
+    style = html[html.index("<style>") + 7 : html.index("</style>")]
+    assert style.rstrip().endswith("h1 { color: teal; }")
+    assert "{ console.log(1); }" in html
+    policies = [re.findall(r"sha256-[^&]+", text)[:3] for text in (plain, html)]
+    assert policies[0][0] != policies[1][0], "of the style"
+    assert len(set(policies[0]) ^ set(policies[1])) == 4, "and of the script"
+
+
+def test_the_example_of_the_readme(runs: ModuleType, run: log.Run, tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```(?:html|css)\n((?:{#|/\*) look/(\S+?):? .*?)```", readme, re.DOTALL)
+    assert len(blocks) == 3
+    for text, name in blocks:
+        file = tmp_path / "look" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    assert report.check(tmp_path / "look") == ()
+    page = runs.Page(report.render(run, tmp_path, tmp_path / "look"))
+    assert f"Department of Sight · run {run.id} vision-evals" in page.text
+    assert "\n.house {" in page.html
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("glossary_html_jinja", "a\n{% if %}", r"glossary.html.jinja:2: Expected an expression"),
+        ("glossary_html_jinja", "{{ 1 | nofilter }}", r":1: No filter named 'nofilter'"),
+        ("glossary_html_jinja", "{% endif %}", "ours to compare with: .*reports.glossary.html"),
+        (
+            "glossary_html_jinja", '\n\n{% include "gloss.html.jinja" %}',
+            r':3: there is no template "gloss.html.jinja"; did you mean "glossary.html.jinja"',
+        ),
+        ("verdict_html_jinja", '{% include "brand.html" %}', 'no template "brand.html"'),
+    ],
+)  # fmt: skip
+def test_mistakes_that_can_be_known_are_said_at_once(
+    tmp_path: Path, name: str, text: str, said: str
+) -> None:
+    with pytest.raises(UserError, match=said):
+        report.check(write(tmp_path / "own", **{name: text}))
+
+
+def test_a_mistake_in_a_partial_that_an_override_includes(tmp_path: Path) -> None:
+    own = write(tmp_path / "own", glossary_html_jinja='{% include "b.html" %}', b_html="{% for %}")
+    with pytest.raises(UserError, match=r"b.html:1: "):
+        report.check(own)
+    (own / "b.html").write_bytes(b"\xff")
+    with pytest.raises(UserError, match=r"b.html: cannot be read as UTF-8 text"):
+        report.check(own)
+
+
+def test_files_that_nothing_uses_are_named_with_the_nearest_of_ours(tmp_path: Path) -> None:
+    own = write(
+        tmp_path / "own",
+        glosary_html_jinja="{% if %}",
+        glossary_html_jinja='{% include "new.html" ignore missing %}{% include ["x", "y"] %}',
+    )
+    (own / ".git").mkdir()
+    (own / ".git" / "config").write_text("")
+    (said,) = report.check(own)
+    assert said.startswith(f"{own / 'glosary.html.jinja'}: overrides no template of ours")
+    assert 'did you mean "glossary.html.jinja"' in said
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"--evals-templates .*none: no such folder; name one"):
+        report.check(tmp_path / "none")
+
+
+def test_every_template_of_ours_can_be_a_users(run: log.Run, tmp_path: Path) -> None:
+    ours = data_folder("reports")
+    for file in ours.rglob("*.*"):
+        copy = tmp_path / "own" / file.relative_to(ours)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(file.read_bytes())
+    assert report.check(tmp_path / "own") == ()
+    assert report.render(run, tmp_path, tmp_path / "own") == report.render(run, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("glossary_html_jinja", "\n{{ pge.headline }}", r"glossary.html.jinja:2: 'pge' is undef"),
+        ("glossary_html_jinja", "{{ page.nothing }}", r"no attribute 'nothing'; a partial knows"),
+        ("glossary_html_jinja", "\n{{ 1 / 0 }}", r":2: ZeroDivisionError: division by zero"),
+        ("glossary_html_jinja", "{% include run.id %}", r":1: 20261123T081720-7f3a"),
+        ("macros_html_jinja", "", r"\d: the template 'macros.html.jinja' .*does not export"),
+        ("style_css_jinja", "{{ run.id }}", r"style.css.jinja:1: 'run' is undefined"),
+    ],
+)
+def test_mistakes_that_show_when_a_page_is_filled(
+    run: log.Run, tmp_path: Path, name: str, text: str, said: str
+) -> None:
+    own = write(tmp_path / "own", **{name: text})
+    assert report.check(own) == ()
+    with pytest.raises(UserError, match=said):
+        report.render(run, tmp_path, own)
+
+
+def test_a_log_of_the_first_format_is_rendered(runs: ModuleType, tmp_path: Path) -> None:
+    text = (Path(__file__).parent / "format_1.json").read_text(encoding="utf-8")
+    (tmp_path / "run.json").write_text(text, encoding="utf-8")
+    run = log.read(tmp_path)
+    assert run.version == 1
+    page = runs.Page(report.render(run, tmp_path))
+    assert page.headings[0] == ("h1", "The one judged check passed.")
+    assert "0.85 (0.64 to 0.95) , n = 20" in page.text
+
+
+@pytest.fixture(scope="module")
+def _imported(tmp_path_factory: pytest.TempPathFactory) -> None:
+    assert warm(tmp_path_factory.mktemp("warm"), furnish, ("template_nets",), "colors.toml") == 0
+
+
+@pytest.fixture
+def project(_imported: None, pytester: pytest.Pytester) -> pytest.Pytester:
+    furnish(pytester.path)
+    return pytester
+
+
+def latest(project: pytest.Pytester) -> str:
+    return (project.path / "runs" / "latest" / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_run_takes_them_from_the_command_line_or_tool_evals(project: pytest.Pytester) -> None:
+    write(project.path / "own", glossary_html_jinja="<p>House words</p>", more_css="")
+    result = project.runpytest("colors.toml", "--evals-templates", "own")
+    assert result.ret == 0
+    assert "<p>House words</p>" in latest(project)
+    result.stdout.fnmatch_lines(["warning: *more.css: overrides no template of ours*"])
+    text = '[tool.evals]\ntemplates = "own"\n' + PROJECT
+    (project.path / "pyproject.toml").write_text(text, encoding="utf-8")
+    assert project.runpytest("colors.toml").ret == 0
+    assert "<p>House words</p>" in latest(project)
+
+
+@pytest.mark.parametrize(
+    ("own", "said"),
+    [
+        (None, "*--evals-templates *own: no such folder*"),
+        ("{% if %}", "*glossary.html.jinja:1: Expected an expression*"),
+    ],
+)
+def test_mistakes_end_a_run_before_anything_is_measured(
+    project: pytest.Pytester, own: str | None, said: str
+) -> None:
+    if own is not None:
+        write(project.path / "own", glossary_html_jinja=own)
+    result = project.runpytest("colors.toml", "--evals-templates=own")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([said])
+    assert not (project.path / "runs").exists()
+
+
+def test_a_template_that_breaks_at_the_end_loses_nothing(project: pytest.Pytester) -> None:
+    write(project.path / "own", glossary_html_jinja="<p>House words</p>\n{{ nothing }}")
+    result = project.runpytest("colors.toml", "--evals-templates=own")
+    result.assert_outcomes(passed=1)
+    assert result.ret == 0
+    run = last_run(project)
+    assert (run.status, run.items[0].verdict) == ("finished", Verdict.PASSED)
+    html = latest(project)
+    assert "House words" not in html
+    assert 'id="glossary"' in html
+    result.stdout.fnmatch_lines(
+        [
+            "report: *report.html",
+            "warning: the report looks as it comes, *glossary.html.jinja:2: 'nothing' is undefin*",
+        ]
+    )
+
+
+def test_a_folder_beside_the_page_or_in_its_place(project: pytest.Pytester) -> None:
+    result = project.runpytest("colors.toml", "--evals-report-dir=public/site")
+    assert result.ret == 0
+    assert latest(project).startswith("<!doctype html>")
+    pages = list((project.path / "public" / "site").glob("*.html"))
+    assert len(pages) == 1
+    assert "The one judged check passed" in pages[0].read_text(encoding="utf-8")
+    result.stdout.fnmatch_lines(["report: *report.html", f"report: {pages[0]}"])
+    arguments = ("--evals-report=none", "--evals-report-dir=other", "--evals-markdown=told.md")
+    assert project.runpytest("colors.toml", *arguments).ret == 0
+    assert not (project.path / "runs" / "latest" / "report.html").exists()
+    assert list((project.path / "other").glob("*.html"))
+    assert "report: other/" in (project.path / "told.md").read_text(encoding="utf-8")
+
+
+def test_a_folder_that_cannot_be_made_is_said_first(project: pytest.Pytester) -> None:
+    result = project.runpytest("colors.toml", "--evals-report-dir=classes.txt")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*--evals-report-dir *classes.txt: *name a folder that can be *"])
+    assert not (project.path / "runs").exists()
