@@ -35,7 +35,7 @@ LAYERS = (
     {"start"},
     {"session", "merge", "trial", "noise", "predict", "fool", "check_file"},
     {"selftest"},
-    {"plugin", "cli", "xdist", "controller"},
+    {"plugin", "cli", "serve", "xdist", "controller"},
 )
 """From the ground up: a room imports from its own layer and those before it."""
 
@@ -74,7 +74,7 @@ def test_imports_go_one_way(room: str) -> None:
     else:
         level = next(i for i, layer in enumerate(LAYERS) if room in layer)
         allowed = set().union(*LAYERS[: level + 1])
-        reporting = {"session", "merge", "selftest", "compare", "cli", "results"}
+        reporting = {"session", "merge", "selftest", "compare", "cli", "serve", "results"}
         allowed |= set(ALONE) if room in reporting else set()
     assert rooms()[room] <= allowed
 
@@ -122,6 +122,7 @@ def test_no_measure_imports_another() -> None:
         "evals.measures.accuracy",
         "evals.judging",
         "evals.merge.command",
+        "evals.serve.server",
     ],
 )
 def test_without_torch(module: str) -> None:

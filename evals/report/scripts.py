@@ -5,8 +5,12 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+import re
+from html import unescape
 
 from markupsafe import Markup
+
+_META = re.compile(r'<meta http-equiv="Content-Security-Policy" content="([^"\r\n]*)">')
 
 
 @functools.cache
@@ -37,6 +41,12 @@ def policy(style: str, *scripts: str, images: str = "data:") -> str:
         "form-action": "'none'",
     }
     return "; ".join(f"{name} {value}" for name, value in rules.items())
+
+
+def policy_of(html: str) -> str:
+    """Return the policy that a page states; the strictest for a page that states none."""
+    found = _META.search(html)
+    return "default-src 'none'" if found is None else unescape(found[1])
 
 
 def _hash(text: str) -> str:

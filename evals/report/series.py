@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from evals.log import Classifier, Item, Line, Mark, Metric, Plot, Run
-from evals.report import plots
+from evals.log import Classifier, Item, Mark, Metric, Plot, Run
+from evals.report import lines, plots
+from evals.report.lines import At
 from evals.report.plots import Frame
 from evals.report.traces import DASHES
 
@@ -27,10 +28,6 @@ class Trend:
     """The other metrics."""
     absent: tuple[str, ...]
     """Members without a number, and why."""
-
-
-_At = tuple[str, str | None]
-"""Name of a metric, and its value of the axis."""
 
 
 def trends(run: Run) -> tuple[Trend, ...]:
@@ -103,13 +100,12 @@ def _frames(
     items = [item for members in series.values() for _, item in members]
     ats = list(dict.fromkeys(m.at for item in items for m in item.metrics if m.name == metric.name))
     shown = _few(ats)
-    said = [metric.about, "" if metric.higher_is_better else "Lower is better."]
-    if len(shown) < len(ats):
-        said.append(f"Drawn at {len(shown)} of {len(ats)} points of its axis.")
+    few = f"Drawn at {len(shown)} of {len(ats)} points of its axis."
+    said = [few] if len(shown) < len(ats) else []
     for together in [shown] if len(series) == 1 else [[at] for at in shown]:
         drawn = [(n, _plot(metric, together, m, label, said)) for n, m in series.items()]
         drawn = [(name, plot) for name, plot in drawn if plot.lines]
-        if any(sum(y is not None for y in line.y) > 1 for _, p in drawn for line in p.lines):
+        if any(lines.known(line) > 1 for _, plot in drawn for line in plot.lines):
             if len(drawn) == 1:
                 drawn = [(name, _with_best(plot, metric)) for name, plot in drawn]
             frame = plots.frame(drawn, colours, plots.scale([plot for _, plot in drawn]))
@@ -124,16 +120,18 @@ def _plot(
     label: str,
     said: Sequence[str],
 ) -> Plot:
-    lines = [_line((metric.name, at), members) for at in ats]
-    at = f" at {ats[0]}" if len(ats) == 1 and ats[0] is not None else ""
-    return Plot(
-        title=metric.name + at,
-        about=" ".join(filter(None, said)),
-        x_label=label,
-        y_label="share" if metric.unit == "fraction" else metric.unit,
-        lines=tuple(line for line in lines if any(y is not None for y in line.y)),
-        share=metric.unit == "fraction",
-    )
+    drawn = [
+        lines.line(
+            metric.name if at is None else f"at {at}",
+            [(place, _of(item, (metric.name, at))) for place, item in members],
+        )
+        for at in ats
+    ]
+    return lines.plot(metric, ats[0] if len(ats) == 1 else None, drawn, label, said)
+
+
+def _of(item: Item, key: At) -> Metric | None:
+    return next((one for one in item.metrics if (one.name, one.at) == key), None)
 
 
 def _with_best(plot: Plot, metric: Metric) -> Plot:
@@ -156,19 +154,3 @@ def _few(ats: Sequence[str | None]) -> list[str | None]:
     if len(ats) <= most:
         return list(ats)
     return [ats[round(rank * (len(ats) - 1) / (most - 1))] for rank in range(most)]
-
-
-def _line(key: _At, members: _Members) -> Line:
-    name, at = key
-    found = [next((m for m in i.metrics if (m.name, m.at) == key), None) for _, i in members]
-
-    def every(of: Callable[[Metric], float | None]) -> tuple[float | None, ...]:
-        return tuple(None if metric is None else of(metric) for metric in found)
-
-    return Line(
-        name=name if at is None else f"at {at}",
-        x=tuple(place for place, _ in members),
-        y=every(lambda metric: metric.value),
-        low=every(lambda metric: metric.low),
-        high=every(lambda metric: metric.high),
-    )

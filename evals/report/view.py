@@ -104,7 +104,7 @@ def page(run: Run, directory: Path) -> Page:
     return Page(
         headline=words.headline(run, counts),
         alert=words.alert(run),
-        tone=_tone(run, counts),
+        tone=tone(run, counts),
         date=words.date(run.started),
         counts=tuple(Count(verdict, counts[verdict]) for verdict in Verdict),
         bad=tuple(one for verdict in words.BAD for one in checks if one.item.verdict is verdict),
@@ -135,7 +135,8 @@ def page(run: Run, directory: Path) -> Page:
     )
 
 
-def _tone(run: Run, counts: Mapping[Verdict, int]) -> str:
+def tone(run: Run, counts: Mapping[Verdict, int]) -> str:
+    """Return whether a run is ``good``, ``bad`` or ``unsure``: the colour of its headline."""
     if counts[Verdict.INVALID] or counts[Verdict.FAILED]:
         return "bad"
     if counts[Verdict.INCONCLUSIVE] or run.status != "finished" or run.not_run:
