@@ -62,7 +62,7 @@ def filled(template: str, shown: Mapping[str, Any], templates: Path | None = Non
     script = ours.get_template("script.js.jinja").render()
     body = ours.get_template(template)
     more = {"product": f"vision-evals {evals.__version__}", "vega": scripts.vega()}
-    policy = scripts.policy(style, script, str(more["vega"]))
+    policy = scripts.policy(style, script, more["vega"])
     html = body.render(**shown, **more, policy=policy, charted=True)
     # No template holds such a character: whatever stands here came with a name from the log.
     return CONTROL.sub("\N{REPLACEMENT CHARACTER}", html)
