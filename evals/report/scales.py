@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import overload
 
 LOGARITHMIC = 1000.0
 """Highest over lowest, above which a straight scale would show nothing but the highest."""
@@ -74,6 +75,13 @@ def _ends(values: Sequence[float]) -> tuple[float, float]:
     return low - pad, high + pad
 
 
-def tidy(value: float) -> float:
-    """Return a number without the noise of its last digits, for specs that people may read."""
-    return float(f"{value:.9g}") if math.isfinite(value) else value
+@overload
+def tidy(value: float) -> float: ...
+@overload
+def tidy(value: None) -> None: ...
+def tidy(value: float | None) -> float | None:
+    """Return a number with six digits, more than a screen shows; whole ones as such."""
+    if value is None or not math.isfinite(value):
+        return value
+    short = float(f"{value:.6g}")
+    return int(short) if short.is_integer() and abs(short) < 1e15 else short

@@ -43,8 +43,9 @@ def bars(chart: Chart) -> Drawing:
     spec = _spec(bool(bands), published, bool(seeds))
     said = [f"{bar.classifier} {bar.text}" for bar in chart.bars]
     said += [f"{band.label} {band.text}" for band in chart.bands]
-    shown = filled({**spec, "height": ROW * len(rows)}, rows=rows, seeds=seeds, bands=bands)
-    return Drawing(shown, f"{chart.metric}: {'; '.join(said)}")
+    text = f"{chart.metric}: {'; '.join(said)}"
+    sized = {**spec, "height": ROW * len(rows)}
+    return Drawing(filled(sized, text, rows=rows, seeds=seeds, bands=bands))
 
 
 @functools.cache  # all that differs between two of these are their rows

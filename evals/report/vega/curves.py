@@ -9,12 +9,12 @@ import altair as alt
 
 from evals.report.curves import Curve, Plot, Sweep
 from evals.report.vega.drawing import (
-    DASHES,
     PERCENT,
     SHAPES,
     Drawing,
     Row,
     colour,
+    dashes,
     filled,
     labelled,
     layered,
@@ -37,12 +37,9 @@ def curves(plot: Plot, sweep: Sweep) -> Drawing:
     who = ", ".join(dict.fromkeys(curve.classifier for curve in plot.curves))
     ends = f"from {sweep.ticks[0]} to {sweep.ticks[-1]}"
     types = (("symlog", "logarithmic"), ("linear", "to scale")) if sweep.numeric else ()
-    return Drawing(
-        filled(layered(_layers(plot, sweep)), rows=list(_rows(plot, sweep))),
-        f"{names} of {who} over {sweep.axis or 'the axis'} {ends}",
-        "x" if types else "",
-        types,
-    )
+    said = f"{names} of {who} over {sweep.axis or 'the axis'} {ends}"
+    spec = filled(layered(_layers(plot, sweep)), said, rows=list(_rows(plot, sweep)))
+    return Drawing(spec, "x" if types else "", types)
 
 
 def _layers(plot: Plot, sweep: Sweep) -> list[alt.Chart]:
@@ -50,7 +47,6 @@ def _layers(plot: Plot, sweep: Sweep) -> list[alt.Chart]:
     metrics = [one.metric for one in plot.curves]
     aliases = [one.classifier for one in plot.curves]
     shapes = [SHAPES[one.shape % len(SHAPES)] for one in plot.curves]
-    by, keys = ("who", aliases) if several else ("sign", metrics)
     base = of("rows").encode(
         x=_across(sweep),
         y=_up(),
@@ -64,12 +60,10 @@ def _layers(plot: Plot, sweep: Sweep) -> list[alt.Chart]:
             ("text", "value"), ("between", "interval"), ("n", "n"),
         ),
     )  # fmt: skip
-    dash = alt.StrokeDash(
-        "metric:N",
-        scale=signs(metrics, [DASHES[one.dash] for one in plot.curves]),
-        legend=legend(shown=len(set(metrics)) > 1, symbolType="stroke", symbolSize=300, columns=2),
-    )
-    shape = alt.Shape(f"{by}:N", scale=signs(keys, shapes), legend=legend(shown=several))
+    dash = dashes(metrics, [one.dash for one in plot.curves], "metric")
+    shape = alt.Shape("sign:N", scale=None)
+    if several:  # the legend shows colours and shapes in one
+        shape = alt.Shape("who:N", scale=signs(aliases, shapes), legend=legend(shown=True))
     aside = alt.expr("datum.aside")
     ends = base.transform_filter("isValid(datum.low)")
     return [
@@ -99,7 +93,7 @@ def _curve(curve: Curve, sweep: Sweep, name: str, aside: int) -> Iterator[Row]:
             "curve": name,
             "who": curve.classifier,
             "metric": curve.metric,
-            "sign": curve.metric,  # a field of its own: the legend shows the dashes
+            "sign": SHAPES[curve.shape % len(SHAPES)],
             "value": point.value,
             "low": point.low if shown else None,
             "high": point.high if shown else None,

@@ -20,6 +20,9 @@ SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down"
 HEIGHT = 240
 """Of a frame, in pixels; the width is what the page has."""
 
+LONG = 20
+"""Letters of a name above which a narrow screen holds one column of a legend."""
+
 PERCENT = "format(100 * datum.value, '~g') + (datum.value == 1 ? ' %' : '')"
 """Label of a share."""
 
@@ -31,9 +34,7 @@ class Drawing:
     """A chart as the page holds it."""
 
     spec: Mapping[str, Any]
-    """Vega-Lite."""
-    alt: str
-    """What it shows, for those who cannot see it."""
+    """Vega-Lite; its ``description`` says what it shows to those who cannot see it."""
     channel: str = ""
     """``x`` or ``y``: the scale that a reader may switch."""
     types: tuple[tuple[str, str], ...] = ()
@@ -50,13 +51,19 @@ def layered(layers: Sequence[alt.Chart], height: int = HEIGHT) -> dict[str, Any]
     return spec
 
 
-def filled(spec: Mapping[str, Any], **rows: Sequence[Row]) -> dict[str, Any]:
-    """Return a specification with the rows that its layers name; what is None is left out."""
+def filled(spec: Mapping[str, Any], said: str, **rows: Sequence[Row]) -> dict[str, Any]:
+    """Return a specification with the rows that its layers name; what is None is left out.
+
+    Args:
+        spec: of `layered`.
+        said: what the chart shows, for those who cannot see it.
+        rows: by name.
+    """
     kept = {
         name: [{k: v for k, v in row.items() if v is not None} for row in some]
         for name, some in rows.items()
     }
-    return {**spec, "datasets": kept}
+    return {**spec, "description": said, "datasets": kept}
 
 
 def of(rows: str) -> alt.Chart:
@@ -88,3 +95,14 @@ def signs(values: Sequence[str], signs_of: Sequence[Any]) -> alt.Scale:
 def legend(*, shown: bool, **more: Any) -> alt.Legend | None:
     """Return a legend, or none where it would say what the heading says."""
     return alt.Legend(title=None, **more) if shown else None
+
+
+def dashes(names: Sequence[str], ranks: Sequence[int], field: str) -> alt.StrokeDash:
+    """Return dashes by the values of a field, with a legend where there are several."""
+    unique = set(names)
+    long = any(len(name) > LONG for name in unique)
+    shown = legend(
+        shown=len(unique) > 1, symbolType="stroke", symbolSize=300, columns=1 if long else 2
+    )
+    scale = signs(names, [DASHES[rank] for rank in ranks])
+    return alt.StrokeDash(field, type="nominal", scale=scale, legend=shown)

@@ -35,5 +35,5 @@ def grid(field: Grid) -> Drawing:
             tooltip=tips(("layer", "layer"), ("head", field.x_label), ("text", field.title)),
         )
     )
-    spec = filled(layered([squares], ROW * len(field.rows)), rows=rows)
-    return Drawing(spec, f"{field.title}, over {field.x_label}")
+    said = f"{field.title}, over {field.x_label}"
+    return Drawing(filled(layered([squares], ROW * len(field.rows)), said, rows=rows))

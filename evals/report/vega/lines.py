@@ -11,7 +11,6 @@ from evals.report.plots import Frame
 from evals.report.scales import tidy
 from evals.report.traces import Spot, Trace
 from evals.report.vega.drawing import (
-    DASHES,
     INK,
     PERCENT,
     SHAPES,
@@ -19,6 +18,7 @@ from evals.report.vega.drawing import (
     Drawing,
     Row,
     colour,
+    dashes,
     filled,
     labelled,
     layered,
@@ -41,36 +41,27 @@ def lines(frame: Frame) -> Drawing:
     both = frame.up.both and not frame.share
     types = (("log", "logarithmic"), ("linear", "straight"))
     first = types if frame.up.logarithmic else types[::-1]
-    return Drawing(
-        filled(
-            layered(_layers(frame)),
-            rows=[
-                row for place, one in enumerate(frame.traces) for row in _rows(one, place, frame)
-            ],
-            flags=list(_flags(frame)),
-        ),
-        f"{frame.title}: {names} over {frame.x_label}",
-        "y" if both else "",
-        first if both else (),
-    )
+    said = f"{frame.title}: {names} over {frame.x_label}"
+    rows = [_row(one, place, frame) for place, one in enumerate(frame.traces)]
+    spec = filled(layered(_layers(frame)), said, rows=rows, flags=list(_flags(frame)))
+    return Drawing(spec, "y" if both else "", first if both else ())
 
 
 def _layers(frame: Frame) -> list[alt.Chart]:
     interpolate: Literal["step-after", "linear"] = "step-after" if frame.steps else "linear"
-    base = of("rows").encode(
-        x=_across(frame), y=_up(frame), color=_colour(frame), tooltip=_tips(frame)
+    lists: list[str | alt.FieldName] = ["x", "y", "seen", *(["at"] if frame.ticks else [])]
+    lists += ["low", "high"] if _whiskered(frame) else []
+    base = (
+        of("rows")
+        .transform_flatten(lists)
+        .encode(x=_across(frame), y=_up(frame), color=_colour(frame), tooltip=_tips(frame))
     )
-    names = [one.name for one in frame.traces]
-    dash = alt.StrokeDash(
-        "name:N",
-        scale=signs(names, [DASHES[one.dash] for one in frame.traces]),
-        legend=legend(shown=len(set(names)) > 1, symbolSize=300, columns=2),
-    )
+    dash = dashes([one.name for one in frame.traces], [t.dash for t in frame.traces], "name")
     layers = [
         base.mark_line(interpolate=interpolate, clip=True).encode(
             strokeDash=dash,
             strokeWidth=alt.StrokeWidth("width:Q", scale=None, legend=None),
-            detail="line:N",
+            detail="key:N",
         )
     ]
     if frame.steps:  # of several only the first is filled, and all are seen
@@ -78,7 +69,7 @@ def _layers(frame: Frame) -> list[alt.Chart]:
         layers.append(filled_one.mark_area(interpolate=interpolate, opacity=0.2, clip=True))
     else:
         layers.append(_marks(base, frame))
-    if any(spot.low is not None for one in frame.traces for spot in one.spots):
+    if _whiskered(frame):
         ends = base.transform_filter("isValid(datum.low)")
         whiskers = ends.mark_rule(strokeWidth=4, opacity=0.38, clip=True)
         layers.append(whiskers.encode(y=_up(frame, "low"), y2="high:Q"))
@@ -92,37 +83,52 @@ def _marks(base: alt.Chart, frame: Frame) -> alt.Chart:
     marks: alt.Chart = base.mark_point(filled=True, size=size, clip=True).encode(
         opacity=alt.Opacity("seen:Q", scale=None, legend=None)
     )
-    shapes = [SHAPES[(one.shape or 0) % len(SHAPES)] for one in frame.traces]
-    if len(set(shapes)) > 1:
-        by, keys = ("who:N", [one.classifier for one in frame.traces])
-        if len(aliases) == 1:
-            by, keys = ("sign:N", [one.name for one in frame.traces])
-        marks = marks.encode(
-            shape=alt.Shape(by, scale=signs(keys, shapes), legend=legend(shown=len(aliases) > 1))
-        )
+    if len(aliases) == 1:
+        marks = marks.encode(shape=alt.Shape("sign:N", scale=None))
+    else:  # the legend shows colours and shapes in one
+        scale = signs(aliases, [SHAPES[rank % len(SHAPES)] for rank in range(len(aliases))])
+        shape = alt.Shape("who:N", scale=scale, legend=legend(shown=True))
+        marks = marks.encode(shape=shape)
     return marks
 
 
-def _rows(trace: Trace, place: int, frame: Frame) -> Iterator[Row]:
+def _row(trace: Trace, place: int, frame: Frame) -> Row:
+    """Return a line with its points in lists, a tenth of what a row a point takes."""
+    spots = trace.spots
+    lists = {
+        "x": [tidy(spot.x) for spot in spots],
+        "y": [tidy(spot.y) for spot in spots],
+        "seen": [int(seen) for seen in _seen(trace)],
+    }
+    if frame.ticks:
+        lists["at"] = [_word(spot, frame) for spot in spots]
+    if _whiskered(frame):
+        lists |= {
+            "low": [tidy(one.low) for one in spots],
+            "high": [tidy(one.high) for one in spots],
+        }
+    return {
+        "who": None if trace.reference else trace.classifier,
+        "name": trace.name,
+        "line": trace.full,
+        "key": f"{place}",
+        "sign": SHAPES[(trace.shape or 0) % len(SHAPES)],
+        "width": 1.2 if trace.thin or trace.reference else 2.2,
+        "filled": (place == 0) or None,
+        **lists,
+    }
+
+
+def _seen(trace: Trace) -> Iterator[bool]:
+    """Yield whether the mark of each point is seen: a line shows nothing of a lone one."""
     known = [None, *(spot.y for spot in trace.spots), None]
     for spot, before, after in zip(trace.spots, known[:-2], known[2:], strict=True):
-        alone = before is None and after is None  # a line shows nothing of it
-        yield {
-            "x": tidy(spot.x),
-            "y": None if spot.y is None else tidy(spot.y),
-            "low": spot.low,
-            "high": spot.high,
-            "who": None if trace.reference else trace.classifier,
-            "name": trace.name,
-            "sign": trace.name if trace.shape is not None else None,
-            "line": trace.full if len({one.classifier for one in frame.traces}) < 2
-            else f"{trace.classifier}, {trace.full}",
-            "at": _word(spot, frame),
-            "text": spot.text,
-            "width": 1.2 if trace.thin or trace.reference else 2.2,
-            "filled": (place == 0) or None,
-            "seen": int(trace.shape is not None or spot.low is not None or alone),
-        }  # fmt: skip
+        alone = before is None and after is None
+        yield trace.shape is not None or spot.low is not None or alone
+
+
+def _whiskered(frame: Frame) -> bool:
+    return any(spot.low is not None for one in frame.traces for spot in one.spots)
 
 
 def _flags(frame: Frame) -> Iterator[Row]:
@@ -140,16 +146,24 @@ def _flag_layers(frame: Frame) -> list[alt.Chart]:
         base.mark_rule(strokeDash=[5, 4], strokeWidth=1.4).encode(
             color=alt.Color("colour:N", scale=None)
         ),
-        base.mark_text(align="left", baseline="top", dx=4, color=INK, fontSize=11.5).encode(
-            y=alt.value(2), text="label:N"
-        ),
+        base.transform_filter("isValid(datum.label)")
+        .mark_text(align="left", baseline="top", dx=4, color=INK, fontSize=11.5)
+        .encode(y=alt.value(2), text="label:N"),
     ]
 
 
 def _tips(frame: Frame) -> list[alt.Tooltip]:
     several = len({trace.classifier for trace in frame.traces}) > 1
-    fields = [("who", "classifier")] if several else []
-    return tips(*fields, ("line", "line"), ("at", frame.x_label), ("text", frame.y_label))
+    texts = tips(*([("who", "classifier")] if several else []), ("line", "line"))
+    numbers = [("y", frame.y_label)] + [("low", "from"), ("high", "to")] * _whiskered(frame)
+    if frame.ticks:
+        texts += tips(("at", frame.x_label))
+    else:
+        numbers = [("x", frame.x_label), *numbers]
+    return texts + [
+        alt.Tooltip(field, type="quantitative", title=title, format=".4~g")
+        for field, title in numbers
+    ]
 
 
 def _across(frame: Frame) -> alt.X:
