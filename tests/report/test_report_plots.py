@@ -137,7 +137,7 @@ def test_a_check_without_images_on_no_classifier_of_the_log(runs: ModuleType, re
     (spec,) = page.specs
     assert spec["layer"][0]["encoding"]["y"]["scale"]["type"] == "log"
     table = runs.Page(re.findall(r'<table class="numbers">.*?</table>', page.html, re.S)[0]).text
-    assert table.startswith("step loss the bound 0 0.8 1 1 0.7016 0.88")
+    assert table.startswith("loss step loss the bound 0 0.8 1 1 0.7016 0.88")
 
 
 def test_figure_four_stands_below_its_picture(runs: ModuleType, tmp_path: Path, read: Read) -> None:
