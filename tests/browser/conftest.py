@@ -24,6 +24,20 @@ class Visit:
     asked: list[str] = field(default_factory=list)
     """Addresses of everything that was to be loaded, but the page itself."""
 
+    def listen(self) -> None:
+        """Keep what the page says and asks for."""
+        self.page.on("console", self._console)
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.page.on("request", self._request)
+
+    def _console(self, message: Any) -> None:
+        if message.type in {"error", "warning"}:
+            self.said.append(message.text)
+
+    def _request(self, request: Any) -> None:
+        if not request.url.startswith("data:") and not request.is_navigation_request():
+            self.asked.append(request.url)
+
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
@@ -49,23 +63,10 @@ class Visits:
         self, path: Path | str, width: int = 1280, height: int = 800, **context: Any
     ) -> Iterator[Visit]:
         address = path.resolve().as_uri() if isinstance(path, Path) else path
-        opened = self._browser.new_context(
-            viewport={"width": width, "height": height}, **context
-        )
+        opened = self._browser.new_context(viewport={"width": width, "height": height}, **context)
         try:
             visit = Visit(opened.new_page())
-            visit.page.on(
-                "console",
-                lambda message: message.type in {"error", "warning"}
-                and visit.said.append(message.text),
-            )
-            visit.page.on("pageerror", lambda error: visit.said.append(str(error)))
-            visit.page.on(
-                "request",
-                lambda request: request.url.startswith("data:")
-                or request.is_navigation_request()
-                or visit.asked.append(request.url),
-            )
+            visit.listen()
             visit.page.goto(address)
             yield visit
         finally:
@@ -74,5 +75,5 @@ class Visits:
 
 @pytest.fixture
 def visit(browser: Any) -> Visits:
-    """Return what opens a page: ``with visit(path, width=360, color_scheme="dark") as seen:``."""
+    """What opens a page, for the time of a with block."""
     return Visits(browser)

@@ -28,8 +28,8 @@ def test_the_default_run(runs: ModuleType, tmp_path: Path, read: Read) -> None:
     page = read(run)
     levels = [text for level, text in page.headings if level in {"h1", "h2"}]
     assert levels == [
-        "1 of 2 judged checks failed.", "What failed", "All checks", "Accuracy on photographs",
-        "Pictures", "The run", "Glossary",
+        "1 of 2 judged checks failed.", "The networks side by side", "What failed, in detail",
+        "All checks", "Accuracy on photographs", "Pictures", "The run", "Glossary",
     ]  # fmt: skip
     assert run.items[0].sentence in page.text
     assert f"pytest '{run.items[0].id}' --evals-limit=20 --evals-seed 7" in page.text
@@ -49,8 +49,8 @@ def test_every_verdict_is_counted_shown_and_explained(
     for item in run.items:
         assert f"1 {_symbol(item.verdict)} {item.verdict}" in page.text
         if item.verdict not in {Verdict.PASSED, Verdict.RECORDED}:
-            assert item.sentence in page.text
-    failed = page.text.rpartition("What failed ")[2].partition(" All checks ")[0]
+            assert item.sentence.removeprefix("INVALID: class order: ") in page.text
+    failed = page.text.rpartition("What failed, in detail ")[2].partition(" All checks ")[0]
     order = [failed.index(f"{alias} on photographs") for alias in ("broken", "fails", "unclear")]
     assert order == sorted(order), "worst first"
     assert "Folder order taken for class order makes every number meaningless." in failed
@@ -224,7 +224,7 @@ def test_an_unavailable_classifier_is_named_once(
     card = runs.classifier("away", unavailable=item.sentence)
     lone = runs.classifier("lone", unavailable="nobody asked")
     page = read(runs.make_run(item, classifiers=(card, lone)))
-    section = page.text.rpartition("What failed ")[2].partition(" All checks ")[0]
+    section = page.text.rpartition("Noted, and failing nothing ")[2].partition(" All checks ")[0]
     assert section.count(item.sentence) == 1
     assert "lone : nobody asked" in section
 
