@@ -20,6 +20,8 @@ class Line(Record):
     """Lower ends of intervals, as many as ``x``, or none at all."""
     high: tuple[float | None, ...] = ()
     """Upper ends of intervals, as many as ``low``."""
+    reference: bool = False
+    """Whether it is drawn for comparison and nobody measured it, such as the diagonal."""
 
 
 class Mark(Record):
@@ -50,6 +52,8 @@ class Plot(Record):
     """Upright lines with a word."""
     share: bool = False
     """Whether y is a share, drawn from 0 to 1."""
+    steps: bool = False
+    """Whether each y holds from its x to the next one, as in a histogram; the last x ends it."""
 
 
 class Panel(Record):

@@ -154,7 +154,7 @@ class _Thumbnails:
 def _beside(item: Item, colour: str, shown: _Thumbnails) -> Beside:
     told = item.comparison
     assert told is not None
-    shifts = tuple(_shift(change, item) for change in told.changes)
+    shifts = tuple(shift(change, item) for change in told.changes)
     open_ = shifts if len(shifts) <= FOLDED else tuple(_first(shifts, item))
     return Beside(
         item=item,
@@ -205,16 +205,17 @@ def _seen(seen: Seen) -> str:
     return f"{seen.name} {rounding.share(seen.confidence)}"
 
 
-def _shift(change: Change, item: Item) -> Shift:
+def shift(change: Change, item: Item) -> Shift:
+    """Return a change of a metric of the item in words."""
     metric = next(m for m in item.metrics if (m.name, m.at) == (change.metric, change.at))
     places = rounding.places(metric)
     found, difference, ends = change.paired, "", None
     if found is not None:
         digits = rounding.decimals(found.low, found.high) or places
-        difference = _signed(found.difference, digits)
-        ends = f"{_signed(found.low, digits)} to {_signed(found.high, digits)}"
+        difference = rounding.signed(found.difference, digits)
+        ends = f"{rounding.signed(found.low, digits)} to {rounding.signed(found.high, digits)}"
     elif change.before is not None and change.now is not None:
-        difference = _signed(change.now - change.before, places)
+        difference = rounding.signed(change.now - change.before, places)
     return Shift(
         metric=change.metric,
         at=change.at,
@@ -232,11 +233,6 @@ def _tone(change: Change, *, higher_is_better: bool) -> str:
     if found is None or found.low <= 0 <= found.high:
         return "open"
     return "better" if (found.low > 0) == higher_is_better else "worse"
-
-
-def _signed(number: float, places: int) -> str:
-    text = rounding.fixed(number, places)
-    return f"+{text}" if number > 0 and text.strip("0.") else text
 
 
 def _number(value: float | None, places: int) -> str:

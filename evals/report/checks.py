@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from evals.log import Item, Judgement, Metric, Validity, Verdict
 from evals.report import rounding, words
-from evals.report.charts import Bar, bar
+from evals.report.gauges import Gauge, gauge
 
 FEW = 2
 """Points of an axis that all stand in the table; of more only those do that are judged."""
@@ -20,8 +20,7 @@ class Fall:
 
     judgement: Judgement
     short: str | None
-    bar: Bar | None
-    threshold: float | None
+    gauge: Gauge | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +88,8 @@ def check(anchor: str, item: Item, colour: str, command: str) -> Check:
         item=item,
         colour=colour,
         families=tuple(_families(item)),
-        falls=tuple(fall for judgement, fall in falls if not _excuse(judgement)),
-        excused=tuple(fall for judgement, fall in falls if _excuse(judgement)),
+        falls=tuple(fall for judgement, fall in falls if not words.excuse(judgement)),
+        excused=tuple(fall for judgement, fall in falls if words.excuse(judgement)),
         broken=tuple(v for v in item.validity if v.invalidates),
         warned=tuple(v for v in item.validity if v.outcome == "falls" and not v.invalidates),
         unsure=tuple(v for v in item.validity if v.outcome == "cannot tell"),
@@ -151,7 +150,7 @@ def _line(metric: Metric, judgement: Judgement | None, item: Item) -> Line:
         reason=words.reason(metric),
         wanted=judgement.wanted if judgement else None,
         verdict=_said(metric, judgement, item),
-        excuse=_excuse(judgement) if judgement else None,
+        excuse=words.excuse(judgement) if judgement else None,
     )
 
 
@@ -165,24 +164,14 @@ def _said(metric: Metric, judgement: Judgement | None, item: Item) -> Verdict:
     return Verdict.NOT_APPLICABLE if metric.value is None else Verdict.RECORDED
 
 
-def _excuse(judgement: Judgement) -> str | None:
-    if judgement.verdict not in words.BAD:
-        return None
-    if judgement.known is not None:
-        return f"known: {judgement.known}"
-    return "only a warning" if judgement.severity == "warn" else None
-
-
 def _fall(judgement: Judgement, item: Item, colour: str) -> Fall:
     metric = next(
         (m for m in item.metrics if (m.name, m.at) == (judgement.metric, judgement.at)), None
     )
-    share = metric is not None and metric.unit == "fraction" and metric.value is not None
     return Fall(
         judgement=judgement,
         short=_short(judgement, metric),
-        bar=bar(metric, item, colour) if metric is not None and share else None,
-        threshold=judgement.threshold,
+        gauge=None if metric is None else gauge(metric, colour, judgement.threshold),
     )
 
 

@@ -1,4 +1,4 @@
-"""Metrics with an axis as curves: what may share a chart, and where its points stand."""
+"""Metrics with an axis as curves: what may share a chart, and its points."""
 
 from __future__ import annotations
 
@@ -11,21 +11,18 @@ from evals.log import Item, Metric
 from evals.report import rounding, words
 from evals.report.words import listed
 
-SHAPES = 4
-"""Marks ``m0`` to ``m3`` of the macros, so that colour is never the only sign."""
+DASHES = 3
+"""Dashes for the metrics of one chart, in the order of the log."""
 
-DASHES = ("solid", "dashed", "dashdot")
-"""Classes of ``style.css`` for the metrics of one chart, in the order of the log."""
-
-LABELS = 11
-"""Words that fit under one chart; of more every second, third, ... is written."""
+DOTTED = 3
+"""The dash after these: of a metric that refines another one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One value of the axis; places and values are shares of the chart."""
+    """One value of the axis."""
 
-    place: float
+    at: str
     value: float | None
     low: float | None
     high: float | None
@@ -43,8 +40,8 @@ class Curve:
     metric: str
     classifier: str
     colour: str
-    dash: str
-    shape: str
+    dash: int
+    shape: int
     whiskers: bool
     points: tuple[Point, ...]
 
@@ -60,15 +57,6 @@ class Plot:
 
 
 @dataclass(frozen=True, slots=True)
-class Tick:
-    """A value of the axis in the suite's own words."""
-
-    at: str
-    place: float
-    written: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Quantity:
     """One metric of a chart and how it is drawn."""
 
@@ -76,8 +64,8 @@ class Quantity:
     about: str
     denominator: str
     higher_is_better: bool
-    dash: str
-    shape: str
+    dash: int
+    shape: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +74,11 @@ class Sweep:
 
     quantities: tuple[Quantity, ...]
     compared: bool
-    legend: tuple[Curve, ...]
+    """Whether several metrics share a chart, which then is one classifier's."""
     axis: str | None
     numeric: bool
-    ticks: tuple[Tick, ...]
+    ticks: tuple[str, ...]
+    """Values of the axis in the suite's own words, numbers by size."""
     drawn: bool
     intervals: bool
     seeds: bool
@@ -148,21 +137,14 @@ def _sweep(key: _Family, names: Mapping[str, Sequence[Item]], colours: Mapping[s
     _, unit, _, _, axis = key
     items = {item.id: item for members in names.values() for item in members}
     quantities = tuple(_quantities(names))
-    step = -(-len(axis) // LABELS)
-    ticks = tuple(
-        Tick(at, (rank + 0.5) / len(axis), rank % step == 0) for rank, at in enumerate(axis)
-    )
-    numeric = _ordered(axis)[1]
-    compared = sum(quantity.dash != "dotted" for quantity in quantities) > 1
-    plots = tuple(_shared(_plots(quantities, compared, list(items.values()), ticks, colours)))
-    curves = () if compared else [c for plot in plots for c in plot.curves if c.dash != "dotted"]
+    compared = sum(quantity.dash != DOTTED for quantity in quantities) > 1
+    plots = tuple(_shared(_plots(quantities, compared, list(items.values()), axis, colours)))
     return Sweep(
         quantities=quantities,
         compared=compared,
-        legend=tuple({curve.classifier: curve for curve in curves}.values()),
         axis=_axis_name(items.values(), axis),
-        numeric=numeric,
-        ticks=ticks,
+        numeric=_ordered(axis)[1],
+        ticks=axis,
         drawn=unit == "fraction",
         intervals=any(p.low is not None for plot in plots for c in plot.curves for p in c.points),
         seeds=any(m.spread for item in items.values() for m in item.metrics if m.name in names),
@@ -182,8 +164,8 @@ def _quantities(names: Mapping[str, Sequence[Item]]) -> Iterator[Quantity]:
             about=metric.about,
             denominator=metric.denominator,
             higher_is_better=metric.higher_is_better,
-            dash="dotted" if variant else DASHES[place % len(DASHES)],
-            shape=f"m{place % SHAPES}",
+            dash=DOTTED if variant else place % DASHES,
+            shape=place,
         )
 
 
@@ -205,7 +187,7 @@ def _plots(
     quantities: Sequence[Quantity],
     compared: bool,
     items: Sequence[Item],
-    ticks: Sequence[Tick],
+    ticks: Sequence[str],
     colours: Mapping[str, str],
 ) -> Iterator[Plot]:
     """Yield a plot a check, or a plot a classifier where several metrics are compared."""
@@ -215,10 +197,8 @@ def _plots(
         drawn: dict[str, list[Curve]] = {}
         for item in members:
             alias = aliases.index(item.classifier)
-            for index, one in enumerate(quantities):
-                place, of = (index, len(quantities)) if compared else (alias, len(aliases))
-                shape = one.shape if compared else f"m{alias % SHAPES}"
-                curve = _curve(one, item, ticks, colours, place, of, shape)
+            for one in quantities:
+                curve = _curve(one, item, ticks, colours, one.shape if compared else alias)
                 drawn.setdefault(item.classifier, []).append(curve)
         if compared:
             for name, curves in drawn.items():
@@ -241,33 +221,25 @@ def _shared(plots: Iterable[Plot]) -> Iterator[Plot]:
 
 
 def _curve(
-    quantity: Quantity,
-    item: Item,
-    ticks: Sequence[Tick],
-    colours: Mapping[str, str],
-    place: int,
-    of: int,
-    shape: str,
+    quantity: Quantity, item: Item, ticks: Sequence[str], colours: Mapping[str, str], shape: int
 ) -> Curve:
     metrics = {metric.at: metric for metric in item.metrics if metric.name == quantity.name}
-    # side by side within a third of a step, so that whiskers do not hide each other
-    aside = (place - (of - 1) / 2) * min(0.12, 0.34 / of) / len(ticks)
     return Curve(
         metric=quantity.name,
         classifier=item.classifier,
         colour=colours[item.classifier],
         dash=quantity.dash,
         shape=shape,
-        whiskers=quantity.dash != "dotted",
-        points=tuple(_point(metrics.get(tick.at), tick.place + aside) for tick in ticks),
+        whiskers=quantity.dash != DOTTED,
+        points=tuple(_point(metrics.get(at), at) for at in ticks),
     )
 
 
-def _point(metric: Metric | None, place: float) -> Point:
+def _point(metric: Metric | None, at: str) -> Point:
     if metric is None:
-        return Point(place, None, None, None, "none", "", None, "0", "not measured here")
+        return Point(at, None, None, None, "none", "", None, "0", "not measured here")
     return Point(
-        place=place,
+        at=at,
         value=metric.value,
         low=metric.low,
         high=metric.high,

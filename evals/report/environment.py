@@ -7,7 +7,7 @@ from pathlib import Path
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PrefixLoader, StrictUndefined
 
 from evals.paths import data_folder
-from evals.report import glossary, rounding, words
+from evals.report import glossary, rounding, vega, words
 from evals.report.recipes import facts
 
 
@@ -34,6 +34,10 @@ def environment(templates: Path | None = None) -> Environment:
         "plural": words.plural,
         "written": rounding.written,
         "recipe": facts,
+        "bars": vega.bars,
+        "curves": vega.curves,
+        "lines": vega.lines,
+        "grid": vega.grid,
     }
     made.globals |= {
         "symbols": words.SYMBOLS,

@@ -64,7 +64,7 @@ def filled(template: str, shown: Mapping[str, Any], templates: Path | None = Non
         # hashes.
         style = ours.get_template("style.css.jinja").render()
         script = ours.get_template("script.js.jinja").render()
-        policy = scripts.policy(style, script, str(more["vega"]))
+        policy = scripts.policy(style, script, more["vega"])
         html = ours.get_template(template).render(**shown, **more, policy=policy, charted=True)
     # No template holds such a character: whatever stands here came with a name from the log.
     return CONTROL.sub("\N{REPLACEMENT CHARACTER}", html)

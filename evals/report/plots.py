@@ -1,4 +1,4 @@
-"""Plots of the log as frames: which share one, and where their lines run."""
+"""Plots of the log as frames: which share one, and what stands in it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from evals.log import Item, Line, Mark, Plot
 from evals.report import rounding, scales
 from evals.report.scales import Scale
-from evals.report.traces import DASHES, Sign, Trace, base, of_classifiers, of_names, signs_of, trace
+from evals.report.traces import DASHES, Trace, base, traces
 
 Drawn = tuple[str, Plot]
 """An alias and what is drawn of it."""
@@ -16,12 +16,12 @@ Drawn = tuple[str, Plot]
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """An upright line, and its word in one of the rows above the frame."""
+    """An upright line and its word."""
 
-    place: float
+    x: float
     colour: str
+    """Its classifier's; empty for all that the frame shows."""
     label: str
-    row: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,24 +45,21 @@ class Frame:
     x_label: str
     y_label: str
     share: bool
+    steps: bool
+    ticks: tuple[str, ...]
+    """Names of x = 0, 1, 2, ...; none where x is a number."""
     across: Scale
     up: Scale
     traces: tuple[Trace, ...]
     flags: tuple[Flag, ...]
-    classifiers: tuple[Sign, ...]
-    names: tuple[Sign, ...]
     heads: tuple[str, ...]
     columns: tuple[Column, ...]
 
     @property
     def clipped(self) -> bool:
         """Whether a line leaves the frame."""
-        return any(trace.beyond for trace in self.traces)
-
-    @property
-    def rows(self) -> int:
-        """Rows of words above the frame."""
-        return len({flag.row for flag in self.flags})
+        spots = (spot for trace in self.traces for spot in trace.spots)
+        return any(spot.y is not None and not self.up.holds(spot.y) for spot in spots)
 
 
 def frames(items: Sequence[Item], colours: Mapping[str, str]) -> tuple[Frame, ...]:
@@ -81,7 +78,7 @@ def frames(items: Sequence[Item], colours: Mapping[str, str]) -> tuple[Frame, ..
 def scale(plots: Sequence[Plot]) -> Scale:
     """Return one y axis for plots that are to be compared."""
     if all(plot.share for plot in plots):
-        return scales.shares()
+        return scales.SHARES
     lines = [line for plot in plots for line in plot.lines]
     return scales.up(y for line in lines for y in (*line.y, *line.low, *line.high) if y is not None)
 
@@ -104,7 +101,7 @@ def frame(
 
     Args:
         drawn: the plots, each with the alias that it is about.
-        colours: alias to its class of ``style.css``.
+        colours: alias to its class of the style.
         up: the y axis.
         across: the x axis; by default what holds these plots.
     """
@@ -113,12 +110,6 @@ def frame(
     xs = sorted({x for _, line in lines for x in line.x})
     aliases = list(dict.fromkeys(alias for alias, _ in drawn))
     one = aliases[0] if len(aliases) == 1 else None
-    signs = signs_of(lines, colours)
-    across = across or width(plots)
-    traces = [
-        trace(line, sign, across, up, marked=sign not in signs[:rank])
-        for rank, ((_, line), sign) in enumerate(zip(lines, signs, strict=True))
-    ]
     return Frame(
         title=plots[0].title,
         about=" ".join(dict.fromkeys(plot.about for plot in plots if plot.about)),
@@ -127,12 +118,12 @@ def frame(
         x_label=plots[0].x_label,
         y_label=plots[0].y_label,
         share=plots[0].share,
-        across=across,
+        steps=plots[0].steps,
+        ticks=plots[0].ticks,
+        across=across or width(plots),
         up=up,
-        traces=tuple(traces),
-        flags=tuple(_flags(drawn, across, colours)),
-        classifiers=() if one is not None else of_classifiers(lines, signs),
-        names=of_names(lines, signs),
+        traces=traces(lines, colours),
+        flags=tuple(dict.fromkeys(_flags(drawn, colours))),
         heads=tuple(_head(x, plots[0].ticks) for x in xs),
         columns=tuple(_column(alias, line, colours, xs) for alias, line in lines),
     )
@@ -143,25 +134,16 @@ def _sharing(drawn: Sequence[Drawn]) -> list[list[Drawn]]:
     names = {base(line.name) for _, plot in drawn for line in plot.lines}
     shared: dict[tuple[object, ...], list[Drawn]] = {}
     for alias, plot in drawn:
-        apart = alias if len(names) > len(DASHES) else ""
+        apart = alias if len(names) > DASHES or plot.steps else ""
         shared.setdefault((plot.x_label, plot.ticks, plot.share, apart), []).append((alias, plot))
     return list(shared.values())
 
 
-def _flags(drawn: Sequence[Drawn], across: Scale, colours: Mapping[str, str]) -> Iterator[Flag]:
+def _flags(drawn: Sequence[Drawn], colours: Mapping[str, str]) -> Iterator[Flag]:
     several = len({alias for alias, _ in drawn}) > 1
-    rows: list[str] = []
-    marks: dict[tuple[str, Mark], None] = {
-        (colours[alias] if several else "", mark): None
-        for alias, plot in drawn
-        for mark in plot.marks
-    }
-    for colour, mark in marks:
-        first = mark.label not in rows
-        if first:
-            rows.append(mark.label)
-        label = mark.label if first else ""  # one word for all lines that mean the same
-        yield Flag(across.place(mark.x), colour, label, rows.index(mark.label))
+    marks: list[tuple[str, Mark]] = [(alias, mark) for alias, plot in drawn for mark in plot.marks]
+    for alias, mark in marks:
+        yield Flag(mark.x, colours[alias] if several else "", mark.label)
 
 
 def _head(x: float, ticks: Sequence[str]) -> str:
@@ -170,13 +152,6 @@ def _head(x: float, ticks: Sequence[str]) -> str:
 
 
 def _column(alias: str, line: Line, colours: Mapping[str, str], xs: Sequence[float]) -> Column:
-    known = dict(zip(line.x, line.y, strict=False))
-    ends = zip(line.low, line.high, strict=False)
-    spread = {
-        x: f" ({rounding.brief(low)} to {rounding.brief(high)})"
-        for x, (low, high) in zip(line.x, ends, strict=False)
-        if low is not None and high is not None
-    }
-    cells = ((x, known.get(x)) for x in xs)
-    texts = tuple("" if y is None else rounding.brief(y) + spread.get(x, "") for x, y in cells)
-    return Column(alias, colours[alias], line.name, texts)
+    (trace,) = traces([(alias, line)], colours)
+    texts = {spot.x: spot.text for spot in trace.spots}
+    return Column(alias, colours[alias], line.name, tuple(texts.get(x, "") for x in xs))

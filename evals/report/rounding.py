@@ -42,6 +42,12 @@ def fixed(number: float, decimal_places: int) -> str:
     return text
 
 
+def signed(number: float, decimal_places: int) -> str:
+    """Return a difference: as `fixed`, with a plus where it is one."""
+    text = fixed(number, decimal_places)
+    return f"+{text}" if number > 0 and text.strip("0.") else text
+
+
 def point(metric: Metric) -> str:
     """Return the value alone: ``0.85``, or ``none``."""
     return "none" if metric.value is None else fixed(metric.value, places(metric))

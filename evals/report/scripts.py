@@ -8,20 +8,21 @@ import hashlib
 import re
 from html import unescape
 
-from markupsafe import Markup
+SNIPPET = "window.vegaEmbed = vegaEmbed;"
+"""All that our script needs of them."""
 
 _META = re.compile(r'<meta http-equiv="Content-Security-Policy" content="([^"\r\n]*)">')
 
 
 @functools.cache
-def vega() -> Markup:
+def vega() -> str:
     """Return Vega-Lite with all it needs, as one script without imports."""
     import vl_convert  # a second to build the script: a page without charts does without
 
-    bundle = vl_convert.javascript_bundle()
+    bundle = vl_convert.javascript_bundle(SNIPPET)
     if "</script" in bundle.lower():  # it would end the element it stands in
         raise AssertionError("the bundle of vl-convert holds the end of a script element")
-    return Markup(bundle)
+    return bundle
 
 
 def policy(style: str, *scripts: str, images: str = "data:") -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from evals.log import Classifier, Item, Mark, Metric, Plot, Run
 from evals.report import lines, plots
@@ -108,9 +108,7 @@ def _frames(
         if any(lines.known(line) > 1 for _, plot in drawn for line in plot.lines):
             if len(drawn) == 1:
                 drawn = [(name, _with_best(plot, metric)) for name, plot in drawn]
-            frame = plots.frame(drawn, colours, plots.scale([plot for _, plot in drawn]))
-            # the title says the one name that all of its lines have
-            yield frame if len(frame.names) > 1 else replace(frame, names=())
+            yield plots.frame(drawn, colours, plots.scale([plot for _, plot in drawn]))
 
 
 def _plot(
@@ -150,7 +148,7 @@ def _with_best(plot: Plot, metric: Metric) -> Plot:
 
 def _few(ats: Sequence[str | None]) -> list[str | None]:
     """Return as many points of an axis as dashes can tell apart, first and last among them."""
-    most = len(DASHES)
+    most = DASHES
     if len(ats) <= most:
         return list(ats)
     return [ats[round(rank * (len(ats) - 1) / (most - 1))] for rank in range(most)]

@@ -34,6 +34,27 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Grid:
+    """A share for each layer and epoch."""
+
+    title: str
+    about: str
+    colour: str
+    x_label: str
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[float | None, ...]], ...]
+    """Layer, and its share at each of the heads: the mean over the seeds that came so far."""
+
+    @property
+    def table(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """The same as texts."""
+        return tuple(
+            (layer, tuple("" if share is None else rounding.brief(share) for share in shares))
+            for layer, shares in self.rows
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Course:
     """One recipe: what it says, what its seeds came to, and the curves."""
 
@@ -44,6 +65,7 @@ class Course:
     facts: tuple[tuple[str, str], ...]
     outcomes: tuple[Outcome, ...]
     frames: tuple[Frame, ...]
+    grid: Grid | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +111,7 @@ def _courses(
             facts=(*_said(card.trainings), *facts(_rest(card.recipe))),
             outcomes=tuple(map(_outcome, card.trainings)),
             frames=tuple(replace(frame, classifier=None) for frame in drawn),  # the heading's
+            grid=_grid(card, colours[card.alias]),
         )
 
 
@@ -157,6 +180,31 @@ def _units(card: Classifier, colours: Mapping[str, str], across: Scale) -> Itera
         ]
         plot = _plot("Saturated activations", "share of activations", lines, share=True)
         yield plots.frame([(card.alias, plot)], colours, plots.scale([plot]), across)
+
+
+def _grid(card: Classifier, colour: str) -> Grid | None:
+    """Return where units died: nothing for a network without rectifiers, or of one alone."""
+    found: dict[str, dict[int, list[float]]] = {}
+    for epoch in (epoch for one in card.trainings for epoch in one.epochs):
+        for layer, dead in epoch.dead_by_layer.items():
+            found.setdefault(layer, {}).setdefault(epoch.epoch, []).append(dead)
+    if len(found) < 2:
+        return None
+    heads = sorted({epoch for epochs in found.values() for epoch in epochs})
+    rows = tuple(
+        (layer, tuple(statistics.fmean(epochs[e]) if e in epochs else None for e in heads))
+        for layer, epochs in found.items()
+    )
+    seeds = len(card.trainings)
+    return Grid(
+        title="Dead units by layer",
+        about="Share of a layer's rectified units that are never above 0 on the validation images"
+        + (f", mean over {seeds} seeds." if seeds > 1 else "."),
+        colour=colour,
+        x_label="epoch",
+        heads=tuple(map(str, heads)),
+        rows=rows,
+    )
 
 
 def _plot(

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from evals.log import Classifier, Item, Run, Suite, Verdict
-from evals.report import words
+from evals.report import first, words
 from evals.report.beside import Compared, compared
+from evals.report.cards import Card, cards
 from evals.report.charts import Chart, Figure, charts, figures
 from evals.report.checks import Check, check
 from evals.report.curves import Sweep, sweeps
+from evals.report.first import Aside, Count, Finding, Folded, Unjudged
 from evals.report.gallery import Gallery, gallery
 from evals.report.mutants import Matrix, matrix
 from evals.report.plots import Frame, frames
@@ -25,14 +27,6 @@ Shown = TypeVar("Shown")
 
 COLOURS = 8
 """Classes ``c0`` to ``c7`` of ``style.css``; a ninth classifier shares a colour, never a name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Count:
-    """How often a verdict was given."""
-
-    verdict: Verdict
-    n: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +61,15 @@ class Page:
     alert: str | None
     tone: str
     date: str
+    findings: Folded[Finding]
+    asides: tuple[Aside, ...]
     counts: tuple[Count, ...]
+    cards: Folded[Card]
     bad: tuple[Check, ...]
     excused: tuple[Check, ...]
     warned: tuple[Check, ...]
-    unjudged: tuple[Check, ...]
+    unjudged: Folded[Unjudged]
     checks: tuple[Check, ...]
-    unavailable: tuple[Classifier, ...]
     colours: Mapping[str, str]
     trends: tuple[Trend, ...]
     chapters: tuple[Chapter, ...]
@@ -91,12 +87,12 @@ def page(run: Run, directory: Path) -> Page:
     """Return the view of a run whose tables and pictures lie in ``directory``."""
     aliases = [c.alias for c in run.classifiers] + [item.classifier for item in run.items]
     colours = {alias: f"c{i % COLOURS}" for i, alias in enumerate(dict.fromkeys(aliases))}
-    cards = {card.alias: card for card in run.classifiers}
+    known = {card.alias: card for card in run.classifiers}
     checks = tuple(
         check(f"check-{number}", item, colours[item.classifier], run.command)
         for number, item in enumerate(run.items, 1)
     )
-    selected = {item.classifier for item in run.items}
+    bad = tuple(one for verdict in words.BAD for one in checks if one.item.verdict is verdict)
     counts = Counter(item.verdict for item in run.items)
     used = [metric for item in run.items for metric in item.metrics]
     taught = lessons(run, colours)
@@ -106,24 +102,18 @@ def page(run: Run, directory: Path) -> Page:
         alert=words.alert(run),
         tone=tone(run, counts),
         date=words.date(run.started),
-        counts=tuple(Count(verdict, counts[verdict]) for verdict in Verdict),
-        bad=tuple(one for verdict in words.BAD for one in checks if one.item.verdict is verdict),
+        findings=first.findings(bad),
+        asides=first.asides(checks),
+        counts=first.counts(run),
+        cards=first.folded(cards(run, checks, colours)),
+        bad=bad,
         excused=tuple(one for one in checks if one.excused),
         warned=tuple(one for one in checks if one.warned),
-        unjudged=tuple(
-            one
-            for one in checks
-            if one.item.verdict in {Verdict.NOT_APPLICABLE, Verdict.UNAVAILABLE}
-        ),
+        unjudged=first.unjudged(run, colours),
         checks=checks,
-        unavailable=tuple(
-            card
-            for card in run.classifiers
-            if card.unavailable is not None and card.alias not in selected
-        ),
         colours=colours,
         trends=trends(run),
-        chapters=_chapters(run, cards, colours),
+        chapters=_chapters(run, known, colours),
         lessons=taught,
         trained={course.classifier: course.anchor for course in courses},
         gallery=gallery(run, colours, directory),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
-from evals.log import Metric, Run, Verdict
+from evals.log import Judgement, Metric, Run, Verdict
 
 BAD = (Verdict.INVALID, Verdict.FAILED, Verdict.INCONCLUSIVE)
 """Verdicts that ask for somebody's attention, worst first."""
@@ -92,6 +93,20 @@ def reason(metric: Metric) -> str | None:
     return None if metric.spread and metric.value is not None else metric.reason
 
 
+def excuse(judgement: Judgement) -> str | None:
+    """Return why a fall fails nothing; None where it does, or where nothing fell."""
+    if judgement.verdict not in BAD:
+        return None
+    if judgement.known is not None:
+        return f"known: {judgement.known}"
+    return "only a warning" if judgement.severity == "warn" else None
+
+
+def plain(name: str) -> str:
+    """Return the name of a metric as words: ``robust accuracy``, ``top-5 accuracy``."""
+    return re.sub(r"\btop(?=\d)", "top-", name.replace("_", " "))
+
+
 def plural(number: int, one: str, many: str | None = None) -> str:
     """Return ``1 picture``, ``1,500 pictures``."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
@@ -100,6 +115,13 @@ def plural(number: int, one: str, many: str | None = None) -> str:
 def listed(words: list[str]) -> str:
     """Return ``a``, ``a and b``, ``a, b and c``."""
     return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def named(names: Iterable[str], most: int = 5) -> str:
+    """Return `listed` of names, each once, and how many more there are than ``most``."""
+    every = list(dict.fromkeys(names))
+    more = [f"{len(every) - most} more"] if len(every) > most else []
+    return listed(every[:most] + more)
 
 
 def date(iso: str) -> str:

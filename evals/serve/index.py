@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from evals.log import Baseline, Environment, Run, Verdict
 from evals.report import words
-from evals.report.view import Count, tone
+from evals.report.view import tone
 from evals.serve.folder import Entry
 
 
@@ -29,7 +29,8 @@ class Row:
     date: str
     started: str
     seconds: float
-    counts: tuple[Count, ...]
+    counts: tuple[tuple[Verdict, int], ...]
+    """How often each verdict was given, worst first."""
     environment: Environment
     baseline: Baseline | None
     images: str
@@ -60,7 +61,7 @@ def _row(name: str, run: Run) -> Row:
         date=words.date(run.started),
         started=run.started,
         seconds=run.seconds,
-        counts=tuple(Count(verdict, counts[verdict]) for verdict in Verdict if counts[verdict]),
+        counts=tuple((verdict, counts[verdict]) for verdict in Verdict if counts[verdict]),
         environment=run.environment,
         baseline=run.baseline,
         images=words.listed([*(f"limited to {limit:,} images" for limit in limits), *portion]),

@@ -1,16 +1,17 @@
-"""What there is to see of a folder of runs: all of them, and the report of each."""
+"""What there is to see of a folder of runs: all of them, each report, each check over the runs."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from evals import log, report
 from evals.errors import UserError
 from evals.report.page import filled
-from evals.serve.folder import Folder
+from evals.serve.folder import Entry, Folder
 from evals.serve.index import rows
-from evals.serve.trends import trends
+from evals.serve.trends import Trend, trends
 
 
 class Pages:
@@ -19,6 +20,7 @@ class Pages:
     def __init__(self, folder: Folder, templates: Path | None = None) -> None:
         """Take a folder, and perhaps a folder of a user's own templates."""
         self._folder = folder
+        self._name = folder.root.resolve().name or str(folder.root)
         self._templates = templates
         self._lock = threading.Lock()
 
@@ -31,12 +33,25 @@ class Pages:
         with self._lock:
             entries = self._folder.entries()
             shown = {
-                "folder": self._folder.root.resolve().name or str(self._folder.root),
+                "folder": self._name,
                 "rows": rows(entries),
                 "broken": [entry for entry in entries if entry.broken],
-                "trends": trends([entry.run for entry in entries if entry.run is not None]),
+                "trends": _trends(entries),
             }
             return filled("runs.html.jinja", shown, self._templates)
+
+    def check(self, key: str) -> str | None:
+        """Return every metric of a check over the runs; None where none has this key.
+
+        Raises:
+            UserError: as for the list.
+        """
+        with self._lock:
+            trend = next((t for t in _trends(self._folder.entries()) if t.key == key), None)
+            if trend is None:
+                return None
+            shown = {"folder": self._name, "trend": trend}
+            return filled("trend.html.jinja", shown, self._templates)
 
     def run(self, name: str) -> str | None:
         """Return the report of a run; None where the folder lists none of that name.
@@ -51,3 +66,7 @@ class Pages:
             if entry.broken:
                 raise UserError(entry.broken)
             return report.render(log.read(entry.directory), entry.directory, self._templates)
+
+
+def _trends(entries: Sequence[Entry]) -> tuple[Trend, ...]:
+    return trends([entry.run for entry in entries if entry.run is not None])

@@ -110,6 +110,8 @@ class _Handler(BaseHTTPRequestHandler):
                 return self.server.pages.index()
             case ["", "run", name] | ["", "run", name, ""]:
                 return self.server.pages.run(os.fsdecode(unquote_to_bytes(name)))
+            case ["", "check", key, ""]:
+                return self.server.pages.check(key)
         return None
 
     def _answer(self, status: HTTPStatus, kind: str, text: str, policy: str) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from evals.log import Item, Metric, Plot, Run
 from evals.report import lines, plots
@@ -24,6 +25,8 @@ class Trend:
     suite: str
     title: str
     check: str
+    key: str
+    """Short for suite and check: its address."""
     runs: int
     drawn: int
     """Of them, the newest."""
@@ -90,6 +93,7 @@ def _trend(names: tuple[str, str, str], seen: Sequence[Seen], colours: Mapping[s
         suite=path,
         title=title,
         check=check,
+        key=hashlib.sha256(f"{path}\0{check}".encode("utf-8", "replace")).hexdigest()[:16],
         runs=len(seen),
         drawn=len(many),
         judged=tuple(frame for key, frame in frames.items() if key in held),
@@ -108,8 +112,7 @@ def _frame(key: At, metric: Metric, place: _Place) -> Frame | None:
     ]
     if not any(sum(map(lines.known, plot.lines)) > 1 for _, plot in drawn):
         return None
-    frame = plots.frame(drawn, place.colours, plots.scale([plot for _, plot in drawn]))
-    return frame if len(place.asked) > 1 else replace(frame, names=())
+    return plots.frame(drawn, place.colours, plots.scale([plot for _, plot in drawn]))
 
 
 def _plot(key: At, metric: Metric, alias: str, place: _Place, said: Sequence[str]) -> Plot:

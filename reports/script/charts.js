@@ -1,68 +1,68 @@
-// Charts: each is drawn when it is near the screen, the others while nothing else happens.
+// Charts: each is drawn when it comes near the screen, the others while nothing else happens.
 {
-  const words = (name) => `var(--${name})`;
   const config = {
     background: "transparent",
     font: "system-ui, sans-serif",
     view: { stroke: null },
     axis: {
-      labelColor: words("soft"), titleColor: words("soft"), gridColor: words("line"),
-      domainColor: words("line"), tickColor: words("line"), labelFontSize: 12, titleFontSize: 12,
-      titleFontWeight: "normal",
+      labelColor: "var(--soft)", titleColor: "var(--soft)", gridColor: "var(--line)",
+      domainColor: "var(--line)", tickColor: "var(--line)",
+      labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal",
     },
     legend: {
-      labelColor: words("ink"), titleColor: words("soft"), labelFontSize: 12, titleFontSize: 12,
-      titleFontWeight: "normal", symbolSize: 80, labelLimit: 260, orient: "bottom",
+      labelColor: "var(--ink)", titleColor: "var(--soft)", orient: "bottom", symbolSize: 80, symbolOpacity: 1,
+      labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal", labelLimit: 260,
+      symbolFillColor: "var(--soft)", symbolStrokeColor: "var(--soft)",
     },
-    header: { labelColor: words("ink"), titleColor: words("soft"), labelFontSize: 12 },
   };
+  // The interpreter runs Vega's expressions where the page's policy forbids to compile them.
   const options = {
     ast: true, renderer: "svg", actions: false, defaultStyle: false, config,
     tooltip: { disableDefaultStyle: true },
   };
 
-  // Another type of the one scale that a reader may switch, wherever a layer names it.
-  const scaled = (spec, channel, type) => JSON.parse(JSON.stringify(spec), (key, value) => {
-    if (key === channel && value && value.scale && value.scale.switched) value.scale.type = type;
+  // The same chart with another type of the one scale that a reader may switch.
+  const switched = (spec, channel, type) => JSON.parse(JSON.stringify(spec), (key, value) => {
+    if (key === channel && value && value.scale) {
+      value.scale.type = type;
+      if (type !== "symlog") delete value.scale.constant;
+    }
     return value;
   });
 
-  const bare = (spec) => JSON.parse(JSON.stringify(spec, (key, value) => key === "switched" ? undefined : value));
-
-  const draw = async (figure) => {
-    if (figure.dataset.drawn || !figure.offsetParent) return;
-    figure.dataset.drawn = "now";
-    const spec = JSON.parse(figure.querySelector("script.spec").textContent);
-    const place = figure.querySelector(".drawing");
-    const put = (type) => vegaEmbed(place, bare(type ? scaled(spec, figure.dataset.channel, type) : spec), options);
+  const draw = async (chart) => {
+    if (chart.dataset.chart || !chart.offsetParent) return;
+    chart.dataset.chart = "drawing";
+    const spec = JSON.parse(chart.querySelector(".spec").textContent);
+    const place = chart.querySelector(".drawing");
     try {
-      await put();
-      figure.dataset.drawn = "done";
+      await vegaEmbed(place, spec, options);
+      chart.dataset.chart = "drawn";
     } catch (error) {
       place.textContent = `This chart cannot be drawn (${error.message}); its numbers stand below.`;
-      figure.dataset.drawn = "failed";
+      chart.dataset.chart = "failed";
     }
-    for (const button of figure.querySelectorAll(".scales button")) {
+    const buttons = [...chart.querySelectorAll(".scales button")];
+    for (const button of buttons) {
       button.addEventListener("click", () => {
-        for (const other of figure.querySelectorAll(".scales button")) {
-          other.setAttribute("aria-pressed", String(other === button));
-        }
-        put(button.value);
+        for (const one of buttons) one.setAttribute("aria-pressed", String(one === button));
+        vegaEmbed(place, switched(spec, chart.dataset.channel, button.value), options);
       });
     }
   };
 
-  const figures = [...document.querySelectorAll("figure[data-chart]")];
-  if (figures.length && window.vegaEmbed) {
-    const seen = new IntersectionObserver((entries) => {
+  const charts = [...document.querySelectorAll("[data-chart]")];
+  if (charts.length && window.vegaEmbed) {
+    document.documentElement.classList.add("charted");
+    const near = new IntersectionObserver((entries) => {
       for (const entry of entries) if (entry.isIntersecting) draw(entry.target);
     }, { rootMargin: "600px" });
-    figures.forEach((figure) => seen.observe(figure));
+    charts.forEach((chart) => near.observe(chart));
     const idle = window.requestIdleCallback || ((work) => setTimeout(work, 50));
-    const waiting = [...figures];
+    const waiting = [...charts];
     const next = () => {
-      const figure = waiting.shift();
-      if (figure) draw(figure).then(() => idle(next));
+      const chart = waiting.shift();
+      if (chart) draw(chart).then(() => idle(next));
     };
     idle(next);
   }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import io
+import json
 import sys
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -693,6 +694,7 @@ class Page(HTMLParser):
         self.tags: list[tuple[str, dict[str, str]]] = []
         self.texts: list[str] = []
         self.headings: list[tuple[str, str]] = []
+        self.specs: list[dict[str, Any]] = []
         self._open: list[str] = []
         self.html = html
         self.feed(html)
@@ -716,6 +718,10 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if self._open and self._open[-1] == "style":
+            return
+        if self._open and self._open[-1] == "script":
+            if self.tags[-1][1].get("class") == "spec":
+                self.specs.append(json.loads(data))
             return
         self.texts.append(data)
         for level in ("h1", "h2", "h3", "h4", "h5"):

@@ -150,11 +150,15 @@ def test_no_text_of_either_run_becomes_markup(
 ) -> None:
     clean = run_beside(runs, tmp_path, differs=("x",))
     dirty = hostile.poison(clean, attack)
+    clean = hostile.poison(clean, hostile.HARMLESS)
     before, after = (runs.Page(report.render(run, tmp_path)) for run in (clean, dirty))
     assert [tag for tag, _ in after.tags] == [tag for tag, _ in before.tags]
     path = tmp_path / "page.html"
     report.write_comparison(dirty, tmp_path, path)
-    assert "<script" not in path.read_text(encoding="utf-8")
+    page = runs.Page(path.read_text(encoding="utf-8"))
+    assert [attributes for tag, attributes in page.tags if tag == "script"] == [
+        {"type": "module"}
+    ] * page.html.count('<script type="module">')
 
 
 def test_the_page_of_two_runs_counts_all_that_turned_and_no_gates(

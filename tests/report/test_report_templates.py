@@ -194,7 +194,7 @@ def test_every_template_of_ours_can_be_a_users(run: log.Run, tmp_path: Path) -> 
         ("glossary_html_jinja", "{{ page.nothing }}", r"no attribute 'nothing'; a partial knows"),
         ("glossary_html_jinja", "\n{{ 1 / 0 }}", r":2: ZeroDivisionError: division by zero"),
         ("glossary_html_jinja", "{% include run.id %}", r":1: 20261123T081720-7f3a"),
-        ("macros_html_jinja", "", r"\d: the template 'macros.html.jinja' .*does not export"),
+        ("components__words_html_jinja", "", r"\d: the template .*words.html.jinja' .*not export"),
         ("style_css_jinja", "{{ run.id }}", r"style.css.jinja:1: 'run' is undefined"),
     ],
 )

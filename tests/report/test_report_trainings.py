@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -104,7 +103,7 @@ def test_where_nothing_can_die_the_saturated_share_is_drawn(
 
 def test_a_diverged_training_hides_no_other(runs: ModuleType, tmp_path: Path) -> None:
     small, _, reckless = lessons_of(runs.trained_run(tmp_path))[0].courses
-    assert small.frames[0].up.high == pytest.approx(2.5)
+    assert small.frames[0].up.high == pytest.approx(2.4), "of all that settled"
     assert not small.frames[0].clipped
     assert reckless.frames[0].clipped
 
@@ -144,10 +143,8 @@ def test_the_spread_over_seeds_stands_in_the_place_of_an_interval(
     assert "the median of 5 trainings" not in checks, "said once is enough"
     assert "88 % (median of 5 seeds, 23 to 91 %)" in chapter
     assert "the median of 5 trainings" not in chapter
-    bar = re.search(r'<svg class="bar .*?</svg>', page.html, re.S)
-    assert bar is not None
-    places = re.findall(r'class="seed" cx="([\d.]+)%"', bar[0])
-    assert [float(place) for place in places] == [88.0, 23.16, 86.0, 90.0, 91.3]
+    seeds = [row["value"] for spec in page.specs for row in spec["datasets"].get("seeds", ())]
+    assert seeds == [0.88, 0.2316, 0.86, 0.9, 0.913]
     assert "the interval" not in chapter
 
 
@@ -155,8 +152,8 @@ def test_a_curve_over_seeds_says_what_its_points_are(runs: ModuleType, read: Rea
     points = tuple(runs.spread("kept", 0.2, 0.3, 0.9, at=at) for at in ("0", "1/255"))
     item = runs.dead_item("a", 0.1).model_copy(update={"metrics": points, "plots": ()})
     text = read(runs.make_run(item)).text
-    assert "of a recipe a point is the median over its seeds." in text
-    assert "there are no intervals" not in text
+    assert "Of a recipe a point is the median over its seeds." in text
+    assert "There are no intervals" not in text
 
 
 def test_twenty_recipes_add_less_than_a_megabyte(runs: ModuleType, read: Read) -> None:

@@ -15,22 +15,28 @@ import pytest
 from evals import log
 from evals.log import Verdict
 from evals.report.rounding import brief
+from evals.report.traces import Trace
 from evals.serve.dates import short
 from evals.serve.folder import Folder
 from evals.serve.index import rows
-from evals.serve.trends import MOST, Trend, trends
+from evals.serve.trends import MOST, trends
+from evals.serve.trends import Trend as Over
 
 Serving = Callable[..., Any]
 
 
-def only(runs: list[log.Run]) -> Trend:
+def only(runs: list[log.Run]) -> Over:
     (trend,) = trends(runs)
     return trend
 
 
-def columns(trend: Trend) -> list[tuple[str, str, tuple[str, ...]]]:
+def columns(trend: Over) -> list[tuple[str, str, tuple[str, ...]]]:
     (frame,) = trend.judged
     return [(one.classifier, one.name, one.cells) for one in frame.columns]
+
+
+def points(trace: Trace) -> dict[float, float | None]:
+    return {spot.x: spot.y for spot in trace.spots}
 
 
 def test_each_alias_has_a_line_over_the_runs_in_time(made: ModuleType) -> None:
@@ -45,18 +51,12 @@ def test_each_alias_has_a_line_over_the_runs_in_time(made: ModuleType) -> None:
     assert frame.title == "top1_accuracy"
     assert frame.heads == ("2 Nov", "5 Nov", "19 Nov")
     assert frame.about == "Share of images. n = 20, counts images."
-    assert [sign.text for sign in frame.classifiers] == ["a", "b"]
-    assert (frame.names, trend.changes) == ((), ())
+    assert [trace.classifier for trace in frame.traces] == ["a", "b"]
+    assert ({trace.name for trace in frame.traces}, trend.changes) == ({"top1_accuracy"}, ())
     for trace, (alias, numbers) in zip(frame.traces, values.items(), strict=True):
-        # places in thirds of the axis, values up from its lower end
-        expected = [((place + 0.5) / 3, 1 - y) for place, y in enumerate(numbers)]
-        assert [tuple(map(float, spot)) for spot in trace.spots] == [
-            pytest.approx(spot) for spot in expected
+        assert [(spot.x, spot.y, spot.low, spot.high) for spot in trace.spots] == [
+            pytest.approx((place, y, y - 0.1, y + 0.1)) for place, y in enumerate(numbers)
         ], alias
-        assert [(low, high) for _, low, high in trace.whiskers] == [
-            pytest.approx((1 - y + 0.1, 1 - y - 0.1)) for y in numbers
-        ]
-        assert trace.path.count("M") == 1
     assert columns(trend)[0] == (
         "a", "top1_accuracy",
         tuple(f"{y} ({brief(y - 0.1)} to {brief(y + 0.1)})" for y in values["a"]),
@@ -114,9 +114,12 @@ def test_a_line_ends_where_another_question_begins(
         ("conditions 1", [True, True, False, False]),
         ("conditions 2", [False, False, True, True]),
     ]
-    assert [sign.text for sign in frame.names] == ["conditions 1", "conditions 2"]
-    assert len({trace.sign.dash for trace in frame.traces}) == 2
-    assert len({trace.sign.colour for trace in frame.traces}) == 1
+    assert [points(trace) for trace in frame.traces] == [
+        {0: pytest.approx(0.1), 1: pytest.approx(0.2)},
+        {2: pytest.approx(0.3), 3: pytest.approx(0.4)},
+    ]
+    assert len({trace.dash for trace in frame.traces}) == 2
+    assert len({trace.colour for trace in frame.traces}) == 1
 
 
 def test_limited_and_full_runs_by_turns_make_two_lines(made: ModuleType) -> None:
@@ -127,8 +130,8 @@ def test_limited_and_full_runs_by_turns_make_two_lines(made: ModuleType) -> None
     trend = only(runs)
     assert len(trend.changes) == 1
     (frame,) = trend.judged
-    assert [trace.path.count("M") for trace in frame.traces] == [1, 1], "each joined throughout"
-    assert [trace.path.count(" ") for trace in frame.traces] == [5, 5], "over three places"
+    assert [list(points(trace)) for trace in frame.traces] == [[0, 2, 4], [1, 3, 5]]
+    assert None not in [spot.y for trace in frame.traces for spot in trace.spots], "no gap"
 
 
 def test_a_run_without_the_number_breaks_its_line(made: ModuleType) -> None:
@@ -142,8 +145,8 @@ def test_a_run_without_the_number_breaks_its_line(made: ModuleType) -> None:
         ]
         first = only(runs).judged[0]
         assert first.columns[0].cells[2] == ""
-        assert first.traces[0].path.count("M") == 2
-        assert "0.99" not in str(first.columns)
+        assert points(first.traces[0])[2] is None
+        assert "0.99" not in str(first)
 
 
 def test_runs_without_the_check_and_parts_of_runs_are_no_places(made: ModuleType) -> None:
@@ -157,7 +160,7 @@ def test_runs_without_the_check_and_parts_of_runs_are_no_places(made: ModuleType
     ]
     (frame,) = only(runs).judged
     assert frame.heads == ("1 Nov", "4 Nov")
-    assert frame.traces[0].path.count("M") == 1
+    assert points(frame.traces[0]) == {0: pytest.approx(0.1), 1: pytest.approx(0.4)}
 
 
 def test_what_is_no_trend(made: ModuleType) -> None:
@@ -211,9 +214,7 @@ def test_the_list_says_how_each_run_stands(made: ModuleType, tmp_path: Path) -> 
         ("bad", None, "1 of 2 judged checks failed"),
         ("good", None, "The one judged check passed"),
     ]
-    assert [(count.verdict, count.n) for count in found[2].counts] == [
-        (Verdict.FAILED, 1), (Verdict.PASSED, 1),
-    ]  # fmt: skip
+    assert found[2].counts == ((Verdict.FAILED, 1), (Verdict.PASSED, 1))
     assert found[2].baseline == baseline
     assert found[2].images == "limited to 5 images"
 
@@ -236,6 +237,23 @@ def test_the_page_shows_the_folder_as_it_is_now(
         path = tmp_path / "20261102T081720-7f3a" / name
         path.unlink() if name else path.rmdir()
     assert "1 run. The newest" in client.ask("/")[1]
+
+
+def test_each_check_has_a_page_of_all_its_metrics(
+    made: ModuleType, tmp_path: Path, serving: Serving
+) -> None:
+    item = made.item("a", made.metric(0.5), made.metric(1.5, "nll", unit="nats"))
+    made.keep(tmp_path, made.run(1, item), made.run(2, item))
+    client = serving(tmp_path)
+    html = client.ask("/")[1]
+    assert "1 metric that no expectation is about" in html
+    (address,) = re.findall(r'href="(/check/\w+/)"', html)
+    answer, further = client.ask(address)
+    assert answer.status == 200
+    for title, page, times in (("top1_accuracy", html, 1), ("nll", html, 0)):
+        assert page.count(f'<strong class="panel-title">{title}<') == times
+        assert further.count(f'<strong class="panel-title">{title}<') == 1
+    assert client.ask("/check/none/")[0].status == 404
 
 
 def test_logs_that_cannot_be_read_are_listed_with_the_reason(

@@ -1,0 +1,212 @@
+"""A plot of the log: lines over numbers or named places, histograms, upright marks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import altair as alt
+
+from evals.report.plots import Frame
+from evals.report.scales import tidy
+from evals.report.traces import Spot, Trace
+from evals.report.vega.drawing import (
+    INK,
+    PERCENT,
+    SHAPES,
+    SOFT,
+    Drawing,
+    Row,
+    colour,
+    dashes,
+    filled,
+    labelled,
+    layered,
+    legend,
+    of,
+    signs,
+    tips,
+)
+
+MANY = 24
+"""Points on one line above which their marks are smaller."""
+
+WORDS = 44
+"""Letters that fit side by side under a frame on a narrow screen; more stand aslant."""
+
+
+def lines(frame: Frame) -> Drawing:
+    """Return the chart of a frame."""
+    names = ", ".join(dict.fromkeys(trace.name for trace in frame.traces))
+    both = frame.up.both and not frame.share
+    types = (("log", "logarithmic"), ("linear", "straight"))
+    first = types if frame.up.logarithmic else types[::-1]
+    said = f"{frame.title}: {names} over {frame.x_label}"
+    rows = [_row(one, place, frame) for place, one in enumerate(frame.traces)]
+    spec = filled(layered(_layers(frame)), said, rows=rows, flags=list(_flags(frame)))
+    return Drawing(spec, "y" if both else "", first if both else ())
+
+
+def _layers(frame: Frame) -> list[alt.Chart]:
+    interpolate: Literal["step-after", "linear"] = "step-after" if frame.steps else "linear"
+    lists: list[str | alt.FieldName] = ["x", "y", "seen", *(["at"] if frame.ticks else [])]
+    lists += ["low", "high"] if _whiskered(frame) else []
+    base = (
+        of("rows")
+        .transform_flatten(lists)
+        .encode(x=_across(frame), y=_up(frame), color=_colour(frame), tooltip=_tips(frame))
+    )
+    dash = dashes([one.name for one in frame.traces], [t.dash for t in frame.traces], "name")
+    layers = [
+        base.mark_line(interpolate=interpolate, clip=True).encode(
+            strokeDash=dash,
+            strokeWidth=alt.StrokeWidth("width:Q", scale=None, legend=None),
+            detail="key:N",
+        )
+    ]
+    if frame.steps:  # of several only the first is filled, and all are seen
+        filled_one = base.transform_filter("datum.filled")
+        layers.append(filled_one.mark_area(interpolate=interpolate, opacity=0.2, clip=True))
+    else:
+        layers.append(_marks(base, frame))
+    if _whiskered(frame):
+        ends = base.transform_filter("isValid(datum.low)")
+        whiskers = ends.mark_rule(strokeWidth=4, opacity=0.38, clip=True)
+        layers.append(whiskers.encode(y=_up(frame, "low"), y2="high:Q"))
+    return [*layers, *(_flag_layers(frame) if frame.flags else [])]
+
+
+def _marks(base: alt.Chart, frame: Frame) -> alt.Chart:
+    """Return points to hover over; they are seen where they are a sign, or stand alone."""
+    size = 36 if any(len(one.spots) > MANY for one in frame.traces) else 55
+    aliases = list(dict.fromkeys(one.classifier for one in frame.traces))
+    marks: alt.Chart = base.mark_point(filled=True, size=size, clip=True).encode(
+        opacity=alt.Opacity("seen:Q", scale=None, legend=None)
+    )
+    if len(aliases) == 1:
+        marks = marks.encode(shape=alt.Shape("sign:N", scale=None))
+    else:  # the legend shows colours and shapes in one
+        scale = signs(aliases, [SHAPES[rank % len(SHAPES)] for rank in range(len(aliases))])
+        shape = alt.Shape("who:N", scale=scale, legend=legend(shown=True))
+        marks = marks.encode(shape=shape)
+    return marks
+
+
+def _row(trace: Trace, place: int, frame: Frame) -> Row:
+    """Return a line with its points in lists, a tenth of what a row a point takes."""
+    spots = trace.spots
+    lists = {
+        "x": [tidy(spot.x) for spot in spots],
+        "y": [tidy(spot.y) for spot in spots],
+        "seen": [int(seen) for seen in _seen(trace)],
+    }
+    if frame.ticks:
+        lists["at"] = [_word(spot, frame) for spot in spots]
+    if _whiskered(frame):
+        lists |= {
+            "low": [tidy(one.low) for one in spots],
+            "high": [tidy(one.high) for one in spots],
+        }
+    return {
+        "who": None if trace.reference else trace.classifier,
+        "name": trace.name,
+        "line": trace.full,
+        "key": f"{place}",
+        "sign": SHAPES[(trace.shape or 0) % len(SHAPES)],
+        "width": 1.2 if trace.thin or trace.reference else 2.2,
+        "filled": (place == 0) or None,
+        **lists,
+    }
+
+
+def _seen(trace: Trace) -> Iterator[bool]:
+    """Yield whether the mark of each point is seen: a line shows nothing of a lone one."""
+    known = [None, *(spot.y for spot in trace.spots), None]
+    for spot, before, after in zip(trace.spots, known[:-2], known[2:], strict=True):
+        alone = before is None and after is None
+        yield trace.shape is not None or spot.low is not None or alone
+
+
+def _whiskered(frame: Frame) -> bool:
+    return any(spot.low is not None for one in frame.traces for spot in one.spots)
+
+
+def _flags(frame: Frame) -> Iterator[Row]:
+    said: set[str] = set()
+    for flag in frame.flags:
+        first = flag.label not in said  # one word for all lines that mean the same
+        said.add(flag.label)
+        label = flag.label if first else None
+        yield {"x": tidy(flag.x), "label": label, "tip": flag.label, "colour": colour(flag.colour)}
+
+
+def _flag_layers(frame: Frame) -> list[alt.Chart]:
+    base = of("flags").encode(x=_across(frame), tooltip=tips(("tip", "here")))
+    return [
+        base.mark_rule(strokeDash=[5, 4], strokeWidth=1.4).encode(
+            color=alt.Color("colour:N", scale=None)
+        ),
+        base.transform_filter("isValid(datum.label)")
+        .mark_text(align="left", baseline="top", dx=4, color=INK, fontSize=11.5)
+        .encode(y=alt.value(2), text="label:N"),
+    ]
+
+
+def _tips(frame: Frame) -> list[alt.Tooltip]:
+    several = len({trace.classifier for trace in frame.traces}) > 1
+    texts = tips(*([("who", "classifier")] if several else []), ("line", "line"))
+    numbers = [("y", frame.y_label)] + [("low", "from"), ("high", "to")] * _whiskered(frame)
+    if frame.ticks:
+        texts += tips(("at", frame.x_label))
+    else:
+        numbers = [("x", frame.x_label), *numbers]
+    return texts + [
+        alt.Tooltip(field, type="quantitative", title=title, format=".4~g")
+        for field, title in numbers
+    ]
+
+
+def _across(frame: Frame) -> alt.X:
+    domain = [tidy(frame.across.low), tidy(frame.across.high)]
+    scale = alt.Scale(domain=domain, nice=False, zero=False)
+    if not frame.ticks:
+        axis = alt.Axis(tickCount=7, labelOverlap="greedy")
+    else:
+        places = list(range(len(frame.ticks)))
+        slanted = sum(map(len, frame.ticks)) > WORDS
+        axis = alt.Axis(
+            values=places,
+            labelExpr=labelled(places, frame.ticks),
+            labelAngle=-60 if slanted else 0,
+            labelAlign="right" if slanted else "center",
+            labelLimit=150,
+            labelOverlap="greedy",
+        )
+    return alt.X("x:Q", title=frame.x_label or None, scale=scale, axis=axis)
+
+
+def _up(frame: Frame, field: str = "y") -> alt.Y:
+    if frame.share:
+        scale = alt.Scale(domain=[0, 1], nice=False)
+        axis = alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], labelExpr=PERCENT)
+    else:
+        domain = [tidy(frame.up.low), tidy(frame.up.high)]
+        kind = "log" if frame.up.logarithmic else "linear"
+        scale = alt.Scale(type=kind, domain=domain, nice=True)  # type: ignore[arg-type]
+        axis = alt.Axis(tickCount=6)
+    title = frame.y_label or None
+    return alt.Y(field, type="quantitative", title=title, scale=scale, axis=axis)
+
+
+def _colour(frame: Frame) -> Any:
+    drawn = [trace for trace in frame.traces if not trace.reference]
+    aliases = [trace.classifier for trace in drawn]
+    scale = signs(aliases, [colour(trace.colour) for trace in drawn])
+    own = alt.Color("who:N", scale=scale, legend=legend(shown=len(set(aliases)) > 1))
+    # what nobody measured has nobody's colour
+    return alt.when("isValid(datum.who)").then(own).otherwise(alt.value(SOFT))
+
+
+def _word(spot: Spot, frame: Frame) -> str:
+    place = int(spot.x) if spot.x.is_integer() else -1
+    return frame.ticks[place] if 0 <= place < len(frame.ticks) else f"{spot.x:.6g}"
