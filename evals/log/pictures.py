@@ -20,6 +20,13 @@ class Line(Record):
     """Lower ends of intervals, as many as ``x``, or none at all."""
     high: tuple[float | None, ...] = ()
     """Upper ends of intervals, as many as ``low``."""
+    n: tuple[int, ...] = ()
+    """How many observations each ``y`` rests on, as many as ``x``, or none at all."""
+    steps: bool = False
+    """Whether each ``y`` holds from its ``x`` to the next, as in a histogram: the last ``x`` only
+    ends it, and its ``y`` is null."""
+    reference: bool = False
+    """Whether nobody measured it: what the other lines are held against, such as a bound."""
 
 
 class Mark(Record):
