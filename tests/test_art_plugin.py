@@ -107,10 +107,11 @@ def test_works_of_ones_own_against_photographs(project: pytest.Pytester) -> None
     assert metrics(works)["fpr_at_95_tpr"].value == 0.0
     (plot,) = works.plots
     assert plot.title == "Confidence on art and photographs"
-    # softmax of 10 x the means: about a third on grey, nearly 1 on red
+    # nearly 1 on red; e^x / (e^x + 2) on grey, x = 10 index / 255: above 0.4 from index 8 on
     assert {line.name: (line.n[0], line.y) for line in plot.lines} == {
-        "art": (WORKS, (0, 1, 0, 0, 0, None)), "photographs": (WORKS, (0, 0, 0, 0, 1, None)),
-    }  # fmt: skip
+        "art": (WORKS, (0, 8 / WORKS, 4 / WORKS, 0, 0, None)),
+        "photographs": (WORKS, (0, 0, 0, 0, 1, None)),
+    }
     about = {images.role: images.about for images in run.image_sets}
     assert about["photographs"] == {}
     assert about["art"]["3.png"] == {"title": "Grey <3>", "artist": "A", "year": "1930"}

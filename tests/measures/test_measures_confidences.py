@@ -58,7 +58,7 @@ def test_bins_equal_exact_fractions(tenths: list[int], bins: int) -> None:
 
 @given(ANSWERS)
 def test_the_diagram_equals_a_loop(answers: list[tuple[float, bool]]) -> None:
-    line = diagram(*map(list, zip(*answers, strict=True)))  # type: ignore[arg-type]
+    line = diagram(*map(list, zip(*answers, strict=True)))
     seen: dict[int, list[tuple[float, bool]]] = {}
     for one in answers:
         seen.setdefault(max(int(np.ceil(one[0] * 15)) - 1, 0), []).append(one)
@@ -78,7 +78,7 @@ def test_the_calibration_error_is_the_diagrams_distance_from_its_diagonal(
     answers: list[tuple[float, bool]],
 ) -> None:
     confidence, correct = map(list, zip(*answers, strict=True))
-    line = diagram(confidence, correct)  # type: ignore[arg-type]
+    line = diagram(confidence, correct)
     gaps = [n * abs(y - x) for n, x, y in zip(line.n, line.x, line.y, strict=True)]  # type: ignore[operator]
     error = calibration_error(np.array(confidence), np.array(correct, dtype=float))
     assert sum(gaps) / len(answers) == pytest.approx(error, abs=1e-12)
