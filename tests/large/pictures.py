@@ -30,7 +30,7 @@ def _photographs() -> tuple[Pixels, ...]:
     assert spec is not None
     assert spec.origin is not None
     files = sorted((Path(spec.origin).parent / "data").glob("imagenet_*.jpg"))
-    return tuple(np.asarray(Image.open(file).convert("RGB").resize((320, 320))) for file in files)
+    return tuple(np.asarray(Image.open(file).convert("RGB").resize((256, 256))) for file in files)
 
 
 def photograph(image: str) -> Pixels:

@@ -64,7 +64,8 @@ def _answers(asked: Asked) -> dict[str, Any]:
     for k in range(1, 5):
         mine = place == k
         swapped[mine, 0], swapped[mine, k] = first[mine, k], first[mine, 0]
-    rest = (1 - confidence)[:, None] * 0.5 ** np.arange(1, 5)
+    powers, sure = np.arange(1, 5), confidence[:, None]
+    rest = np.minimum((1 - sure) * 0.5**powers, sure * 0.9**powers)
     probabilities = np.concatenate([confidence[:, None], rest], axis=1).astype(np.float32)
     given = np.where(place < 5, probabilities[np.arange(n), np.minimum(place, 4)], 1e-4)
     return {
