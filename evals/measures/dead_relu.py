@@ -251,9 +251,14 @@ def vouch(network: nn.Module, rows: pd.DataFrame) -> tuple[Validity, ...]:  # no
     )
 
 
-def plots(rows: pd.DataFrame, parameters: Parameters) -> tuple[Plot, ...]:  # noqa: ARG001
+def plots(
+    rows: pd.DataFrame,
+    parameters: Parameters,  # noqa: ARG001 - none
+    subject: Subject,
+) -> tuple[Plot, ...]:
     """Return the share of dead and of always negative units, call by call."""
-    dead = (rows["highest"] <= 0).groupby([rows["layer"], rows["call"]], sort=False).mean()
+    never = (rows["highest"] <= 0).groupby([rows["layer"], rows["call"]], sort=False)
+    dead = never.mean()
     several = rows.groupby("layer")["call"].nunique()
     ticks = [f"{layer}, call {call}" if several[layer] > 1 else layer for layer, call in dead.index]
     leaky = bool((rows["family"] == "leaky").all())
@@ -261,11 +266,13 @@ def plots(rows: pd.DataFrame, parameters: Parameters) -> tuple[Plot, ...]:  # no
         name="always negative" if leaky else "never above 0",
         x=tuple(map(float, range(len(dead)))),
         y=tuple(map(float, dead)),
+        n=tuple(map(int, never.size())),
     )
     return (
         Plot(
             title="Units never above 0, layer by layer",
-            about="From the first activation to the last, in the order of the forward.",
+            about="From the first activation to the last, in the order of the forward. All units "
+            f"were looked at, on {subject.images:,} images: no share has an interval.",
             x_label="activation",
             y_label="share of its units",
             lines=(line,),

@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image
 from pydantic import Field
 
-from evals.log import Metric
+from evals.log import Metric, Plot
+from evals.measures.confidences import spread
 from evals.measures.measure import Drawing, Measure, Subject
 from evals.measures.metrics import (
     absent,
@@ -234,6 +235,19 @@ def _published(
     )
 
 
+def plots(
+    rows: pd.DataFrame,
+    parameters: Parameters,  # noqa: ARG001 - none of them
+    subject: Subject,
+) -> tuple[Plot, ...]:
+    """Return how sure the network is of these images, and of those of the second set."""
+    sets = {subject.role: rows}
+    if subject.against is not None:
+        sets[subject.against_role] = subject.against
+    confidences = {role: found["confidence"].to_numpy(np.float64) for role, found in sets.items()}
+    return (spread(f"Confidence on {' and '.join(sets)}", confidences),)
+
+
 def badness(rows: pd.DataFrame) -> pd.Series[float]:
     """Return the confidence: the surest answers first."""
     return rows.set_index("image")["confidence"]
@@ -328,4 +342,5 @@ MEASURE = Measure(
     summarise=summarise,
     badness=badness,
     explain=explain,
+    plots=plots,
 )

@@ -108,7 +108,11 @@ def _metric(name: str, condition: float, value: float, n: int, reason: str) -> M
     )
 
 
-def plots(rows: pd.DataFrame, parameters: Parameters) -> tuple[Plot, ...]:
+def plots(
+    rows: pd.DataFrame,
+    parameters: Parameters,
+    subject: Subject,  # noqa: ARG001 - a closed form has no interval
+) -> tuple[Plot, ...]:
     """Return the logarithm of the height from the worst start, beside the bound."""
     lines = []
     for condition in parameters.condition_numbers:
@@ -118,7 +122,12 @@ def plots(rows: pd.DataFrame, parameters: Parameters) -> tuple[Plot, ...]:
         slope = np.log10(bound(condition))
         lines += [
             Line(name=f"k = {condition:g}", x=steps, y=tuple(map(float, heights))),
-            Line(name=f"bound, k = {condition:g}", x=steps, y=tuple(slope * s for s in steps)),
+            Line(
+                name=f"bound, k = {condition:g}",
+                x=steps,
+                y=tuple(slope * s for s in steps),
+                reference=True,
+            ),
         ]
     return (
         Plot(
