@@ -151,6 +151,7 @@ MEASURE = Measure(
         MetricSpec(
             "step_bound",
             "The share that a step leaves at most: ((k - 1) / (k + 1))^2.",
+            source="Kantorovich 1948; Luenberger & Ye, Linear and Nonlinear Programming, section 8.2",
             unit="ratio",
             higher_is_better=False,
             axis="condition_numbers",
@@ -159,6 +160,7 @@ MEASURE = Measure(
             "step_over_bound",
             "The slowest step over its bound: above 1 the bound would be wrong, far below 1 it "
             "would say little.",
+            source="Kantorovich 1948; Luenberger & Ye, Linear and Nonlinear Programming, section 8.2",
             unit="ratio",
             higher_is_better=False,
             axis="condition_numbers",
