@@ -7,7 +7,7 @@ from pathlib import Path
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
 
 from evals.paths import data_folder
-from evals.report import glossary, rounding, words
+from evals.report import rounding, words
 from evals.report.recipes import facts
 
 
@@ -33,11 +33,7 @@ def environment(templates: Path | None = None) -> Environment:
         "written": rounding.written,
         "recipe": facts,
     }
-    made.globals |= {
-        "symbols": words.SYMBOLS,
-        "verdict_words": glossary.VERDICTS,
-        "method_words": glossary.METHODS,
-    }
+    made.globals |= {"symbols": words.SYMBOLS}
     return made
 
 

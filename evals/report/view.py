@@ -15,6 +15,7 @@ from evals.report.charts import Chart, Figure, charts, figures
 from evals.report.checks import Check, check
 from evals.report.curves import Sweep, sweeps
 from evals.report.gallery import Gallery, gallery
+from evals.report.glossary import Entry, Kind, glossary
 from evals.report.mutants import Matrix, matrix
 from evals.report.plots import Frame, frames
 from evals.report.series import Trend, trends
@@ -83,8 +84,7 @@ class Page:
     mutants: Matrix | None
     compared: Compared | None
     timings: tuple[Timing, ...]
-    metrics: dict[str, str]
-    methods: tuple[str, ...]
+    glossary: Mapping[tuple[Kind, str], Entry]
 
 
 def page(run: Run, directory: Path) -> Page:
@@ -98,7 +98,6 @@ def page(run: Run, directory: Path) -> Page:
     )
     selected = {item.classifier for item in run.items}
     counts = Counter(item.verdict for item in run.items)
-    used = [metric for item in run.items for metric in item.metrics]
     taught = lessons(run, colours)
     courses = [course for lesson in taught for course in lesson.courses]
     return Page(
@@ -130,8 +129,7 @@ def page(run: Run, directory: Path) -> Page:
         compared=compared(run, colours, directory),
         mutants=matrix(run.mutants, finished=run.status == "finished"),
         timings=tuple(timing(walk) for walk in run.walks),
-        metrics={metric.name: metric.about for metric in used},
-        methods=tuple(dict.fromkeys(metric.method for metric in used if metric.method)),
+        glossary=glossary(run.items),
     )
 
 
