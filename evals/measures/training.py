@@ -188,8 +188,10 @@ _SINGLE = (
         "nats",
         range=ENDLESS,
     ),
-    MetricSpec("train_accuracy", "Share of the last epoch's images named rightly, in training mode."),
-    _low("epochs", "Epochs walked.", "epochs", range=ENDLESS),
+    MetricSpec(
+        "train_accuracy", "Share of the last epoch's images named rightly, in training mode."
+    ),
+    _low("epochs", "Epochs walked, fewer where training stopped early.", "epochs", range=ENDLESS),
     _low("steps", "Steps of the optimiser.", "steps", range=ENDLESS),
     _low(
         "dead_at_end",

@@ -25,7 +25,10 @@ class Entry:
     anchor: str
     """Its place on the page: a safe id, whatever the word is."""
     kind: Kind
+    name: str
+    """As the log has it."""
     term: str
+    """As a reader calls it: its name, but for intervals."""
     number: str
     """Of a validity check in the literature list, such as ``S5``; empty for other words."""
     meaning: str
@@ -61,9 +64,14 @@ def glossary(items: Iterable[Item]) -> Mapping[tuple[Kind, str], Entry]:
         for word in said:
             anchor = _anchor(f"term-{kind}-{word.name}", taken)
             taken.add(anchor)
-            term = word.term or word.name
             found[kind, word.name] = Entry(
-                anchor, kind, term, word.number, word.meaning, word.source
+                anchor=anchor,
+                kind=kind,
+                name=word.name,
+                term=word.term or word.name,
+                number=word.number,
+                meaning=word.meaning,
+                source=word.source,
             )
     return found
 

@@ -19,25 +19,25 @@ VERDICTS = {
 
 INTERVALS: dict[str, tuple[str, str, str]] = {
     "wilson": (
-        "Wilson interval",
+        "Wilson",
         "For a share of n images counted once each; honest for small n and near 0 and 1, where it "
         "is not symmetric.",
         "Wilson 1927; Brown, Cai & DasGupta 2001",
     ),
     "bootstrap": (
-        "bootstrap interval",
+        "bootstrap",
         "The images are drawn again with replacement, many times and from a fixed seed; it holds "
         "the middle share of the results.",
         "Efron 1979; Efron & Tibshirani 1993",
     ),
     "score": (
-        "score interval",
+        "score",
         "For the difference of two shares of the same images: every difference that the score "
         "test would not reject. It has a width even where no image changed.",
         "Tango 1998, section 3",
     ),
     "paired t": (
-        "paired t interval",
+        "paired t",
         "For the mean of differences on the same images, where these are many.",
         "Student 1908",
     ),

@@ -33,7 +33,10 @@
   const place = () => {
     const word = shown.getBoundingClientRect();
     const { clientWidth, clientHeight } = document.documentElement;
-    const below = word.bottom + tip.offsetHeight + EDGE <= clientHeight || word.top < clientHeight - word.bottom;
+    const under = clientHeight - word.bottom - EDGE, over = word.top - EDGE;
+    tip.style.removeProperty("max-height");
+    const below = tip.offsetHeight <= under || over < under;
+    tip.style.setProperty("max-height", `${below ? under : over}px`);
     const left = Math.max(EDGE, Math.min(word.left, clientWidth - tip.offsetWidth - EDGE));
     const top = below ? word.bottom : word.top - tip.offsetHeight;
     tip.style.setProperty("left", `${left + scrollX}px`);
