@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from evals.classifiers.request import Request
 from evals.images.labels import ClassMap
 from evals.judging import Facts, Measured, Question
 from evals.measures import MEASURES, lookup
-from evals.selection import Job, Request
+from evals.selection import Job
 from evals.spec import MetricSpec
 from evals.suite import parse
 
