@@ -203,5 +203,9 @@ def _joined(drawn: Sequence[tuple[int | None, Plot]]) -> Plot:
 def _promised(metric: Metric, spec: MetricSpec) -> Metric:
     """Give a metric what its measure says of it."""
     return metric.model_copy(
-        update={"about": spec.about, "higher_is_better": spec.higher_is_better}
+        update={
+            "about": spec.about,
+            "source": spec.source,
+            "higher_is_better": spec.higher_is_better,
+        }
     )

@@ -179,20 +179,23 @@ MEASURE = Measure(
         MetricSpec(
             "top1_accuracy",
             "Share of images whose likeliest class is a right one.",
+            source="Krizhevsky et al. 2012, section 2",
             interval="wilson",
             per_image=each("correct1"),
         ),
         MetricSpec(
             "top5_accuracy",
             "Share of images with a right class among the five likeliest.",
+            source="Russakovsky et al. 2015, section 4.1",
             interval="wilson",
             per_image=each("correct5"),
         ),
         MetricSpec(
             "ece",
-            "Expected calibration error (Guo et al. 2017, 15 equal-width bins): how far confidence "
-            "and accuracy lie apart, averaged over images. 0 means that of all answers given with "
-            "confidence 0.8, eight in ten are right.",
+            "Expected calibration error (15 equal-width bins): how far confidence and accuracy "
+            "lie apart, averaged over images. 0 means that of all answers given with confidence "
+            "0.8, eight in ten are right.",
+            source="Guo et al. 2017, section 2; Naeini et al. 2015",
             # no interval to gate on: the error of few images is biased upwards, resamples more so
             higher_is_better=False,
         ),
@@ -200,6 +203,7 @@ MEASURE = Measure(
             "nll",
             "Negative log-likelihood: minus the logarithm of the probability given to the label, "
             "averaged over images. Confident mistakes cost most.",
+            source="Guo et al. 2017, section 2",
             unit="nats",
             range=(0.0, float("inf")),
             higher_is_better=False,

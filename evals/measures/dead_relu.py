@@ -282,8 +282,8 @@ def plots(
     )
 
 
-def _spec(name: str, about: str) -> MetricSpec:
-    return MetricSpec(name, about, higher_is_better=False)
+def _spec(name: str, about: str, source: str = "") -> MetricSpec:
+    return MetricSpec(name, about, higher_is_better=False, source=source)
 
 
 MEASURE = Measure(
@@ -305,16 +305,19 @@ MEASURE = Measure(
             "dead_fraction",
             "Share of rectified units that are 0 on every image and position: no gradient reaches "
             "their weights.",
+            source="Lu et al. 2020, Dying ReLU and Initialization",
         ),
         _spec(
             "dead_fraction_worst_layer",
-            "The same share in the layer where it is highest: one wholly dead layer lets nothing "
-            "of the image through.",
+            "Dead fraction of the layer where it is highest: one wholly dead layer lets nothing of "
+            "the image through.",
+            source="Lu et al. 2020, Dying ReLU and Initialization",
         ),
         _spec(
             "mostly_zero_fraction",
             "Share of rectified units above 0 on less than 1 % of all images and positions, the "
-            "dead ones among them (APoZ above 99 %, Hu et al. 2016).",
+            "dead ones among them (APoZ above 99 %).",
+            source="Hu et al. 2016, Network Trimming",
         ),
         _spec(
             "constant_fraction",
@@ -325,15 +328,18 @@ MEASURE = Measure(
             "saturated_fraction",
             "Share of units with a ceiling, such as ReLU6's, that are at it everywhere: no "
             "gradient reaches their weights either.",
+            source="Glorot & Bengio 2010, section 3",
         ),
         _spec(
             "always_negative_fraction",
             "Share of leaky units that are never above 0: they learn slowly, and are not dead.",
+            source="Maas et al. 2013",
         ),
         _spec(
             "unseen_firing_rate",
             "Rule of three: with 95 % confidence a unit that looked dead on n images fires on less "
-            "than 3/n of all images (Hanley & Lippman-Hand 1983).",
+            "than 3/n of all images.",
+            source="Hanley & Lippman-Hand 1983",
         ),
     ),
     observe=observe,

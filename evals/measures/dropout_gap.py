@@ -224,13 +224,15 @@ MEASURE = Measure(
         MetricSpec(
             "eval_accuracy",
             "Share of images named rightly in eval mode, dropout off.",
+            source="Srivastava et al. 2014",
             interval="wilson",
             per_image=each("correct_eval", _once),
         ),
         MetricSpec(
             "train_accuracy_mean",
-            "Share named rightly under a single dropout mask, as in training (Srivastava et al. "
-            "2014), averaged over masks; everything but dropout stays in eval mode.",
+            "Share named rightly under a single dropout mask, as in training, averaged over masks; "
+            "everything but dropout stays in eval mode.",
+            source="Srivastava et al. 2014",
             interval="bootstrap",
             per_image=lambda rows, _: _single(rows),
         ),
@@ -253,6 +255,7 @@ MEASURE = Measure(
             "ensemble_accuracy",
             "Share named rightly by the mean of the masks' probabilities, which eval mode "
             "approximates in one forward.",
+            source="Srivastava et al. 2014, section 7.5",
             interval="wilson",
             per_image=each("correct_ensemble", _once),
         ),

@@ -277,6 +277,7 @@ MEASURE = Measure(
             "confidence_mean",
             "Mean probability of the likeliest class. On pictures of nothing that the classes "
             "name, an honest network would be unsure.",
+            source="Hendrycks & Gimpel 2017",
             interval="bootstrap",
             per_image=each("confidence"),
         ),
@@ -284,6 +285,7 @@ MEASURE = Measure(
             "overconfident_fraction",
             "Share of images whose likeliest class gets more than `overconfident` (0.5 unless the "
             "check says otherwise).",
+            source="Goodfellow et al. 2015, appendix A",
             higher_is_better=False,
             interval="wilson",
             per_image=lambda rows, parameters: (
@@ -295,6 +297,7 @@ MEASURE = Measure(
             "Share of images whose likeliest class stays the same when the picture is moved by "
             "`shift` pixels left, right, up and down, and when it is encoded once more as JPEG. "
             "It needs no right answer.",
+            source="Zhang 2019; Azulay & Weiss 2019",
             interval="wilson",
             per_image=each("stable"),
         ),
@@ -309,6 +312,7 @@ MEASURE = Measure(
             "belongs to this check's images and not to those of `against`: art is positive, "
             "photographs are negative. How likely the network is less sure of a random artwork "
             "than of a random photograph; 0.5 is a coin, and a tie counts half.",
+            source="Hendrycks & Gimpel 2017; Mann & Whitney 1947",
             interval="bootstrap",
         ),
         MetricSpec(
@@ -316,6 +320,7 @@ MEASURE = Measure(
             "Share of the images of `against` that are flagged too by the lowest confidence "
             "threshold that flags 95 % of this check's images: photographs taken for art, when 95 "
             "% of the art is caught.",
+            source="Liang et al. 2018",
             higher_is_better=False,
             interval="bootstrap",
         ),

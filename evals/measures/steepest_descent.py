@@ -141,6 +141,8 @@ def plots(
     )
 
 
+_SOURCE = "Kantorovich 1948; Luenberger & Ye, Linear and Nonlinear Programming, section 8.2"
+
 MEASURE = Measure(
     name="steepest_descent",
     about="Steepest descent with exact line search on a quadratic of known condition number.",
@@ -160,6 +162,7 @@ MEASURE = Measure(
         MetricSpec(
             "step_bound",
             "The share that a step leaves at most: ((k - 1) / (k + 1))^2.",
+            source=_SOURCE,
             unit="ratio",
             higher_is_better=False,
             axis="condition_numbers",
@@ -168,6 +171,7 @@ MEASURE = Measure(
             "step_over_bound",
             "The slowest step over its bound: above 1 the bound would be wrong, far below 1 it "
             "would say little.",
+            source=_SOURCE,
             unit="ratio",
             higher_is_better=False,
             axis="condition_numbers",

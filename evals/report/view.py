@@ -17,6 +17,7 @@ from evals.report.checks import Check, check
 from evals.report.curves import Sweep, sweeps
 from evals.report.first import Aside, Count, Finding, Folded, Unjudged
 from evals.report.gallery import Gallery, gallery
+from evals.report.glossary import Entry, Kind, glossary
 from evals.report.mutants import Matrix, matrix
 from evals.report.plots import Frame, frames
 from evals.report.series import Trend, trends
@@ -79,8 +80,7 @@ class Page:
     mutants: Matrix | None
     compared: Compared | None
     timings: tuple[Timing, ...]
-    metrics: dict[str, str]
-    methods: tuple[str, ...]
+    glossary: Mapping[tuple[Kind, str], Entry]
 
 
 def page(run: Run, directory: Path) -> Page:
@@ -94,7 +94,6 @@ def page(run: Run, directory: Path) -> Page:
     )
     bad = tuple(one for verdict in words.BAD for one in checks if one.item.verdict is verdict)
     counts = Counter(item.verdict for item in run.items)
-    used = [metric for item in run.items for metric in item.metrics]
     taught = lessons(run, colours)
     courses = [course for lesson in taught for course in lesson.courses]
     return Page(
@@ -120,8 +119,7 @@ def page(run: Run, directory: Path) -> Page:
         compared=compared(run, colours, directory),
         mutants=matrix(run.mutants, finished=run.status == "finished"),
         timings=tuple(timing(walk) for walk in run.walks),
-        metrics={metric.name: metric.about for metric in used},
-        methods=tuple(dict.fromkeys(metric.method for metric in used if metric.method)),
+        glossary=glossary(run.items),
     )
 
 
