@@ -26,9 +26,7 @@ class Gallery:
     missing: tuple[str, ...]
 
 
-def gallery(
-    run: Run, colours: Mapping[str, str], directory: Path, addresses: Addresses
-) -> Gallery:
+def gallery(run: Run, colours: Mapping[str, str], directory: Path, addresses: Addresses) -> Gallery:
     """Gather the pictures of all items, and read the rows that explain them.
 
     Args:
