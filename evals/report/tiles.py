@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from evals.log import Classifier, ImageSet, Item, Panel, Picture, Plot
@@ -209,11 +209,7 @@ def _word(item: Item, picture: Picture) -> str:
 
 
 def _frame(alias: str, plot: Plot | None, colours: Mapping[str, str]) -> Frame | None:
-    """Return what stands below a picture; the line above it names the classifier."""
-    if plot is None:
-        return None
-    frame = plots.frame([(alias, plot)], colours, plots.scale([plot]))
-    return replace(frame, classifier=None)
+    return plot and plots.frame([(alias, plot)], colours, plots.scale([plot]))
 
 
 def _facets(subject: Subject, known: Known) -> Iterator[Facet]:
