@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from evals.log import ImageSet
 from evals.report import rounding, samples
 from evals.report.answers import set_of
-from evals.report.tiles import Subject, Tile
+from evals.report.subjects import Subject
+from evals.report.tiles import Tile
 from evals.report.words import listed
 
 Key = tuple[str, str, bool]

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from evals.log import ImageSet, Item, Picture, Run
+from evals.log import ImageSet, Item, Run
 from evals.report import albums, files, samples, shelf
 from evals.report.addresses import Addresses
 from evals.report.albums import Album
-from evals.report.answers import Key, set_of
-from evals.report.tiles import Known, Subject, Tile, stands_alone, tile
+from evals.report.answers import set_of
+from evals.report.subjects import Subject, subjects
+from evals.report.tiles import Known, Tile, tile
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +37,9 @@ def gallery(run: Run, colours: Mapping[str, str], directory: Path, addresses: Ad
         addresses: how pictures reach the reader.
     """
     sets = {images.role: images for images in run.image_sets}
-    all_ = [(subject, _wanted(subject, sets)) for subject in _subjects(run.items)]
-    stock = shelf.shelf([one for _, one in all_], directory, addresses, shelf.PICTURES)
-    kept = [(subject, one) for subject, one in all_ if one not in stock.left_out]
+    every = [(subject, _wanted(subject, sets)) for subject in subjects(run.items)]
+    stock = shelf.shelf([one for _, one in every], directory, addresses, shelf.PICTURES)
+    kept = [(subject, one) for subject, one in every if one not in stock.left_out]
     tables, missing = _tables(run.items, [subject for subject, _ in kept], directory)
     known = Known(
         items=run.items,
@@ -75,20 +76,6 @@ def _in_order(tiles: Sequence[Tile], told: Sequence[Album]) -> Iterator[Tile]:
     yield from (one for one in others if one.fair)
 
 
-def _subjects(items: Sequence[Item]) -> Iterator[Subject]:
-    """Yield pictures in the order of the log, those of one image once."""
-    plain: dict[Key, list[tuple[Item, Picture]]] = {}
-    pairs = [(item, picture) for item in items for picture in item.pictures]
-    for item, picture in pairs:
-        if not stands_alone(picture):
-            plain.setdefault((*set_of(item), picture.image), []).append((item, picture))
-    for item, picture in pairs:
-        if stands_alone(picture):
-            yield Subject(((item, picture),))
-        elif found := plain.pop((*set_of(item), picture.image), None):
-            yield Subject(tuple(found))
-
-
 def _wanted(subject: Subject, sets: Mapping[str, ImageSet]) -> shelf.Wanted:
     item, picture = subject.item, subject.picture
     name = f"{picture.image} ({item.check}, {item.classifier})" if subject.alone else picture.image
@@ -98,11 +85,11 @@ def _wanted(subject: Subject, sets: Mapping[str, ImageSet]) -> shelf.Wanted:
 
 
 def _tables(
-    items: Sequence[Item], subjects: Sequence[Subject], directory: Path
+    items: Sequence[Item], seen: Sequence[Subject], directory: Path
 ) -> tuple[dict[str, dict[str, files.Row]], list[str]]:
     """Return item to image to row, and what cannot be told because a table is missing."""
     images: dict[tuple[str, ...], set[str]] = {}
-    for subject in subjects:
+    for subject in seen:
         of = (subject.item.id,) if subject.alone else subject.key[:2]
         images.setdefault(of, set()).add(subject.picture.image)
     tables, missing = {}, []

@@ -8,45 +8,14 @@ from typing import Any
 
 from evals.log import Classifier, ImageSet, Item, Panel, Picture, Plot
 from evals.report import answers, facets, panels, plots, samples
-from evals.report.answers import Column, Key
+from evals.report.answers import Column
 from evals.report.facets import Facet
 from evals.report.files import Row
 from evals.report.panels import Pair
 from evals.report.plots import Frame
 from evals.report.shelf import Shown
+from evals.report.subjects import Subject
 from evals.report.words import listed
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """One picture with the items that picked it: several pick one image, an attack is alone."""
-
-    found: tuple[tuple[Item, Picture], ...]
-
-    @property
-    def item(self) -> Item:
-        """The first of them."""
-        return self.found[0][0]
-
-    @property
-    def picture(self) -> Picture:
-        """As the first has it: all have the same."""
-        return self.found[0][1]
-
-    @property
-    def key(self) -> Key:
-        """What items must share to be about the same picture."""
-        return (*answers.set_of(self.item), self.picture.image)
-
-    @property
-    def alone(self) -> bool:
-        """Whether it is about one check on one classifier."""
-        return stands_alone(self.picture)
-
-    @property
-    def fair(self) -> bool:
-        """Whether nobody picked it for its answers."""
-        return all(picture.sample == "fair" for _, picture in self.found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +86,6 @@ class Tile:
     def surest(self) -> float:
         """The confidence of the surest answer."""
         return max((column.confidence or 0.0 for column in self.columns), default=0.0)
-
-
-def stands_alone(picture: Picture) -> bool:
-    """Whether a picture is about one classifier; others show what several made of an image."""
-    return bool(picture.panels) or picture.plot is not None
 
 
 def tile(
@@ -209,7 +173,9 @@ def _word(item: Item, picture: Picture) -> str:
 
 
 def _frame(alias: str, plot: Plot | None, colours: Mapping[str, str]) -> Frame | None:
-    return plot and plots.frame([(alias, plot)], colours, plots.scale([plot]))
+    if plot is None:
+        return None
+    return plots.frame([(alias, plot)], colours, plots.scale([plot]))
 
 
 def _facets(subject: Subject, known: Known) -> Iterator[Facet]:

@@ -88,8 +88,8 @@
     dialog.addEventListener("close", () => {
       const tile = shown;
       giveBack();
-      history.replaceState(null, "", "#pictures");
       if (tile) tile.querySelector(".open").focus();
+      history.replaceState(null, "", "#pictures");
     });
     addEventListener("beforeprint", () => dialog.close());
 
