@@ -1,5 +1,5 @@
 """A run log as one HTML page that opens offline. Reads the log only: no torch here."""
 
-from evals.report.page import render, write, write_comparison
+from evals.report.page import render, write, write_comparison, write_folder
 
-__all__ = ["render", "write", "write_comparison"]
+__all__ = ["render", "write", "write_comparison", "write_folder"]

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from evals.log import Classifier, Item, Run, Suite, Verdict
 from evals.report import first, words
+from evals.report.addresses import Addresses
 from evals.report.beside import Compared, compared
 from evals.report.cards import Card, cards
 from evals.report.charts import Chart, Figure, charts, figures
@@ -83,7 +84,7 @@ class Page:
     glossary: Mapping[tuple[Kind, str], Entry]
 
 
-def page(run: Run, directory: Path) -> Page:
+def page(run: Run, directory: Path, addresses: Addresses) -> Page:
     """Return the view of a run whose tables and pictures lie in ``directory``."""
     aliases = [c.alias for c in run.classifiers] + [item.classifier for item in run.items]
     colours = {alias: f"c{i % COLOURS}" for i, alias in enumerate(dict.fromkeys(aliases))}
@@ -115,8 +116,8 @@ def page(run: Run, directory: Path) -> Page:
         chapters=_chapters(run, known, colours),
         lessons=taught,
         trained={course.classifier: course.anchor for course in courses},
-        gallery=gallery(run, colours, directory),
-        compared=compared(run, colours, directory),
+        gallery=gallery(run, colours, directory, addresses),
+        compared=compared(run, colours, directory, addresses),
         mutants=matrix(run.mutants, finished=run.status == "finished"),
         timings=tuple(timing(walk) for walk in run.walks),
         glossary=glossary(run.items),
