@@ -30,6 +30,8 @@ class MetricSpec:
     mean. None where it is no mean over all images, and two runs cannot be compared in pairs."""
     range: tuple[float, float] = (0.0, 1.0)
     """Values that it can take: a threshold must lie inside, or it could never fail."""
+    source: str = ""
+    """Paper and section, where it comes from one: the report's glossary names it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -105,6 +105,13 @@ def test_works_of_ones_own_against_photographs(project: pytest.Pytester) -> None
     works = {item.check: item for item in run.items}["works"]
     assert (metrics(works)["auroc"].value, metrics(works)["auroc"].n) == (1.0, 2 * WORKS)
     assert metrics(works)["fpr_at_95_tpr"].value == 0.0
+    (plot,) = works.plots
+    assert plot.title == "Confidence on art and photographs"
+    # nearly 1 on red; e^x / (e^x + 2) on grey, x = 10 index / 255: above 0.4 from index 8 on
+    assert {line.name: (line.n[0], line.y) for line in plot.lines} == {
+        "art": (WORKS, (0, 8 / WORKS, 4 / WORKS, 0, 0, None)),
+        "photographs": (WORKS, (0, 0, 0, 0, 1, None)),
+    }
     about = {images.role: images.about for images in run.image_sets}
     assert about["photographs"] == {}
     assert about["art"]["3.png"] == {"title": "Grey <3>", "artist": "A", "year": "1930"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,8 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evals.classifiers.classifier import Classifier
-from evals.judging import Facts, Measured, gathered, medians
+from evals.classifiers.registry import Request
+from evals.images.labels import ClassMap
+from evals.judging import Facts, Measured, Question, gathered, medians
 from evals.log import Metric, Training, Validity
+from evals.measures import lookup
+from evals.selection import Job
+from evals.suite import parse
 
 Small = Callable[..., Classifier]
 
@@ -59,3 +65,37 @@ def test_evidence_is_said_once_where_it_is_equal(small: Small, fallen: tuple[int
     assert len(found) == (2 if fallen and len(fallen) < 3 else 1)
     if fallen == (0, 2):
         assert [check.evidence for check in found] == ["seeds 0, 2: True", "seed 1: False"]
+
+
+SUITE = """
+evals = 1
+title = "One check"
+[[check]]
+name = "right"
+measure = "accuracy"
+images = "photographs"
+expect = []
+"""
+
+
+def test_seeds_share_a_frame_and_what_nobody_measured() -> None:
+    suite = parse(SUITE, "s.toml", lambda name: lookup(name, Path()))
+    check = suite.checks[0]
+    job = Job("s.toml::right[a]", suite, check, Request("a", "a", None), True, True, None, None)
+    classes, measure = ClassMap("two", ("red", "green"), None), lookup("accuracy", Path())
+
+    def member(seed: int) -> Measured:
+        rows = pd.DataFrame({"confidence": [0.5, 0.9], "correct1": [seed == 3, True]})
+        return Measured(Facts(classes, seed=seed), rows, 0, 2)
+
+    alone = Question(job, measure, (member(3),)).plots()
+    both = Question(job, measure, (member(3), member(4))).plots()
+    assert [[line.name for line in plot.lines] for plot in alone] == [
+        ["measured", "perfect calibration"], ["right", "wrong"],
+    ]  # fmt: skip
+    assert [[line.name for line in plot.lines] for plot in both] == [
+        ["seed 3 measured", "perfect calibration", "seed 4 measured"],
+        ["seed 3 right", "seed 3 wrong", "seed 4 right", "seed 4 wrong"],
+    ]
+    measured = [line.y for line in both[0].lines if not line.reference]
+    assert measured == [(1.0, 1.0), (0.0, 1.0)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -100,41 +100,52 @@ class Question:
 
         Where a recipe has several seeds, each metric is the median over them.
         """
-        everyone = {**self.others, self.job.alias: self.measured}
-        second = self.against.get(alias) or (None,) * len(everyone[alias])
-        found = []
-        for member, other in zip(everyone[alias], second, strict=True):
-            subject = Subject(
-                alias,
-                member.classes,
-                member.seed,
-                member.images,
-                confidence,
-                against=None if other is None else other.rows,
-                others={
-                    a: family[0].rows
-                    for a, family in everyone.items()
-                    if self.measure.compares
-                    and a != alias
-                    and family[0].fallen is None
-                    and family[0].classes == member.classes
-                },
-            )
+        found, seeds = [], []
+        for member, subject in self._subjects(alias, confidence):
             metrics = self.measure.summarise(member.rows, self.job.check.parameters, subject)
             found.append(
                 [_promised(metric, self.measure.metric(metric.name)) for metric in metrics]
             )
-        return medians(found, [seed_of(member) for member in everyone[alias]])
+            seeds.append(seed_of(member))
+        return medians(found, seeds)
 
     def plots(self) -> tuple[Plot, ...]:
         """Return what the report draws, the lines of several seeds in one frame."""
         drawn = [
             (seed_of(member), plot)
-            for member in self.measured
-            for plot in self.measure.plots(member.rows, self.job.check.parameters)
+            for member, subject in self._subjects(self.job.alias, CONFIDENCE)
+            for plot in self.measure.plots(member.rows, self.job.check.parameters, subject)
         ]
         titles = dict.fromkeys(plot.title for _, plot in drawn)
         return tuple(_joined([(s, p) for s, p in drawn if p.title == title]) for title in titles)
+
+    def _subjects(self, alias: str, confidence: float) -> Iterator[tuple[Measured, Subject]]:
+        """Yield the rows of each seed of a classifier, and whose they are."""
+        everyone = {**self.others, self.job.alias: self.measured}
+        second = self.against.get(alias) or (None,) * len(everyone[alias])
+        table = self.job.check.table
+        for member, other in zip(everyone[alias], second, strict=True):
+            yield (
+                member,
+                Subject(
+                    alias,
+                    member.classes,
+                    member.seed,
+                    member.images,
+                    confidence,
+                    role=table.images or "",
+                    against=None if other is None else other.rows,
+                    against_role=table.against or "",
+                    others={
+                        a: family[0].rows
+                        for a, family in everyone.items()
+                        if self.measure.compares
+                        and a != alias
+                        and family[0].fallen is None
+                        and family[0].classes == member.classes
+                    },
+                ),
+            )
 
 
 def seed_of(member: Measured) -> int | None:
@@ -179,16 +190,22 @@ def _median(same: Sequence[Metric], seeds: Sequence[int | None]) -> Metric:
 def _joined(drawn: Sequence[tuple[int | None, Plot]]) -> Plot:
     if len(drawn) == 1:
         return drawn[0][1]
-    lines = tuple(
-        line.model_copy(update={"name": f"seed {seed} {line.name}".strip()})
+    lines = [
+        line
+        if line.reference  # that of all seeds
+        else line.model_copy(update={"name": f"seed {seed} {line.name}".strip()})
         for seed, plot in drawn
         for line in plot.lines
-    )
-    return drawn[0][1].model_copy(update={"lines": lines, "marks": ()})
+    ]
+    return drawn[0][1].model_copy(update={"lines": tuple(dict.fromkeys(lines)), "marks": ()})
 
 
 def _promised(metric: Metric, spec: MetricSpec) -> Metric:
     """Give a metric what its measure says of it."""
     return metric.model_copy(
-        update={"about": spec.about, "higher_is_better": spec.higher_is_better}
+        update={
+            "about": spec.about,
+            "source": spec.source,
+            "higher_is_better": spec.higher_is_better,
+        }
     )

@@ -20,8 +20,13 @@ class Line(Record):
     """Lower ends of intervals, as many as ``x``, or none at all."""
     high: tuple[float | None, ...] = ()
     """Upper ends of intervals, as many as ``low``."""
+    n: tuple[int, ...] = ()
+    """How many observations each ``y`` rests on, as many as ``x``, or none at all."""
+    steps: bool = False
+    """Whether each ``y`` holds from its ``x`` to the next, as in a histogram: the last ``x`` only
+    ends it, and its ``y`` is null."""
     reference: bool = False
-    """Whether it is drawn for comparison and nobody measured it, such as the diagonal."""
+    """Whether nobody measured it: what the other lines are held against, such as a bound."""
 
 
 class Mark(Record):
@@ -52,8 +57,6 @@ class Plot(Record):
     """Upright lines with a word."""
     share: bool = False
     """Whether y is a share, drawn from 0 to 1."""
-    steps: bool = False
-    """Whether each y holds from its x to the next one, as in a histogram; the last x ends it."""
 
 
 class Panel(Record):

@@ -63,6 +63,8 @@ class Metric(Record):
     """Direction, for thresholds, colours and trends."""
     about: str = ""
     """What it is, in a sentence: the glossary's."""
+    source: str = ""
+    """Paper and section, where it comes from one."""
 
 
 class Reference(Record):

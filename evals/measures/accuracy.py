@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field
 
-from evals.log import Metric, Reference
+from evals.log import Metric, Plot, Reference
+from evals.measures.confidences import BINS, places, reliability, spread
 from evals.measures.measure import Drawing, Measure, Subject
 from evals.measures.metrics import (
     absent,
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from evals.measures.measure import Columns
     from evals.probe import Probe
 
-BINS = 15
 TOP = 5
 
 
@@ -110,9 +110,22 @@ def calibration_error(confidence: NDArray[np.floating], correct: NDArray[np.floa
         confidence: (n,) highest softmax probability.
         correct: (n,) 1 where the top-1 class is right, else 0.
     """
-    bins = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
-    gap = np.bincount(bins, weights=confidence - correct, minlength=BINS)
+    gap = np.bincount(places(confidence, BINS), weights=confidence - correct)
     return float(np.abs(gap).sum() / len(confidence))
+
+
+def plots(
+    rows: pd.DataFrame,
+    parameters: Parameters,  # noqa: ARG001 - none of them
+    subject: Subject,
+) -> tuple[Plot, ...]:
+    """Return the reliability diagram, and how sure right and wrong answers are."""
+    confidence, correct = rows["confidence"].to_numpy(np.float64), rows["correct1"].to_numpy(bool)
+    answers = {"right": confidence[correct], "wrong": confidence[~correct]}
+    return (
+        reliability(confidence, correct, subject),
+        spread("Confidence of right and wrong answers", answers, len(rows)),
+    )
 
 
 def badness(rows: pd.DataFrame) -> pd.Series[float]:
@@ -166,20 +179,23 @@ MEASURE = Measure(
         MetricSpec(
             "top1_accuracy",
             "Share of images whose likeliest class is a right one.",
+            source="Krizhevsky et al. 2012, section 2",
             interval="wilson",
             per_image=each("correct1"),
         ),
         MetricSpec(
             "top5_accuracy",
             "Share of images with a right class among the five likeliest.",
+            source="Russakovsky et al. 2015, section 4.1",
             interval="wilson",
             per_image=each("correct5"),
         ),
         MetricSpec(
             "ece",
-            "Expected calibration error (Guo et al. 2017, 15 equal-width bins): how far confidence "
-            "and accuracy lie apart, averaged over images. 0 means that of all answers given with "
-            "confidence 0.8, eight in ten are right.",
+            "Expected calibration error (15 equal-width bins): how far confidence and accuracy "
+            "lie apart, averaged over images. 0 means that of all answers given with confidence "
+            "0.8, eight in ten are right.",
+            source="Guo et al. 2017, section 2; Naeini et al. 2015",
             # no interval to gate on: the error of few images is biased upwards, resamples more so
             higher_is_better=False,
         ),
@@ -187,6 +203,7 @@ MEASURE = Measure(
             "nll",
             "Negative log-likelihood: minus the logarithm of the probability given to the label, "
             "averaged over images. Confident mistakes cost most.",
+            source="Guo et al. 2017, section 2",
             unit="nats",
             range=(0.0, float("inf")),
             higher_is_better=False,
@@ -206,4 +223,5 @@ MEASURE = Measure(
     summarise=summarise,
     badness=badness,
     explain=explain,
+    plots=plots,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -11,7 +12,7 @@ from evals.log import Line, Metric, Plot
 from evals.measures.attack_tables import AttackTables, Pgd, attack_of, hold_norm, title
 from evals.measures.epsilons import Distances, value, within_scale
 from evals.measures.measure import Drawing, Measure, Subject
-from evals.measures.metrics import each, fraction, resampled
+from evals.measures.metrics import each, fraction, resampled, shares
 from evals.measures.sweeps import against_noise, median_flip, outside, right_when_clean
 from evals.schema import Table
 from evals.spec import MetricSpec
@@ -161,26 +162,27 @@ def summarise(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> t
     return (*found, median_flip(rows, parameters.epsilons))
 
 
-def plots(rows: pd.DataFrame, parameters: Parameters) -> tuple[Plot, ...]:
+def plots(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> tuple[Plot, ...]:
     """Return accuracy over epsilon: noise, one step, and after each attack of the set in turn."""
     sizes = sorted(parameters.epsilons, key=value)
     at = {epsilon: rows[rows["epsilon"] == str(epsilon)] for epsilon in sizes}
     scale = 255 if parameters.norm == "linf" else 1
 
-    def line(name: str, standing: list[float]) -> Line:
-        return Line(name=name, x=tuple(scale * value(e) for e in sizes), y=tuple(standing))
+    def line(name: str, standing: Callable[[pd.DataFrame], pd.Series[bool]]) -> Line:
+        x = [scale * value(epsilon) for epsilon in sizes]
+        return shares(name, x, [standing(at[epsilon]).to_numpy() for epsilon in sizes], subject)
+
+    def after(attacks: int) -> Callable[[pd.DataFrame], pd.Series[bool]]:
+        return lambda found: ~found["broken_by"].isin([-2, *range(attacks)])
 
     lines = [
-        line("random noise", [float(at[e]["correct_noise"].mean()) for e in sizes]),
-        line("one step", [float(at[e]["correct_fgsm"].mean()) for e in sizes]),
+        line("random noise", lambda found: found["correct_noise"]),
+        line("one step", lambda found: found["correct_fgsm"]),
+        *(
+            line(("then " if index else "") + title(table), after(index + 1))
+            for index, table in enumerate(parameters.attacks)
+        ),
     ]
-    for index, table in enumerate(parameters.attacks):
-        lines.append(
-            line(
-                ("then " if index else "") + title(table),
-                [float((~at[e]["broken_by"].isin([-2, *range(index + 1)])).mean()) for e in sizes],
-            )
-        )
     unit = "epsilon in levels of 255" if parameters.norm == "linf" else "epsilon, Euclidean length"
     return (
         Plot(
@@ -242,43 +244,50 @@ MEASURE = Measure(
         _spec(
             "robust_accuracy",
             "Share of all images that are still named rightly after every attack of the set: the "
-            "worst case of each image (Carlini et al. 2019).",
+            "worst case of each image.",
+            source="Carlini et al. 2019, On Evaluating Adversarial Robustness; Croce & Hein 2020",
             interval="wilson",
             per_image=each("correct"),
         ),
         _spec(
             "robust_accuracy_8bit",
-            "The same points after rounding to 8 bits, as saved pictures would be.",
+            "Robust accuracy of the same points rounded to 8 bits, as saved pictures would be.",
+            source="Goodfellow et al. 2015, section 3; Carlini & Wagner 2017 (discretisation)",
             interval="wilson",
             per_image=each("correct_8bit"),
         ),
         _spec(
             "fgsm_accuracy",
             "Share named rightly after one step of the whole size along the gradient.",
+            source="Goodfellow et al. 2015, section 4",
             interval="wilson",
             per_image=each("correct_fgsm"),
         ),
         _spec(
             "noise_accuracy",
             "Share named rightly after an aimless move of the whole size.",
+            source="Carlini et al. 2019, On Evaluating Adversarial Robustness",
             interval="wilson",
             per_image=each("correct_noise"),
         ),
         _spec(
             "attack_success",
             "Share of the images that were right when clean and that some attack breaks.",
+            source="Carlini et al. 2019, On Evaluating Adversarial Robustness",
             interval="wilson",
             higher_is_better=False,
         ),
         _spec(
             "confidence_on_mistakes",
             "Mean confidence of the wrong answers.",
+            source="Goodfellow et al. 2015, section 4",
             interval="bootstrap",
             higher_is_better=False,
         ),
         _spec(
             "median_distance",
             "Median distance, in the check's norm, of the points that broke an image.",
+            source="Schott et al. 2019",
             unit="distance",
             range=(0.0, float("inf")),
         ),
@@ -286,11 +295,13 @@ MEASURE = Measure(
             "noise_p_value",
             "Exact McNemar test, one-sided: how likely the lead over noise of the same size is by "
             "chance.",
+            source="McNemar 1947",
             higher_is_better=False,
         ),
         MetricSpec(
             "median_flip_epsilon",
             "Smallest epsilon of the sweep at which half of the right images have fallen.",
+            source="Schott et al. 2019 (median distance)",
             unit="epsilon",
             range=(0.0, float("inf")),
         ),

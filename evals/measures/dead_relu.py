@@ -251,9 +251,14 @@ def vouch(network: nn.Module, rows: pd.DataFrame) -> tuple[Validity, ...]:  # no
     )
 
 
-def plots(rows: pd.DataFrame, parameters: Parameters) -> tuple[Plot, ...]:  # noqa: ARG001
+def plots(
+    rows: pd.DataFrame,
+    parameters: Parameters,  # noqa: ARG001 - none
+    subject: Subject,
+) -> tuple[Plot, ...]:
     """Return the share of dead and of always negative units, call by call."""
-    dead = (rows["highest"] <= 0).groupby([rows["layer"], rows["call"]], sort=False).mean()
+    never = (rows["highest"] <= 0).groupby([rows["layer"], rows["call"]], sort=False)
+    dead = never.mean()
     several = rows.groupby("layer")["call"].nunique()
     ticks = [f"{layer}, call {call}" if several[layer] > 1 else layer for layer, call in dead.index]
     leaky = bool((rows["family"] == "leaky").all())
@@ -261,11 +266,13 @@ def plots(rows: pd.DataFrame, parameters: Parameters) -> tuple[Plot, ...]:  # no
         name="always negative" if leaky else "never above 0",
         x=tuple(map(float, range(len(dead)))),
         y=tuple(map(float, dead)),
+        n=tuple(map(int, never.size())),
     )
     return (
         Plot(
             title="Units never above 0, layer by layer",
-            about="From the first activation to the last, in the order of the forward.",
+            about="From the first activation to the last, in the order of the forward. All units "
+            f"were looked at, on {subject.images:,} images: no share has an interval.",
             x_label="activation",
             y_label="share of its units",
             lines=(line,),
@@ -275,8 +282,8 @@ def plots(rows: pd.DataFrame, parameters: Parameters) -> tuple[Plot, ...]:  # no
     )
 
 
-def _spec(name: str, about: str) -> MetricSpec:
-    return MetricSpec(name, about, higher_is_better=False)
+def _spec(name: str, about: str, source: str = "") -> MetricSpec:
+    return MetricSpec(name, about, higher_is_better=False, source=source)
 
 
 MEASURE = Measure(
@@ -298,16 +305,19 @@ MEASURE = Measure(
             "dead_fraction",
             "Share of rectified units that are 0 on every image and position: no gradient reaches "
             "their weights.",
+            source="Lu et al. 2020, Dying ReLU and Initialization",
         ),
         _spec(
             "dead_fraction_worst_layer",
-            "The same share in the layer where it is highest: one wholly dead layer lets nothing "
-            "of the image through.",
+            "Dead fraction of the layer where it is highest: one wholly dead layer lets nothing of "
+            "the image through.",
+            source="Lu et al. 2020, Dying ReLU and Initialization",
         ),
         _spec(
             "mostly_zero_fraction",
             "Share of rectified units above 0 on less than 1 % of all images and positions, the "
-            "dead ones among them (APoZ above 99 %, Hu et al. 2016).",
+            "dead ones among them (APoZ above 99 %).",
+            source="Hu et al. 2016, Network Trimming",
         ),
         _spec(
             "constant_fraction",
@@ -318,15 +328,18 @@ MEASURE = Measure(
             "saturated_fraction",
             "Share of units with a ceiling, such as ReLU6's, that are at it everywhere: no "
             "gradient reaches their weights either.",
+            source="Glorot & Bengio 2010, section 3",
         ),
         _spec(
             "always_negative_fraction",
             "Share of leaky units that are never above 0: they learn slowly, and are not dead.",
+            source="Maas et al. 2013",
         ),
         _spec(
             "unseen_firing_rate",
             "Rule of three: with 95 % confidence a unit that looked dead on n images fires on less "
-            "than 3/n of all images (Hanley & Lippman-Hand 1983).",
+            "than 3/n of all images.",
+            source="Hanley & Lippman-Hand 1983",
         ),
     ),
     observe=observe,

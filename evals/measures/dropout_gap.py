@@ -10,7 +10,7 @@ from pydantic import Field
 
 from evals.log import Line, Metric, Panel, Plot, Validity
 from evals.measures.measure import Drawing, Measure, Subject
-from evals.measures.metrics import each, fraction, resampled
+from evals.measures.metrics import each, fraction, resampled, shares
 from evals.schema import Table
 from evals.spec import MetricSpec
 
@@ -158,11 +158,11 @@ def vouch(network: nn.Module, rows: pd.DataFrame) -> tuple[Validity, ...]:
     )
 
 
-def plots(rows: pd.DataFrame, parameters: Parameters) -> tuple[Plot, ...]:
+def plots(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> tuple[Plot, ...]:
     """Return the accuracy under each mask, between those of eval mode and of all masks together."""
     once = rows.drop_duplicates("image")
     x = tuple(float(name) for name in parameters.mask_names)
-    single = _by_mask(rows["correct"], parameters).mean(axis=0)
+    single = _by_mask(rows["correct"], parameters).astype(bool)
     level = {
         "eval mode": float(once["correct_eval"].mean()),
         "ensemble": float(once["correct_ensemble"].mean()),
@@ -171,12 +171,16 @@ def plots(rows: pd.DataFrame, parameters: Parameters) -> tuple[Plot, ...]:
         Plot(
             title="Accuracy under single dropout masks",
             about="Each mask is a thinned network, as a step of training sees it. Eval mode stands "
-            "for their average, which the ensemble takes outright.",
+            "for their average, which the ensemble takes outright; the intervals of these two "
+            "stand with `eval_accuracy` and `ensemble_accuracy`.",
             x_label="mask",
             y_label="accuracy",
             lines=(
-                Line(name="single masks", x=x, y=tuple(map(float, single))),
-                *(Line(name=name, x=x, y=(y,) * len(x)) for name, y in level.items()),
+                shares("single masks", x, list(single.T), subject),
+                *(
+                    Line(name=name, x=x, y=(y,) * len(x), n=(len(once),) * len(x))
+                    for name, y in level.items()
+                ),
             ),
             share=True,
         ),
@@ -220,13 +224,15 @@ MEASURE = Measure(
         MetricSpec(
             "eval_accuracy",
             "Share of images named rightly in eval mode, dropout off.",
+            source="Srivastava et al. 2014",
             interval="wilson",
             per_image=each("correct_eval", _once),
         ),
         MetricSpec(
             "train_accuracy_mean",
-            "Share named rightly under a single dropout mask, as in training (Srivastava et al. "
-            "2014), averaged over masks; everything but dropout stays in eval mode.",
+            "Share named rightly under a single dropout mask, as in training, averaged over masks; "
+            "everything but dropout stays in eval mode.",
+            source="Srivastava et al. 2014",
             interval="bootstrap",
             per_image=lambda rows, _: _single(rows),
         ),
@@ -249,6 +255,7 @@ MEASURE = Measure(
             "ensemble_accuracy",
             "Share named rightly by the mean of the masks' probabilities, which eval mode "
             "approximates in one forward.",
+            source="Srivastava et al. 2014, section 7.5",
             interval="wilson",
             per_image=each("correct_ensemble", _once),
         ),

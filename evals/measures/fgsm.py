@@ -186,31 +186,36 @@ MEASURE = Measure(
         _spec(
             "robust_accuracy",
             "Share of all images still named rightly after one step of size epsilon along the sign "
-            "of the gradient (Goodfellow et al. 2015). One step: rising again is normal.",
+            "of the gradient. One step: rising again is normal.",
+            source="Goodfellow et al. 2015, section 4",
             interval="wilson",
             per_image=each("correct"),
         ),
         _spec(
             "robust_accuracy_8bit",
-            "The same after rounding to 8 bits, as a saved picture would be.",
+            "Robust accuracy after rounding to 8 bits, as a saved picture would be.",
+            source="Goodfellow et al. 2015, section 3; Carlini & Wagner 2017 (discretisation)",
             interval="wilson",
             per_image=each("correct_8bit"),
         ),
         _spec(
             "noise_accuracy",
             "Share named rightly when every pixel moves by epsilon up or down at random.",
+            source="Carlini et al. 2019, On Evaluating Adversarial Robustness",
             interval="wilson",
             per_image=each("correct_noise"),
         ),
         _spec(
             "attack_success",
             "Share of the images that were right when clean and are wrong after the step.",
+            source="Carlini et al. 2019, On Evaluating Adversarial Robustness",
             interval="wilson",
             higher_is_better=False,
         ),
         _spec(
             "confidence_on_mistakes",
             "Mean confidence of the wrong answers after the step.",
+            source="Goodfellow et al. 2015, section 4",
             interval="bootstrap",
             higher_is_better=False,
         ),
@@ -218,11 +223,13 @@ MEASURE = Measure(
             "noise_p_value",
             "Exact McNemar test, one-sided: how likely the gradient's lead over random signs of "
             "the same size is by chance.",
+            source="McNemar 1947",
             higher_is_better=False,
         ),
         MetricSpec(
             "median_flip_epsilon",
             "Smallest epsilon of the sweep at which half of the right images have turned wrong.",
+            source="Schott et al. 2019 (median distance)",
             unit="epsilon",
         ),
     ),

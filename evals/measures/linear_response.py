@@ -320,19 +320,22 @@ MEASURE = Measure(
         MetricSpec(
             "r2_line",
             "How much of the label's logit one straight line over epsilon explains, from -reach "
-            "to reach: R^2 of the median image (Goodfellow et al. 2015, section 8). 1 is straight.",
+            "to reach: R^2 of the median image. 1 is straight.",
+            source="Goodfellow et al. 2015, section 8",
             interval="bootstrap",
         ),
         MetricSpec(
             "r2_per_side",
-            "The same with one line for each sign of epsilon. Well above r2_line, the response "
-            "has a kink at the image itself.",
+            "R^2 of the median image with one line for each sign of epsilon. Well above r2_line, "
+            "the response has a kink at the image itself.",
+            source="Goodfellow et al. 2015, section 8",
             interval="bootstrap",
         ),
         MetricSpec(
             "crossing_epsilon",
             "Epsilon at which the median image turns wrong, of those that are right when clean; "
             "interpolated between two points, so that steps much larger than it blur it.",
+            source="Goodfellow et al. 2015, section 8",
             unit="epsilon",
             interval="bootstrap",
         ),
@@ -340,6 +343,7 @@ MEASURE = Measure(
             "wrong_class_stable",
             "Of the images that turn wrong before the last epsilon: share whose wrong class stays "
             "the same to the end.",
+            source="Goodfellow et al. 2015, section 8",
             interval="wilson",
         ),
     ),

@@ -38,8 +38,12 @@ class Subject:
     images: int = 0
     """How many images were looked at."""
     confidence: float = 0.95
+    role: str = "images"
+    """What the check calls its images."""
     against: pd.DataFrame | None = None
     """Rows of the second image set, for checks that compare."""
+    against_role: str = "against"
+    """What the check calls that one."""
     others: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     """Rows of the other classifiers with the same classes that were asked the same, by alias; for
     measures that say ``compares``."""
@@ -100,5 +104,5 @@ class Measure(Spec):
     """Image set, classes, alias, parameters: raises UserError for what rows could not show."""
     vouch: Callable[[nn.Module, pd.DataFrame], tuple[Validity, ...]] = lambda *_: ()
     """Network and rows to evidence that the rows show what they claim."""
-    plots: Callable[[pd.DataFrame, Any], tuple[Plot, ...]] = lambda *_: ()
-    """Rows and parameters to what the report draws beside the numbers."""
+    plots: Callable[[pd.DataFrame, Any, Subject], tuple[Plot, ...]] = lambda *_: ()
+    """All rows to what the report draws beside the numbers."""

@@ -1,16 +1,17 @@
-"""Metrics that measures share: a fraction with Wilson's interval, a statistic with a bootstrap."""
+"""Numbers that measures share: a fraction with Wilson's interval, a statistic with a bootstrap."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from evals.errors import UserError, did_you_mean
-from evals.log import Metric
+from evals.log import Line, Metric
 from evals.measures.measure import Subject
 from evals.statistics import bootstrap, bootstrap_apart, generator, wilson
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
@@ -66,6 +67,29 @@ def fraction(
         high=interval.high,
         confidence=subject.confidence,
         method="wilson",
+    )
+
+
+def shares(
+    name: str, x: Sequence[float], hits: Sequence[NDArray[np.bool_]], subject: Subject
+) -> Line:
+    """Return a line of shares with Wilson's intervals; null where there is nothing to count.
+
+    Args:
+        name: of the line.
+        x: in rising order.
+        hits: at each of them, of as many observations as there are.
+        subject: whose rows they are.
+    """
+    counts = [(int(one.sum()), len(one)) for one in hits]
+    ends = [wilson(*count, subject.confidence) if count[1] else (None, None) for count in counts]
+    return Line(
+        name=name,
+        x=tuple(x),
+        y=tuple(count / n if n else None for count, n in counts),
+        low=tuple(low for low, _ in ends),
+        high=tuple(high for _, high in ends),
+        n=tuple(n for _, n in counts),
     )
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image
 from pydantic import Field
 
-from evals.log import Metric
+from evals.log import Metric, Plot
+from evals.measures.confidences import spread
 from evals.measures.measure import Drawing, Measure, Subject
 from evals.measures.metrics import (
     absent,
@@ -234,6 +235,19 @@ def _published(
     )
 
 
+def plots(
+    rows: pd.DataFrame,
+    parameters: Parameters,  # noqa: ARG001 - none of them
+    subject: Subject,
+) -> tuple[Plot, ...]:
+    """Return how sure the network is of these images, and of those of the second set."""
+    sets = {subject.role: rows}
+    if subject.against is not None:
+        sets[subject.against_role] = subject.against
+    confidences = {role: found["confidence"].to_numpy(np.float64) for role, found in sets.items()}
+    return (spread(f"Confidence on {' and '.join(sets)}", confidences),)
+
+
 def badness(rows: pd.DataFrame) -> pd.Series[float]:
     """Return the confidence: the surest answers first."""
     return rows.set_index("image")["confidence"]
@@ -263,6 +277,7 @@ MEASURE = Measure(
             "confidence_mean",
             "Mean probability of the likeliest class. On pictures of nothing that the classes "
             "name, an honest network would be unsure.",
+            source="Hendrycks & Gimpel 2017",
             interval="bootstrap",
             per_image=each("confidence"),
         ),
@@ -270,6 +285,7 @@ MEASURE = Measure(
             "overconfident_fraction",
             "Share of images whose likeliest class gets more than `overconfident` (0.5 unless the "
             "check says otherwise).",
+            source="Goodfellow et al. 2015, appendix A",
             higher_is_better=False,
             interval="wilson",
             per_image=lambda rows, parameters: (
@@ -281,6 +297,7 @@ MEASURE = Measure(
             "Share of images whose likeliest class stays the same when the picture is moved by "
             "`shift` pixels left, right, up and down, and when it is encoded once more as JPEG. "
             "It needs no right answer.",
+            source="Zhang 2019; Azulay & Weiss 2019",
             interval="wilson",
             per_image=each("stable"),
         ),
@@ -295,6 +312,7 @@ MEASURE = Measure(
             "belongs to this check's images and not to those of `against`: art is positive, "
             "photographs are negative. How likely the network is less sure of a random artwork "
             "than of a random photograph; 0.5 is a coin, and a tie counts half.",
+            source="Hendrycks & Gimpel 2017; Mann & Whitney 1947",
             interval="bootstrap",
         ),
         MetricSpec(
@@ -302,6 +320,7 @@ MEASURE = Measure(
             "Share of the images of `against` that are flagged too by the lowest confidence "
             "threshold that flags 95 % of this check's images: photographs taken for art, when 95 "
             "% of the art is caught.",
+            source="Liang et al. 2018",
             higher_is_better=False,
             interval="bootstrap",
         ),
@@ -328,4 +347,5 @@ MEASURE = Measure(
     summarise=summarise,
     badness=badness,
     explain=explain,
+    plots=plots,
 )

@@ -108,7 +108,11 @@ def _metric(name: str, condition: float, value: float, n: int, reason: str) -> M
     )
 
 
-def plots(rows: pd.DataFrame, parameters: Parameters) -> tuple[Plot, ...]:
+def plots(
+    rows: pd.DataFrame,
+    parameters: Parameters,
+    subject: Subject,  # noqa: ARG001 - a closed form has no interval
+) -> tuple[Plot, ...]:
     """Return the logarithm of the height from the worst start, beside the bound."""
     lines = []
     for condition in parameters.condition_numbers:
@@ -118,7 +122,12 @@ def plots(rows: pd.DataFrame, parameters: Parameters) -> tuple[Plot, ...]:
         slope = np.log10(bound(condition))
         lines += [
             Line(name=f"k = {condition:g}", x=steps, y=tuple(map(float, heights))),
-            Line(name=f"bound, k = {condition:g}", x=steps, y=tuple(slope * s for s in steps)),
+            Line(
+                name=f"bound, k = {condition:g}",
+                x=steps,
+                y=tuple(slope * s for s in steps),
+                reference=True,
+            ),
         ]
     return (
         Plot(
@@ -131,6 +140,8 @@ def plots(rows: pd.DataFrame, parameters: Parameters) -> tuple[Plot, ...]:
         ),
     )
 
+
+_SOURCE = "Kantorovich 1948; Luenberger & Ye, Linear and Nonlinear Programming, section 8.2"
 
 MEASURE = Measure(
     name="steepest_descent",
@@ -151,6 +162,7 @@ MEASURE = Measure(
         MetricSpec(
             "step_bound",
             "The share that a step leaves at most: ((k - 1) / (k + 1))^2.",
+            source=_SOURCE,
             unit="ratio",
             higher_is_better=False,
             axis="condition_numbers",
@@ -159,6 +171,7 @@ MEASURE = Measure(
             "step_over_bound",
             "The slowest step over its bound: above 1 the bound would be wrong, far below 1 it "
             "would say little.",
+            source=_SOURCE,
             unit="ratio",
             higher_is_better=False,
             axis="condition_numbers",

@@ -218,13 +218,15 @@ MEASURE = Measure(
         _spec(
             "target_success",
             "Share of images, not of the target's class, that the network then calls the target.",
+            source="Szegedy et al. 2014; Kurakin et al. 2017",
             interval="wilson",
             higher_is_better=False,
             per_image=each("success", _others),
         ),
         _spec(
             "target_success_8bit",
-            "The same after rounding to 8 bits, as a saved picture would be.",
+            "Target success after rounding to 8 bits, as a saved picture would be.",
+            source="Goodfellow et al. 2015, section 3; Carlini & Wagner 2017 (discretisation)",
             interval="wilson",
             higher_is_better=False,
             per_image=each("success_8bit", _others),
@@ -250,12 +252,14 @@ MEASURE = Measure(
         _spec(
             "l2",
             "Mean Euclidean length of the change, pixel scale [0, 1].",
+            source="Carlini & Wagner 2017",
             range=(0.0, float("inf")),
             per_image=each("l2", _others),
         ),
         _spec(
             "ssim",
-            "Mean structural similarity of image and adversarial (Wang et al. 2004): 1 is equal.",
+            "Mean structural similarity of image and adversarial: 1 is equal.",
+            source="Wang et al. 2004, equation 13",
             per_image=each("ssim", _others),
         ),
     ),

@@ -151,7 +151,10 @@ def _low(name: str, about: str, unit: str, **more: Any) -> MetricSpec:
 
 
 _SINGLE = (
-    MetricSpec("validation_accuracy", "On the validation images, of the weights returned."),
+    MetricSpec(
+        "validation_accuracy",
+        "Share of the validation images named rightly by the weights returned.",
+    ),
     _low(
         "validation_loss",
         "Cross-entropy on the validation images, of the weights returned.",
@@ -163,12 +166,14 @@ _SINGLE = (
         "How far the validation loss of the weights returned lies above the lowest of all epochs: "
         "0 is what early stopping promises.",
         "nats",
+        source="Prechelt 1998",
         range=ENDLESS,
     ),
     _low(
         "overfit",
         "How far the validation loss has risen from its lowest to the last epoch.",
         "nats",
+        source="Prechelt 1998",
         range=ENDLESS,
     ),
     _low(
@@ -183,13 +188,16 @@ _SINGLE = (
         "nats",
         range=ENDLESS,
     ),
-    MetricSpec("train_accuracy", "Accuracy on the last epoch's batches, in training mode."),
-    _low("epochs", "Epochs walked.", "epochs", range=ENDLESS),
+    MetricSpec(
+        "train_accuracy", "Share of the last epoch's images named rightly, in training mode."
+    ),
+    _low("epochs", "Epochs walked, fewer where training stopped early.", "epochs", range=ENDLESS),
     _low("steps", "Steps of the optimiser.", "steps", range=ENDLESS),
     _low(
         "dead_at_end",
         "Share of rectified units never above 0 on the validation images after the last epoch.",
         "fraction",
+        source="Lu et al. 2020, Dying ReLU and Initialization",
     ),
     _low(
         "died", "Units that were alive at the end of an epoch and dead at the end of the next.",
@@ -206,11 +214,13 @@ _SINGLE = (
         "Share of activations after the last epoch whose slope is under 1 % of the steepest that "
         "their function has, on the validation images.",
         "fraction",
+        source="Glorot & Bengio 2010, section 3",
     ),
     MetricSpec(
         "gradient_ratio",
         "Norm of the gradient in the first layer's weights over that in the last's, mean over the "
-        "first epoch: near 0 the gradient vanishes on its way down (Glorot & Bengio 2010).",
+        "first epoch: near 0 the gradient vanishes on its way down.",
+        source="Glorot & Bengio 2010, section 4",
         unit="ratio", range=ENDLESS,
     ),
     MetricSpec(

@@ -44,6 +44,11 @@ class Column:
         return self.answers[0].confidence if self.answers else None
 
     @property
+    def wrong(self) -> bool:
+        """Whether the likeliest class is known to be none of the right ones."""
+        return self.labelled and not self.answers[0].right
+
+    @property
     def overconfident(self) -> bool:
         """Whether it is sure although nobody says what is right."""
         return not self.labelled and (self.confidence or 0.0) > self.limit
@@ -89,7 +94,7 @@ def columns_of(
             continue
         right = right_classes(row)
         labelled[item.id] = bool(right)
-        answers = _answers(row, right, classifiers.get(item.classifier))
+        answers = answers_of(row, classifiers.get(item.classifier))
         same.setdefault((item.classifier, answers, row.get("stable")), []).append(item)
     aliases = [alias for alias, _, _ in same]
     for (alias, answers, stable), sharing in same.items():
@@ -111,15 +116,18 @@ def _limit(item: Item) -> float:
 
 
 def agreement(columns: Sequence[Column]) -> str | None:
-    """Say whether the classifiers name the same class first; None for fewer than two."""
+    """Say where the classifiers agree; None for fewer than two."""
     aliases = {column.classifier for column in columns}
     if len(aliases) < 2:
         return None
-    firsts = {column.answers[0].name for column in columns}
-    if len(firsts) > 1:
-        return "The networks disagree."
     many = "Both" if len(aliases) == 2 else f"All {len(aliases)}"
-    return f"{many} networks say {firsts.pop()}."
+    firsts = {column.answers[0].name for column in columns}
+    if len(firsts) == 1:
+        return f"{many} networks say {firsts.pop()}."
+    named = [{answer.name for answer in column.answers} for column in columns]
+    shared = sorted(set.intersection(*named))
+    more = f" {many} have {listed(shared)} among their likeliest." if shared else ""
+    return f"The networks disagree.{more}"
 
 
 def right_classes(row: files.Row) -> set[int]:
@@ -129,7 +137,16 @@ def right_classes(row: files.Row) -> set[int]:
     return right | ({int(label)} if label is not None else set())
 
 
-def _answers(row: files.Row, right: set[int], card: Classifier | None) -> tuple[Answer, ...]:
+def right_names(row: files.Row, card: Classifier | None) -> list[str]:
+    """Return what the right classes are called, the label first."""
+    first = row.get("label")
+    order = sorted(right_classes(row), key=lambda index: (index != first, index))
+    return [class_name(index, card) for index in order]
+
+
+def answers_of(row: files.Row, card: Classifier | None) -> tuple[Answer, ...]:
+    """Return the likeliest classes of a row that holds them, the likeliest first."""
+    right = right_classes(row)
     confidences = row.get("top5_confidence") or [None] * len(row["top5"])
     return tuple(
         Answer(

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evals.log import Baseline, Change, Comparison, Flip, Item, Run, Seen
-from evals.report import rounding, words
-from evals.report.files import Missing, data_uri, picture
-
-MOST = 96
-"""Thumbnails on a page, about 0.65 MB of photographs; further flips are told in words."""
+from evals.report import rounding, shelf, words
+from evals.report.addresses import Addresses
+from evals.report.shelf import Shown, Wanted
 
 FOLDED = 6
 """Changes of a check that stand in the open; those of a longer axis are folded."""
@@ -40,7 +38,7 @@ class Turned:
     label: str
     before: str
     now: str
-    uri: str | None
+    shown: Shown | None
 
     @property
     def alt(self) -> str:
@@ -86,12 +84,16 @@ class Compared:
     """Flips that are shown without their picture, to keep the page small."""
 
 
-def compared(run: Run, colours: Mapping[str, str], directory: Path) -> Compared | None:
+def compared(
+    run: Run, colours: Mapping[str, str], directory: Path, addresses: Addresses
+) -> Compared | None:
     """Return what changed since the run that this one is held against; None without one."""
     told = [item for item in run.items if item.comparison is not None]
     if run.baseline is None or not told:
         return None
-    shown = _Thumbnails(directory)
+    wanted = [(flip, one) for item in told for flip, one in _wanted(item)]
+    stock = shelf.shelf([one for _, one in wanted], directory, addresses, shelf.FLIPS)
+    shown = {flip: stock.shown[one] for flip, one in wanted if one in stock.shown}
     besides = tuple(_beside(item, colours[item.classifier], shown) for item in told)
     return Compared(
         baseline=run.baseline,
@@ -99,7 +101,7 @@ def compared(run: Run, colours: Mapping[str, str], directory: Path) -> Compared 
         gates=gates(run),
         besides=besides,
         headline=_headline(besides),
-        untold=shown.untold,
+        untold=sum(one in stock.left_out for _, one in wanted),
     )
 
 
@@ -129,29 +131,16 @@ def gates(run: Run) -> str | None:
     )
 
 
-class _Thumbnails:
-    """Pictures by file, each read once, until there are enough."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._left = MOST
-        self.untold = 0
-
-    def uri(self, file: str | None) -> str | None:
-        if file is None:
-            return None
-        if not self._left:
-            self.untold += 1
-            return None
-        try:
-            found = data_uri(picture(self._directory, file))
-        except Missing:
-            return None
-        self._left -= 1
-        return found
+def _wanted(item: Item) -> Iterator[tuple[Flip, Wanted]]:
+    """Yield the images that turned wrong, and those that turned right, which give way to them."""
+    flips = item.comparison.flips if item.comparison is not None else None
+    if flips is not None:
+        for flip in (*flips.lost, *flips.won):
+            if flip.file is not None:
+                yield flip, Wanted(flip.file, flip.image, item.id, fair=flip not in flips.lost)
 
 
-def _beside(item: Item, colour: str, shown: _Thumbnails) -> Beside:
+def _beside(item: Item, colour: str, shown: Mapping[Flip, Shown]) -> Beside:
     told = item.comparison
     assert told is not None
     shifts = tuple(shift(change, item) for change in told.changes)
@@ -174,7 +163,7 @@ def _first(shifts: tuple[Shift, ...], item: Item) -> Iterator[Shift]:
             yield shift
 
 
-def _sides(told: Comparison, shown: _Thumbnails) -> Sides | None:
+def _sides(told: Comparison, shown: Mapping[Flip, Shown]) -> Sides | None:
     found = told.flips
     if found is None:
         return None
@@ -189,13 +178,13 @@ def _sides(told: Comparison, shown: _Thumbnails) -> Sides | None:
     )
 
 
-def _turned(flip: Flip, shown: _Thumbnails) -> Turned:
+def _turned(flip: Flip, shown: Mapping[Flip, Shown]) -> Turned:
     return Turned(
         image=flip.image,
         label=flip.label,
         before=_seen(flip.before),
         now=_seen(flip.now),
-        uri=shown.uri(flip.file),
+        shown=shown.get(flip),
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PrefixLoader, StrictUndefined
 
 from evals.paths import data_folder
-from evals.report import glossary, rounding, vega, words
+from evals.report import rounding, vega, words
 from evals.report.recipes import facts
 
 
@@ -39,11 +39,7 @@ def environment(templates: Path | None = None) -> Environment:
         "lines": vega.lines,
         "grid": vega.grid,
     }
-    made.globals |= {
-        "symbols": words.SYMBOLS,
-        "verdict_words": glossary.VERDICTS,
-        "method_words": glossary.METHODS,
-    }
+    made.globals |= {"symbols": words.SYMBOLS}
     return made
 
 

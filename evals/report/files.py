@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from evals.report import webp
 
 Row = Mapping[str, Any]
 
@@ -17,8 +19,17 @@ class Missing(Exception):
     """A file of the run that cannot be shown, in a sentence without a full stop."""
 
 
-def picture(directory: Path, file: str) -> bytes:
-    """Return the bytes of a picture.
+@dataclass(frozen=True, slots=True)
+class WebP:
+    """A picture as it lies on the disk."""
+
+    content: bytes
+    width: int
+    height: int
+
+
+def picture(directory: Path, file: str) -> WebP:
+    """Return a picture.
 
     Raises:
         Missing: there is none, or it is not a WebP picture.
@@ -27,14 +38,10 @@ def picture(directory: Path, file: str) -> bytes:
         content = _inside(directory, file).read_bytes()
     except (OSError, ValueError):
         raise Missing(f"{file} is missing") from None
-    if content[:4] != b"RIFF" or content[8:12] != b"WEBP":
+    extent = webp.extent(content)
+    if extent is None:
         raise Missing(f"{file} is not a WebP picture")
-    return content
-
-
-def data_uri(content: bytes) -> str:
-    """Return a WebP picture as an address that holds the picture itself."""
-    return "data:image/webp;base64," + base64.b64encode(content).decode("ascii")
+    return WebP(content, *extent)
 
 
 def rows(directory: Path, file: str, images: Collection[str]) -> dict[str, Row]:

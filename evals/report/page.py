@@ -12,6 +12,7 @@ import evals
 from evals.log import Run
 from evals.paths import whole_file
 from evals.report import scripts, view
+from evals.report.addresses import Addresses, Beside, Inline
 from evals.report.environment import environment
 from evals.report.templates import blamed
 
@@ -31,13 +32,31 @@ def render(run: Run, directory: Path, templates: Path | None = None) -> str:
     Raises:
         UserError: a template of the user's cannot be filled.
     """
-    shown = {"run": run, "page": view.page(run, directory)}
-    return filled("report.html.jinja", shown, templates)
+    return _report(run, directory, Inline(), templates)
 
 
 def write(run: Run, directory: Path, path: Path, templates: Path | None = None) -> Path:
     """Write the report so that a reader sees the old page or the new one, never half of one."""
     return _put(render(run, directory, templates), path)
+
+
+def write_folder(
+    run: Run, run_directory: Path, folder: Path, templates: Path | None = None
+) -> Path:
+    """Write the same report as ``index.html`` with all pictures beside it, below ``pictures/``.
+
+    Args:
+        run: the log.
+        run_directory: with what the log names.
+        folder: of the report. Pictures of an older report there are replaced; other files stay.
+        templates: as for `render`.
+    """
+    beside = Beside()
+    html = _report(run, run_directory, beside, templates)
+    beside.put(folder)
+    page = _put(html, folder / "index.html")
+    beside.clear(folder)  # last: until now somebody may have read the older page
+    return page
 
 
 def write_comparison(run: Run, directory: Path, path: Path, templates: Path | None = None) -> Path:
@@ -49,22 +68,38 @@ def write_comparison(run: Run, directory: Path, path: Path, templates: Path | No
         path: of the page.
         templates: as for `render`.
     """
-    page = view.page(run, directory)
+    page = view.page(run, directory, Inline())
     if page.compared is not None:  # gates were held against another run than this
         page = replace(page, compared=replace(page.compared, gates=None))
     return _put(filled("compare.html.jinja", {"run": run, "page": page}, templates), path)
 
 
-def filled(template: str, shown: Mapping[str, Any], templates: Path | None = None) -> str:
-    """Return a page of ours: a template with what it shows, styles, scripts and their policy."""
+def _report(run: Run, directory: Path, addresses: Addresses, templates: Path | None) -> str:
+    shown = {"run": run, "page": view.page(run, directory, addresses)}
+    return filled("report.html.jinja", shown, templates, images=addresses.source)
+
+
+def filled(
+    template: str,
+    shown: Mapping[str, Any],
+    templates: Path | None = None,
+    images: str = "data:",
+) -> str:
+    """Return a page of ours: a template with what it shows, styles, scripts and their policy.
+
+    Args:
+        template: name of ours.
+        shown: what it shows, by name.
+        templates: as for `render`.
+        images: where it loads pictures from.
+    """
     ours = environment(templates)
     more = {"product": f"vision-evals {evals.__version__}", "vega": scripts.vega()}
     with blamed(templates):
-        # Included by the layout as they are rendered here; the browser applies them by these
-        # hashes.
+        # Included by the layout as they are rendered here: the browser goes by these hashes.
         style = ours.get_template("style.css.jinja").render()
         script = ours.get_template("script.js.jinja").render()
-        policy = scripts.policy(style, script, more["vega"])
+        policy = scripts.policy(style, script, more["vega"], images=images)
         html = ours.get_template(template).render(**shown, **more, policy=policy, charted=True)
     # No template holds such a character: whatever stands here came with a name from the log.
     return CONTROL.sub("\N{REPLACEMENT CHARACTER}", html)

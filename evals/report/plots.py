@@ -45,7 +45,6 @@ class Frame:
     x_label: str
     y_label: str
     share: bool
-    steps: bool
     ticks: tuple[str, ...]
     """Names of x = 0, 1, 2, ...; none where x is a number."""
     across: Scale
@@ -54,6 +53,11 @@ class Frame:
     flags: tuple[Flag, ...]
     heads: tuple[str, ...]
     columns: tuple[Column, ...]
+
+    @property
+    def steps(self) -> bool:
+        """Whether it shows histograms."""
+        return any(trace.steps for trace in self.traces)
 
     @property
     def clipped(self) -> bool:
@@ -106,7 +110,7 @@ def frame(
         across: the x axis; by default what holds these plots.
     """
     plots = [plot for _, plot in drawn]
-    lines = [(alias, line) for alias, plot in drawn for line in plot.lines]
+    lines = list(_lines(drawn))
     xs = sorted({x for _, line in lines for x in line.x})
     aliases = list(dict.fromkeys(alias for alias, _ in drawn))
     one = aliases[0] if len(aliases) == 1 else None
@@ -118,7 +122,6 @@ def frame(
         x_label=plots[0].x_label,
         y_label=plots[0].y_label,
         share=plots[0].share,
-        steps=plots[0].steps,
         ticks=plots[0].ticks,
         across=across or width(plots),
         up=up,
@@ -129,12 +132,23 @@ def frame(
     )
 
 
+def _lines(drawn: Sequence[Drawn]) -> Iterator[tuple[str, Line]]:
+    """Yield every line with its alias; what nobody measured is the same for all, and drawn once."""
+    references: list[Line] = []
+    for alias, line in ((alias, line) for alias, plot in drawn for line in plot.lines):
+        if line not in references:
+            yield alias, line
+        references += [line] if line.reference else []
+
+
 def _sharing(drawn: Sequence[Drawn]) -> list[list[Drawn]]:
     """Return plots by x axis; by classifier too, where dashes could not tell the names apart."""
-    names = {base(line.name) for _, plot in drawn for line in plot.lines}
+    lines = [line for _, plot in drawn for line in plot.lines]
+    names = {base(line.name) for line in lines}
+    stepped = any(line.steps for line in lines)  # one filled over another hides it
     shared: dict[tuple[object, ...], list[Drawn]] = {}
     for alias, plot in drawn:
-        apart = alias if len(names) > DASHES or plot.steps else ""
+        apart = alias if len(names) > DASHES or stepped else ""
         shared.setdefault((plot.x_label, plot.ticks, plot.share, apart), []).append((alias, plot))
     return list(shared.values())
 

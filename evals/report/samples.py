@@ -2,60 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Worst:
-    """The pictures a measure puts first."""
+class Sample:
+    """Why pictures were picked."""
 
-    title: str
     word: str
     meaning: str
 
 
-_NOT_HOW_OFTEN = "They show how a network fails, not how often."
+_CONFIDENTLY_WRONG = Sample("worst", "The worst are those that became most confidently wrong.")
 
-_WORST: Mapping[str, Worst] = {
-    "accuracy": Worst(
-        "The worst",
+_WORST: Mapping[str, Sample] = {
+    "accuracy": Sample(
         "worst",
-        "On these each classifier did worst, which for accuracy means: gave the right class the "
-        f"smallest probability. {_NOT_HOW_OFTEN}",
+        "The worst are the images whose right class a network gave the smallest probability.",
     ),
-    "predictions": Worst(
-        "The most confident",
+    "predictions": Sample(
         "most confident",
-        "Of these each classifier was surest. Nobody says what is right here, so this is no list "
-        "of mistakes.",
+        "The most confident are those of which a network was surest. Nobody says what is right "
+        "here, so these are no mistakes.",
     ),
-    "fgsm": Worst(
-        "The worst",
-        "worst",
-        f"The worst are those that became most confidently wrong. {_NOT_HOW_OFTEN}",
+    "fgsm": _CONFIDENTLY_WRONG,
+    "adversarial": _CONFIDENTLY_WRONG,
+    "targeted": Sample(
+        "worst", "The worst are those that the smallest budget made surest of the target."
     ),
-    "targeted": Worst(
-        "The worst",
-        "worst",
-        f"The worst are those that the smallest budget made surest of the target. {_NOT_HOW_OFTEN}",
+    "linear_response": Sample(
+        "worst", "The worst are those that turn wrong at the smallest change."
+    ),
+    "dropout_gap": Sample(
+        "worst", "The worst are those to which most masks answer otherwise than eval mode."
     ),
 }
 
-
-def worst(measure: str) -> Worst:
-    """Return the words for the pictures that a measure puts first."""
-    meaning = f"The worst are those that {measure} itself puts first. {_NOT_HOW_OFTEN}"
-    return _WORST.get(measure) or Worst("The worst", "worst", meaning)
-
-
-FAIR = Worst(
-    "A fair sample",
+FAIR = Sample(
     "fair sample",
-    "Picked by a hash of the image's id, whatever the answers: these show how the classifiers "
-    "usually do.",
+    "The fair sample is picked by a hash of the image's id, whatever the answers: it shows how the "
+    "networks usually do.",
 )
 """The pictures that no answer picked."""
 
-FAIR_ONES = "The fair sample is picked by a hash of the image's id, whatever the answers."
-"""The same where worst and fair stand together."""
+_NOT_HOW_OFTEN = "The worst show how a network fails, not how often."
+
+
+def worst(measure: str) -> Sample:
+    """Return the words for the pictures that a measure puts first."""
+    return _WORST.get(measure) or Sample(
+        "worst", f"The worst are those that {measure} itself puts first."
+    )
+
+
+def note(words: Collection[str]) -> str:
+    """Return what holds of all pictures that were picked for these words."""
+    said = [_NOT_HOW_OFTEN] if "worst" in words else []
+    return " ".join([*said, FAIR.meaning] if FAIR.word in words else said)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from evals.log import Line
 from evals.report import rounding
@@ -27,6 +28,7 @@ class Spot:
     y: float | None
     low: float | None
     high: float | None
+    n: int | None
     text: str
 
 
@@ -47,6 +49,8 @@ class Trace:
     """One seed of several."""
     reference: bool
     """Drawn for comparison: nobody measured it."""
+    steps: bool
+    """Each y holds from its x to the next; the last x only ends it."""
     spots: tuple[Spot, ...]
 
 
@@ -84,25 +88,26 @@ def _trace(
         shape=shape if shape >= 0 else None,
         thin=_SEED.fullmatch(line.name) is not None,
         reference=line.reference,
+        steps=line.steps,
         spots=tuple(_spots(line)),
     )
 
 
 def _spots(line: Line) -> list[Spot]:
-    ends = list(zip(line.low, line.high, strict=False))
-    ends += [(None, None)] * (len(line.x) - len(ends))
     return [
-        Spot(x, y, low, high, _text(y, low, high))
-        for x, y, (low, high) in zip(line.x, line.y, ends, strict=False)
+        Spot(*point, _text(*point[1:]))
+        for point in zip_longest(line.x, line.y[: len(line.x)], line.low, line.high, line.n)
+        if point[0] is not None
     ]
 
 
-def _text(y: float | None, low: float | None, high: float | None) -> str:
+def _text(y: float | None, low: float | None, high: float | None, n: int | None) -> str:
     if y is None:
         return ""
-    if low is None or high is None:
-        return rounding.brief(y)
-    return f"{rounding.brief(y)} ({rounding.brief(low)} to {rounding.brief(high)})"
+    said = rounding.brief(y)
+    if low is not None and high is not None:
+        said += f" ({rounding.brief(low)} to {rounding.brief(high)})"
+    return said if n is None else f"{said}, n = {rounding.count(n)}"
 
 
 def _seeds(names: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from evals.log import Classifier, Item, Run, Suite, Verdict
 from evals.report import first, words
+from evals.report.addresses import Addresses
 from evals.report.beside import Compared, compared
 from evals.report.cards import Card, cards
 from evals.report.charts import Chart, Figure, charts, figures
@@ -17,6 +18,7 @@ from evals.report.checks import Check, check
 from evals.report.curves import Sweep, sweeps
 from evals.report.first import Aside, Count, Finding, Folded, Unjudged
 from evals.report.gallery import Gallery, gallery
+from evals.report.glossary import Entry, Kind, glossary
 from evals.report.mutants import Matrix, matrix
 from evals.report.plots import Frame, frames
 from evals.report.series import Trend, trends
@@ -79,11 +81,10 @@ class Page:
     mutants: Matrix | None
     compared: Compared | None
     timings: tuple[Timing, ...]
-    metrics: dict[str, str]
-    methods: tuple[str, ...]
+    glossary: Mapping[tuple[Kind, str], Entry]
 
 
-def page(run: Run, directory: Path) -> Page:
+def page(run: Run, directory: Path, addresses: Addresses) -> Page:
     """Return the view of a run whose tables and pictures lie in ``directory``."""
     aliases = [c.alias for c in run.classifiers] + [item.classifier for item in run.items]
     colours = {alias: f"c{i % COLOURS}" for i, alias in enumerate(dict.fromkeys(aliases))}
@@ -94,7 +95,6 @@ def page(run: Run, directory: Path) -> Page:
     )
     bad = tuple(one for verdict in words.BAD for one in checks if one.item.verdict is verdict)
     counts = Counter(item.verdict for item in run.items)
-    used = [metric for item in run.items for metric in item.metrics]
     taught = lessons(run, colours)
     courses = [course for lesson in taught for course in lesson.courses]
     return Page(
@@ -116,12 +116,11 @@ def page(run: Run, directory: Path) -> Page:
         chapters=_chapters(run, known, colours),
         lessons=taught,
         trained={course.classifier: course.anchor for course in courses},
-        gallery=gallery(run, colours, directory),
-        compared=compared(run, colours, directory),
+        gallery=gallery(run, colours, directory, addresses),
+        compared=compared(run, colours, directory, addresses),
         mutants=matrix(run.mutants, finished=run.status == "finished"),
         timings=tuple(timing(walk) for walk in run.walks),
-        metrics={metric.name: metric.about for metric in used},
-        methods=tuple(dict.fromkeys(metric.method for metric in used if metric.method)),
+        glossary=glossary(run.items),
     )
 
 

@@ -1,1 +1,80 @@
-// The gallery: filters, order, the large view.
+// The gallery: which tiles are shown, and in which order. What a tile is found by stands in it.
+{
+  const form = document.querySelector("#filters");
+  if (form) {
+    const section = form.closest("section");
+    const grid = section.querySelector("#tiles");
+    const field = (name) => form.elements.namedItem(name);
+    const picks = ["suite", "network", "verdict", "answer", "sample"];
+    const several = { answer: "answers" };
+    const values = (facet, name) => [].concat(facet[several[name] || name]);
+    const tiles = [...grid.children].map((tile) => ({
+      tile,
+      album: tile.dataset.album,
+      heading: tile.querySelector("h3").textContent,
+      facets: JSON.parse(tile.dataset.facets),
+    }));
+    const only = document.querySelector("input[name=album]") ? "" : tiles[0].album;
+    const facets = tiles.flatMap((one) => one.facets);
+    const distinct = (list) => [...new Set(list)].filter(Boolean);
+
+    // A filter of which all pictures have one value finds nothing.
+    for (const name of picks) {
+      const found = distinct(facets.flatMap((facet) => values(facet, name)));
+      field(name).append(...found.map((value) => new Option(value, value)));
+      field(name).closest("label").hidden = found.length < 2;
+    }
+    const classes = distinct(facets.flatMap((facet) => facet.classes)).sort();
+    form.querySelector("#classes").append(...classes.map((value) => new Option("", value)));
+    form.querySelector(".confidence-range").hidden = facets.every((facet) => facet.confidence === null);
+
+    const share = (name, otherwise) => field(name).value === "" ? otherwise : Number(field(name).value) / 100;
+    const wanted = () => {
+      const album = document.querySelector("input[name=album]:checked");
+      const chosen = picks.map((name) => [name, field(name).value]).filter(([, value]) => value);
+      const part = field("class").value.trim().toLowerCase();
+      const [low, high] = [share("from", 0), share("to", 1)];
+      const anywhere = low <= 0 && high >= 1;
+      return {
+        album: album ? album.value : only,
+        facet: (facet) =>
+          chosen.every(([name, value]) => values(facet, name).includes(value))
+          && (!part || facet.classes.some((name) => name.toLowerCase().includes(part)))
+          && (anywhere || (facet.confidence !== null && low <= facet.confidence && facet.confidence <= high)),
+      };
+    };
+
+    const last = Number.NEGATIVE_INFINITY;
+    const orders = {
+      log: () => 0,
+      high: (one, other) => other.surest - one.surest,
+      low: (one, other) => (one.surest === last) - (other.surest === last) || one.surest - other.surest,
+      heading: (one, other) => one.heading.localeCompare(other.heading),
+    };
+    let order = "log";
+    const update = () => {
+      const { album, facet } = wanted();
+      let shown = 0;
+      for (const one of tiles) {
+        const matching = one.facets.filter(facet);
+        one.surest = Math.max(...matching.map((each) => each.confidence ?? last), last);
+        one.tile.hidden = !matching.length || (album !== "" && album !== one.album);
+        shown += !one.tile.hidden;
+      }
+      if (field("order").value !== "log" || order !== "log") {
+        order = field("order").value;
+        grid.append(...[...tiles].sort(orders[order]).map((one) => one.tile));
+      }
+      for (const told of section.querySelectorAll(".meanings > *")) told.hidden = told.dataset.album !== album;
+      const count = (number) => number.toLocaleString("en");
+      const all = `${count(tiles.length)} picture${tiles.length === 1 ? "" : "s"}`;
+      section.querySelector("#found").textContent = shown === tiles.length ? all : `${count(shown)} of ${all}`;
+      section.querySelector("#nothing").hidden = shown > 0;
+    };
+    section.addEventListener("input", update);
+    form.addEventListener("submit", (event) => event.preventDefault());
+    form.addEventListener("reset", () => setTimeout(update));
+    section.classList.add("lively");
+    update();
+  }
+}

@@ -140,7 +140,7 @@ def test_the_lowest_line_is_the_worst_case_and_lines_never_rise_from_attack_to_a
     parameters = Parameters.model_validate(
         {"epsilons": ["1/255", 0], "attacks": ["pgd", {"name": "apgd", "loss": "dlr"}]}
     )
-    (plot,) = MEASURE.plots(made(), parameters)
+    (plot,) = MEASURE.plots(made(), parameters, Subject("x", CLASSES, 0))
     lines = {line.name: line for line in plot.lines}
     assert list(lines) == [
         "random noise", "one step", "pgd, steps 40", "then apgd, loss dlr, steps 100",
@@ -148,6 +148,17 @@ def test_the_lowest_line_is_the_worst_case_and_lines_never_rise_from_attack_to_a
     assert lines["pgd, steps 40"].x == (0.0, 1.0)
     assert lines["pgd, steps 40"].y == (0.75, 0.5)
     assert lines["then apgd, loss dlr, steps 100"].y == (0.75, 0.25)
+    # the same numbers as the metrics, whose curves they explain
+    found = MEASURE.summarise(made(), parameters, Subject("x", CLASSES, 0))
+    curves = {"random noise": "noise_accuracy", "one step": "fgsm_accuracy"}
+    curves["then apgd, loss dlr, steps 100"] = "robust_accuracy"
+    for name, metric in curves.items():
+        points = {m.at: m for m in found if m.name == metric}
+        line = lines[name]
+        for rank, at in enumerate(("0", "1/255")):
+            same = (line.y[rank], line.low[rank], line.high[rank], line.n[rank])
+            one = points[at]
+            assert same == (one.value, one.low, one.high, one.n)
 
 
 def test_without_an_image_that_is_right_there_is_nothing_to_attack() -> None:

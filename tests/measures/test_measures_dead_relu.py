@@ -279,9 +279,11 @@ def test_evidence_and_plot(small: Small, image_set: ImageSet, rows_of: Rows) -> 
     finite, evidence = MEASURE.vouch(nn.Identity(), rows)
     assert (finite.outcome, evidence.outcome) == ("holds", "holds")
     assert evidence.evidence == "2 calls with 7 units"
-    (plot,) = MEASURE.plots(rows, Parameters())
+    (plot,) = MEASURE.plots(rows, Parameters(), Subject("a", None, 0, 7))
     assert plot.ticks == ("network, call 1", "network, call 2")
     assert plot.lines[0].y == (0.25, 0.0)
+    assert plot.lines[0].n == (4, 3)
+    assert "on 7 images" in plot.about
     assert MEASURE.vouch(nn.Identity(), rows.iloc[:0])[1].outcome == "falls"
 
 

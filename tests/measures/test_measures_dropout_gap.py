@@ -218,11 +218,16 @@ def test_the_worst_image_is_the_one_most_masks_disagree_on() -> None:
 
 
 def test_the_plot_shows_masks_between_two_levels() -> None:
-    (plot,) = MEASURE.plots(made(), FEW)
+    (plot,) = MEASURE.plots(made(), FEW, Subject("a", None, 0))
     lines = {line.name: line for line in plot.lines}
     assert lines["single masks"].x == (1.0, 2.0, 3.0, 4.0)
     by_mask = made().groupby("mask")["correct"].mean().tolist()
     assert lines["single masks"].y == pytest.approx(by_mask)
+    single = lines["single masks"]
+    for low, y, high in zip(single.low, single.y, single.high, strict=True):
+        for end in (low, high):  # Wilson's ends: where the score test just rejects
+            assert abs(y - end) == pytest.approx(1.959964 * (end * (1 - end) / 12) ** 0.5, abs=1e-6)  # type: ignore[operator]
+    assert {line.n for line in plot.lines} == {(12,) * 4}
     assert lines["eval mode"].y == pytest.approx([4 / 12] * 4)
     assert lines["ensemble"].y == pytest.approx([8 / 12] * 4)
     assert plot.share

@@ -11,10 +11,12 @@ from scipy.optimize import minimize_scalar
 from evals.measures.measure import Subject
 from evals.measures.steepest_descent import MEASURE, Parameters, bound, descend
 
+SUBJECT = Subject("quadratic", None, 0)
+
 
 def found(parameters: Parameters) -> dict[tuple[str, str | None], float | None]:
     rows = MEASURE.tabulate(None, parameters)
-    metrics = MEASURE.summarise(rows, parameters, Subject("quadratic", None, 0))
+    metrics = MEASURE.summarise(rows, parameters, SUBJECT)
     return {(metric.name, metric.at): metric.value for metric in metrics}
 
 
@@ -58,8 +60,9 @@ def test_a_wrong_bound_would_be_seen() -> None:
 
 def test_the_plot_shows_line_and_bound() -> None:
     parameters = Parameters(condition_numbers=(4.0,), steps=3)
-    (plot,) = MEASURE.plots(MEASURE.tabulate(None, parameters), parameters)
+    (plot,) = MEASURE.plots(MEASURE.tabulate(None, parameters), parameters, SUBJECT)
     line, limit = plot.lines
+    assert (line.reference, limit.reference) == (False, True)
     assert line.y == pytest.approx(limit.y)
     assert line.y[-1] == pytest.approx(3 * np.log10(0.36))
 
@@ -69,4 +72,4 @@ def test_a_thousand_steps_measure_no_rounding() -> None:
     values = found(parameters)
     assert values["step_over_bound", "1.854"] == pytest.approx(1, abs=1e-6)
     assert values["step_over_bound", "1.01"] == pytest.approx(1, rel=1e-3)
-    assert MEASURE.plots(MEASURE.tabulate(None, parameters), parameters)
+    assert MEASURE.plots(MEASURE.tabulate(None, parameters), parameters, SUBJECT)

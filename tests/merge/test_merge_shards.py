@@ -97,6 +97,9 @@ def test_merged_rows_are_those_of_the_whole_run(
 def test_merged_items_are_those_of_the_whole_run(runs: tuple[log.Run, log.Run]) -> None:
     whole, merged = runs
     assert merged.selected == whole.selected
+    drawn = {item.measure: [plot.title for plot in item.plots] for item in merged.items}
+    assert "Reliability diagram" in drawn["accuracy"]
+    assert drawn["predictions"] == ["Confidence on photographs and art"]
     for one, other in zip(whole.items, merged.items, strict=True):
         moved = {"seconds", "cached", "validity", "pictures"}
         assert other.model_dump(exclude=moved) == one.model_dump(exclude=moved)

@@ -60,7 +60,7 @@ def share(name: str, hits: int, n: int = 20, **more: Any) -> log.Metric:
     fields: dict[str, Any] = {
         "name": name, "value": p, "unit": "fraction", "n": n, "denominator": "images",
         "low": max(middle - half, 0.0), "high": min(middle + half, 1.0), "confidence": 0.95,
-        "method": "wilson",
+        "method": "wilson", "source": "Russakovsky et al. 2015, section 4.1",
     }  # fmt: skip
     return log.Metric(**fields | more)
 
@@ -72,14 +72,16 @@ def accuracy_metrics(hits1: int, hits5: int) -> tuple[log.Metric, ...]:
         log.Metric(
             name="ece", value=0.1234, unit="fraction", n=20, denominator="images", low=0.0871,
             high=0.2913, confidence=0.95, method="bootstrap", higher_is_better=False,
+            source="Guo et al. 2017, section 2",
         ),
         log.Metric(
             name="nll", value=0.8012, unit="nats", n=20, denominator="images", low=0.371,
             high=1.512, confidence=0.95, method="bootstrap", higher_is_better=False,
+            source="Guo et al. 2017, section 2",
         ),
         log.Metric(
             name="expected_top1", value=None, unit="fraction", n=0, denominator="images",
-            reason="no answers are known of this classifier",
+            reason="no answers are known of this classifier", source="its model card",
         ),
     )  # fmt: skip
 

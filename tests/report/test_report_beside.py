@@ -11,7 +11,8 @@ import pytest
 
 from evals import log, report
 from evals.log import Verdict
-from evals.report import beside
+from evals.report import shelf
+from evals.report.addresses import Inline
 from evals.report.beside import compared, gates
 
 hostile = importlib.import_module("tests.report.test_report_hostile")
@@ -88,7 +89,7 @@ def test_the_flips_come_first_with_both_answers(runs: ModuleType, tmp_path: Path
 def test_directions_follow_the_metric_and_the_interval(runs: ModuleType, tmp_path: Path) -> None:
     run = run_beside(runs, tmp_path)
     colours = {item.classifier: "c0" for item in run.items}
-    found = compared(run, colours, tmp_path)
+    found = compared(run, colours, tmp_path, Inline())
     assert found is not None
     tones = {shift.metric: shift.tone for shift in found.besides[0].shifts}
     # nll rose, which is worse; ece has no test on pairs, so nobody can say
@@ -117,12 +118,14 @@ def test_gates_and_false_alarms_are_added_up(runs: ModuleType, tmp_path: Path) -
 def test_a_page_holds_only_so_many_thumbnails(
     runs: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(beside, "MOST", 2)
     run = run_beside(runs, tmp_path, flips=5)
-    found = compared(run, {item.classifier: "c0" for item in run.items}, tmp_path)
+    one = (tmp_path / "pictures" / "l0.webp").stat().st_size
+    monkeypatch.setattr(shelf, "FLIPS", 3 * one)  # two, as they stand there as text
+    colours = {item.classifier: "c0" for item in run.items}
+    found = compared(run, colours, tmp_path, Inline())
     assert found is not None
     assert found.besides[0].sides is not None
-    assert [turned.uri is not None for turned in found.besides[0].sides.lost] == [
+    assert [turned.shown is not None for turned in found.besides[0].sides.lost] == [
         True, True, False, False, False,
     ]  # fmt: skip
     assert found.untold == 3

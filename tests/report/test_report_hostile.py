@@ -10,6 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from evals import log, report
+from evals.report import panels
 
 ATTACKS = [
     "<script>alert(1)</script>",
@@ -43,6 +44,8 @@ def poison(value: Any, attack: str, name: str = "") -> Any:
     closed = {"verdict", "status", "outcome", "sample", "severity", "cost", "precision"}
     closed |= {"decoder", "layout"}
     closed |= {"unit", "method"}
+    if value == panels.PLAIN:  # the panel that a reader slides from
+        return value
     if isinstance(value, str) and name not in closed | {"table", "file", "image", "class_names"}:
         return value + attack
     return value

@@ -144,12 +144,12 @@ def test_figure_four_stands_below_its_picture(runs: ModuleType, tmp_path: Path, 
     item = runs.response_item(tmp_path, "pretrained")
     page = read(runs.make_run(item))
     pictures = page.html[page.html.index('<section id="pictures"') :]
-    assert pictures.count('class="strip"') == 4
+    assert pictures.count('<article class="tile') == 4
     assert pictures.count('class="drawing"') == 4
-    strip = pictures[pictures.index('class="strip"') : pictures.index("</article>")]
-    assert strip.index("<img ") < strip.index('class="drawing"')
+    tile = pictures[pictures.index("<article ") : pictures.index("</article>")]
+    assert tile.index("<img ") < tile.index('class="drawing"')
     for word in ("airliner", "warplane", "gibbon", "crossing", "epsilon"):
-        assert word in strip
+        assert word in tile
 
 
 def test_two_checks_with_the_same_plots_show_them_once(runs: ModuleType, read: Read) -> None:

@@ -157,8 +157,9 @@ def test_a_reference_has_nobodys_colour() -> None:
 
 
 def test_steps_hold_to_the_next_x_and_only_the_first_is_filled() -> None:
-    art, photographs = line("art", 0.2, 0.8, 0.8), line("photographs", 0.6, 0.4, 0.4)
-    spec = drawn(item(plot(art, photographs, share=True, steps=True)))
+    art = line("art", 0.2, 0.8, None, steps=True)
+    photographs = line("photographs", 0.6, 0.4, None, steps=True)
+    spec = drawn(item(plot(art, photographs, share=True)))
     assert {p["interpolate"] for p in marks(spec, "line")} == {"step-after"}
     areas = marks(spec, "area")
     assert [p["y"] for p in areas] == pytest.approx([HEIGHT * (1 - y) for y in (0.2, 0.8, 0.8)])

@@ -51,6 +51,7 @@ def _layers(frame: Frame) -> list[alt.Chart]:
     interpolate: Literal["step-after", "linear"] = "step-after" if frame.steps else "linear"
     lists: list[str | alt.FieldName] = ["x", "y", "seen", *(["at"] if frame.ticks else [])]
     lists += ["low", "high"] if _whiskered(frame) else []
+    lists += ["n"] if _counted(frame) else []
     base = (
         of("rows")
         .transform_flatten(lists)
@@ -95,18 +96,22 @@ def _marks(base: alt.Chart, frame: Frame) -> alt.Chart:
 def _row(trace: Trace, place: int, frame: Frame) -> Row:
     """Return a line with its points in lists, a tenth of what a row a point takes."""
     spots = trace.spots
-    lists = {
+    lists: dict[str, list[Any]] = {
         "x": [tidy(spot.x) for spot in spots],
         "y": [tidy(spot.y) for spot in spots],
         "seen": [int(seen) for seen in _seen(trace)],
     }
     if frame.ticks:
         lists["at"] = [_word(spot, frame) for spot in spots]
+    if trace.steps and len(spots) > 1:  # the last step ends where its bin does
+        lists["y"][-1] = lists["y"][-2]
     if _whiskered(frame):
         lists |= {
             "low": [tidy(one.low) for one in spots],
             "high": [tidy(one.high) for one in spots],
         }
+    if _counted(frame):
+        lists["n"] = [spot.n for spot in spots]
     return {
         "who": None if trace.reference else trace.classifier,
         "name": trace.name,
@@ -125,6 +130,10 @@ def _seen(trace: Trace) -> Iterator[bool]:
     for spot, before, after in zip(trace.spots, known[:-2], known[2:], strict=True):
         alone = before is None and after is None
         yield trace.shape is not None or spot.low is not None or alone
+
+
+def _counted(frame: Frame) -> bool:
+    return any(spot.n is not None for one in frame.traces for spot in one.spots)
 
 
 def _whiskered(frame: Frame) -> bool:
@@ -156,6 +165,7 @@ def _tips(frame: Frame) -> list[alt.Tooltip]:
     several = len({trace.classifier for trace in frame.traces}) > 1
     texts = tips(*([("who", "classifier")] if several else []), ("line", "line"))
     numbers = [("y", frame.y_label)] + [("low", "from"), ("high", "to")] * _whiskered(frame)
+    numbers += [("n", "n")] * _counted(frame)
     if frame.ticks:
         texts += tips(("at", frame.x_label))
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,6 +30,23 @@ class Visit:
         self.page.on("console", self._console)
         self.page.on("pageerror", lambda error: self.said.append(str(error)))
         self.page.on("request", self._request)
+
+    def until(self, expression: str, argument: Any = None, seconds: float = 60) -> None:
+        """Wait until a function of the page says yes.
+
+        Playwright's own waiting compiles text inside the page, which the page's policy forbids.
+        """
+        end = time.monotonic() + seconds
+        while not self.page.evaluate(expression, argument):
+            assert time.monotonic() < end, f"never true: {expression}"
+            self.page.wait_for_timeout(30)
+
+    def settle(self) -> None:
+        """Wait until every chart that can be seen is drawn."""
+        self.until(
+            "() => [...document.querySelectorAll('[data-chart]')].filter(c => c.offsetParent)"
+            ".every(c => c.dataset.chart === 'drawn')"
+        )
 
     def _console(self, message: Any) -> None:
         if message.type in {"error", "warning"}:

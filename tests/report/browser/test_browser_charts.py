@@ -1,0 +1,144 @@
+"""The report as a reader opens it: nothing is loaded, nothing complains, charts answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from evals import log, report
+
+DRAWN = "[data-chart=drawn]"
+
+PLACES = """c => [...c.querySelectorAll('.role-mark path[aria-roledescription=point]')]
+    .map(point => point.getAttribute('transform'))"""
+"""Of a chart's points."""
+
+
+@pytest.fixture
+def lecture(runs: ModuleType, tmp_path: Path) -> Path:
+    """A report of the lecture's suites, with pictures, sweeps and something that failed."""
+    return report.write(runs.lecture(tmp_path), tmp_path, tmp_path / "report.html")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_file_opens_without_network_and_without_a_complaint(
+    visit: Any, lecture: Path, scheme: str
+) -> None:
+    with visit(lecture, color_scheme=scheme) as seen:
+        seen.settle()
+        assert seen.page.locator(DRAWN).count() > 5
+        assert seen.said == []
+        assert seen.asked == []
+
+
+@pytest.mark.parametrize("width", [360, 768, 1280, 3840])
+def test_no_width_scrolls_sideways(visit: Any, lecture: Path, width: int) -> None:
+    with visit(lecture, width=width) as seen:
+        seen.settle()
+        assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_tooltip_says_the_number_under_the_pointer(visit: Any, lecture: Path) -> None:
+    with visit(lecture) as seen:
+        seen.settle()
+        chart = seen.page.locator(f"{DRAWN}[data-channel=x]").first
+        points = chart.locator(".mark-symbol.role-mark path[aria-roledescription=point]")
+        points.nth(3).scroll_into_view_if_needed()
+        points.nth(3).hover(force=True)
+        tip = seen.page.locator("#vg-tooltip-element.visible")
+        tip.wait_for()
+        assert "n" in tip.locator("td.key").all_text_contents()
+        assert tip.locator("td.value").first.text_content() in {
+            "squeezenet1_1_caffe",
+            "efficientnet_lite0",
+        }
+        assert seen.said == [], "the policy allows Vega's tooltip"
+
+
+def test_the_axis_of_a_sweep_is_switched_by_keyboard(visit: Any, lecture: Path) -> None:
+    with visit(lecture) as seen:
+        seen.settle()
+        chart = seen.page.locator(f"{DRAWN}[data-channel=x]").first
+        before = chart.evaluate(PLACES)
+        button = chart.get_by_role("button", name="to scale")
+        button.focus()
+        seen.page.keyboard.press("Enter")
+        seen.until(
+            f"([c, before]) => ({PLACES})(c).join() !== before.join()",
+            [chart.element_handle(), before],
+        )
+        assert button.get_attribute("aria-pressed") == "true"
+        assert (
+            chart.get_by_role("button", name="logarithmic").get_attribute("aria-pressed") == "false"
+        )
+        assert len(chart.evaluate(PLACES)) == len(before), "the same points"
+        assert seen.said == []
+
+
+def test_one_colour_a_network_through_the_page(visit: Any, lecture: Path) -> None:
+    with visit(lecture) as seen:
+        seen.settle()
+        swatch = seen.page.evaluate(
+            "getComputedStyle(document.querySelector('.classifier.c0 .swatch')).backgroundColor"
+        )
+        fills = seen.page.evaluate(
+            "[...document.querySelectorAll('.drawing [fill=\"var(--c0)\"]')]"
+            ".map(e => getComputedStyle(e).fill)"
+        )
+        assert fills
+        assert set(fills) == {swatch}
+
+
+def test_charts_follow_the_scheme_without_being_drawn_again(visit: Any, lecture: Path) -> None:
+    with visit(lecture, color_scheme="light") as seen:
+        seen.settle()
+        shade = (
+            "getComputedStyle(document.querySelector('.drawing [stroke=\"var(--line)\"]')).stroke"
+        )
+        light = seen.page.evaluate(shade)
+        seen.page.emulate_media(color_scheme="dark")
+        assert seen.page.evaluate(shade) != light
+
+
+def test_without_scripts_the_numbers_stand_there(visit: Any, lecture: Path) -> None:
+    with visit(lecture, java_script_enabled=False) as seen:
+        tables = seen.page.locator("details.numbers-of table")
+        assert tables.count() > 5
+        summary = seen.page.locator("details.numbers-of summary").first
+        summary.click()
+        assert tables.first.is_visible()
+        assert not seen.page.locator(".scales").first.is_visible(), "buttons that do nothing"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_axe_finds_nothing_serious(
+    visit: Any, runs: ModuleType, tmp_path: Path, scheme: str, width: int
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    items = (*runs.lecture(tmp_path).items, *runs.every_verdict(tmp_path))
+    run: log.Run = runs.lecture(tmp_path).model_copy(update={"items": items})
+    path = report.write(run, tmp_path, tmp_path / "report.html")
+    with visit(path, width=width, color_scheme=scheme) as seen:
+        seen.settle()
+        found = axe.Axe().run(seen.page).response["violations"]
+    grave = [
+        (one["id"], one["impact"], [node["target"] for node in one["nodes"]][:3])
+        for one in found
+        if one["impact"] in {"serious", "critical"}
+    ]
+    assert grave == []
+
+
+def test_print_holds_every_number(visit: Any, lecture: Path, tmp_path: Path) -> None:
+    with visit(lecture, color_scheme="dark") as seen:
+        seen.settle()
+        pdf = seen.page.pdf()
+        assert pdf.startswith(b"%PDF")
+        seen.page.emulate_media(media="print")
+        paper = seen.page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert paper == "rgb(255, 255, 255)", "paper is white in the dark, too"
+        assert not seen.page.locator("nav").first.is_visible()

@@ -1,0 +1,73 @@
+"""What the benchmarks make of a page: its bytes by part, and pictures that are small enough."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from evals.errors import UserError
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+def script(name: str) -> Any:
+    place = BENCHMARKS / f"{name}.py"
+    if not place.exists():
+        pytest.skip("benchmarks/ is not in the source distribution")
+    spec = importlib.util.spec_from_file_location(f"benchmark_{name}", place)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def png(pixels: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue()
+
+
+def test_parts_of_a_page_add_up_to_it() -> None:
+    parts = {
+        "style": "<style>section { }</style>",
+        "suites": '<section id="suite-1">é\u2028<section>inner</section>\n</section>',
+        "pictures": '<section id="pictures" class="x"><p>\r\n\x0b</section>',
+        "script": "<script>'<section>'\n</script>",
+    }
+    more = '<section id="suite-12"></section>'
+    html = "<main>\n" + "\n".join(parts.values()) + more + "</main>"
+    found = script("report").by_part(html)
+    ends = {"style": len("</style>"), "script": len("</script>")}
+    for name, text in parts.items():
+        whole = text + more if name == "suites" else text
+        closing = ends.get(name, len("</section>") * (2 if name == "suites" else 1))
+        assert found[name] == len(whole.encode()) - closing  # a part ends where its end tag begins
+    assert sum(found.values()) == len(html.encode())
+
+
+def test_a_picture_of_the_readme_is_small_or_refused() -> None:
+    rng, small = np.random.default_rng(0), script("screenshots").small
+    flat = png(np.full((900, 1440, 3), 250, dtype=np.uint8))
+    assert np.array_equal(
+        np.asarray(Image.open(io.BytesIO(small(flat)))), np.full((900, 1440, 3), 250)
+    )
+    hues = png(rng.integers(0, 60, (390, 844, 3), dtype=np.uint8))
+    fewer = small(hues)
+    assert len(fewer) < 300_000 < len(hues)
+    assert Image.open(io.BytesIO(fewer)).mode == "P"
+    noise = png(rng.integers(0, 256, (900, 1440, 3), dtype=np.uint8))
+    with pytest.raises(UserError, match="bytes with 128 colours, and a picture of the README has"):
+        small(noise)
+
+
+def test_without_a_chromium_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(UserError, match="no Chromium"):
+        script("screenshots").browser()
