@@ -11,6 +11,7 @@ import pytest
 from evals import log, report
 from evals.log import Verdict
 from evals.report import view
+from evals.report.addresses import Inline
 from evals.report.cards import HEADLINES, Card
 
 MINUS = "\N{MINUS SIGN}"
@@ -27,7 +28,7 @@ def item(measure: str, *metrics: log.Metric, check: str = "c", **more: Any) -> l
 
 def card(runs: ModuleType, directory: Path, *items: log.Item) -> Card:
     run = runs.make_run(*items, classifiers=(runs.classifier("net"),))
-    (found,) = view.page(run, directory).cards.open
+    (found,) = view.page(run, directory, Inline()).cards.open
     return found
 
 
@@ -104,7 +105,7 @@ def test_confidence_is_shown_on_art_and_on_what_is_held_against_another_set(
     mean = runs.share("confidence_mean", 5)
     seen = item("predictions", mean)
     run = runs.make_run(seen)
-    assert view.page(run, tmp_path).cards.open == ()
+    assert view.page(run, tmp_path, Inline()).cards.open == ()
     told = seen.model_copy(update={"images": "sketches", "against": "photographs"})
     assert lines(card(runs, tmp_path, told)) == [("confidence on sketches", None, "0.25")]
 
@@ -179,7 +180,7 @@ def test_many_networks_are_folded_and_unavailable_ones_have_no_card(
 ) -> None:
     items = [runs.accuracy_item(tmp_path, f"net{number}") for number in range(11)]
     run = runs.make_run(*items, *runs.every_verdict(tmp_path)[5:])
-    found = view.page(run, tmp_path).cards
+    found = view.page(run, tmp_path, Inline()).cards
     assert [one.alias for one in (*found.open, *found.more)] == [f"net{n}" for n in range(11)]
     assert len(found.open) == 8
     page = runs.Page(report.render(run, tmp_path))

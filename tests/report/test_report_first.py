@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from evals import log, report
 from evals.log import Verdict
 from evals.report import first, view
+from evals.report.addresses import Inline
 from evals.report.sentences import sentences
 
 MINUS = "\N{MINUS SIGN}"
@@ -247,7 +248,7 @@ def test_the_list_is_ordered_worst_first_and_folds_what_is_long(
 ) -> None:
     more = [runs.failed_item(tmp_path, f"net{number}") for number in range(8)]
     run = runs.make_run(*reversed(runs.every_verdict(tmp_path)), *more)
-    found = view.page(run, tmp_path).findings
+    found = view.page(run, tmp_path, Inline()).findings
     verdicts = [one.sentence.verdict for one in (*found.open, *found.more)]
     assert verdicts == [Verdict.INVALID, *[Verdict.FAILED] * 9, Verdict.INCONCLUSIVE]
     assert (len(found.open), len(found.more)) == (8, 3)
@@ -261,7 +262,7 @@ def test_every_sentence_links_to_its_evidence_and_stands_with_its_command(
     runs: ModuleType, tmp_path: Path
 ) -> None:
     run = runs.make_run(*runs.every_verdict(tmp_path))
-    shown = view.page(run, tmp_path)
+    shown = view.page(run, tmp_path, Inline())
     page = runs.Page(report.render(run, tmp_path))
     ids = page.attributes("id")
     assert {href[1:] for href in page.attributes("href")} <= set(ids)
@@ -299,7 +300,7 @@ def test_what_fails_nothing_is_counted_and_linked(runs: ModuleType, tmp_path: Pa
     )
     warns = log.Validity(name="steps", outcome="falls", severity="warn", evidence="e", meaning="m")
     one = item((metric,), *held, verdict=Verdict.PASSED, validity=(warns,))
-    asides = view.page(runs.make_run(one), tmp_path).asides
+    asides = view.page(runs.make_run(one), tmp_path, Inline()).asides
     assert [(aside.said, aside.anchor) for aside in asides] == [
         ("2 expectations that only warn", "excused"),
         ("1 expectation known to fall", "excused"),
@@ -316,7 +317,7 @@ def test_counts_name_what_judged_nothing(runs: ModuleType, tmp_path: Path) -> No
     lone = runs.classifier("lone", unavailable="nobody asked")
     cards = tuple(runs.classifier(alias) for alias in ("seen", "flat", "away"))
     run = runs.make_run(seen, flat, away, *many, classifiers=(*cards, lone))
-    shown = view.page(run, tmp_path)
+    shown = view.page(run, tmp_path, Inline())
     named = {count.verdict: (count.n, count.names, count.anchor) for count in shown.counts}
     assert named[Verdict.RECORDED] == (1, "photographs", "checks")
     assert named[Verdict.NOT_APPLICABLE] == (1, "photographs (flat)", "unjudged")
@@ -338,7 +339,7 @@ def test_hostile_names_are_text_and_one_word_of_the_shell(
         update={"id": f"suites/a.toml::{name}[net]", "check": name, "classifier": name}
     )
     run = runs.make_run(fell)
-    (one,) = view.page(run, tmp_path).findings.open
+    (one,) = view.page(run, tmp_path, Inline()).findings.open
     assert shlex.split(one.command)[:2] == ["pytest", fell.id]
     page = runs.Page(report.render(run, tmp_path))
     assert f"{name}, {name} : top-5 accuracy 0.55" in page.text
