@@ -38,7 +38,8 @@ def gallery(run: Run, colours: Mapping[str, str], directory: Path, addresses: Ad
     """
     sets = {images.role: images for images in run.image_sets}
     every = [(subject, _wanted(subject, sets)) for subject in subjects(run.items)]
-    stock = shelf.shelf([one for _, one in every], directory, addresses, shelf.PICTURES)
+    judged = sum(item.verdict.judged for item in run.items)
+    stock = shelf.shelf([one for _, one in every], directory, addresses, shelf.room(judged))
     kept = [(subject, one) for subject, one in every if one not in stock.left_out]
     tables, missing = _tables(run.items, [subject for subject, _ in kept], directory)
     known = Known(

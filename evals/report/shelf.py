@@ -10,9 +10,20 @@ from pathlib import Path
 from evals.report import files
 from evals.report.addresses import Addresses
 
-PICTURES = 2_500_000
-"""Bytes of the page for the pictures of its gallery, as text: some sixty. With scripts (0.9 MB),
-words and charts (1.3 MB) and the flips below, the default page stays under five megabytes."""
+PAGE = 5_000_000
+"""Bytes of a page of some twenty judged checks, all in all."""
+
+SCRIPTS = 1_000_000
+"""Of them for scripts and style."""
+
+CHECK = 55_000
+"""Of them for the words and charts of each judged check on a network, about."""
+
+PICTURES = 2_600_000
+"""Bytes for the pictures of its gallery, as text, at most: some sixty."""
+
+LEAST = 1_000_000
+"""Bytes for them on a page of many checks, which then is longer than ``PAGE``."""
 
 FLIPS = 250_000
 """The same for the thumbnails of images that flipped: some twenty photographs."""
@@ -48,6 +59,11 @@ class Shelf:
     shown: Mapping[Wanted, Shown]
     missing: Mapping[Wanted, str]
     left_out: tuple[Wanted, ...]
+
+
+def room(judged: int) -> int:
+    """Return the bytes for a gallery: what so many judged checks leave of a page."""
+    return min(PICTURES, max(PAGE - SCRIPTS - FLIPS - CHECK * judged, LEAST))
 
 
 def shelf(wanted: Sequence[Wanted], directory: Path, addresses: Addresses, room: int) -> Shelf:

@@ -120,3 +120,10 @@ def test_a_page_that_cannot_be_filled_leaves_the_older_one(
     with pytest.raises(Exception, match="no_such_thing"):
         report.write_folder(log.Run.model_validate(run), tmp_path, page.parent, templates)
     assert {path: path.read_bytes() for path in (tmp_path / "site").rglob("*.*")} == before
+
+
+def test_pictures_have_what_the_words_leave() -> None:
+    assert shelf.room(0) == shelf.PICTURES
+    assert shelf.room(21) == 5_000_000 - 1_000_000 - shelf.FLIPS - 21 * shelf.CHECK
+    assert shelf.room(40) < shelf.room(21)
+    assert shelf.room(1000) == shelf.LEAST, "a page of many checks shows some, too"

@@ -35,7 +35,7 @@ def test_what_warns_is_on_the_first_screen_and_what_cannot_be_told_is_not(
     assert "2 validity checks hold, 1 warns, 1 cannot tell" in page.text
     for check in found:
         assert f"{check.evidence}." in page.text
-        assert f"{check.meaning} (Carlini et al. 2019)" in page.text
+        assert f"{check.meaning} Carlini et al. 2019" in page.text, "in the glossary"
     head, _, rest = page.text.partition("2 validity checks")
     assert "evidence of steps" in head
     assert "evidence of sample" not in head

@@ -20,12 +20,14 @@ from evals.report.vega.drawing import (
     layered,
     of,
     tips,
+    unchecked,
 )
 
 ROW = 52
 """Height of one classifier, in pixels: its name and numbers above its bar."""
 
 
+@unchecked
 def bars(chart: Chart) -> Drawing:
     """Return the chart of one metric: a bar a classifier on an axis from 0 to 100 %."""
     rows = [_row(bar) for bar in chart.bars]

@@ -22,12 +22,14 @@ from evals.report.vega.drawing import (
     of,
     signs,
     tips,
+    unchecked,
 )
 
 ASIDE = 5
 """Pixels between curves at one point, so that their whiskers do not hide each other."""
 
 
+@unchecked
 def curves(plot: Plot, sweep: Sweep) -> Drawing:
     """Return the chart of one plot of a sweep.
 

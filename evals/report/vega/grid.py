@@ -5,12 +5,13 @@ from __future__ import annotations
 import altair as alt
 
 from evals.report.trainings import Grid
-from evals.report.vega.drawing import Drawing, colour, filled, layered, of, tips
+from evals.report.vega.drawing import Drawing, colour, filled, layered, of, tips, unchecked
 
 ROW = 22
 """Height of one layer, in pixels."""
 
 
+@unchecked
 def grid(field: Grid) -> Drawing:
     """Return the chart of a grid: a row a layer, a column an epoch, the darker the more."""
     rows = [

@@ -26,6 +26,7 @@ from evals.report.vega.drawing import (
     of,
     signs,
     tips,
+    unchecked,
 )
 
 MANY = 24
@@ -35,6 +36,7 @@ WORDS = 44
 """Letters that fit side by side under a frame on a narrow screen; more stand aslant."""
 
 
+@unchecked
 def lines(frame: Frame) -> Drawing:
     """Return the chart of a frame."""
     names = ", ".join(dict.fromkeys(trace.name for trace in frame.traces))
