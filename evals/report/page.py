@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -94,13 +95,16 @@ def filled(
         images: where it loads pictures from.
     """
     ours = environment(templates)
-    more = {"product": f"vision-evals {evals.__version__}", "vega": scripts.vega()}
     with blamed(templates):
         # Included by the layout as they are rendered here: the browser goes by these hashes.
         style = ours.get_template("style.css.jinja").render()
         script = ours.get_template("script.js.jinja").render()
-        policy = scripts.policy(style, script, more["vega"], images=images)
-        html = ours.get_template(template).render(**shown, **more, policy=policy, charted=True)
+        html = ours.get_template(template).render(
+            **shown,
+            product=f"vision-evals {evals.__version__}",
+            vega=scripts.vega,
+            policy=functools.partial(scripts.policy, style, script, images=images),
+        )
     # No template holds such a character: whatever stands here came with a name from the log.
     return CONTROL.sub("\N{REPLACEMENT CHARACTER}", html)
 

@@ -12,6 +12,7 @@
     legend: {
       labelColor: "var(--ink)", titleColor: "var(--soft)", orient: "bottom", symbolSize: 80, symbolOpacity: 1,
       labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal", labelLimit: 260,
+      layout: { bottom: { anchor: "start", direction: "vertical" } },
       symbolFillColor: "var(--soft)", symbolStrokeColor: "var(--soft)",
     },
   };
@@ -30,13 +31,20 @@
     return value;
   });
 
+  // What a chart shows is said once, by its description, and number by number below it.
+  const embed = async (place, spec) => {
+    await vegaEmbed(place, spec, options);
+    place.setAttribute("role", "img");
+    place.querySelector("svg").setAttribute("aria-hidden", "true");
+  };
+
   const draw = async (chart) => {
     if (chart.dataset.chart || !chart.offsetParent) return;
     chart.dataset.chart = "drawing";
     const spec = JSON.parse(chart.querySelector(".spec").textContent);
     const place = chart.querySelector(".drawing");
     try {
-      await vegaEmbed(place, spec, options);
+      await embed(place, spec);
       chart.dataset.chart = "drawn";
     } catch (error) {
       place.textContent = `This chart cannot be drawn (${error.message}); its numbers stand below.`;
@@ -46,7 +54,7 @@
     for (const button of buttons) {
       button.addEventListener("click", () => {
         for (const one of buttons) one.setAttribute("aria-pressed", String(one === button));
-        vegaEmbed(place, switched(spec, chart.dataset.channel, button.value), options);
+        embed(place, switched(spec, chart.dataset.channel, button.value));
       });
     }
   };

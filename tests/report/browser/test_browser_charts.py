@@ -12,7 +12,7 @@ from evals import log, report
 
 DRAWN = "[data-chart=drawn]"
 
-PLACES = """c => [...c.querySelectorAll('.role-mark path[aria-roledescription=point]')]
+PLACES = """c => [...c.querySelectorAll('.mark-symbol.role-mark path')]
     .map(point => point.getAttribute('transform'))"""
 """Of a chart's points."""
 
@@ -45,7 +45,7 @@ def test_a_tooltip_says_the_number_under_the_pointer(visit: Any, lecture: Path) 
     with visit(lecture) as seen:
         seen.settle()
         chart = seen.page.locator(f"{DRAWN}[data-channel=x]").first
-        points = chart.locator(".mark-symbol.role-mark path[aria-roledescription=point]")
+        points = chart.locator(".mark-symbol.mark-symbol.role-mark path")
         points.nth(3).scroll_into_view_if_needed()
         points.nth(3).hover(force=True)
         tip = seen.page.locator("#vg-tooltip-element.visible")
@@ -119,8 +119,10 @@ def test_axe_finds_nothing_serious(
     visit: Any, runs: ModuleType, tmp_path: Path, scheme: str, width: int
 ) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-    items = (*runs.lecture(tmp_path).items, *runs.every_verdict(tmp_path))
-    run: log.Run = runs.lecture(tmp_path).model_copy(update={"items": items})
+    lecture, trained = runs.lecture(tmp_path), runs.trained_run(tmp_path)
+    items = (*lecture.items, *runs.every_verdict(tmp_path), *trained.items)
+    cards = (*lecture.classifiers, *trained.classifiers)
+    run: log.Run = lecture.model_copy(update={"items": items, "classifiers": cards})
     path = report.write(run, tmp_path, tmp_path / "report.html")
     with visit(path, width=width, color_scheme=scheme) as seen:
         seen.settle()
