@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -149,14 +150,16 @@ def answers_of(row: files.Row, card: Classifier | None) -> tuple[Answer, ...]:
     right = right_classes(row)
     confidences = row.get("top5_confidence") or [None] * len(row["top5"])
     return tuple(
-        Answer(
-            name=class_name(index, card),
-            confidence=min(max(confidence or 0.0, 0.0), 1.0),
-            share="none" if confidence is None else rounding.share(confidence),
-            right=index in right,
-        )
+        _answer(class_name(index, card), confidence, right=index in right)
         for index, confidence in zip(row["top5"], confidences, strict=False)
     )
+
+
+def _answer(name: str, confidence: float | None, *, right: bool) -> Answer:
+    # a broken network answers with numbers that are none
+    if confidence is None or not math.isfinite(confidence):
+        return Answer(name, 0.0, "none", right)
+    return Answer(name, min(max(confidence, 0.0), 1.0), rounding.share(confidence), right)
 
 
 def class_name(index: int, card: Classifier | None) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from itertools import chain
 
 from evals.log import Item, Metric
 from evals.report import rounding, words
+from evals.report.scales import SHARES
 from evals.report.words import listed
 
 DASHES = 3
@@ -128,9 +129,23 @@ def _ordered(words: Iterable[str]) -> tuple[list[str], bool]:
     """Return the values of an axis by size, and whether they are numbers at all."""
     axis = list(dict.fromkeys(words))
     try:
-        return sorted(axis, key=Fraction), True
-    except (ValueError, ZeroDivisionError):
+        return sorted(axis, key=number), True
+    except ValueError:
         return axis, False
+
+
+def number(text: str) -> float:
+    """Return a value of an axis as a suite writes it, such as ``0.5`` or ``1/255``.
+
+    Raises:
+        ValueError: it is none, or none that can be drawn.
+    """
+    over, _, under = text.partition("/")
+    below = float(under or 1)
+    value = float(over) / below if below else math.nan
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
 
 
 def _sweep(key: _Family, names: Mapping[str, Sequence[Item]], colours: Mapping[str, str]) -> Sweep:
@@ -139,18 +154,24 @@ def _sweep(key: _Family, names: Mapping[str, Sequence[Item]], colours: Mapping[s
     quantities = tuple(_quantities(names))
     compared = sum(quantity.dash != DOTTED for quantity in quantities) > 1
     plots = tuple(_shared(_plots(quantities, compared, list(items.values()), axis, colours)))
+    points = [point for plot in plots for curve in plot.curves for point in curve.points]
     return Sweep(
         quantities=quantities,
         compared=compared,
         axis=_axis_name(items.values(), axis),
         numeric=_ordered(axis)[1],
         ticks=axis,
-        drawn=unit == "fraction",
-        intervals=any(p.low is not None for plot in plots for c in plot.curves for p in c.points),
+        drawn=unit == "fraction" and all(map(_on_shares, points)),
+        intervals=any(point.low is not None for point in points),
         seeds=any(m.spread for item in items.values() for m in item.metrics if m.name in names),
         plots=plots,
         checks=tuple(dict.fromkeys(item.check for item in items.values())),
     )
+
+
+def _on_shares(point: Point) -> bool:
+    """Whether a point stands between 0 and 1: differences of shares may not."""
+    return point.value is None or SHARES.holds(point.value)
 
 
 def _quantities(names: Mapping[str, Sequence[Item]]) -> Iterator[Quantity]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from evals.log import Line, Metric, Plot
+from evals.report import rounding
+from evals.report.scales import SHARES
 
 At = tuple[str, str | None]
 """Name of a metric, and its value of the axis."""
@@ -44,16 +46,34 @@ def plot(
         said: what else must be known to read it.
         ticks: names of the places 0, 1, 2, ... where they have any.
     """
+    drawn = tuple(one for one in lines if known(one))
+    ends = [end for one in drawn for end in (*one.y, *one.low, *one.high) if end is not None]
     about = [metric.about, "" if metric.higher_is_better else "Lower is better.", *said]
     return Plot(
         title=metric.name if at is None else f"{metric.name} at {at}",
         about=" ".join(filter(None, about)),
         x_label=x_label,
         y_label="share" if metric.unit == "fraction" else metric.unit,
-        lines=tuple(one for one in lines if known(one)),
+        lines=drawn,
         ticks=tuple(ticks),
-        share=metric.unit == "fraction",
+        # a difference of shares has their unit, and may be negative
+        share=metric.unit == "fraction" and all(map(SHARES.holds, ends)),
     )
+
+
+def grounds(found: Iterable[Metric]) -> Iterator[str]:
+    """Yield what the numbers of a chart rest on: their n, and why none of them has an interval."""
+    some = [metric for metric in found if metric.value is not None]
+    if not some:
+        return
+    counts = sorted({metric.n for metric in some})
+    n = " to ".join(dict.fromkeys(map(rounding.count, (counts[0], counts[-1]))))
+    yield f"n = {n}, counts {some[0].denominator}."
+    if all(metric.low is None for metric in some):
+        # what the log says of seeds names the ends of one point
+        reasons = ["a point is the median over seeds" if m.spread else m.reason for m in some]
+        if said := "; ".join(dict.fromkeys(filter(None, reasons))):
+            yield f"No interval: {said}."
 
 
 def known(one: Line) -> int:

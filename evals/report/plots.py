@@ -84,7 +84,10 @@ def scale(plots: Sequence[Plot]) -> Scale:
     if all(plot.share for plot in plots):
         return scales.SHARES
     lines = [line for plot in plots for line in plot.lines]
-    return scales.up(y for line in lines for y in (*line.y, *line.low, *line.high) if y is not None)
+    ends = [y for line in lines for y in (*line.y, *line.low, *line.high) if y is not None]
+    # an area says how much by its height: it stands on 0
+    floor = [0.0] if any(line.steps for line in lines) else []
+    return scales.up([*floor, *ends])
 
 
 def width(plots: Sequence[Plot]) -> Scale:
@@ -121,7 +124,7 @@ def frame(
         colour=colours[one] if one is not None else "",
         x_label=plots[0].x_label,
         y_label=plots[0].y_label,
-        share=plots[0].share,
+        share=all(plot.share for plot in plots),
         ticks=plots[0].ticks,
         across=across or width(plots),
         up=up,

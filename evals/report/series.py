@@ -8,12 +8,10 @@ from dataclasses import dataclass
 
 from evals.log import Classifier, Item, Mark, Metric, Plot, Run
 from evals.report import lines, plots
+from evals.report.colours import coloured
 from evals.report.lines import At
 from evals.report.plots import Frame
 from evals.report.traces import DASHES
-
-COLOURS = 8
-"""Classes ``c0`` to ``c7`` of ``style.css``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +64,7 @@ def _trend(suite: str, check: str, series: Mapping[str, _Members], label: str) -
     for metric in (metric for item in items for metric in item.metrics):
         metrics.setdefault(metric.name, metric)
     held = {judgement.metric for item in items for judgement in item.judgements}
-    colours = {name: f"c{rank % COLOURS}" for rank, name in enumerate(series)}
+    colours = coloured(series)
     frames = {n: tuple(_frames(m, series, label, colours)) for n, m in metrics.items()}
     judged = [n for n in frames if n in held or not held]
     return Trend(
@@ -101,8 +99,9 @@ def _frames(
     ats = list(dict.fromkeys(m.at for item in items for m in item.metrics if m.name == metric.name))
     shown = _few(ats)
     few = f"Drawn at {len(shown)} of {len(ats)} points of its axis."
-    said = [few] if len(shown) < len(ats) else []
+    less = [few] if len(shown) < len(ats) else []
     for together in [shown] if len(series) == 1 else [[at] for at in shown]:
+        said = [*lines.grounds(_at(metric.name, together, items)), *less]
         drawn = [(n, _plot(metric, together, m, label, said)) for n, m in series.items()]
         drawn = [(name, plot) for name, plot in drawn if plot.lines]
         if any(lines.known(line) > 1 for _, plot in drawn for line in plot.lines):
@@ -126,6 +125,10 @@ def _plot(
         for at in ats
     ]
     return lines.plot(metric, ats[0] if len(ats) == 1 else None, drawn, label, said)
+
+
+def _at(name: str, ats: Sequence[str | None], items: Sequence[Item]) -> Iterator[Metric]:
+    return (m for item in items for m in item.metrics if m.name == name and m.at in ats)
 
 
 def _of(item: Item, key: At) -> Metric | None:

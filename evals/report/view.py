@@ -15,6 +15,7 @@ from evals.report.beside import Compared, compared
 from evals.report.cards import Card, cards
 from evals.report.charts import Chart, Figure, charts, figures
 from evals.report.checks import Check, check
+from evals.report.colours import coloured
 from evals.report.curves import Sweep, sweeps
 from evals.report.first import Aside, Count, Finding, Folded, Unjudged
 from evals.report.gallery import Gallery, gallery
@@ -26,9 +27,6 @@ from evals.report.timing import Timing, timing
 from evals.report.trainings import Lesson, lessons
 
 Shown = TypeVar("Shown")
-
-COLOURS = 8
-"""Classes ``c0`` to ``c7`` of ``style.css``; a ninth classifier shares a colour, never a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +84,7 @@ class Page:
 
 def page(run: Run, directory: Path, addresses: Addresses) -> Page:
     """Return the view of a run whose tables and pictures lie in ``directory``."""
-    aliases = [c.alias for c in run.classifiers] + [item.classifier for item in run.items]
-    colours = {alias: f"c{i % COLOURS}" for i, alias in enumerate(dict.fromkeys(aliases))}
+    colours = coloured([*(c.alias for c in run.classifiers), *(i.classifier for i in run.items)])
     known = {card.alias: card for card in run.classifiers}
     checks = tuple(
         check(f"check-{number}", item, colours[item.classifier], run.command)

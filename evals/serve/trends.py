@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from evals.log import Item, Metric, Plot, Run
 from evals.report import lines, plots
+from evals.report.colours import coloured
 from evals.report.lines import At
 from evals.report.plots import Frame
-from evals.report.view import COLOURS
 from evals.serve.dates import short
 from evals.serve.questions import Change, Question, Seen, questions
 
@@ -63,8 +63,7 @@ def trends(runs: Sequence[Run]) -> tuple[Trend, ...]:
         for key, items in found.items():
             checks.setdefault(key, []).append(Seen.of(run, items))
     titles = {suite.path: suite.title for run in runs for suite in run.suites}
-    aliases = dict.fromkeys(a for many in checks.values() for one in many for a in one.items)
-    colours = {alias: f"c{rank % COLOURS}" for rank, alias in enumerate(aliases)}
+    colours = coloured(a for many in checks.values() for one in many for a in one.items)
     return tuple(
         _trend((path, titles.get(path, path), check), many, colours)
         for (path, check), many in checks.items()
@@ -104,7 +103,9 @@ def _trend(names: tuple[str, str, str], seen: Sequence[Seen], colours: Mapping[s
 
 def _frame(key: At, metric: Metric, place: _Place) -> Frame | None:
     """Return a metric at a point of its axis; None where no alias has two numbers of it."""
-    said = list(_said(key, metric, place.many))
+    said = list(
+        lines.grounds(of[key] for one in place.many for of in one.metrics.values() if key in of)
+    )
     drawn = [
         (alias, plot)
         for alias in dict.fromkeys(alias for one in place.many for alias in one.items)
@@ -124,13 +125,3 @@ def _plot(key: At, metric: Metric, alias: str, place: _Place, said: Sequence[str
         for question in place.asked
     ]
     return lines.plot(metric, metric.at, drawn, "run", said, place.ticks)
-
-
-def _said(key: At, metric: Metric, many: Sequence[Seen]) -> Iterator[str]:
-    """Yield what the numbers of a chart rest on."""
-    found = [of[key] for one in many for of in one.metrics.values() if key in of]
-    counts = sorted({one.n for one in found})
-    n = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
-    yield f"n = {n}, counts {metric.denominator}."
-    if metric.reason and all(one.low is None for one in found):
-        yield f"No interval: {metric.reason}."

@@ -10,7 +10,7 @@
       labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal",
     },
     legend: {
-      labelColor: "var(--ink)", titleColor: "var(--soft)", orient: "bottom", symbolSize: 80, symbolOpacity: 1,
+      labelColor: "var(--ink)", titleColor: "var(--soft)", orient: "bottom", symbolSize: 80, symbolOpacity: 1, symbolLimit: 0,
       labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal", labelLimit: 260,
       layout: { bottom: { anchor: "start", direction: "vertical" } },
       symbolFillColor: "var(--soft)", symbolStrokeColor: "var(--soft)",

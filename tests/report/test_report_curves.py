@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pytest
+
 from evals import log
 from evals.log import Verdict
+from evals.report import vega
 from evals.report.curves import DOTTED, sweeps
 
 Read = Callable[[log.Run], Any]
@@ -128,3 +132,27 @@ def test_folded_points_of_an_invalid_check_are_invalid(
     page = read(runs.make_run(runs.fgsm_item(tmp_path, "a", verdict=Verdict.INVALID, pictures=())))
     assert "7 more points: 7 invalid" in page.text
     assert "points recorded" not in page.text
+
+
+@pytest.mark.parametrize("at", ["1e400", "1e999999999", "1/0", "nan", "-inf", "1/2/3", "one"])
+def test_an_axis_that_cannot_be_drawn_is_one_of_words(
+    runs: ModuleType, tmp_path: Path, at: str
+) -> None:
+    metrics = tuple(runs.share("kept", hits, at=at) for at, hits in ((at, 3), ("0.5", 9)))
+    item = runs.fgsm_item(tmp_path, "a", metrics=metrics, judgements=(), parameters={})
+    (sweep,) = sweeps([item], COLOURS)
+    assert (sweep.ticks, sweep.numeric) == ((at, "0.5"), False)
+    assert json.dumps(vega.curves(sweep.plots[0], sweep).spec, allow_nan=False)
+
+
+def test_a_difference_of_shares_has_no_chart_that_would_hide_it(
+    runs: ModuleType, tmp_path: Path
+) -> None:
+    gaps = tuple(
+        runs.share("gap", 1, at=at).model_copy(update={"value": value, "low": None, "high": None})
+        for at, value in (("1", -0.2), ("2", 0.1))
+    )
+    item = runs.fgsm_item(tmp_path, "a", metrics=gaps, judgements=(), parameters={})
+    (sweep,) = sweeps([item], COLOURS)
+    assert not sweep.drawn
+    assert [point.value for point in sweep.plots[0].curves[0].points] == [-0.2, 0.1]

@@ -11,7 +11,7 @@ import pytest
 
 from evals import log, report
 from evals.log import Panel, Verdict
-from evals.report import facets, panels
+from evals.report import answers, facets, panels
 
 
 def told(page: Any) -> list[list[dict[str, Any]]]:
@@ -162,3 +162,10 @@ def test_which_panels_are_before_and_after(
 ) -> None:
     found = panels.pair([Panel(title=title) for title in titles])
     assert (found and (found.before, found.after)) == pair
+
+
+def test_a_confidence_that_is_no_number_is_none() -> None:
+    row = {"top5": [1, 2], "top5_confidence": [float("nan"), 0.25]}
+    first, second = answers.answers_of(row, None)
+    assert (first.confidence, first.share) == (0.0, "none")
+    assert (second.confidence, second.share) == (0.25, "25 %")

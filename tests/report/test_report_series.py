@@ -67,6 +67,8 @@ def test_each_metric_over_the_epoch(runs: ModuleType) -> None:
     assert [flag.x for flag in further.flags] == [2], "the lowest is best"
     assert "confirm it on other images" in judged.about
     assert "Lower is better." in further.about
+    assert "n = 20, counts images" in judged.about
+    assert "No interval" not in judged.about
     cells = judged.columns[0].cells
     assert re.fullmatch(r"0.25 \(0\.\d+ to 0\.\d+\)", cells[0])
 
@@ -126,3 +128,23 @@ def test_hostile_names(runs: ModuleType, read: Read) -> None:
     page = read(run_of(runs, {"<script>alert(1)</script>\x1b": {1: 5, 2: 6, 1e300: None}}))
     assert page.tags.count(("script", {"type": "module"})) == 2, "ours"
     assert "\x1b" not in page.html
+
+
+def test_a_gap_below_zero_is_seen(runs: ModuleType) -> None:
+    def gap(value: float) -> log.Metric:
+        return log.Metric(
+            name="gap", value=value, unit="fraction", n=20, denominator="images",
+            reason=f"the median of 2 trainings: {value}", spread=(value, value),
+        )  # fmt: skip
+
+    run = run_of(runs, {"net": {1: 5, 2: 6}})
+    values = (-0.2, 0.1)
+    items = (
+        one.model_copy(update={"metrics": (gap(value),), "judgements": ()})
+        for one, value in zip(run.items, values, strict=True)
+    )
+    ((frame,),) = (trend.judged for trend in trends(run.model_copy(update={"items": (*items,)})))
+    assert not frame.share
+    assert all(frame.up.holds(value) for value in values)
+    assert not frame.clipped
+    assert "No interval: a point is the median over seeds." in frame.about

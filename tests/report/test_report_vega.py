@@ -210,3 +210,27 @@ def test_hostile_words_stay_words(
     assert spec["datasets"]["rows"][0]["name"] == attack
     assert attack in [text.get("text") for text in _axis_texts(spec)]
     vl_convert.vegalite_to_vega(spec)
+
+
+def test_a_bin_says_its_own_number_over_its_whole_width() -> None:
+    lines = (
+        log.Line(name=name, x=(0.0, 0.5, 1.0), y=(*ys, None), n=(20,) * 3, steps=True)
+        for name, ys in (("art", (0.2, 0.8)), ("photographs", (0.6, 0.4)))
+    )
+    spec = drawn(item(plot(*lines)))
+    bins = [(rule["x"], rule["x2"], rule["y"]) for rule in marks(spec, "rule")]
+    wanted = [(0, 200, 0.2), (200, 400, 0.8), (0, 200, 0.6), (200, 400, 0.4)]
+    assert [one for rule in bins for one in rule] == pytest.approx(
+        [one for x, x2, y in wanted for one in (x, x2, HEIGHT * (1 - y / 0.8))]
+    )
+    telling = [one["mark"]["type"] for one in spec["layer"] if "tooltip" in one["encoding"]]
+    assert telling == ["rule"], "lines and areas would tell of the nearest edge"
+
+
+@pytest.mark.parametrize("ys", [(0.19, 0.21), (0.0002, 0.9)])
+def test_an_area_stands_on_zero(ys: tuple[float, float]) -> None:
+    spec = drawn(item(plot(line("art", *ys, None, steps=True))))
+    areas = marks(spec, "area")
+    assert [p["y"] + p["height"] for p in areas] == pytest.approx([HEIGHT] * 3)
+    heights = [p["height"] for p in areas]
+    assert heights[0] / heights[1] == pytest.approx(ys[0] / ys[1])

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from fractions import Fraction
 
 import altair as alt
 
-from evals.report.curves import Curve, Plot, Sweep
+from evals.report.curves import Curve, Plot, Sweep, number
 from evals.report.vega.drawing import (
     PERCENT,
     SHAPES,
@@ -90,7 +89,7 @@ def _curve(curve: Curve, sweep: Sweep, name: str, aside: int) -> Iterator[Row]:
     for point in curve.points:
         shown = curve.whiskers
         yield {
-            "x": float(Fraction(point.at)) if sweep.numeric else point.at,
+            "x": number(point.at) if sweep.numeric else point.at,
             "at": point.at,
             "curve": name,
             "who": curve.classifier,
@@ -120,7 +119,7 @@ def _up(field: str = "value") -> alt.Y:
 def _across(sweep: Sweep) -> alt.X:
     if not sweep.numeric:
         return alt.X("x:O", sort=list(sweep.ticks), title=sweep.axis)
-    values = [float(Fraction(at)) for at in sweep.ticks]
+    values = [number(at) for at in sweep.ticks]
     least = min((abs(value) for value in values if value), default=1.0)
     # Below the smallest step but zero the scale turns from logarithmic to straight.
     scale = alt.Scale(type="symlog", constant=least, nice=False, domain=[values[0], values[-1]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import zip_longest
 from typing import Any, Literal
 
 import altair as alt
@@ -51,17 +52,21 @@ def lines(frame: Frame) -> Drawing:
 
 def _layers(frame: Frame) -> list[alt.Chart]:
     interpolate: Literal["step-after", "linear"] = "step-after" if frame.steps else "linear"
-    lists: list[str | alt.FieldName] = ["x", "y", "seen", *(["at"] if frame.ticks else [])]
+    lists: list[str | alt.FieldName] = ["x", "y", "seen", *(["at"] if _worded(frame) else [])]
+    lists += ["to"] if frame.steps else []
     lists += ["low", "high"] if _whiskered(frame) else []
     lists += ["n"] if _counted(frame) else []
     base = (
         of("rows")
         .transform_flatten(lists)
-        .encode(x=_across(frame), y=_up(frame), color=_colour(frame), tooltip=_tips(frame))
+        .encode(x=_across(frame), y=_up(frame), color=_colour(frame))
     )
+    told = base.encode(tooltip=_tips(frame))
     dash = dashes([one.name for one in frame.traces], [t.dash for t in frame.traces], "name")
     layers = [
-        base.mark_line(interpolate=interpolate, clip=True).encode(
+        (base if frame.steps else told)
+        .mark_line(interpolate=interpolate, clip=True)
+        .encode(
             strokeDash=dash,
             strokeWidth=alt.StrokeWidth("width:Q", scale=None, legend=None),
             detail="key:N",
@@ -70,10 +75,13 @@ def _layers(frame: Frame) -> list[alt.Chart]:
     if frame.steps:  # of several only the first is filled, and all are seen
         filled_one = base.transform_filter("datum.filled")
         layers.append(filled_one.mark_area(interpolate=interpolate, opacity=0.2, clip=True))
+        # a line tells of the nearest of its points, which is the next bin's half the way
+        bins = told.transform_filter("isValid(datum.to)").mark_rule(strokeWidth=14, opacity=0)
+        layers.append(bins.encode(x2="to:Q"))
     else:
-        layers.append(_marks(base, frame))
+        layers.append(_marks(told, frame))
     if _whiskered(frame):
-        ends = base.transform_filter("isValid(datum.low)")
+        ends = told.transform_filter("isValid(datum.low)")
         whiskers = ends.mark_rule(strokeWidth=4, opacity=0.38, clip=True)
         layers.append(whiskers.encode(y=_up(frame, "low"), y2="high:Q"))
     return [*layers, *(_flag_layers(frame) if frame.flags else [])]
@@ -103,8 +111,10 @@ def _row(trace: Trace, place: int, frame: Frame) -> Row:
         "y": [tidy(spot.y) for spot in spots],
         "seen": [int(seen) for seen in _seen(trace)],
     }
-    if frame.ticks:
-        lists["at"] = [_word(spot, frame) for spot in spots]
+    if _worded(frame):
+        lists["at"] = list(_places(trace, frame))
+    if frame.steps:
+        lists["to"] = [*lists["x"][1:], None][: len(spots)] if trace.steps else [None] * len(spots)
     if trace.steps and len(spots) > 1:  # the last step ends where its bin does
         lists["y"][-1] = lists["y"][-2]
     if _whiskered(frame):
@@ -168,7 +178,7 @@ def _tips(frame: Frame) -> list[alt.Tooltip]:
     texts = tips(*([("who", "classifier")] if several else []), ("line", "line"))
     numbers = [("y", frame.y_label)] + [("low", "from"), ("high", "to")] * _whiskered(frame)
     numbers += [("n", "n")] * _counted(frame)
-    if frame.ticks:
+    if _worded(frame):
         texts += tips(("at", frame.x_label))
     else:
         numbers = [("x", frame.x_label), *numbers]
@@ -217,6 +227,18 @@ def _colour(frame: Frame) -> Any:
     own = alt.Color("who:N", scale=scale, legend=legend(shown=len(set(aliases)) > 1))
     # what nobody measured has nobody's colour
     return alt.when("isValid(datum.who)").then(own).otherwise(alt.value(SOFT))
+
+
+def _worded(frame: Frame) -> bool:
+    """Whether places on the x axis are said in words: by their names, or as bins."""
+    return bool(frame.ticks) or frame.steps
+
+
+def _places(trace: Trace, frame: Frame) -> Iterator[str]:
+    words = [_word(spot, frame) for spot in trace.spots]
+    after = words[1:] if trace.steps else []
+    for word, end in zip_longest(words, after):
+        yield word if end is None else f"{word} to {end}"
 
 
 def _word(spot: Spot, frame: Frame) -> str:

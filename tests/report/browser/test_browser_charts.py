@@ -58,6 +58,23 @@ def test_a_tooltip_says_the_number_under_the_pointer(visit: Any, lecture: Path) 
         assert seen.said == [], "the policy allows Vega's tooltip"
 
 
+def test_a_tooltip_in_the_right_half_of_a_bin_says_the_number_of_that_bin(
+    visit: Any, runs: ModuleType, tmp_path: Path
+) -> None:
+    bins = log.Line(name="art", x=(0.0, 0.5, 1.0), y=(0.2, 0.8, None), n=(20,) * 3, steps=True)
+    plot = log.Plot(title="Confidence", x_label="confidence", y_label="share", lines=(bins,))
+    run = runs.make_run(runs.descent().model_copy(update={"plots": (plot,)}))
+    with visit(report.write(run, tmp_path, tmp_path / "report.html")) as seen:
+        seen.settle()
+        rule = seen.page.locator(f"{DRAWN} .mark-rule.role-mark line").first
+        rule.scroll_into_view_if_needed()
+        box = rule.bounding_box()
+        seen.page.mouse.move(box["x"] + 0.8 * box["width"], box["y"] + box["height"] / 2)
+        tip = seen.page.locator("#vg-tooltip-element.visible")
+        tip.wait_for()
+        assert tip.locator("td.value").all_text_contents() == ["art", "0 to 0.5", "0.2", "20"]
+
+
 def test_the_axis_of_a_sweep_is_switched_by_keyboard(visit: Any, lecture: Path) -> None:
     with visit(lecture) as seen:
         seen.settle()
@@ -144,3 +161,9 @@ def test_print_holds_every_number(visit: Any, lecture: Path, tmp_path: Path) -> 
         paper = seen.page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert paper == "rgb(255, 255, 255)", "paper is white in the dark, too"
         assert not seen.page.locator("nav").first.is_visible()
+        printed = seen.page.evaluate(
+            "[...document.querySelectorAll('details.numbers-of table')]"
+            ".map(table => table.checkVisibility())"
+        )
+        assert len(printed) > 5
+        assert all(printed), "though nobody opened them"
