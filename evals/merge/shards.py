@@ -200,12 +200,12 @@ def _pictures(
         for picture in item.pictures
     }
     found = []
-    for image in dict.fromkeys(map(str, rows["image"])):
-        if image in picked and image in drawn:
+    for image, sample in picked.items():
+        if image in drawn:
             part, picture = drawn[image]
             file = f"pictures/{Path(picture.file).name}"
             this.pictures[file] = tables.below(part, picture.file)
-            found.append(picture.model_copy(update={"file": file, "sample": picked[image]}))
+            found.append(picture.model_copy(update={"file": file, "sample": sample}))
     return tuple(found)
 
 

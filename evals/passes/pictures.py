@@ -46,7 +46,10 @@ def pick(badness: pd.Series[float], count: int, *, gallery: bool = False) -> dic
 def save(
     drawings: Iterable[Drawing], samples: Mapping[str, Sample], directory: Path, prefix: str
 ) -> tuple[Picture, ...]:
-    """Write drawings as WebP below ``directory/pictures``."""
+    """Write drawings as WebP below ``directory/pictures``; return them in the order of ``samples``.
+
+    That is the worst first, and of a page that has no room for all it is the last that is left out.
+    """
     (directory / "pictures").mkdir(exist_ok=True)
     pictures = []
     for drawing in drawings:
@@ -62,7 +65,8 @@ def save(
                 plot=drawing.plot,
             )
         )
-    return tuple(pictures)
+    order = list(samples)
+    return tuple(sorted(pictures, key=lambda picture: order.index(picture.image)))
 
 
 def file_name(prefix: str, image: str) -> str:

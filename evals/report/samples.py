@@ -41,10 +41,10 @@ _WORST: Mapping[str, Sample] = {
 
 FAIR = Sample(
     "fair sample",
-    "The fair sample is picked by a hash of the image's id, whatever the answers: it shows how the "
-    "networks usually do.",
+    "The fair sample is picked by a hash of the image's id among those that are not the worst: of "
+    "many images it shows how the networks usually do, of a few it is the better part.",
 )
-"""The pictures that no answer picked."""
+"""The pictures that are not the worst."""
 
 _NOT_HOW_OFTEN = "The worst show how a network fails, not how often."
 

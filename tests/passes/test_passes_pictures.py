@@ -21,7 +21,8 @@ def test_a_picture_keeps_its_plot(tmp_path: Path) -> None:
         Drawing("b.png", torch.zeros(3, 8, 8), "without"),
     ]
     samples: dict[str, pictures.Sample] = {"a.png": "worst", "b.png": "fair"}
-    first, second = pictures.save(drawings, samples, tmp_path, "check")
+    first, second = pictures.save(reversed(drawings), samples, tmp_path, "check")
+    assert (first.image, second.image) == ("a.png", "b.png"), "in the order of the samples"
     assert first.plot == plot
     assert second.plot is None
     assert (tmp_path / first.file).is_file()
