@@ -99,17 +99,24 @@ def _place(word: _Word) -> tuple[bool, int, str]:
 
 
 def _intervals(items: Sequence[Item]) -> Iterator[_Word]:
-    for method in dict.fromkeys(chain.from_iterable(map(_methods, items))):
+    found: dict[str, set[float]] = {}
+    for method, confidence in chain.from_iterable(map(_methods, items)):
+        found.setdefault(method, set()).update([] if confidence is None else [confidence])
+    for method, confidences in found.items():
         unknown = method, "How an interval was made; this page has no sentence about it.", ""
         term, meaning, source = INTERVALS.get(method, unknown)
-        yield _Word(method, meaning, source, term=term)
+        known = listed([f"{100 * one:.4g} %" for one in sorted(confidences)])
+        said = f"{meaning} Two-sided confidence here: {known}." if known else meaning
+        yield _Word(method, said, source, term=term)
 
 
-def _methods(item: Item) -> Iterator[str]:
-    yield from (metric.method for metric in item.metrics if metric.method)
-    yield from (one.gate.paired.method for one in item.judgements if one.gate is not None)
+def _methods(item: Item) -> Iterator[tuple[str, float | None]]:
+    yield from ((metric.method, metric.confidence) for metric in item.metrics if metric.method)
     changes = item.comparison.changes if item.comparison is not None else ()
-    yield from (change.paired.method for change in changes if change.paired is not None)
+    gates = (judgement.gate for judgement in item.judgements)
+    for one in (*gates, *changes):
+        if one is not None and one.paired is not None:
+            yield one.paired.method, one.paired.confidence
 
 
 def _agreed(words: Iterable[_Word]) -> Iterator[_Word]:

@@ -148,10 +148,17 @@ def test_intervals_are_those_of_metrics_gates_and_comparisons(
     names = [name for kind, name in found if kind == "interval"]
     assert names == ["wilson", "bootstrap", "score"]
     assert found["interval", "score"].source.startswith("Tango 1998")
-    other = item_of("m").metrics[0].model_copy(update={"method": "guess <b>"})
-    unknown = glossary([item_of(metrics=(other,))])["interval", "guess <b>"]
+    other = item_of("m").metrics[0].model_copy(update={"method": "guess <b>", "confidence": 0.99})
+    sure = item_of("m").metrics[0].model_copy(update={"method": "guess <b>", "confidence": 0.9})
+    assert all(
+        " Two-sided confidence here: " in entry.meaning
+        for (kind, _), entry in found.items()
+        if kind == "interval"
+    )
+    unknown = glossary([item_of(metrics=(other, sure))])["interval", "guess <b>"]
     assert (unknown.term, unknown.source) == ("guess <b>", "")
     assert "no sentence about it" in unknown.meaning
+    assert unknown.meaning.endswith(" Two-sided confidence here: 90 % and 99 %.")
 
 
 @pytest.mark.parametrize("method", INTERVALS)
