@@ -234,3 +234,15 @@ def test_an_area_stands_on_zero(ys: tuple[float, float]) -> None:
     assert [p["y"] + p["height"] for p in areas] == pytest.approx([HEIGHT] * 3)
     heights = [p["height"] for p in areas]
     assert heights[0] / heights[1] == pytest.approx(ys[0] / ys[1])
+
+
+def test_a_plot_without_lines_is_an_empty_frame_with_one_voice() -> None:
+    spec = drawn(item(plot()))
+    legends = [
+        channel.get("legend", "none said")
+        for layer in spec["layer"]
+        for name, channel in layer["encoding"].items()
+        if name == "shape"
+    ]
+    assert legends == ["none said"], "two that differ make Vega complain"
+    vl_convert.vegalite_to_vega(spec)

@@ -94,7 +94,7 @@ def _marks(base: alt.Chart, frame: Frame) -> alt.Chart:
     marks: alt.Chart = base.mark_point(filled=True, size=size, clip=True).encode(
         opacity=alt.Opacity("seen:Q", scale=None, legend=None)
     )
-    if len(aliases) == 1:
+    if len(aliases) < 2:
         marks = marks.encode(shape=alt.Shape("sign:N", scale=None))
     else:  # the legend shows colours and shapes in one
         scale = signs(aliases, [SHAPES[rank % len(SHAPES)] for rank in range(len(aliases))])
