@@ -114,8 +114,12 @@ def counts(run: Run) -> str:
     counted = Counter(item.verdict for item in run.items)
     said = [f"{counted[verdict]} {verdict}" for verdict in Verdict if counted[verdict]]
     judged = any(verdict.judged for verdict in counted)
-    interrupted = "interrupted: " if run.status == "interrupted" else ""
-    return interrupted + ", ".join(said) + ("" if judged else ": nothing was judged")
+    parts = [
+        "interrupted" if run.status == "interrupted" else "",
+        ", ".join(said),
+        "" if judged else "nothing was judged",
+    ]
+    return ": ".join(filter(None, parts))
 
 
 def _style(verdict: Verdict) -> str:

@@ -20,7 +20,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "run_dir", type=Path, metavar="RUN", nargs="+", help="folder that holds run.json"
     )
     report.add_argument("--out", type=Path, help="of one run; default: report.html in its folder")
-    report.add_argument("--evals-report-dir", metavar="DIR", help="of one run; as for pytest")
+    report.add_argument(
+        "--evals-report-dir", metavar="DIR", help="of one run; its report as a folder too"
+    )
     report.set_defaults(run=_report)
 
     compare = commands.add_parser("compare", help="what changed between two runs, image by image")
@@ -29,16 +31,25 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     compare.add_argument("--out", type=Path, default=Path("compare.html"), help="the page")
     compare.set_defaults(run=_compare)
 
-    serve = commands.add_parser("serve", help="show a folder of runs, and each metric over them")
+    serve = commands.add_parser(
+        "serve",
+        help="show a folder of runs, and each metric over them",
+        description="Show the runs of a folder in the browser: the report of each, and every "
+        "metric over them. It writes nothing and answers this machine alone.",
+    )
     serve.add_argument("folder", type=Path, metavar="DIR", help="folder that holds runs")
     serve.add_argument(
-        "--port", type=_port, default=PORT, help=f"0: any that is free (default: {PORT})"
+        "--port", type=_port, default=PORT, help=f"default: {PORT}; 0: any that is free"
     )
-    serve.add_argument("--open", action="store_true", help="in the browser")
+    serve.add_argument("--open", action="store_true", help="open the page in the browser")
     serve.set_defaults(run=_serve)
 
     for command in (report, compare, serve):
-        command.add_argument("--evals-templates", metavar="DIR", help="as for pytest")
+        command.add_argument(
+            "--evals-templates",
+            metavar="DIR",
+            help="templates of your own that go before ours of the same names",
+        )
 
 
 def _report(options: argparse.Namespace) -> int:

@@ -66,7 +66,7 @@ def _compared(before: Stored, now: Stored) -> Iterator[log.Item]:
 
 def _beside(before: Stored, other: log.Item, now: Stored, item: log.Item) -> log.Comparison:
     sides = side(before.run, other), side(now.run, item)
-    refused = [f"{one.sentence}" for one in (other, item) if one.table is None]
+    refused = list(dict.fromkeys(one.sentence for one in (other, item) if one.table is None))
     if item.measure not in MEASURES:  # a log names no module that would be imported
         refused.append(f"{item.measure} is no measure that comes with this package")
     try:

@@ -116,15 +116,22 @@ def _limit(item: Item) -> float:
     return float(limit) if isinstance(limit, int | float) else OVERCONFIDENT
 
 
+def agree(columns: Sequence[Column]) -> bool | None:
+    """Whether the classifiers find the same class likeliest; None for fewer than two."""
+    if len({column.classifier for column in columns}) < 2:
+        return None
+    return len({column.answers[0].name for column in columns}) == 1
+
+
 def agreement(columns: Sequence[Column]) -> str | None:
     """Say where the classifiers agree; None for fewer than two."""
-    aliases = {column.classifier for column in columns}
-    if len(aliases) < 2:
+    agreed = agree(columns)
+    if agreed is None:
         return None
+    aliases = {column.classifier for column in columns}
     many = "Both" if len(aliases) == 2 else f"All {len(aliases)}"
-    firsts = {column.answers[0].name for column in columns}
-    if len(firsts) == 1:
-        return f"{many} networks say {firsts.pop()}."
+    if agreed:
+        return f"{many} networks say {columns[0].answers[0].name}."
     named = [{answer.name for answer in column.answers} for column in columns]
     shared = sorted(set.intersection(*named))
     more = f" {many} have {listed(shared)} among their likeliest." if shared else ""

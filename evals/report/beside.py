@@ -202,7 +202,8 @@ def shift(change: Change, item: Item) -> Shift:
     if found is not None:
         digits = rounding.decimals(found.low, found.high) or places
         difference = rounding.signed(found.difference, digits)
-        ends = f"{rounding.signed(found.low, digits)} to {rounding.signed(found.high, digits)}"
+        low, high = (rounding.signed(end, digits) for end in (found.low, found.high))
+        ends = f"{low} to {high}, {rounding.written(found.confidence, in_percent=True)}"
     elif change.before is not None and change.now is not None:
         difference = rounding.signed(change.now - change.before, places)
     return Shift(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from evals.log import Classifier, ImageSet, Item, Panel, Picture, Plot
@@ -127,7 +127,7 @@ def tile(
         panels=picture.panels,
         pair=panels.pair(picture.panels),
         frame=_frame(item.classifier, picture.plot, known.colours),
-        facets=tuple(_facets(subject, known)),
+        facets=tuple(_together(_facets(subject, known), None if label else answers.agree(columns))),
     )
 
 
@@ -176,6 +176,13 @@ def _frame(alias: str, plot: Plot | None, colours: Mapping[str, str]) -> Frame |
     if plot is None:
         return None
     return plots.frame([(alias, plot)], colours, plots.scale([plot]))
+
+
+def _together(found: Iterable[Facet], agreed: bool | None) -> Iterator[Facet]:
+    """Yield the facets, and in each whether the networks agree where nobody says who is right."""
+    word = {True: ("the networks agree",), False: ("the networks disagree",), None: ()}[agreed]
+    for facet in found:
+        yield replace(facet, answers=(*facet.answers, *word))
 
 
 def _facets(subject: Subject, known: Known) -> Iterator[Facet]:

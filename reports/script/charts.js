@@ -7,7 +7,7 @@
     axis: {
       labelColor: "var(--soft)", titleColor: "var(--soft)", gridColor: "var(--line)",
       domainColor: "var(--line)", tickColor: "var(--line)",
-      labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal",
+      labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal", labelSeparation: 6,
     },
     legend: {
       labelColor: "var(--ink)", titleColor: "var(--soft)", orient: "bottom", symbolSize: 80, symbolOpacity: 1, symbolLimit: 0,

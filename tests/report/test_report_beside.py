@@ -101,7 +101,7 @@ def test_directions_follow_the_metric_and_the_interval(runs: ModuleType, tmp_pat
     }
     first = found.besides[0].shifts[0]
     assert first.difference == "\N{MINUS SIGN}0.050"
-    assert first.interval == "\N{MINUS SIGN}0.080 to \N{MINUS SIGN}0.020"
+    assert first.interval == "\N{MINUS SIGN}0.080 to \N{MINUS SIGN}0.020, 90 %"
 
 
 def test_gates_and_false_alarms_are_added_up(runs: ModuleType, tmp_path: Path) -> None:

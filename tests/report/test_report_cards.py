@@ -167,12 +167,12 @@ def test_a_card_says_what_changed_against_the_baseline(runs: ModuleType, tmp_pat
     assert shift is not None
     assert (shift.difference, shift.interval, shift.tone) == (
         f"{MINUS}0.050",
-        f"{MINUS}0.080 to {MINUS}0.020",
+        f"{MINUS}0.080 to {MINUS}0.020, 90 %",
         "worse",
     )
     run = runs.make_run(item("accuracy", metric, comparison=told))
     text = runs.Page(report.render(run, tmp_path)).text
-    assert f"{MINUS}0.050 ({MINUS}0.080 to {MINUS}0.020) worse against the baseline" in text
+    assert f"{MINUS}0.050 ({MINUS}0.080 to {MINUS}0.020, 90 %) worse against the baseline" in text
 
 
 def test_many_networks_are_folded_and_unavailable_ones_have_no_card(

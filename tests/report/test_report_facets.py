@@ -62,6 +62,14 @@ def test_works_of_art_have_no_label_and_the_most_confident(
     assert [facet["confidence"] for facet in found] == [0.71, 0.34, 0.2, 0.1], "surest first"
 
 
+def test_works_are_found_by_whether_the_networks_agree(runs: ModuleType, tmp_path: Path) -> None:
+    items = [runs.art_item(tmp_path, "a"), runs.art_item(tmp_path, "b", 990)]
+    found = told(rendered(runs, tmp_path, *items, image_sets=(runs.art(),)))
+    said = [tuple(facet["answers"]) for some in found for facet in some]
+    assert said.count(("no label", "the networks agree")) == 2, "one work, said of each network"
+    assert said.count(("no label", "the networks disagree")) == 6
+
+
 def test_an_attack_is_found_by_both_answers_and_by_its_target(
     runs: ModuleType, tmp_path: Path
 ) -> None:
