@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -155,8 +156,13 @@ def answers_of(row: files.Row, card: Classifier | None) -> tuple[Answer, ...]:
             share="none" if confidence is None else rounding.share(confidence),
             right=index in right,
         )
-        for index, confidence in zip(row["top5"], confidences, strict=False)
+        for index, confidence in zip(row["top5"], map(_number, confidences), strict=False)
     )
+
+
+def _number(value: float | None) -> float | None:
+    """Return a number that JSON has, too: a table may hold others."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 def class_name(index: int, card: Classifier | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -86,6 +87,9 @@ class Sweep:
     checks: tuple[str, ...]
 
 
+_HUGE = re.compile(r"e[-+]?[\d_]{4}", re.IGNORECASE)
+"""Powers of ten that no axis has."""
+
 _Family = tuple[str, str, str, str, tuple[str, ...]]
 """Measure, unit, name or nothing, denominator, axis: metrics that agree in these share a chart."""
 
@@ -128,9 +132,17 @@ def _ordered(words: Iterable[str]) -> tuple[list[str], bool]:
     """Return the values of an axis by size, and whether they are numbers at all."""
     axis = list(dict.fromkeys(words))
     try:
-        return sorted(axis, key=Fraction), True
-    except (ValueError, ZeroDivisionError):
+        return sorted(axis, key=_number), True
+    except (ValueError, OverflowError, ZeroDivisionError):
         return axis, False
+
+
+def _number(word: str) -> Fraction:
+    if _HUGE.search(word):  # it would be written out, digit by digit
+        raise ValueError(word)
+    number = Fraction(word)
+    float(number)  # a chart has no place for more
+    return number
 
 
 def _sweep(key: _Family, names: Mapping[str, Sequence[Item]], colours: Mapping[str, str]) -> Sweep:

@@ -8,6 +8,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pytest
+
 from evals import log
 from evals.log import Verdict
 from evals.report.curves import DOTTED, sweeps
@@ -128,3 +130,12 @@ def test_folded_points_of_an_invalid_check_are_invalid(
     page = read(runs.make_run(runs.fgsm_item(tmp_path, "a", verdict=Verdict.INVALID, pictures=())))
     assert "7 more points: 7 invalid" in page.text
     assert "points recorded" not in page.text
+
+
+@pytest.mark.parametrize("word", ["1e400", "1e999999999", "1E+9_999_999", "9" * 5000])
+def test_numbers_that_no_axis_holds_are_words(runs: ModuleType, tmp_path: Path, word: str) -> None:
+    found = tuple(runs.share("robust_accuracy", 3, at=at) for at in ("0", word))
+    item = runs.fgsm_item(tmp_path, "a", metrics=found, parameters={})
+    (sweep,) = sweeps([item], COLOURS)
+    assert not sweep.numeric
+    assert sweep.ticks == ("0", word)
