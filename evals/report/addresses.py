@@ -87,6 +87,8 @@ class Beside:
             named = _OURS.fullmatch(file.name)
             if named is None or file.name in self._pictures or file.is_symlink():
                 continue
+            if not file.is_file():  # a pipe would be waited for
+                continue
             with contextlib.suppress(OSError):
                 if _digest(file.read_bytes()) == named[1]:
                     file.unlink()

@@ -14,6 +14,12 @@ Row = Mapping[str, Any]
 COLUMNS = ("image", "label", "accepted", "top5", "top5_confidence", "stable")
 """What the gallery shows of a row; the others stay on disk."""
 
+LARGEST = 32_000_000
+"""Bytes of a picture: no run writes a larger one."""
+
+MOST = 200_000
+"""Rows of the pictures on a page, all of one table: a small file may unpack to a billion."""
+
 
 class Missing(Exception):
     """A file of the run that cannot be shown, in a sentence without a full stop."""
@@ -35,11 +41,12 @@ def picture(directory: Path, file: str) -> WebP:
         Missing: there is none, or it is not a WebP picture.
     """
     try:
-        content = _inside(directory, file).read_bytes()
+        with _inside(directory, file).open("rb") as stream:
+            content = stream.read(LARGEST + 1)
     except (OSError, ValueError):
         raise Missing(f"{file} is missing") from None
     extent = webp.extent(content)
-    if extent is None:
+    if extent is None or len(content) > LARGEST:
         raise Missing(f"{file} is not a WebP picture")
     return WebP(content, *extent)
 
@@ -52,27 +59,33 @@ def rows(directory: Path, file: str, images: Collection[str]) -> dict[str, Row]:
     """
     # Arrow takes a tenth of a second to import; a page without pictures does without.
     import pyarrow as pa
-    import pyarrow.parquet as pq
+    from pyarrow import dataset
 
+    whole = pa.list_(pa.int64())
+    types = (pa.string(), pa.int64(), whole, whole, pa.list_(pa.float64()), pa.bool_())
     try:
-        path = _inside(directory, file)
-        names = pq.read_schema(path).names
-        table = pq.read_table(
-            path,
-            columns=[name for name in COLUMNS if name in names],
-            filters=[("image", "in", sorted(images))],
-        )
+        stored = dataset.dataset(_inside(directory, file), format="parquet")
+        known = {n: t for n, t in zip(COLUMNS, types, strict=True) if n in stored.schema.names}
+        shown = dataset.field("image").isin(sorted(images))
+        table = stored.head(MOST + 1, columns=list(known), filter=shown).cast(pa.schema(known))
     except FileNotFoundError:
         raise Missing(f"{file} is missing") from None
     except (pa.ArrowException, OSError, ValueError):
         raise Missing(f"{file} is not a readable Parquet table with a column image") from None
-    return {str(row["image"]): row for row in table.to_pylist()}
+    if table.num_rows > MOST:
+        raise Missing(f"{file} has more than {MOST:,} rows of the pictures shown")
+    rows = table.to_pylist()
+    return {row["image"]: row for row in rows if None not in (row.get("top5") or ())}
 
 
 def _inside(directory: Path, file: str) -> Path:
     """Return a path below the run directory: a log may come from somebody else."""
     root = directory.resolve()
-    path = (root / file).resolve()
-    if not path.is_relative_to(root):
+    try:
+        path = (root / file).resolve()
+    except RuntimeError as error:  # links in a circle
+        raise ValueError(file) from error
+    # A pipe would be waited for until somebody writes to it.
+    if not path.is_relative_to(root) or (path.exists() and not path.is_file()):
         raise ValueError(file)
     return path

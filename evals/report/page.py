@@ -17,8 +17,9 @@ from evals.report.addresses import Addresses, Beside, Inline
 from evals.report.environment import environment
 from evals.report.templates import blamed
 
-CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
-"""What no page may hold: controls other than white space, and halves of characters."""
+CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
+"""What no page may hold: controls other than white space, halves of characters, and orders to
+write backwards, by which a name turns round the numbers beside it or a command to copy."""
 
 
 def render(run: Run, directory: Path, templates: Path | None = None) -> str:

@@ -15,9 +15,12 @@ MOST = 8
 
 
 def decimals(low: float, high: float) -> int | None:
-    """Return the decimals that show two digits of an interval's width; None for width zero."""
+    """Return the decimals that show two digits of an interval's width; None for width zero.
+
+    And for one beyond all numbers.
+    """
     width = high - low
-    if width <= 0:
+    if width <= 0 or math.isinf(width):
         return None
     return min(max(1 - math.floor(math.log10(width)), 0), MOST)
 
@@ -121,6 +124,7 @@ def count(number: int) -> str:
 def seconds(duration: float) -> str:
     """Return ``12 ms``, ``1.2 s``, ``38 s`` or ``2 min 5 s``."""
     if duration < 0.9995:
+        duration = max(duration, 0.0)  # clocks are set back
         return f"{round(1000 * duration)} ms"
     if duration < 9.95:
         return f"{duration:.1f} s"

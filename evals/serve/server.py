@@ -83,6 +83,8 @@ class _Handler(BaseHTTPRequestHandler):
         hosts = self.headers.get_all("Host", [])
         if len(hosts) != 1 or not _HOST.fullmatch(hosts[0].strip()):
             self.send_error(HTTPStatus.FORBIDDEN, "this server is for localhost alone")
+        elif self._embedded():
+            self.send_error(HTTPStatus.FORBIDDEN, "no other page may load this one into itself")
         elif self.command not in {"GET", "HEAD"}:
             self.send_error(HTTPStatus.METHOD_NOT_ALLOWED, "nothing can be changed here")
         else:
@@ -103,6 +105,11 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
         """Say nothing of each request."""
 
+    def _embedded(self) -> bool:
+        """Whether another site's page asks, and not a reader who follows a link of it."""
+        site, use = (self.headers.get(f"Sec-Fetch-{name}") for name in ("Site", "Dest"))
+        return site in {"cross-site", "same-site"} and use != "document"
+
     def _page(self) -> str | None:
         """Return what is asked for: nothing of it is taken for a path of the disk."""
         match self.path.partition("?")[0].split("/"):
@@ -120,7 +127,10 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {
             "Content-Type": f"{kind}; charset=utf-8",
             "Content-Length": str(len(body)),
-            "Content-Security-Policy": policy,
+            # Frames are forbidden here: a page cannot say so of itself.
+            "Content-Security-Policy": f"{policy}; frame-ancestors 'none'",
+            "Cross-Origin-Opener-Policy": "same-origin",
+            "Cross-Origin-Resource-Policy": "same-origin",
             "X-Content-Type-Options": "nosniff",
             "Referrer-Policy": "no-referrer",
             "Cache-Control": "no-store",

@@ -1,6 +1,7 @@
 // Charts: each is drawn when it comes near the screen, the others while nothing else happens.
 {
   const config = {
+    aria: false, // what it would read out is an expression made of the log's words
     background: "transparent",
     font: "system-ui, sans-serif",
     view: { stroke: null },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from types import ModuleType
@@ -127,3 +128,13 @@ def test_pictures_have_what_the_words_leave() -> None:
     assert shelf.room(21) == 5_000_000 - 1_000_000 - shelf.FLIPS - 21 * shelf.CHECK
     assert shelf.room(40) < shelf.room(21)
     assert shelf.room(1000) == shelf.LEAST, "a page of many checks shows some, too"
+
+
+def test_a_pipe_that_has_the_name_of_a_picture_is_left_alone(
+    runs: ModuleType, tmp_path: Path
+) -> None:
+    pipe = tmp_path / "site" / "pictures" / f"a-{'0' * 16}.webp"
+    pipe.parent.mkdir(parents=True)
+    os.mkfifo(pipe)
+    report.write_folder(runs.make_run(), tmp_path, tmp_path / "site")
+    assert pipe.is_fifo()

@@ -156,3 +156,12 @@ def test_a_difference_of_shares_has_no_chart_that_would_hide_it(
     (sweep,) = sweeps([item], COLOURS)
     assert not sweep.drawn
     assert [point.value for point in sweep.plots[0].curves[0].points] == [-0.2, 0.1]
+
+
+@pytest.mark.parametrize("word", ["1e400", "1e999999999", "1E+9_999_999", "9" * 5000])
+def test_numbers_that_no_axis_holds_are_words(runs: ModuleType, tmp_path: Path, word: str) -> None:
+    found = tuple(runs.share("robust_accuracy", 3, at=at) for at in ("0", word))
+    item = runs.fgsm_item(tmp_path, "a", metrics=found, parameters={})
+    (sweep,) = sweeps([item], COLOURS)
+    assert not sweep.numeric
+    assert sweep.ticks == ("0", word)

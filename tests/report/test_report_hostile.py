@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import math
+import os
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pydantic import BaseModel
 
 from evals import log, report
-from evals.report import panels
+from evals.report import files, panels
 
 ATTACKS = [
     "<script>alert(1)</script>",
@@ -99,6 +105,78 @@ def test_plots_and_recipes_never_become_markup(
         assert " ".join(text.split()) in after.text, text
     labels = [row["label"] for spec in after.specs for row in spec["datasets"].get("flags", ())]
     assert responses[0].marks[0].label in labels
+
+
+def table(directory: Path, **columns: list[Any]) -> str:
+    pq.write_table(pa.table({"image": ["a"], **columns}), directory / "t.parquet")
+    return "t.parquet"
+
+
+def shown(runs: ModuleType, directory: Path, file: str) -> Any:
+    picture = log.Picture(image="a", file="p.webp", sample="worst", caption="c")
+    item = runs.accuracy_item(directory, "net", pictures=(picture,), table=file)
+    return runs.Page(report.render(runs.make_run(item), directory))
+
+
+@pytest.mark.parametrize("confidence", [math.nan, math.inf, -math.inf])
+def test_confidences_that_are_no_numbers_leave_the_filters_whole(
+    runs: ModuleType, tmp_path: Path, confidence: float
+) -> None:
+    page = shown(runs, tmp_path, table(tmp_path, top5=[[1, 2]], top5_confidence=[[confidence] * 2]))
+    (facets,) = page.attributes("data-facets")
+    read = json.loads(facets, parse_constant=lambda word: pytest.fail(word))
+    assert [facet["confidence"] for facet in read] == [0.0]
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"top5": [["x"]], "top5_confidence": [[0.5]]},
+        {"top5": [[None, 1]], "top5_confidence": [[0.5, 0.4]]},
+        {"top5": [[1]], "top5_confidence": [["much"]]},
+        {"top5": [1], "label": ["x"]},
+        {"top5": [[1]], "label": ["x"], "accepted": [{"a": 1}]},
+    ],
+)
+def test_tables_of_other_types_are_named_or_say_nothing(
+    runs: ModuleType, tmp_path: Path, columns: dict[str, list[Any]]
+) -> None:
+    page = shown(runs, tmp_path, table(tmp_path, **columns))
+    assert "p.webp is missing" in page.text
+
+
+def test_a_table_that_unpacks_to_too_many_rows_is_named(runs: ModuleType, tmp_path: Path) -> None:
+    names = pa.DictionaryArray.from_arrays(np.zeros(files.MOST + 1, dtype="int32"), ["a"])
+    pq.write_table(pa.table({"image": names}), tmp_path / "t.parquet")
+    assert (tmp_path / "t.parquet").stat().st_size < 10_000
+    page = shown(runs, tmp_path, "t.parquet")
+    assert "t.parquet has more than 200,000 rows of the pictures shown" in page.text
+
+
+def test_pipes_and_links_in_circles_are_not_waited_for(runs: ModuleType, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "p.webp")
+    os.mkfifo(tmp_path / "t.parquet")
+    page = shown(runs, tmp_path, "t.parquet")
+    assert "p.webp is missing" in page.text
+    assert "t.parquet is not a readable Parquet table" in page.text
+    (tmp_path / "p.webp").unlink()
+    (tmp_path / "p.webp").symlink_to("p.webp")
+    assert "p.webp is missing" in shown(runs, tmp_path, "t.parquet").text
+
+
+def test_a_picture_of_no_end_is_not_read_to_it(tmp_path: Path) -> None:
+    start = b"RIFF....WEBPVP8X" + bytes(14)
+    with (tmp_path / "p.webp").open("wb") as stream:
+        stream.write(start)
+        stream.truncate(2**40)  # takes no room on the disk
+    with pytest.raises(files.Missing, match="not a WebP picture"):
+        files.picture(tmp_path, "p.webp")
+
+
+def test_names_do_not_turn_the_text_round(runs: ModuleType, tmp_path: Path) -> None:
+    item = runs.accuracy_item(tmp_path, "net\u202e")
+    html = report.render(runs.make_run(item, command="pytest \u2066rm"), tmp_path)
+    assert not set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069") & set(html)
 
 
 @pytest.mark.parametrize("attack", ATTACKS)

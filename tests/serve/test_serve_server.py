@@ -60,10 +60,12 @@ def test_every_answer_says_what_a_browser_may_do(folder: Path, serving: Serving)
             assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
             stated = re.search(r'Content-Security-Policy" content="([^"]+)"', html)
             assert stated is not None
-            assert policy == unescape(stated[1])
+            assert policy == f"{unescape(stated[1])}; frame-ancestors 'none'"
         else:
             assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
-            assert policy == "default-src 'none'"
+            assert policy == "default-src 'none'; frame-ancestors 'none'"
+        assert answer.headers["Cross-Origin-Opener-Policy"] == "same-origin"
+        assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
         assert policy.startswith("default-src 'none'")
         assert "Python" not in answer.headers["Server"]
 
@@ -111,6 +113,50 @@ def test_names_that_somebody_else_may_give_this_machine_are_refused(
     folder: Path, serving: Serving, host: str | None, status: int
 ) -> None:
     assert serving(folder).ask("/", host=host)[0].status == status
+
+
+@pytest.mark.parametrize(
+    ("site", "use", "status"),
+    [
+        ("none", "document", 200),
+        ("same-origin", "document", 200),
+        ("cross-site", "document", 200),
+        ("cross-site", "iframe", 403),
+        ("cross-site", "image", 403),
+        ("cross-site", "empty", 403),
+        ("same-site", "script", 403),
+    ],
+)
+def test_pages_of_other_sites_may_lead_here_and_load_nothing(
+    folder: Path, serving: Serving, site: str, use: str, status: int
+) -> None:
+    headers = {"Sec-Fetch-Site": site, "Sec-Fetch-Dest": use}
+    assert serving(folder).ask("/", **headers)[0].status == status
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 200_000, '{"version": ' + "1" * 6000 + "}", '{"version": NaN}', "[]"]
+)
+def test_a_log_that_cannot_be_read_hides_no_other(
+    folder: Path, serving: Serving, text: str
+) -> None:
+    (folder / "hostile").mkdir()
+    (folder / "hostile" / "run.json").write_text(text)
+    client = serving(folder)
+    answer, html = client.ask("/")
+    assert answer.status == 200
+    assert len(re.findall(r'href="(/run/[^"]+)"', html)) == 2
+    assert client.ask("/run/hostile/")[1].startswith("not a ")
+
+
+def test_numbers_beyond_all_measure_hide_no_run(
+    made: ModuleType, folder: Path, serving: Serving
+) -> None:
+    wide = made.metric(0.5, low=-1.7e308, high=1.7e308)
+    made.keep(folder, made.run(3, made.item("net", wide), seconds=-1e308))
+    client = serving(folder)
+    assert client.ask("/")[0].status == 200
+    assert client.ask("/run/20261103T081720-7f3a/")[0].status == 200
 
 
 def test_two_hosts_are_none(folder: Path, serving: Serving) -> None:
@@ -201,7 +247,8 @@ def test_a_template_that_breaks_later_is_a_sentence(
     (own / "runs.html.jinja").write_text("{{ rows | length }} runs, and no more")
     client = serving(folder, own)
     assert client.ask("/")[1] == "2 runs, and no more"
-    assert client.ask("/")[0].headers["Content-Security-Policy"] == "default-src 'none'"
+    policy = client.ask("/")[0].headers["Content-Security-Policy"]
+    assert policy == "default-src 'none'; frame-ancestors 'none'"
     (own / "runs.html.jinja").write_text("\n{{ nothing }}")
     answer, text = client.ask("/")
     assert answer.status == 500

@@ -85,7 +85,16 @@ def labelled(values: Sequence[float], words: Sequence[str]) -> str:
 
 def tips(*fields: tuple[str, str]) -> list[alt.Tooltip]:
     """Return tooltips of texts: field and title."""
-    return [alt.Tooltip(field, type="nominal", title=title) for field, title in fields]
+    return [alt.Tooltip(field, type="nominal", title=key(title)) for field, title in fields]
+
+
+def key(title: str) -> str:
+    """Return the title of a tooltip's line as Vega-Lite may have it, whatever the log calls it.
+
+    It pastes titles into an expression, in which it escapes quotes and no backslash. The colon
+    keeps a line called ``image`` from being one: its text would be loaded as the address of one.
+    """
+    return json.dumps(f"{title}:")[1:-1].replace('\\"', '"')
 
 
 def signs(values: Sequence[str], signs_of: Sequence[Any]) -> alt.Scale:

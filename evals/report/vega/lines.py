@@ -21,6 +21,7 @@ from evals.report.vega.drawing import (
     colour,
     dashes,
     filled,
+    key,
     labelled,
     layered,
     legend,
@@ -183,7 +184,7 @@ def _tips(frame: Frame) -> list[alt.Tooltip]:
     else:
         numbers = [("x", frame.x_label), *numbers]
     return texts + [
-        alt.Tooltip(field, type="quantitative", title=title, format=".4~g")
+        alt.Tooltip(field, type="quantitative", title=key(title), format=".4~g")
         for field, title in numbers
     ]
 

@@ -50,7 +50,7 @@ def test_a_tooltip_says_the_number_under_the_pointer(visit: Any, lecture: Path) 
         points.nth(3).hover(force=True)
         tip = seen.page.locator("#vg-tooltip-element.visible")
         tip.wait_for()
-        assert "n" in tip.locator("td.key").all_text_contents()
+        assert "n:" in tip.locator("td.key").all_text_contents()
         assert tip.locator("td.value").first.text_content() in {
             "squeezenet1_1_caffe",
             "efficientnet_lite0",
@@ -167,3 +167,29 @@ def test_print_holds_every_number(visit: Any, lecture: Path, tmp_path: Path) -> 
         )
         assert len(printed) > 5
         assert all(printed), "though nobody opened them"
+
+
+@pytest.mark.parametrize(
+    "label",
+    ["image", 'q"', "back\\", "two\nlines", '\\", "more": warn("done"), "": "', "\u2028</script>"],
+)
+def test_words_of_the_log_are_neither_addresses_nor_expressions(
+    visit: Any, runs: ModuleType, tmp_path: Path, label: str
+) -> None:
+    addresses = ("file:///etc/hostname", 'data:image/png,x" onerror="alert(1)')
+    line = log.Line(name=label, x=(0, 1), y=(0.1, 0.2))
+    plot = log.Plot(title="t", x_label=label, y_label="share", lines=(line,), ticks=addresses)
+    item = runs.accuracy_item(tmp_path, "net", plots=(plot,), pictures=())
+    page = report.write(runs.make_run(item), tmp_path, tmp_path / "report.html")
+    with visit(page) as seen:
+        seen.settle()
+        points = seen.page.locator(".plotted .mark-symbol.role-mark path")
+        for place in (0, 1):
+            points.nth(place).scroll_into_view_if_needed()
+            points.nth(place).hover(force=True)
+            tip = seen.page.locator("#vg-tooltip-element.visible")
+            tip.get_by_text(addresses[place]).wait_for()
+            assert tip.locator("td.key").all_text_contents()[1] == f"{label}:"
+            assert tip.locator("img").count() == 0
+        assert seen.said == []
+        assert seen.asked == []
