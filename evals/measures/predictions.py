@@ -283,8 +283,8 @@ MEASURE = Measure(
         ),
         MetricSpec(
             "overconfident_fraction",
-            "Share of images whose likeliest class gets more than `overconfident` (0.5 unless the "
-            "check says otherwise).",
+            "Share of images whose likeliest class gets more than 0.5, or than what the check "
+            "calls overconfident.",
             source="Goodfellow et al. 2015, appendix A",
             higher_is_better=False,
             interval="wilson",
@@ -295,7 +295,7 @@ MEASURE = Measure(
         MetricSpec(
             "shift_stability",
             "Share of images whose likeliest class stays the same when the picture is moved by "
-            "`shift` pixels left, right, up and down, and when it is encoded once more as JPEG. "
+            "a few pixels left, right, up and down, and when it is encoded once more as JPEG. "
             "It needs no right answer.",
             source="Zhang 2019; Azulay & Weiss 2019",
             interval="wilson",
@@ -309,7 +309,7 @@ MEASURE = Measure(
         MetricSpec(
             "auroc",
             "Area under the ROC curve of confidence, where low confidence says that an image "
-            "belongs to this check's images and not to those of `against`: art is positive, "
+            "belongs to this check's images and not to those it is held against: art is positive, "
             "photographs are negative. How likely the network is less sure of a random artwork "
             "than of a random photograph; 0.5 is a coin, and a tie counts half.",
             source="Hendrycks & Gimpel 2017; Mann & Whitney 1947",
@@ -317,7 +317,7 @@ MEASURE = Measure(
         ),
         MetricSpec(
             "fpr_at_95_tpr",
-            "Share of the images of `against` that are flagged too by the lowest confidence "
+            "Share of the images it is held against that are flagged too by the lowest confidence "
             "threshold that flags 95 % of this check's images: photographs taken for art, when 95 "
             "% of the art is caught.",
             source="Liang et al. 2018",

@@ -11,6 +11,9 @@ from evals.report import rounding, shelf, words
 from evals.report.addresses import Addresses
 from evals.report.shelf import Shown, Wanted
 
+NO_PAIRS = "no mean over images, so no interval of the difference"
+"""Why a change has none."""
+
 FOLDED = 6
 """Changes of a check that stand in the open; those of a longer axis are folded."""
 
@@ -25,6 +28,8 @@ class Shift:
     now: str
     difference: str
     interval: str | None
+    reason: str | None
+    """Why there is no interval."""
     n: str
     tone: str
     """``worse`` or ``better`` where the interval leaves no doubt, else ``open``."""
@@ -213,6 +218,7 @@ def shift(change: Change, item: Item) -> Shift:
         now=_number(change.now, places),
         difference=difference,
         interval=ends,
+        reason=NO_PAIRS if found is None and difference else None,
         n=rounding.count(found.n if found is not None else metric.n),
         tone=_tone(change, higher_is_better=metric.higher_is_better),
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from evals.log import Item, Metric, Run, Verdict
-from evals.report import rounding, words
+from evals.report import checks, rounding, words
 from evals.report.beside import Shift, shift
 from evals.report.checks import Check
 from evals.report.gauges import Gauge, gauge
@@ -58,6 +58,8 @@ class Entry:
     n: str
     reason: str | None
     gauge: Gauge | None
+    verdict: Verdict
+    """Of this metric; its check may say another."""
     check: Check
     shift: Shift | None
     """Against the baseline."""
@@ -73,10 +75,10 @@ class Card:
     entries: tuple[Entry, ...]
 
 
-def cards(run: Run, checks: Sequence[Check], colours: Mapping[str, str]) -> tuple[Card, ...]:
+def cards(run: Run, told: Sequence[Check], colours: Mapping[str, str]) -> tuple[Card, ...]:
     """Return a card for each network that was measured, in the order of the log."""
     mine: dict[str, list[Check]] = {}
-    for check in checks:
+    for check in told:
         mine.setdefault(check.item.classifier, []).append(check)
     found = (
         Card(one.alias, colours[one.alias], one.network, _entries(mine.get(one.alias, ())))
@@ -85,22 +87,22 @@ def cards(run: Run, checks: Sequence[Check], colours: Mapping[str, str]) -> tupl
     return tuple(card for card in found if card.entries)
 
 
-def _entries(checks: Sequence[Check]) -> tuple[Entry, ...]:
-    first = [entry for headline in HEADLINES for entry in _headline(headline, checks)]
+def _entries(own: Sequence[Check]) -> tuple[Entry, ...]:
+    first = [entry for headline in HEADLINES for entry in _headline(headline, own)]
     if len(first) >= FEW:
         return tuple(first)
     shown = {_key(entry) for entry in first}
-    return (*first, *(entry for entry in _judged(checks) if _key(entry) not in shown))[:MOST]
+    return (*first, *(entry for entry in _judged(own) if _key(entry) not in shown))[:MOST]
 
 
 def _key(entry: Entry) -> tuple[str, str, str | None]:
     return entry.check.anchor, entry.metric, entry.at
 
 
-def _headline(headline: Headline, checks: Sequence[Check]) -> Iterator[Entry]:
+def _headline(headline: Headline, own: Sequence[Check]) -> Iterator[Entry]:
     """Yield a headline once: of several checks from where it fell the deepest, or has changed."""
     found = []
-    for check in checks:
+    for check in own:
         item = check.item
         named = [m for m in item.metrics if m.name == headline.metric and _said(m)]
         fits = not headline.unlike or item.images == "art" or item.against is not None
@@ -114,11 +116,11 @@ def _headline(headline: Headline, checks: Sequence[Check]) -> Iterator[Entry]:
         yield _entry(label, metric, check, share=headline.share)
 
 
-def _judged(checks: Sequence[Check]) -> Iterator[Entry]:
+def _judged(own: Sequence[Check]) -> Iterator[Entry]:
     """Yield what expectations are about, the deepest falls first."""
     found = {
         (check.anchor, metric.name, metric.at): (metric, check)
-        for check in checks
+        for check in own
         for metric in check.item.metrics
         if _said(metric) and _rank(metric, check.item) < _RANKS[Verdict.RECORDED]
     }
@@ -145,6 +147,7 @@ def _entry(label: str, metric: Metric, check: Check, *, share: bool) -> Entry:
         n=f"{rounding.count(metric.n)} {metric.denominator}",
         reason=words.reason(metric),
         gauge=gauge(metric, check.colour) if share else None,
+        verdict=_verdict(metric, check.item),
         check=check,
         shift=shifts[0] if shifts else None,
     )
@@ -169,6 +172,14 @@ _RANKS = {verdict: rank for rank, verdict in enumerate(Verdict)}
 
 def _rank(metric: Metric, item: Item) -> int:
     """Return how badly a metric was judged: 0 is invalid, and nothing expected is recorded."""
-    key = (metric.name, metric.at)
-    held = [_RANKS[j.verdict] for j in item.judgements if (j.metric, j.at) == key]
-    return min(held, default=_RANKS[Verdict.RECORDED])
+    return _RANKS[_verdict(metric, item)]
+
+
+def _verdict(metric: Metric, item: Item) -> Verdict:
+    """Return the worst that an expectation says of a metric; without any it was recorded."""
+    held = [j for j in item.judgements if (j.metric, j.at) == (metric.name, metric.at)]
+    return min((checks.said(metric, one, item) for one in (held or (None,))), key=_order)
+
+
+def _order(verdict: Verdict) -> int:
+    return _RANKS[verdict]

@@ -149,12 +149,13 @@ def _line(metric: Metric, judgement: Judgement | None, item: Item) -> Line:
         denominator=metric.denominator,
         reason=words.reason(metric),
         wanted=judgement.wanted if judgement else None,
-        verdict=_said(metric, judgement, item),
+        verdict=said(metric, judgement, item),
         excuse=words.excuse(judgement) if judgement else None,
     )
 
 
-def _said(metric: Metric, judgement: Judgement | None, item: Item) -> Verdict:
+def said(metric: Metric, judgement: Judgement | None, item: Item) -> Verdict:
+    """Return what is said of a metric by one of its expectations, or without any."""
     refused = any(one.verdict is Verdict.INVALID for one in item.judgements)
     if item.verdict is Verdict.INVALID and not refused:
         # A number that cannot be trusted passes nothing, whatever was said of it alone.

@@ -39,7 +39,7 @@ def environment(templates: Path | None = None) -> Environment:
         "lines": vega.lines,
         "grid": vega.grid,
     }
-    made.globals |= {"symbols": words.SYMBOLS}
+    made.globals |= {"symbols": words.SYMBOLS, "most": words.MOST}
     return made
 
 

@@ -7,9 +7,10 @@ from evals.log import Verdict
 VERDICTS = {
     Verdict.INVALID: "The evaluation itself cannot be trusted, for the reason given; its numbers "
     "can neither pass nor fail anything.",
-    Verdict.FAILED: "A number lies on the wrong side of the threshold that the suite sets.",
-    Verdict.INCONCLUSIVE: "The interval holds the threshold: with so few images the suite's "
-    "question cannot be answered either way.",
+    Verdict.FAILED: "A number lies on the wrong side of the threshold that the suite sets; where "
+    "it asks for an interval with a confidence, all of the interval does.",
+    Verdict.INCONCLUSIVE: "The suite asks for an interval, and that holds the threshold: with so "
+    "few images its question cannot be answered either way.",
     Verdict.PASSED: "Every expectation of the suite holds, and every validity check with it.",
     Verdict.RECORDED: "Measured and written down; the suite expects nothing of it on purpose.",
     Verdict.NOT_APPLICABLE: "The question does not apply to this classifier or these images. "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from evals.log import Item, Line, Mark, Plot
 from evals.report import rounding, scales
@@ -115,6 +116,8 @@ def frame(
     plots = [plot for _, plot in drawn]
     lines = list(_lines(drawn))
     xs = sorted({x for _, line in lines for x in line.x})
+    stepped = any(line.steps for _, line in lines)
+    rows = xs[:-1] if stepped else xs
     aliases = list(dict.fromkeys(alias for alias, _ in drawn))
     one = aliases[0] if len(aliases) == 1 else None
     return Frame(
@@ -130,8 +133,8 @@ def frame(
         up=up,
         traces=traces(lines, colours),
         flags=tuple(dict.fromkeys(_flags(drawn, colours))),
-        heads=tuple(_head(x, plots[0].ticks) for x in xs),
-        columns=tuple(_column(alias, line, colours, xs) for alias, line in lines),
+        heads=tuple(_heads(xs, plots[0].ticks, stepped=stepped)),
+        columns=tuple(_column(alias, line, colours, rows) for alias, line in lines),
     )
 
 
@@ -161,6 +164,15 @@ def _flags(drawn: Sequence[Drawn], colours: Mapping[str, str]) -> Iterator[Flag]
     marks: list[tuple[str, Mark]] = [(alias, mark) for alias, plot in drawn for mark in plot.marks]
     for alias, mark in marks:
         yield Flag(mark.x, colours[alias] if several else "", mark.label)
+
+
+def _heads(xs: Sequence[float], ticks: Sequence[str], *, stepped: bool) -> Iterator[str]:
+    """Yield what a row of the table is about: a place, or of a histogram a bin."""
+    words = [_head(x, ticks) for x in xs]
+    if stepped:
+        yield from (f"{low} to {high}" for low, high in pairwise(words))
+    else:
+        yield from words
 
 
 def _head(x: float, ticks: Sequence[str]) -> str:

@@ -17,11 +17,7 @@ class Sentence:
     subject: str
     """Check and network."""
     said: str
-
-    @property
-    def text(self) -> str:
-        """The whole, without a full stop."""
-        return f"{self.subject}: {self.said}"
+    """Without a full stop."""
 
 
 def sentences(item: Item) -> tuple[Sentence, ...]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from evals.log import Classifier, Item, Mark, Metric, Plot, Run
 from evals.report import lines, plots
-from evals.report.colours import coloured
 from evals.report.lines import At
 from evals.report.plots import Frame
 from evals.report.traces import DASHES
@@ -28,7 +27,7 @@ class Trend:
     """Members without a number, and why."""
 
 
-def trends(run: Run) -> tuple[Trend, ...]:
+def trends(run: Run, colours: Mapping[str, str]) -> tuple[Trend, ...]:
     """Return the checks that judged a series of two checkpoints or more."""
     series: dict[str, list[Classifier]] = {}
     for card in run.classifiers:
@@ -47,7 +46,7 @@ def trends(run: Run) -> tuple[Trend, ...]:
         if told:
             epochs = all(_is_epoch(*member) for members in told.values() for member in members)
             label = "epoch" if epochs else "place in the series"
-            found.append(_trend(titles.get(path, path), check, told, label))
+            found.append(_trend(titles.get(path, path), check, told, label, colours))
     return tuple(found)
 
 
@@ -58,13 +57,20 @@ def _place(card: Classifier) -> float:
     return card.place or 0.0
 
 
-def _trend(suite: str, check: str, series: Mapping[str, _Members], label: str) -> Trend:
+def _trend(
+    suite: str,
+    check: str,
+    series: Mapping[str, _Members],
+    label: str,
+    colours: Mapping[str, str],
+) -> Trend:
     items = [item for members in series.values() for _, item in members]
     metrics: dict[str, Metric] = {}
     for metric in (metric for item in items for metric in item.metrics):
         metrics.setdefault(metric.name, metric)
     held = {judgement.metric for item in items for judgement in item.judgements}
-    colours = coloured(series)
+    # a series has the colour of its first checkpoint, which no other network has
+    colours = {name: colours[members[0][1].classifier] for name, members in series.items()}
     frames = {n: tuple(_frames(m, series, label, colours)) for n, m in metrics.items()}
     judged = [n for n in frames if n in held or not held]
     return Trend(

@@ -112,8 +112,8 @@ def tile(
         label=label if heading != label else None,
         about=about,
         fair=subject.fair,
-        word=samples.FAIR.word if subject.fair else samples.worst(item.measure).word,
-        why=_why(subject),
+        word=_word(item, picture, known),
+        why=_why(subject, known),
         shown=shown,
         missing=missing,
         alt=_alt(heading, columns, picture.caption),
@@ -158,18 +158,23 @@ def _alt(heading: str, columns: Sequence[Column], caption: str) -> str:
     return "; ".join([heading, *said]) if said else f"{heading}: {caption}"
 
 
-def _why(subject: Subject) -> str:
+def _why(subject: Subject, known: Known) -> str:
     aliases: dict[str, list[str]] = {}
     for item, picture in subject.found:
-        who = aliases.setdefault(_word(item, picture), [])
+        who = aliases.setdefault(_word(item, picture, known), [])
         if item.classifier not in who:
             who.append(item.classifier)
     ranked = sorted(aliases.items(), key=lambda entry: entry[0] == samples.FAIR.word)
-    return "; ".join(f"{word} for {listed(who)}" for word, who in ranked)
+    return "; ".join(f"{word} for {listed(who)}" for word, who in ranked if word)
 
 
-def _word(item: Item, picture: Picture) -> str:
-    return (samples.worst(item.measure) if picture.sample == "worst" else samples.FAIR).word
+def _word(item: Item, picture: Picture, known: Known) -> str:
+    """Return as what a picture was picked; of a set that is shown whole the rest was not."""
+    if picture.sample == "worst":
+        return samples.worst(item.measure).word
+    images = known.sets.get(item.images or "")
+    whole = images is not None and len(item.pictures) >= images.n
+    return "" if whole else samples.FAIR.word
 
 
 def _frame(alias: str, plot: Plot | None, colours: Mapping[str, str]) -> Frame | None:
@@ -189,11 +194,11 @@ def _facets(subject: Subject, known: Known) -> Iterator[Facet]:
     image = subject.picture.image
     if subject.alone:
         item, picture = subject.item, subject.picture
-        suite, word = known.suites[item.suite], _word(item, picture)
+        suite, word = known.suites[item.suite], _word(item, picture, known)
         only = known.row(item, image) or {}
         yield facets.of_panels(item, suite, word, only, _card(item, known), picture.panels)
         return
-    words = {item.id: _word(item, picture) for item, picture in subject.found}
+    words = {item.id: _word(item, picture, known) for item, picture in subject.found}
     for item in known.items:
         row = known.row(item, image) if answers.set_of(item) == subject.key[:2] else None
         if row is not None or item.id in words:

@@ -109,7 +109,7 @@ def page(run: Run, directory: Path, addresses: Addresses) -> Page:
         unjudged=first.unjudged(run, colours),
         checks=checks,
         colours=colours,
-        trends=trends(run),
+        trends=trends(run, colours),
         chapters=_chapters(run, known, colours),
         lessons=taught,
         trained={course.classifier: course.anchor for course in courses},

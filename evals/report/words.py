@@ -12,6 +12,9 @@ from evals.log import Judgement, Metric, Run, Verdict
 BAD = (Verdict.INVALID, Verdict.FAILED, Verdict.INCONCLUSIVE)
 """Verdicts that ask for somebody's attention, worst first."""
 
+MOST = 200
+"""Lines of a list that images or warnings make long; how many follow is said."""
+
 SYMBOLS = {
     Verdict.INVALID: "!",
     Verdict.FAILED: "\N{MULTIPLICATION X}",

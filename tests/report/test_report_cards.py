@@ -198,3 +198,15 @@ def test_hostile_names_on_a_card_are_text(runs: ModuleType, tmp_path: Path) -> N
     page = runs.Page(report.render(runs.make_run(one), tmp_path))
     assert not [tag for tag, _ in page.tags if tag == "img"]
     assert f"n = 20 {attack}" in page.text
+
+
+def test_a_card_says_what_is_said_of_the_number_and_not_of_its_check(
+    runs: ModuleType, tmp_path: Path
+) -> None:
+    failed = runs.failed_item(tmp_path, "a")
+    fell = runs.judgement(failed.metrics[0], 0.9, Verdict.FAILED)
+    failed = failed.model_copy(update={"judgements": (fell,)})  # nothing is expected of its top-5
+    (card,) = view.page(runs.make_run(failed), tmp_path, Inline()).cards.open
+    said = {entry.metric: entry.verdict for entry in card.entries}
+    assert said["top1_accuracy"] is Verdict.FAILED
+    assert said["top5_accuracy"] is Verdict.RECORDED

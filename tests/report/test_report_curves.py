@@ -113,7 +113,7 @@ def test_every_number_of_a_curve_stands_in_a_table(
     table = runs.Page(tables[0]).text
     for at, hits in zip(runs.SWEEP, (17, 11, 7, 3, 1, 0, 0, 2), strict=True):
         assert re.search(rf"{at} 0?\.?{hits / 20:.2f} \(", table), at
-    assert "to scale" in page.text, "a reader may choose"
+    assert "logarithmic linear" in page.text, "a reader may choose"
 
 
 def test_only_judged_points_stand_in_the_open(runs: ModuleType, tmp_path: Path, read: Read) -> None:

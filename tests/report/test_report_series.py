@@ -10,9 +10,15 @@ from typing import Any
 
 from evals import log
 from evals.log import Verdict
-from evals.report.series import trends
+from evals.report.colours import coloured
+from evals.report.series import Trend
+from evals.report.series import trends as trends_of
 
 Read = Callable[[log.Run], Any]
+
+
+def trends(run: log.Run) -> tuple[Trend, ...]:
+    return trends_of(run, coloured(card.alias for card in run.classifiers))
 
 
 def member(

@@ -145,7 +145,7 @@ def test_the_spread_over_seeds_stands_in_the_place_of_an_interval(
     assert "the median of 5 trainings" not in chapter
     seeds = [row["value"] for spec in page.specs for row in spec["datasets"].get("seeds", ())]
     assert seeds == [0.88, 0.2316, 0.86, 0.9, 0.913]
-    assert "the interval" not in chapter
+    assert "the interval" not in chapter.partition("Glossary")[0]
 
 
 def test_a_curve_over_seeds_says_what_its_points_are(runs: ModuleType, read: Read) -> None:
@@ -162,4 +162,4 @@ def test_twenty_recipes_add_less_than_a_megabyte(runs: ModuleType, read: Read) -
 
     cards = tuple(runs.taught(f"recipe{number}", "stall", epochs=40) for number in range(20))
     assert all(len(e.losses) == 40 for c in cards for t in c.trainings for e in t.epochs[1:])
-    assert 100_000 < size(cards) - size(()) < 1_000_000
+    assert 100_000 < size(cards) - size(cards[:1]) < 1_000_000

@@ -8,6 +8,7 @@ import altair as alt
 
 from evals.report.curves import Curve, Plot, Sweep, number
 from evals.report.vega.drawing import (
+    ASIDE,
     PERCENT,
     SHAPES,
     Drawing,
@@ -24,9 +25,6 @@ from evals.report.vega.drawing import (
     unchecked,
 )
 
-ASIDE = 5
-"""Pixels between curves at one point, so that their whiskers do not hide each other."""
-
 
 @unchecked
 def curves(plot: Plot, sweep: Sweep) -> Drawing:
@@ -37,7 +35,7 @@ def curves(plot: Plot, sweep: Sweep) -> Drawing:
     names = ", ".join(dict.fromkeys(curve.metric for curve in plot.curves))
     who = ", ".join(dict.fromkeys(curve.classifier for curve in plot.curves))
     ends = f"from {sweep.ticks[0]} to {sweep.ticks[-1]}"
-    types = (("symlog", "logarithmic"), ("linear", "to scale")) if sweep.numeric else ()
+    types = (("symlog", "logarithmic"), ("linear", "linear")) if sweep.numeric else ()
     said = f"{names} of {who} over {sweep.axis or 'the axis'} {ends}"
     spec = filled(layered(_layers(plot, sweep)), said, rows=list(_rows(plot, sweep)))
     return Drawing(spec, "x" if types else "", types)

@@ -20,6 +20,9 @@ SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down"
 HEIGHT = 240
 """Of a frame, in pixels; the width is what the page has."""
 
+ASIDE = 5
+"""Pixels between networks at one point, so that none hides another."""
+
 LONG = 20
 """Letters of a name above which a narrow screen holds one column of a legend."""
 

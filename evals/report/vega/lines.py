@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import zip_longest
 from typing import Any, Literal
 
 import altair as alt
 
 from evals.report.plots import Frame
 from evals.report.scales import tidy
-from evals.report.traces import Spot, Trace
+from evals.report.vega import points
 from evals.report.vega.drawing import (
     INK,
     PERCENT,
     SHAPES,
     SOFT,
     Drawing,
-    Row,
     colour,
     dashes,
     filled,
@@ -43,30 +40,31 @@ def lines(frame: Frame) -> Drawing:
     """Return the chart of a frame."""
     names = ", ".join(dict.fromkeys(trace.name for trace in frame.traces))
     both = frame.up.both and not frame.share
-    types = (("log", "logarithmic"), ("linear", "straight"))
+    types = (("log", "logarithmic"), ("linear", "linear"))
     first = types if frame.up.logarithmic else types[::-1]
     said = f"{frame.title}: {names} over {frame.x_label}"
-    rows = [_row(one, place, frame) for place, one in enumerate(frame.traces)]
-    spec = filled(layered(_layers(frame)), said, rows=rows, flags=list(_flags(frame)))
+    rows = [points.row(one, place, frame) for place, one in enumerate(frame.traces)]
+    spec = filled(layered(_layers(frame)), said, rows=rows, flags=list(points.flags(frame)))
     return Drawing(spec, "y" if both else "", first if both else ())
 
 
 def _layers(frame: Frame) -> list[alt.Chart]:
     interpolate: Literal["step-after", "linear"] = "step-after" if frame.steps else "linear"
-    lists: list[str | alt.FieldName] = ["x", "y", "seen", *(["at"] if _worded(frame) else [])]
+    lists: list[str | alt.FieldName] = ["x", "y", "seen", *(["at"] if points.worded(frame) else [])]
     lists += ["to"] if frame.steps else []
-    lists += ["low", "high"] if _whiskered(frame) else []
-    lists += ["n"] if _counted(frame) else []
+    lists += ["low", "high"] if points.whiskered(frame) else []
+    lists += ["n"] if points.counted(frame) else []
     base = (
         of("rows")
         .transform_flatten(lists)
         .encode(x=_across(frame), y=_up(frame), color=_colour(frame))
     )
+    aside = alt.expr("datum.aside")
     told = base.encode(tooltip=_tips(frame))
     dash = dashes([one.name for one in frame.traces], [t.dash for t in frame.traces], "name")
     layers = [
         (base if frame.steps else told)
-        .mark_line(interpolate=interpolate, clip=True)
+        .mark_line(interpolate=interpolate, xOffset=aside, clip=frame.clipped)
         .encode(
             strokeDash=dash,
             strokeWidth=alt.StrokeWidth("width:Q", scale=None, legend=None),
@@ -75,15 +73,15 @@ def _layers(frame: Frame) -> list[alt.Chart]:
     ]
     if frame.steps:  # of several only the first is filled, and all are seen
         filled_one = base.transform_filter("datum.filled")
-        layers.append(filled_one.mark_area(interpolate=interpolate, opacity=0.2, clip=True))
+        layers.append(filled_one.mark_area(interpolate=interpolate, opacity=0.2))
         # a line tells of the nearest of its points, which is the next bin's half the way
         bins = told.transform_filter("isValid(datum.to)").mark_rule(strokeWidth=14, opacity=0)
         layers.append(bins.encode(x2="to:Q"))
     else:
         layers.append(_marks(told, frame))
-    if _whiskered(frame):
+    if points.whiskered(frame):
         ends = told.transform_filter("isValid(datum.low)")
-        whiskers = ends.mark_rule(strokeWidth=4, opacity=0.38, clip=True)
+        whiskers = ends.mark_rule(strokeWidth=4, opacity=0.38, xOffset=aside, clip=frame.clipped)
         layers.append(whiskers.encode(y=_up(frame, "low"), y2="high:Q"))
     return [*layers, *(_flag_layers(frame) if frame.flags else [])]
 
@@ -92,9 +90,9 @@ def _marks(base: alt.Chart, frame: Frame) -> alt.Chart:
     """Return points to hover over; they are seen where they are a sign, or stand alone."""
     size = 36 if any(len(one.spots) > MANY for one in frame.traces) else 55
     aliases = list(dict.fromkeys(one.classifier for one in frame.traces))
-    marks: alt.Chart = base.mark_point(filled=True, size=size, clip=True).encode(
-        opacity=alt.Opacity("seen:Q", scale=None, legend=None)
-    )
+    aside = alt.expr("datum.aside")
+    drawn = base.mark_point(filled=True, size=size, xOffset=aside, clip=frame.clipped)
+    marks: alt.Chart = drawn.encode(opacity=alt.Opacity("seen:Q", scale=None, legend=None))
     if len(aliases) < 2:
         marks = marks.encode(shape=alt.Shape("sign:N", scale=None))
     else:  # the legend shows colours and shapes in one
@@ -102,64 +100,6 @@ def _marks(base: alt.Chart, frame: Frame) -> alt.Chart:
         shape = alt.Shape("who:N", scale=scale, legend=legend(shown=True))
         marks = marks.encode(shape=shape)
     return marks
-
-
-def _row(trace: Trace, place: int, frame: Frame) -> Row:
-    """Return a line with its points in lists, a tenth of what a row a point takes."""
-    spots = trace.spots
-    lists: dict[str, list[Any]] = {
-        "x": [tidy(spot.x) for spot in spots],
-        "y": [tidy(spot.y) for spot in spots],
-        "seen": [int(seen) for seen in _seen(trace)],
-    }
-    if _worded(frame):
-        lists["at"] = list(_places(trace, frame))
-    if frame.steps:
-        lists["to"] = [*lists["x"][1:], None][: len(spots)] if trace.steps else [None] * len(spots)
-    if trace.steps and len(spots) > 1:  # the last step ends where its bin does
-        lists["y"][-1] = lists["y"][-2]
-    if _whiskered(frame):
-        lists |= {
-            "low": [tidy(one.low) for one in spots],
-            "high": [tidy(one.high) for one in spots],
-        }
-    if _counted(frame):
-        lists["n"] = [spot.n for spot in spots]
-    return {
-        "who": None if trace.reference else trace.classifier,
-        "name": trace.name,
-        "line": trace.full,
-        "key": f"{place}",
-        "sign": SHAPES[(trace.shape or 0) % len(SHAPES)],
-        "width": 1.2 if trace.thin or trace.reference else 2.2,
-        "filled": (place == 0) or None,
-        **lists,
-    }
-
-
-def _seen(trace: Trace) -> Iterator[bool]:
-    """Yield whether the mark of each point is seen: a line shows nothing of a lone one."""
-    known = [None, *(spot.y for spot in trace.spots), None]
-    for spot, before, after in zip(trace.spots, known[:-2], known[2:], strict=True):
-        alone = before is None and after is None
-        yield trace.shape is not None or spot.low is not None or alone
-
-
-def _counted(frame: Frame) -> bool:
-    return any(spot.n is not None for one in frame.traces for spot in one.spots)
-
-
-def _whiskered(frame: Frame) -> bool:
-    return any(spot.low is not None for one in frame.traces for spot in one.spots)
-
-
-def _flags(frame: Frame) -> Iterator[Row]:
-    said: set[str] = set()
-    for flag in frame.flags:
-        first = flag.label not in said  # one word for all lines that mean the same
-        said.add(flag.label)
-        label = flag.label if first else None
-        yield {"x": tidy(flag.x), "label": label, "tip": flag.label, "colour": colour(flag.colour)}
 
 
 def _flag_layers(frame: Frame) -> list[alt.Chart]:
@@ -177,9 +117,9 @@ def _flag_layers(frame: Frame) -> list[alt.Chart]:
 def _tips(frame: Frame) -> list[alt.Tooltip]:
     several = len({trace.classifier for trace in frame.traces}) > 1
     texts = tips(*([("who", "classifier")] if several else []), ("line", "line"))
-    numbers = [("y", frame.y_label)] + [("low", "from"), ("high", "to")] * _whiskered(frame)
-    numbers += [("n", "n")] * _counted(frame)
-    if _worded(frame):
+    numbers = [("y", frame.y_label)] + [("low", "from"), ("high", "to")] * points.whiskered(frame)
+    numbers += [("n", "n")] * points.counted(frame)
+    if points.worded(frame):
         texts += tips(("at", frame.x_label))
     else:
         numbers = [("x", frame.x_label), *numbers]
@@ -228,20 +168,3 @@ def _colour(frame: Frame) -> Any:
     own = alt.Color("who:N", scale=scale, legend=legend(shown=len(set(aliases)) > 1))
     # what nobody measured has nobody's colour
     return alt.when("isValid(datum.who)").then(own).otherwise(alt.value(SOFT))
-
-
-def _worded(frame: Frame) -> bool:
-    """Whether places on the x axis are said in words: by their names, or as bins."""
-    return bool(frame.ticks) or frame.steps
-
-
-def _places(trace: Trace, frame: Frame) -> Iterator[str]:
-    words = [_word(spot, frame) for spot in trace.spots]
-    after = words[1:] if trace.steps else []
-    for word, end in zip_longest(words, after):
-        yield word if end is None else f"{word} to {end}"
-
-
-def _word(spot: Spot, frame: Frame) -> str:
-    place = int(spot.x) if spot.x.is_integer() else -1
-    return frame.ticks[place] if 0 <= place < len(frame.ticks) else f"{spot.x:.6g}"

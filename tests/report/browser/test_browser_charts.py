@@ -80,7 +80,7 @@ def test_the_axis_of_a_sweep_is_switched_by_keyboard(visit: Any, lecture: Path) 
         seen.settle()
         chart = seen.page.locator(f"{DRAWN}[data-channel=x]").first
         before = chart.evaluate(PLACES)
-        button = chart.get_by_role("button", name="to scale")
+        button = chart.get_by_role("button", name="linear")
         button.focus()
         seen.page.keyboard.press("Enter")
         seen.until(
