@@ -30,6 +30,17 @@ class Scale:
         """Whether a value stands on it."""
         return self.low <= value <= self.high
 
+    def near(self, value: float) -> float:
+        """Return the value, or where it is beyond the axis, one no further than an axis off.
+
+        A path to a loss of 1e30 would be longer than what lays out a page can count.
+        """
+        if self.logarithmic:
+            off = self.high / self.low
+            return min(max(value, self.low / off), self.high * off)
+        off = self.high - self.low
+        return min(max(value, self.low - off), self.high + off)
+
 
 SHARES = Scale(0, 1)
 """Of shares, from 0 to 100 %."""

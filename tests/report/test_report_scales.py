@@ -63,3 +63,11 @@ def test_tidy_keeps_six_digits() -> None:
     assert tidy(1234567.0) == 1234570
     assert str(tidy(3.0)) == "3"
     assert tidy(None) is None
+
+
+def test_what_lies_beyond_an_axis_is_drawn_near_it() -> None:
+    assert SHARES.near(0.3) == 0.3
+    assert (SHARES.near(1e30), SHARES.near(-1e30)) == (2, -1)
+    powers = up([1e-7, 1])
+    assert powers.near(0.0) == pytest.approx(1e-14)
+    assert powers.near(1e300) == pytest.approx(1e7)

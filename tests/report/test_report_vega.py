@@ -246,3 +246,16 @@ def test_a_plot_without_lines_is_an_empty_frame_with_one_voice() -> None:
     ]
     assert legends == ["none said"], "two that differ make Vega complain"
     vl_convert.vegalite_to_vega(spec)
+
+
+def test_a_line_that_leaves_its_frame_is_told_as_it_is_and_drawn_near() -> None:
+    (frame,) = frames([item(plot(line("loss", 0.5, 1e30, None, -7.0), share=True))], COLOURS)
+    assert frame.clipped
+    spec = vega.lines(frame).spec
+    (row,) = spec["datasets"]["rows"]
+    assert row["y"] == [0.5, 2, None, -1]
+    assert row["value"] == [0.5, 1e30, None, -7]
+    told = spec["layer"][1]["encoding"]["tooltip"]
+    assert "value" in [one["field"] for one in told]
+    assert "y" not in [one["field"] for one in told]
+    assert all(one["mark"].get("clip") for one in spec["layer"][:2])

@@ -54,6 +54,7 @@ def _layers(frame: Frame) -> list[alt.Chart]:
     lists += ["to"] if frame.steps else []
     lists += ["low", "high"] if points.whiskered(frame) else []
     lists += ["n"] if points.counted(frame) else []
+    lists += ["value"] if frame.clipped else []
     base = (
         of("rows")
         .transform_flatten(lists)
@@ -117,7 +118,10 @@ def _flag_layers(frame: Frame) -> list[alt.Chart]:
 def _tips(frame: Frame) -> list[alt.Tooltip]:
     several = len({trace.classifier for trace in frame.traces}) > 1
     texts = tips(*([("who", "classifier")] if several else []), ("line", "line"))
-    numbers = [("y", frame.y_label)] + [("low", "from"), ("high", "to")] * points.whiskered(frame)
+    numbers = [("value" if frame.clipped else "y", frame.y_label)] + [
+        ("low", "from"),
+        ("high", "to"),
+    ] * points.whiskered(frame)
     numbers += [("n", "n")] * points.counted(frame)
     if points.worded(frame):
         texts += tips(("at", frame.x_label))

@@ -17,7 +17,7 @@ def row(trace: Trace, place: int, frame: Frame) -> Row:
     spots = trace.spots
     lists: dict[str, list[Any]] = {
         "x": [tidy(spot.x) for spot in spots],
-        "y": [tidy(spot.y) for spot in spots],
+        "y": [None if one.y is None else tidy(frame.up.near(one.y)) for one in spots],
         "seen": [int(seen) for seen in _seen(trace)],
     }
     if worded(frame):
@@ -26,6 +26,8 @@ def row(trace: Trace, place: int, frame: Frame) -> Row:
         lists["to"] = [*lists["x"][1:], None][: len(spots)] if trace.steps else [None] * len(spots)
     if trace.steps and len(spots) > 1:  # the last step ends where its bin does
         lists["y"][-1] = lists["y"][-2]
+    if frame.clipped:
+        lists["value"] = [tidy(spot.y) for spot in spots]
     if whiskered(frame):
         lists |= {
             "low": [tidy(one.low) for one in spots],
