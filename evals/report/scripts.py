@@ -6,6 +6,7 @@ import base64
 import functools
 import hashlib
 import re
+from concurrent.futures import Future, ThreadPoolExecutor
 from html import unescape
 
 SNIPPET = "window.vegaEmbed = vegaEmbed;"
@@ -14,10 +15,19 @@ SNIPPET = "window.vegaEmbed = vegaEmbed;"
 _META = re.compile(r'<meta http-equiv="Content-Security-Policy" content="([^"\r\n]*)">')
 
 
-@functools.cache
 def vega() -> str:
     """Return Vega-Lite with all it needs, as one script without imports."""
-    import vl_convert  # a second to build the script: a page without charts does without
+    return prepared().result()
+
+
+@functools.cache
+def prepared() -> Future[str]:
+    """Begin to build that script, beside whatever else is done: it takes a second."""
+    return ThreadPoolExecutor(1, "vega").submit(_bundle)
+
+
+def _bundle() -> str:
+    import vl_convert  # a page without charts does without
 
     bundle = vl_convert.javascript_bundle(SNIPPET)
     if "</script" in bundle.lower():  # it would end the element it stands in

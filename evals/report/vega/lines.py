@@ -170,5 +170,7 @@ def _colour(frame: Frame) -> Any:
     aliases = [trace.classifier for trace in drawn]
     scale = signs(aliases, [colour(trace.colour) for trace in drawn])
     own = alt.Color("who:N", scale=scale, legend=legend(shown=len(set(aliases)) > 1))
+    if len(drawn) == len(frame.traces):
+        return own
     # what nobody measured has nobody's colour
     return alt.when("isValid(datum.who)").then(own).otherwise(alt.value(SOFT))
