@@ -25,6 +25,16 @@ def data_folder(name: str) -> Path:
     )
 
 
+def user_cache() -> Path:
+    """Return the folder of what is built once a user: code, so it is never a project's to bring.
+
+    Raises:
+        RuntimeError: nobody knows where this user is at home.
+    """
+    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(home) / "vision-evals"
+
+
 @contextlib.contextmanager
 def whole_file(file: Path) -> Iterator[Path]:
     """Yield another name to write to, which becomes ``file`` at the end of the block.

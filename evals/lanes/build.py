@@ -18,6 +18,7 @@ from evals.lanes.fold import folded
 from evals.lanes.graph import Forward, Graphed, hold_unwaiting
 from evals.lanes.half import halved
 from evals.lanes.rule import Plan
+from evals.paths import user_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,5 +133,4 @@ def user_kernels() -> Path:
 
     A project's own cache may come from anywhere, as one does that CI restores.
     """
-    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(home) / "vision-evals" / "kernels"
+    return user_cache() / "kernels"

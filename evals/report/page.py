@@ -77,8 +77,6 @@ def write_comparison(run: Run, directory: Path, path: Path, templates: Path | No
 
 
 def _report(run: Run, directory: Path, addresses: Addresses, templates: Path | None) -> str:
-    if any(item.metrics for item in run.items):  # there will be charts
-        scripts.prepared()
     shown = {"run": run, "page": view.page(run, directory, addresses)}
     return filled("report.html.jinja", shown, templates, images=addresses.source)
 

@@ -11,10 +11,8 @@ from evals.log import Panel
 PLAIN = "image"
 """Title of the panel that shows the image as it is."""
 
-# The log has an answer as its measure wrote it: a class and two decimals, of a lone panel behind
-# what made it say so.
-_SAID = re.compile(r"(?P<name>.+) (?P<confidence>[01]\.\d+)")
-_TITLED = re.compile(r".+?: (?P<name>.+) (?P<confidence>[01]\.\d+)")
+_CONFIDENCE = re.compile(r"[01]\.\d+")
+"""As a measure writes it, behind the class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +40,16 @@ def pair(panels: Sequence[Panel]) -> Pair | None:
 
 
 def said(panel: Panel) -> Said | None:
-    """Return the answer that a panel tells; None where it tells something else."""
-    found = _SAID.fullmatch(panel.said) or _TITLED.fullmatch(panel.title)
-    if found is None:
+    """Return the answer that a panel tells; None where it tells something else.
+
+    The log has it as its measure wrote it: a class and two decimals, of a lone panel in the title,
+    behind what made the network say so.
+    """
+    return _said(panel.said) or _said(panel.title.partition(": ")[2])
+
+
+def _said(text: str) -> Said | None:
+    name, _, confidence = text.rpartition(" ")
+    if not name or not _CONFIDENCE.fullmatch(confidence):
         return None
-    return Said(found["name"], min(float(found["confidence"]), 1.0))
+    return Said(name, min(float(confidence), 1.0))

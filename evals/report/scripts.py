@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
 import hashlib
 import re
-from concurrent.futures import Future, ThreadPoolExecutor
 from html import unescape
+from importlib.metadata import version
+from pathlib import Path
+
+from evals.paths import user_cache, whole_file
 
 SNIPPET = "window.vegaEmbed = vegaEmbed;"
 """All that our script needs of them."""
@@ -15,23 +19,38 @@ SNIPPET = "window.vegaEmbed = vegaEmbed;"
 _META = re.compile(r'<meta http-equiv="Content-Security-Policy" content="([^"\r\n]*)">')
 
 
-def vega() -> str:
-    """Return Vega-Lite with all it needs, as one script without imports."""
-    return prepared().result()
-
-
 @functools.cache
-def prepared() -> Future[str]:
-    """Begin to build that script, beside whatever else is done: it takes a second."""
-    return ThreadPoolExecutor(1, "vega").submit(_bundle)
+def vega() -> str:
+    """Return Vega-Lite with all it needs, as one script without imports.
 
-
-def _bundle() -> str:
+    It takes more than a second to build, so it is kept in the user's cache.
+    """
+    kept = _file()
+    if kept is not None:
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            return _held(kept.read_bytes().decode("utf-8"))
     import vl_convert  # a page without charts does without
 
-    bundle = vl_convert.javascript_bundle(SNIPPET)
+    bundle = _held(vl_convert.javascript_bundle(SNIPPET))
+    if kept is not None:
+        with contextlib.suppress(OSError), whole_file(kept) as partial:
+            partial.write_bytes(bundle.encode("utf-8"))
+    return bundle
+
+
+def _file() -> Path | None:
+    """Return where the script is kept; None for a user without a home."""
+    told = hashlib.sha256(SNIPPET.encode("utf-8")).hexdigest()[:8]
+    name = f"vega-{version('vl-convert-python')}-{told}.js"
+    try:
+        return user_cache() / "scripts" / name
+    except RuntimeError:
+        return None
+
+
+def _held(bundle: str) -> str:
     if "</script" in bundle.lower():  # it would end the element it stands in
-        raise AssertionError("the bundle of vl-convert holds the end of a script element")
+        raise AssertionError("the script of vl-convert holds the end of a script element")
     return bundle
 
 

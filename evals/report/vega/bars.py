@@ -80,7 +80,7 @@ def _bands() -> list[alt.Chart]:
     return [
         base.mark_rect(color=INK, opacity=0.09).encode(x=_x("low"), x2="high:Q"),
         base.mark_rule(color=SOFT, strokeDash=[4, 3], strokeWidth=1.5),
-        base.mark_text(color=SOFT, baseline="bottom", dy=-3).encode(y=alt.value(0), text="key:N"),
+        base.mark_text(color=SOFT, baseline="bottom", dy=-3).encode(y=alt.YValue(0), text="key:N"),
     ]
 
 
@@ -98,7 +98,7 @@ def _bars() -> list[alt.Chart]:
         whole.mark_rule(color=PAPER, strokeWidth=5),
         whole.mark_rule(color=INK, strokeWidth=2),
         base.mark_text(align="left", baseline="bottom", dy=-11, color=INK, fontSize=12.5).encode(
-            x=alt.value(0), text="label:N"
+            x=alt.XValue(0), text="label:N"
         ),
     ]
 

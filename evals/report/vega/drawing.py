@@ -29,6 +29,9 @@ LONG = 20
 PERCENT = "format(100 * datum.value, '~g') + (datum.value == 1 ? ' %' : '')"
 """Label of a share."""
 
+LAYER = ("data", "transform", "mark", "encoding")
+"""What a layer says itself; a configuration is the script's, one for all charts."""
+
 Row = Mapping[str, object]
 
 unchecked = debug_mode(False)
@@ -50,10 +53,14 @@ class Drawing:
 
 def layered(layers: Sequence[alt.Chart], height: int = HEIGHT) -> dict[str, Any]:
     """Return the specification of layers as wide as the page lets them be, without their rows."""
-    sized = alt.layer(*layers).properties(width="container", height=height)
-    spec = sized.to_dict(validate=False)
-    del spec["config"]  # the script's, one for all charts
-    return spec
+    specs = [layer.to_dict(validate=False) for layer in layers]
+    # Altair's own layers copy each one several times over: half of what a page takes.
+    return {
+        "$schema": specs[0]["$schema"],
+        "width": "container",
+        "height": height,
+        "layer": [{k: v for k, v in spec.items() if k in LAYER} for spec in specs],
+    }
 
 
 def filled(spec: Mapping[str, Any], said: str, **rows: Sequence[Row]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def grid(field: Grid) -> Drawing:
         .encode(
             x=alt.X("head:O", title=field.x_label, sort=list(field.heads), axis=axis),
             y=alt.Y("layer:N", title=None, sort=None, axis=alt.Axis(labelLimit=130)),
-            color=alt.value(colour(field.colour)),
+            color=alt.ColorValue(colour(field.colour)),
             opacity=alt.Opacity(
                 "value:Q",
                 scale=alt.Scale(domain=[0, 1], range=[0.04, 1]),

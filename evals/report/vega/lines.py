@@ -111,7 +111,7 @@ def _flag_layers(frame: Frame) -> list[alt.Chart]:
         ),
         base.transform_filter("isValid(datum.label)")
         .mark_text(align="left", baseline="top", dx=4, color=INK, fontSize=11.5)
-        .encode(y=alt.value(2), text="label:N"),
+        .encode(y=alt.YValue(2), text="label:N"),
     ]
 
 
