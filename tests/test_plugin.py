@@ -15,6 +15,7 @@ from PIL import Image
 
 from evals import log
 from evals.log import Verdict
+from tests.colors import CARD, SUITE
 from tests.inner import last_run, warm
 
 pytest_plugins = ("pytester",)
@@ -52,26 +53,6 @@ class Restless(nn.Module):
         self.seen += 1
         return pixels.mean(dim=(2, 3)) * 10
 '''
-
-CARD = """
-[tool.evals.models.{name}]
-network = "nets:{network}"
-classes = "classes.txt"
-input = {{ resize = 16, crop = 16, mean = [0, 0, 0], std = [1, 1, 1] }}
-"""
-
-SUITE = """
-evals = 1
-title = "Colours"
-models = ["color"]
-[images]
-photographs = "pictures"
-[[check]]
-name = "colors"
-measure = "accuracy"
-images = "photographs"
-expect = [{ metric = "top1_accuracy", at_least = 0.9 }]
-"""
 
 
 @pytest.fixture(scope="module", autouse=True)

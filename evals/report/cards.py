@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from evals.log import Item, Metric, Run, Verdict
-from evals.report import checks, rounding, words
+from evals.report import words
 from evals.report.beside import Shift, shift
-from evals.report.checks import Check
+from evals.report.checks import Check, Line, lines_of
 from evals.report.gauges import Gauge, gauge
 
 
@@ -50,16 +50,9 @@ class Entry:
     """One number on a card, and the check that it is from."""
 
     label: str
-    metric: str
-    at: str | None
-    value: str
-    unit: str
-    interval: str | None
-    n: str
-    reason: str | None
+    line: Line
+    """Of what is worst said of it; its check may say another."""
     gauge: Gauge | None
-    verdict: Verdict
-    """Of this metric; its check may say another."""
     check: Check
     shift: Shift | None
     """Against the baseline."""
@@ -96,7 +89,7 @@ def _entries(own: Sequence[Check]) -> tuple[Entry, ...]:
 
 
 def _key(entry: Entry) -> tuple[str, str, str | None]:
-    return entry.check.anchor, entry.metric, entry.at
+    return entry.check.anchor, entry.line.metric, entry.line.at
 
 
 def _headline(headline: Headline, own: Sequence[Check]) -> Iterator[Entry]:
@@ -139,15 +132,8 @@ def _entry(label: str, metric: Metric, check: Check, *, share: bool) -> Entry:
     ]
     return Entry(
         label=label,
-        metric=metric.name,
-        at=metric.at,
-        value=rounding.point(metric),
-        unit=rounding.unit(metric),
-        interval=rounding.interval(metric),
-        n=f"{rounding.count(metric.n)} {metric.denominator}",
-        reason=words.reason(metric),
+        line=_worst(metric, check.item),
         gauge=gauge(metric, check.colour) if share else None,
-        verdict=_verdict(metric, check.item),
         check=check,
         shift=shifts[0] if shifts else None,
     )
@@ -172,14 +158,8 @@ _RANKS = {verdict: rank for rank, verdict in enumerate(Verdict)}
 
 def _rank(metric: Metric, item: Item) -> int:
     """Return how badly a metric was judged: 0 is invalid, and nothing expected is recorded."""
-    return _RANKS[_verdict(metric, item)]
+    return _RANKS[_worst(metric, item).verdict]
 
 
-def _verdict(metric: Metric, item: Item) -> Verdict:
-    """Return the worst that an expectation says of a metric; without any it was recorded."""
-    held = [j for j in item.judgements if (j.metric, j.at) == (metric.name, metric.at)]
-    return min((checks.said(metric, one, item) for one in (held or (None,))), key=_order)
-
-
-def _order(verdict: Verdict) -> int:
-    return _RANKS[verdict]
+def _worst(metric: Metric, item: Item) -> Line:
+    return min(lines_of(metric, item), key=lambda line: _RANKS[line.verdict])

@@ -114,7 +114,7 @@ def trust(item: Item) -> str:
 
 def _families(item: Item) -> Iterator[Family]:
     for name in dict.fromkeys(metric.name for metric in item.metrics):
-        lines = [line for m in item.metrics if m.name == name for line in _lines(m, item)]
+        lines = [line for m in item.metrics if m.name == name for line in lines_of(m, item)]
         quiet = [line for line in lines if line.at is not None and line.wanted is None]
         folded = quiet if len(lines) > FEW else []
         shown = tuple(line for line in lines if line not in folded)
@@ -130,7 +130,8 @@ def _said_of(folded: Sequence[Line], *, more: bool) -> str:
     return f"{points}: {words.listed([f'{n} {verdict}' for verdict, n in counts.items()])}"
 
 
-def _lines(metric: Metric, item: Item) -> list[Line]:
+def lines_of(metric: Metric, item: Item) -> list[Line]:
+    """Return a line for each expectation that an item holds of a metric, or one without any."""
     held = [j for j in item.judgements if (j.metric, j.at) == (metric.name, metric.at)]
     return [_line(metric, judgement, item) for judgement in held] or [_line(metric, None, item)]
 
@@ -149,13 +150,12 @@ def _line(metric: Metric, judgement: Judgement | None, item: Item) -> Line:
         denominator=metric.denominator,
         reason=words.reason(metric),
         wanted=judgement.wanted if judgement else None,
-        verdict=said(metric, judgement, item),
+        verdict=_said(metric, judgement, item),
         excuse=words.excuse(judgement) if judgement else None,
     )
 
 
-def said(metric: Metric, judgement: Judgement | None, item: Item) -> Verdict:
-    """Return what is said of a metric by one of its expectations, or without any."""
+def _said(metric: Metric, judgement: Judgement | None, item: Item) -> Verdict:
     refused = any(one.verdict is Verdict.INVALID for one in item.judgements)
     if item.verdict is Verdict.INVALID and not refused:
         # A number that cannot be trusted passes nothing, whatever was said of it alone.

@@ -33,7 +33,7 @@ def card(runs: ModuleType, directory: Path, *items: log.Item) -> Card:
 
 
 def lines(found: Card) -> list[tuple[str, str | None, str]]:
-    return [(entry.label, entry.at, entry.value) for entry in found.entries]
+    return [(entry.label, entry.line.at, entry.line.value) for entry in found.entries]
 
 
 def test_a_card_leads_with_the_numbers_that_are_asked_for_first(
@@ -59,11 +59,12 @@ def test_a_card_leads_with_the_numbers_that_are_asked_for_first(
         ("confidence on art", None, "0.25"),
     ]
     first, *_ = found.entries
-    assert (first.interval, first.n) == ("0.76 to 0.99", "20 images")  # 19 of 20, by Wilson
+    assert first.line.interval == "0.76 to 0.99", "19 of 20, by Wilson"
+    assert (first.line.n, first.line.denominator) == ("20", "images")
     assert first.gauge is not None
     assert first.gauge.value == pytest.approx(0.95)
     assert first.gauge.low == pytest.approx(0.7638, abs=1e-4)
-    assert found.entries[4].interval == "median of 3 seeds, 0.20 to 0.30"
+    assert found.entries[4].line.interval == "median of 3 seeds, 0.20 to 0.30"
     assert found.entries[5].gauge is None, "a gap is no share of anything"
 
 
@@ -83,9 +84,9 @@ def test_of_an_axis_the_judged_point_is_shown_else_the_usual_one_else_the_middle
     held = runs.judgement(curve[1], 0.5, Verdict.FAILED, at="1/510")
     passed = runs.judgement(curve[0], 0.5, Verdict.PASSED, at="0")
     judged = item("fgsm", *curve, judgements=(passed, held), verdict=Verdict.FAILED)
-    assert card(runs, tmp_path, judged).entries[0].at == "1/510", "the one that fell"
-    assert card(runs, tmp_path, item("fgsm", *curve)).entries[0].at == "1/255"
-    assert card(runs, tmp_path, item("fgsm", *curve[:2], curve[3])).entries[0].at == "1/510"
+    assert card(runs, tmp_path, judged).entries[0].line.at == "1/510", "the one that fell"
+    assert card(runs, tmp_path, item("fgsm", *curve)).entries[0].line.at == "1/255"
+    assert card(runs, tmp_path, item("fgsm", *curve[:2], curve[3])).entries[0].line.at == "1/510"
 
 
 def test_of_two_checks_the_one_that_fell_is_shown(runs: ModuleType, tmp_path: Path) -> None:
@@ -95,7 +96,7 @@ def test_of_two_checks_the_one_that_fell_is_shown(runs: ModuleType, tmp_path: Pa
     entry = card(
         runs, tmp_path, item("accuracy", runs.share("top5_accuracy", 19), check="photos"), fell
     ).entries[0]
-    assert (entry.value, entry.check.item.check) == ("0.45", "sketches")
+    assert (entry.line.value, entry.check.item.check) == ("0.45", "sketches")
     assert entry.check.anchor == "check-2"
 
 
@@ -138,7 +139,7 @@ def test_a_card_with_few_headlines_goes_on_with_what_is_expected(
     ]
     assert len(found.entries) == 5
     assert found.entries[0].gauge is None
-    assert found.entries[0].unit == "nats"
+    assert found.entries[0].line.unit == "nats"
     assert found.entries[1].gauge is not None
 
 
@@ -207,6 +208,6 @@ def test_a_card_says_what_is_said_of_the_number_and_not_of_its_check(
     fell = runs.judgement(failed.metrics[0], 0.9, Verdict.FAILED)
     failed = failed.model_copy(update={"judgements": (fell,)})  # nothing is expected of its top-5
     (card,) = view.page(runs.make_run(failed), tmp_path, Inline()).cards.open
-    said = {entry.metric: entry.verdict for entry in card.entries}
+    said = {entry.line.metric: entry.line.verdict for entry in card.entries}
     assert said["top1_accuracy"] is Verdict.FAILED
     assert said["top5_accuracy"] is Verdict.RECORDED

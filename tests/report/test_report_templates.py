@@ -13,6 +13,7 @@ from evals import log, report
 from evals.errors import UserError
 from evals.log import Verdict
 from evals.paths import data_folder
+from tests.colors import CARD, SUITE
 from tests.inner import last_run, warm
 
 pytest_plugins = ("pytester",)
@@ -24,29 +25,16 @@ class Color(nn.Module):
         return pixels.mean(dim=(2, 3)) * 10
 """
 
-PROJECT = """
-[tool.evals.models.color]
-network = "template_nets:Color"
-classes = "classes.txt"
-input = { resize = 16, crop = 16, mean = [0, 0, 0], std = [1, 1, 1] }
-"""
 
-SUITE = """
-evals = 1
-title = "Colours"
-models = ["color"]
-[images]
-photographs = "pictures"
-[[check]]
-name = "colors"
-measure = "accuracy"
-images = "photographs"
-expect = [{ metric = "top1_accuracy", at_least = 0.9 }]
-"""
+PROJECT = CARD.format(name="color", network="Color")
 
 
 def furnish(folder: Path) -> None:
-    texts = {"template_nets.py": NETS, "pyproject.toml": PROJECT, "colors.toml": SUITE}
+    texts = {
+        "nets.py": NETS,
+        "pyproject.toml": PROJECT,
+        "colors.toml": SUITE,
+    }
     for name, text in (texts | {"classes.txt": "red\ngreen\nblue\n"}).items():
         (folder / name).write_text(text, encoding="utf-8")
     for name, color in (("red", (255, 0, 0)), ("blue", (0, 0, 255))):
@@ -217,7 +205,7 @@ def test_a_log_of_the_first_format_is_rendered(runs: ModuleType, tmp_path: Path)
 
 @pytest.fixture(scope="module")
 def _imported(tmp_path_factory: pytest.TempPathFactory) -> None:
-    assert warm(tmp_path_factory.mktemp("warm"), furnish, ("template_nets",), "colors.toml") == 0
+    assert warm(tmp_path_factory.mktemp("warm"), furnish, ("nets",), "colors.toml") == 0
 
 
 @pytest.fixture

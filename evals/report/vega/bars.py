@@ -11,7 +11,6 @@ from evals.report.charts import Bar, Chart
 from evals.report.vega.drawing import (
     INK,
     PAPER,
-    PERCENT,
     SOFT,
     Drawing,
     Row,
@@ -19,6 +18,8 @@ from evals.report.vega.drawing import (
     filled,
     layered,
     of,
+    share_axis,
+    share_scale,
     tips,
     unchecked,
 )
@@ -108,8 +109,8 @@ def _x(field: str = "value") -> alt.X:
         field,
         type="quantitative",
         title=None,
-        scale=alt.Scale(domain=[0, 1], nice=False),
-        axis=alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], labelExpr=PERCENT, labelFlush=True),
+        scale=share_scale(),
+        axis=share_axis(labelFlush=True),
     )
 
 

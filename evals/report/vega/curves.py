@@ -9,7 +9,6 @@ import altair as alt
 from evals.report.curves import Curve, Plot, Sweep, number
 from evals.report.vega.drawing import (
     ASIDE,
-    PERCENT,
     SHAPES,
     Drawing,
     Row,
@@ -20,6 +19,8 @@ from evals.report.vega.drawing import (
     layered,
     legend,
     of,
+    share_axis,
+    share_scale,
     signs,
     tips,
     unchecked,
@@ -109,8 +110,8 @@ def _up(field: str = "value") -> alt.Y:
         field,
         type="quantitative",
         title=None,
-        scale=alt.Scale(domain=[0, 1], nice=False),
-        axis=alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], labelExpr=PERCENT),
+        scale=share_scale(),
+        axis=share_axis(),
     )
 
 

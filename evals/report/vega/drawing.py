@@ -26,9 +26,6 @@ ASIDE = 5
 LONG = 20
 """Letters of a name above which a narrow screen holds one column of a legend."""
 
-PERCENT = "format(100 * datum.value, '~g') + (datum.value == 1 ? ' %' : '')"
-"""Label of a share."""
-
 LAYER = ("data", "transform", "mark", "encoding")
 """What a layer says itself; a configuration is the script's, one for all charts."""
 
@@ -111,6 +108,17 @@ def signs(values: Sequence[str], signs_of: Sequence[Any]) -> alt.Scale:
     """Return a scale that gives each value its own sign, for legends in this order."""
     pairs = dict(zip(values, signs_of, strict=True))
     return alt.Scale(domain=list(pairs), range=list(pairs.values()))
+
+
+def share_scale() -> alt.Scale:
+    """Return the scale of shares, from 0 to 100 %."""
+    return alt.Scale(domain=[0, 1], nice=False)
+
+
+def share_axis(**more: Any) -> alt.Axis:
+    """Return its axis, in quarters."""
+    written = "format(100 * datum.value, '~g') + (datum.value == 1 ? ' %' : '')"
+    return alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], labelExpr=written, **more)
 
 
 def legend(*, shown: bool, **more: Any) -> alt.Legend | None:

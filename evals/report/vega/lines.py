@@ -11,7 +11,6 @@ from evals.report.scales import tidy
 from evals.report.vega import points
 from evals.report.vega.drawing import (
     INK,
-    PERCENT,
     SHAPES,
     SOFT,
     Drawing,
@@ -23,6 +22,8 @@ from evals.report.vega.drawing import (
     layered,
     legend,
     of,
+    share_axis,
+    share_scale,
     signs,
     tips,
     unchecked,
@@ -154,8 +155,8 @@ def _across(frame: Frame) -> alt.X:
 
 def _up(frame: Frame, field: str = "y") -> alt.Y:
     if frame.share:
-        scale = alt.Scale(domain=[0, 1], nice=False)
-        axis = alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], labelExpr=PERCENT)
+        scale = share_scale()
+        axis = share_axis()
     else:
         domain = [tidy(frame.up.low), tidy(frame.up.high)]
         kind = "log" if frame.up.logarithmic else "linear"
