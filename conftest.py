@@ -1,1 +1,1 @@
-pytest_plugins = ["evals.plugin"]
+pytest_plugins = ["vision_evals.plugin"]

@@ -17,8 +17,8 @@ from subjects import classifier_of, fed, lane_of, probe_of, theirs
 if TYPE_CHECKING:
     import torch
 
-    from evals.classifiers.classifier import Classifier
-    from evals.lanes.lane import Lane
+    from vision_evals.models.classifier import Classifier
+    from vision_evals.models.fast_path.fast_path import Lane
 
 STEPS, SHARE = 20, 0.1
 """Of PGD: steps, and the length of one as a share of epsilon."""
@@ -43,7 +43,7 @@ def attacks(name: str, folder: Path, asked: argparse.Namespace) -> None:
     import torch
     from peers import as_loaded, flipping_epsilons
 
-    from evals.device import numerics
+    from vision_evals.models.device import numerics
 
     classifier = classifier_of(name, asked.device)
     x, label = fed(classifier, folder, asked.batch, asked.device)
@@ -61,7 +61,7 @@ def attacks(name: str, folder: Path, asked: argparse.Namespace) -> None:
 
 def sweep(one: Attacked) -> torch.Tensor:
     """Return (e, n) who is still right: one gradient, and a forward for each epsilon."""
-    from evals.attacks.signs import signed_step
+    from vision_evals.attacks.signs import signed_step
 
     probe = probe_of(one.classifier, one.x, one.label, one.lane)
     assert probe.answers is not None
@@ -78,7 +78,7 @@ def _swept(one: Attacked, repeats: int) -> str:
     """Return the row of the sweep, the whole measure beside it."""
     from peers import foolbox_sweep
 
-    from evals.measures import fgsm
+    from vision_evals.measures import fgsm
 
     written = fgsm.Parameters(epsilons=tuple(one.epsilons))
     turns, found = in_turns(
@@ -106,10 +106,10 @@ def _climbed(one: Attacked, repeats: int) -> str:
     """Return the row of PGD."""
     from peers import foolbox_pgd
 
-    from evals.attacks.attack import Draws
-    from evals.attacks.balls import LinfBall
-    from evals.attacks.criteria import Misclassification
-    from evals.attacks.pgd import ProjectedGradientDescent
+    from vision_evals.attacks.attack import Draws
+    from vision_evals.attacks.balls import LinfBall
+    from vision_evals.attacks.criteria import Misclassification
+    from vision_evals.attacks.pgd import ProjectedGradientDescent
 
     x, label, middle = one.x, one.label, one.epsilons[len(one.epsilons) // 2]
     criterion, draws = Misclassification(label, label[:, None]), Draws(0, ("",) * len(x))

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from evals.paths import data_folder
+from vision_evals.core.paths import data_folder
 
 SUITES = ("accuracy", "art", "fgsm", "airplane")
 PLAIN = ("-q", "-p", "no:cacheprovider", "--tb=no")

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageChops
 
-from evals.images import sources
+from vision_evals.images import sources
 
 VERSION = 1
 """Raised whenever the same number would give other bytes."""

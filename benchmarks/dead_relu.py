@@ -17,14 +17,14 @@ from pathlib import Path
 import torch
 from torchvision import models
 
-from evals.classifiers.build import build
-from evals.classifiers.classifier import Classifier
-from evals.classifiers.registry import Registry
-from evals.images import sources
-from evals.images.decode import read
-from evals.images.geometry import pixels
-from evals.measures.dead_relu import MEASURE, Parameters
-from evals.probe import Probe
+from vision_evals.images import sources
+from vision_evals.images.decode import read
+from vision_evals.images.geometry import pixels
+from vision_evals.measures.dead_relu import MEASURE, Parameters
+from vision_evals.measures.probe import Probe
+from vision_evals.models.build import build
+from vision_evals.models.classifier import Classifier
+from vision_evals.models.registry import Registry
 
 REPEATS, BATCH = 9, 4
 

@@ -19,15 +19,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from evals import log, report
-from evals.compare import stored
-from evals.compare.comparison import comparison
-from evals.compare.side import differences, side
-from evals.compare.stored import Stored
-from evals.log import Verdict
-from evals.measures.accuracy import MEASURE, Parameters
-from evals.measures.measure import Subject
-from evals.paired import decide
+from vision_evals import log, report
+from vision_evals.log import Verdict
+from vision_evals.measures.accuracy import MEASURE, Parameters
+from vision_evals.measures.measure import Subject
+from vision_evals.verdict.baseline import stored
+from vision_evals.verdict.baseline.comparison import comparison
+from vision_evals.verdict.baseline.provenance import differences, side
+from vision_evals.verdict.baseline.stored import Stored
+from vision_evals.verdict.paired import decide
 
 CLASSES = 1000
 
@@ -141,7 +141,7 @@ def main() -> None:
     # the metrics themselves, as a session computes them once a check
     rows_of = table(rows, 0.85, 0)
     began = time.perf_counter()
-    from evals.images.labels import ClassMap
+    from vision_evals.images.labels import ClassMap
 
     classes = ClassMap("n", tuple(map(str, range(CLASSES))), None)
     MEASURE.summarise(rows_of, Parameters(), Subject("net", classes, 0, rows))

@@ -17,8 +17,8 @@ from subjects import classifier_of, lane_of, theirs
 if TYPE_CHECKING:
     import torch
 
-    from evals.images.image_set import ImageSet
-    from evals.passes.station import Station
+    from vision_evals.engine.tasks import Station
+    from vision_evals.images.image_set import ImageSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,8 @@ def clean(names: Sequence[str], folder: Path, asked: argparse.Namespace) -> None
     """Print a pass of several networks together."""
     import torch
 
-    from evals.device import numerics
-    from evals.images import sources
+    from vision_evals.images import sources
+    from vision_evals.models.device import numerics
 
     device = torch.device(asked.device)
     image_set = sources.load(str(folder), Path())
@@ -63,11 +63,11 @@ def _station(
     import torch
     from peers import forward_alone
 
-    from evals.device import default_batch
-    from evals.images.labels import targets
-    from evals.measures import accuracy
-    from evals.passes.station import Station, Task
-    from evals.probe import answers
+    from vision_evals.engine.tasks import Station, Task
+    from vision_evals.images.labels import targets
+    from vision_evals.measures import accuracy
+    from vision_evals.measures.probe import answers
+    from vision_evals.models.device import default_batch
 
     classifier = classifier_of(name, asked.device)
     forwards = max(asked.planned, len(image_set.images))
@@ -110,9 +110,9 @@ def _limit(
 
 def _walked(stations: Sequence[Station], image_set: ImageSet, device: torch.device) -> Walked:
     """Walk as a run does, and return how fast."""
-    from evals.device import default_batch
-    from evals.passes.station import Walked as Left
-    from evals.passes.walk import walk
+    from vision_evals.engine.loop import walk
+    from vision_evals.engine.tasks import Walked as Left
+    from vision_evals.models.device import default_batch
 
     area = max(station.classifier.geometry.area for station in stations)
     batch, stamps = default_batch(device, area, gradients=False), [(time.perf_counter(), 0)]

@@ -23,8 +23,8 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 from torchvision.io import ImageReadMode, decode_jpeg
 
-from evals.images.decode import read
-from evals.images.geometry import Geometry, Interpolation, pixels
+from vision_evals.images.decode import read
+from vision_evals.images.geometry import Geometry, Interpolation, pixels
 
 FEW, MANY, WANTED = 0.1, 0.9, 8
 """Shares of images between which an epsilon tells networks apart, and how many epsilons."""

@@ -23,17 +23,17 @@ from typing import Any
 
 import torch
 
-from evals.attacks.attack import Draws
-from evals.attacks.balls import LinfBall
-from evals.attacks.criteria import Misclassification
-from evals.attacks.pgd import ProjectedGradientDescent
-from evals.classifiers.build import build
-from evals.classifiers.classifier import Classifier
-from evals.classifiers.registry import Registry
-from evals.images import sources
-from evals.images.decode import read
-from evals.images.geometry import pixels
-from evals.images.labels import targets
+from vision_evals.attacks.attack import Draws
+from vision_evals.attacks.balls import LinfBall
+from vision_evals.attacks.criteria import Misclassification
+from vision_evals.attacks.pgd import ProjectedGradientDescent
+from vision_evals.images import sources
+from vision_evals.images.decode import read
+from vision_evals.images.geometry import pixels
+from vision_evals.images.labels import targets
+from vision_evals.models.build import build
+from vision_evals.models.classifier import Classifier
+from vision_evals.models.registry import Registry
 
 EPSILON, STEPS, SHARE = 1 / 1020, 20, 0.1
 

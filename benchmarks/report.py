@@ -33,14 +33,14 @@ write(Path(sys.argv[1]), *map(int, sys.argv[2:]))
 RENDER = """
 import sys
 from pathlib import Path
-from evals import log, report
+from vision_evals import log, report
 run, page = map(Path, sys.argv[1:])
 report.write(log.read(run), run, page)
 """
 
 IMPORT = """
 import sys
-import evals.report
+import vision_evals.report
 sys.exit("torch was imported" if "torch" in sys.modules else 0)
 """
 
@@ -139,7 +139,7 @@ def main() -> None:
     of = str(asked.run or f"{asked.images:,} images x {asked.networks} networks")
     print(f"{platform.machine()}, {os.cpu_count()} cores, medians of {REPEATS} processes\n")
     print(f"| {of} | |\n|---|---|")
-    print(f"| import evals.report, without torch | {imported.seconds:.2f} s |")
+    print(f"| import vision_evals.report, without torch | {imported.seconds:.2f} s |")
     print(f"| log to page | {rendered.seconds:.2f} s |")
     print(f"| highest memory | {rendered.memory:.2f} GB |")
     print(f"| page | {len(html.encode()) / 1e6:.2f} MB |")

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from evals import log, report
-from evals.errors import UserError
+from vision_evals import log, report
+from vision_evals.core.errors import UserError
 
 if TYPE_CHECKING:
     from playwright.sync_api import Playwright

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-    from evals.classifiers.classifier import Classifier
-    from evals.lanes.lane import Lane
-    from evals.log import Precision
-    from evals.probe import Probe
+    from vision_evals.log import Precision
+    from vision_evals.measures.probe import Probe
+    from vision_evals.models.classifier import Classifier
+    from vision_evals.models.fast_path.fast_path import Lane
 
 USUAL = {
     "resize": 256,
@@ -25,9 +25,9 @@ PACKAGED = ("squeezenet1_1_caffe", "efficientnet_lite0")
 
 def classifier_of(name: str, device: str) -> Classifier:
     """Return a packaged classifier, or torchvision's network with seeded random weights."""
-    from evals.classifiers.build import build
-    from evals.classifiers.card import Card
-    from evals.classifiers.registry import Registry
+    from vision_evals.models.build import build
+    from vision_evals.models.card import Card
+    from vision_evals.models.registry import Registry
 
     if name in PACKAGED:
         return build(name, *Registry.read({}, None, Path()).card(name), download=False).to(device)
@@ -40,9 +40,9 @@ def classifier_of(name: str, device: str) -> Classifier:
 
 def lane_of(classifier: Classifier, forwards: int, precision: Precision, kernels: Path) -> Lane:
     """Return the path that so many forwards repay."""
-    from evals.lanes.build import warm
-    from evals.lanes.lane import Lane
-    from evals.lanes.rule import plan_of
+    from vision_evals.models.fast_path.build import warm
+    from vision_evals.models.fast_path.fast_path import Lane
+    from vision_evals.models.fast_path.policy import plan_of
 
     device = next(classifier.network.parameters()).device
     cached = warm(kernels, classifier, precision)
@@ -56,9 +56,9 @@ def fed(
     """Return pixels (n, 3, H, W) of the first pictures, and what the network says of them."""
     import torch
 
-    from evals.images import sources
-    from evals.images.decode import read
-    from evals.images.geometry import pixels
+    from vision_evals.images import sources
+    from vision_evals.images.decode import read
+    from vision_evals.images.geometry import pixels
 
     image_set = sources.load(str(folder), Path())
     images = image_set.images[:n]
@@ -73,14 +73,14 @@ def theirs(classifier: Classifier) -> torch.nn.Module:
     """Return what a user of other tools holds: pixels in [0, 1] in, logits out."""
     import torch
 
-    from evals.classifiers.normalise import Normalise
+    from vision_evals.models.normalise import Normalise
 
     return torch.nn.Sequential(Normalise(classifier.input), classifier.network)
 
 
 def probe_of(classifier: Classifier, x: torch.Tensor, label: torch.Tensor, lane: Lane) -> Probe:
     """Return a fresh probe: nothing is known of the batch yet."""
-    from evals.probe import Answers, Probe
+    from vision_evals.measures.probe import Answers, Probe
 
     ids = tuple(map(str, range(len(x))))
     known = Answers(label, label[:, None], label.unique())

@@ -16,10 +16,10 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from evals.classifiers.recipe import Optimizer, Recipe
-from evals.training.data import Data, Held, load
-from evals.training.loop import train
-from evals.training.networks import small_cnn
+from vision_evals.models.recipe import Optimizer, Recipe
+from vision_evals.models.training.data import Data, Held, load
+from vision_evals.models.training.loop import train
+from vision_evals.models.training.networks import small_cnn
 
 REPEATS = 7
 RECIPE = Recipe(data="digits", optimizer=Optimizer(lr=0.05, momentum=0.9), epochs=6)

@@ -12,9 +12,9 @@ import torch
 from hypothesis import settings
 from torch import nn
 
-from evals.classifiers.card import Card, Input
-from evals.classifiers.classifier import Classifier
-from evals.images.labels import ClassMap
+from vision_evals.images.labels import ClassMap
+from vision_evals.models.card import Card, Input
+from vision_evals.models.classifier import Classifier
 
 # how the tests themselves are run is no option of the runs that they start
 os.environ.pop("PYTEST_ADDOPTS", None)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from evals import log
+from vision_evals import log
 
 
 def warm(

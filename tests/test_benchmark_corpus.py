@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from evals.images import sources
-from evals.images.decode import read
+from vision_evals.images import sources
+from vision_evals.images.decode import read
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 

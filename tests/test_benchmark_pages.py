@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from evals.errors import UserError
+from vision_evals.core.errors import UserError
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 

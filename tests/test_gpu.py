@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
-from evals import log
+from vision_evals import log
 
 SUITES = Path(__file__).parent.parent / "suites"
 
@@ -55,11 +55,11 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_device_decodes_and_resizes_as_pil_does(corpus: Path) -> None:
     """Mean difference under 0.6 of 255, and decisions equal on at least 99 % of 1,000 images."""
-    from evals.classifiers.build import build
-    from evals.classifiers.registry import Registry
-    from evals.images import sources
-    from evals.images.device_reader import device_batches
-    from evals.images.geometry import to_unit
+    from vision_evals.images import sources
+    from vision_evals.images.geometry import to_unit
+    from vision_evals.images.gpu.device_reader import device_batches
+    from vision_evals.models.build import build
+    from vision_evals.models.registry import Registry
 
     device = torch.device("cuda:0")
     card = Registry.read({}, None, Path()).card("squeezenet1_1_caffe")
@@ -89,15 +89,15 @@ def test_every_path_decides_as_the_plain_one(
     corpus: Path, tmp_path: Path, precision: str, compiled: bool
 ) -> None:
     """Channels last, folded, in a graph, compiled: 256 images calibrate, 256 others are decided."""
-    from evals.classifiers.build import build
-    from evals.classifiers.registry import Registry
-    from evals.device import numerics
-    from evals.images import sources
-    from evals.images.device_reader import device_batches
-    from evals.images.geometry import to_unit
-    from evals.lanes.lane import Lane
-    from evals.lanes.rule import Plan
-    from evals.probe import Probe
+    from vision_evals.images import sources
+    from vision_evals.images.geometry import to_unit
+    from vision_evals.images.gpu.device_reader import device_batches
+    from vision_evals.measures.probe import Probe
+    from vision_evals.models.build import build
+    from vision_evals.models.device import numerics
+    from vision_evals.models.fast_path.fast_path import Lane
+    from vision_evals.models.fast_path.policy import Plan
+    from vision_evals.models.registry import Registry
 
     device = torch.device("cuda:0")
     card = Registry.read({}, None, Path()).card("efficientnet_lite0")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from evals import log
+from vision_evals import log
 
 ROOT = Path(__file__).parent.parent
 
@@ -61,7 +61,7 @@ def test_the_wheel_judges_a_users_suite(site: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_wheel_brings_the_shipped_suites(site: Path, tmp_path: Path) -> None:
-    code = "from evals.cli import main; main(['suites'])"
+    code = "from vision_evals.cli import main; main(['suites'])"
     printed = Path(process(site, tmp_path, "-c", code).stdout.strip())
     assert printed.is_relative_to(site)
     assert (printed / "accuracy.toml").read_bytes() == (ROOT / "suites/accuracy.toml").read_bytes()
@@ -70,7 +70,7 @@ def test_the_wheel_brings_the_shipped_suites(site: Path, tmp_path: Path) -> None
 @pytest.mark.slow
 def test_the_wheel_writes_a_first_suite(site: Path, tmp_path: Path) -> None:
     words = "['init', '--network=torchvision:resnet18']"
-    done = process(site, tmp_path, "-c", f"from evals.cli import main; main({words})")
+    done = process(site, tmp_path, "-c", f"from vision_evals.cli import main; main({words})")
     assert (tmp_path / "suites" / "gate.toml").is_file(), done.stderr
 
 

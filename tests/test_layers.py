@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-import evals
+import vision_evals
 
-PACKAGE = Path(evals.__file__).parent
+PACKAGE = Path(vision_evals.__file__).parent
 
 LAYERS = (
     {"errors", "paths", "imports", "names", "portion", "worker"},
@@ -107,22 +107,22 @@ def test_no_measure_imports_another() -> None:
 @pytest.mark.parametrize(
     "module",
     [
-        "evals.plugin",
-        "evals.suite",
-        "evals.selection",
-        "evals.report",
-        "evals.results.files",
-        "evals.results.junit",
-        "evals.results.annotations",
-        "evals.results.tracking",
-        "evals.results.mlflow",
-        "evals.init",
-        "evals.log",
-        "evals.cli",
-        "evals.measures.accuracy",
-        "evals.judging",
-        "evals.merge.command",
-        "evals.serve.server",
+        "vision_evals.plugin",
+        "vision_evals.suite.suite",
+        "vision_evals.engine.jobs",
+        "vision_evals.report",
+        "vision_evals.report.export.files",
+        "vision_evals.report.export.junit",
+        "vision_evals.report.export.annotations",
+        "vision_evals.report.export.tracking",
+        "vision_evals.report.export.mlflow",
+        "vision_evals.cli.init",
+        "vision_evals.log",
+        "vision_evals.cli",
+        "vision_evals.measures.accuracy",
+        "vision_evals.verdict",
+        "vision_evals.cli.merge",
+        "vision_evals.cli.serve.server",
     ],
 )
 def test_without_torch(module: str) -> None:
@@ -132,9 +132,9 @@ def test_without_torch(module: str) -> None:
 
 
 def test_the_plugin_alone_is_light() -> None:
-    """``import evals.plugin`` loads nothing that pytest has not loaded already."""
+    """``import vision_evals.plugin`` loads nothing that pytest has not loaded already."""
     code = (
-        "import pytest, sys; before = set(sys.modules); import evals.plugin;"
+        "import pytest, sys; before = set(sys.modules); import vision_evals.plugin;"
         "print(sorted(n for n in set(sys.modules) - before if not n.startswith('evals')))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

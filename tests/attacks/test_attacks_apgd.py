@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from evals.attacks.apgd import AutoPGD, checkpoints
-from evals.attacks.attack import Draws
-from evals.attacks.balls import BALLS, LinfBall
-from evals.attacks.criteria import Misclassification
+from vision_evals.attacks.apgd import AutoPGD, checkpoints
+from vision_evals.attacks.attack import Draws
+from vision_evals.attacks.balls import BALLS, LinfBall
+from vision_evals.attacks.criteria import Misclassification
 
 Images = Callable[..., torch.Tensor]
 Watched = Any

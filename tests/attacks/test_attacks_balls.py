@@ -10,8 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals.attacks.attack import Draws
-from evals.attacks.balls import BALLS, L2Ball, LinfBall
+from vision_evals.attacks.attack import Draws
+from vision_evals.attacks.balls import BALLS, L2Ball, LinfBall
 
 Images = Callable[..., torch.Tensor]
 IDS = tuple(f"{i}.png" for i in range(40))

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from evals.attacks.attack import Draws, hold
-from evals.attacks.balls import Ball, L2Ball, LinfBall
-from evals.attacks.criteria import Misclassification, TargetedMisclassification
-from evals.attacks.foolbox_names import foolbox_attack
-from evals.draws import generator
-from evals.errors import InvalidError, NotApplicableError, UserError
+from vision_evals.attacks.attack import Draws, hold
+from vision_evals.attacks.balls import Ball, L2Ball, LinfBall
+from vision_evals.attacks.criteria import Misclassification, TargetedMisclassification
+from vision_evals.attacks.foolbox_names import foolbox_attack
+from vision_evals.core.errors import InvalidError, NotApplicableError, UserError
+from vision_evals.core.rng import generator
 
 Images = Callable[..., torch.Tensor]
 Watched = Any

@@ -9,9 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals.attacks.criteria import Criterion, Misclassification, TargetedMisclassification
-from evals.attacks.losses import LOSSES, cross_entropy, dlr
-from evals.errors import NotApplicableError
+from vision_evals.attacks.criteria import Criterion, Misclassification, TargetedMisclassification
+from vision_evals.attacks.losses import LOSSES, cross_entropy, dlr
+from vision_evals.core.errors import NotApplicableError
 
 
 @given(

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.functional import cross_entropy, softplus
 
-from evals.attacks.apgd import AutoPGD
-from evals.attacks.attack import Attack, Draws, hold
-from evals.attacks.balls import BALLS, Ball, L2Ball, LinfBall
-from evals.attacks.criteria import Misclassification, TargetedMisclassification
-from evals.attacks.fgsm import FastGradientSign
-from evals.attacks.pgd import ProjectedGradientDescent
-from evals.errors import InvalidError, UserError
+from vision_evals.attacks.apgd import AutoPGD
+from vision_evals.attacks.attack import Attack, Draws, hold
+from vision_evals.attacks.balls import BALLS, Ball, L2Ball, LinfBall
+from vision_evals.attacks.criteria import Misclassification, TargetedMisclassification
+from vision_evals.attacks.fgsm import FastGradientSign
+from vision_evals.attacks.pgd import ProjectedGradientDescent
+from vision_evals.core.errors import InvalidError, UserError
 
 Images = Callable[..., torch.Tensor]
 Watched = Any

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from evals.attacks.balls import LinfBall
-from evals.attacks.gradients import slope
-from evals.attacks.signs import eight_bit, fast_gradient_sign, signed_step, towards
-from evals.classifiers.classifier import Classifier
-from evals.errors import InvalidError
-from evals.images.geometry import to_unit
+from vision_evals.attacks.balls import LinfBall
+from vision_evals.attacks.gradients import slope
+from vision_evals.attacks.signs import eight_bit, fast_gradient_sign, signed_step, towards
+from vision_evals.core.errors import InvalidError
+from vision_evals.images.geometry import to_unit
+from vision_evals.models.classifier import Classifier
 
 Small = Callable[..., Classifier]
 

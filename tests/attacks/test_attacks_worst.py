@@ -10,14 +10,14 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
-from evals.attacks.apgd import AutoPGD
-from evals.attacks.attack import Attack, Attacked, Draws, Victim
-from evals.attacks.balls import Ball, L2Ball, LinfBall
-from evals.attacks.criteria import Criterion, Misclassification
-from evals.attacks.foolbox_names import foolbox_attack
-from evals.attacks.pgd import ProjectedGradientDescent
-from evals.attacks.worst import CLEAN, NONE, worst_case
-from evals.errors import UserError
+from vision_evals.attacks.apgd import AutoPGD
+from vision_evals.attacks.attack import Attack, Attacked, Draws, Victim
+from vision_evals.attacks.balls import Ball, L2Ball, LinfBall
+from vision_evals.attacks.criteria import Criterion, Misclassification
+from vision_evals.attacks.foolbox_names import foolbox_attack
+from vision_evals.attacks.pgd import ProjectedGradientDescent
+from vision_evals.attacks.worst import CLEAN, NONE, worst_case
+from vision_evals.core.errors import UserError
 
 Images = Callable[..., torch.Tensor]
 Watched = Any

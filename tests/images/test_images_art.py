@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from PIL import Image as Pictures
 
-from evals.errors import UserError
-from evals.images import sources
-from evals.images.image_set import Image
-from evals.paths import data_folder
+from vision_evals.core.errors import UserError
+from vision_evals.core.paths import data_folder
+from vision_evals.images import sources
+from vision_evals.images.image_set import Image
 
 OBJECT = (
     '[[work]]\nfile = "object.png"\ntitle = "Object"\nartist = "Meret Oppenheim"\nyear = 1936\n'

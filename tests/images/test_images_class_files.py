@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from evals.errors import UserError
-from evals.images.labels import ClassMap, class_map
+from vision_evals.core.errors import UserError
+from vision_evals.images.labels import ClassMap, class_map
 
 
 def read(tmp_path: Path, name: str, text: str) -> ClassMap:

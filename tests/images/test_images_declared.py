@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from PIL import Image as Pictures
 
-from evals.errors import UserError
-from evals.images.declared import declaration
-from evals.images.image_set import fingerprint, limited
-from evals.images.sources import BUILT_IN, load
+from vision_evals.core.errors import UserError
+from vision_evals.images.declared import declaration
+from vision_evals.images.image_set import fingerprint, limited
+from vision_evals.images.sources import BUILT_IN, load
 
 SAMPLE = 'sample_of = "imagenet"\n'
 WORK = '[[work]]\nfile = "{}.png"\ntitle = "T"\nartist = "A"\nyear = 1936\n'

@@ -19,8 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile, TiffImagePlugin
 
-from evals.errors import UnreadableError, UserError
-from evals.images.decode import LIMIT, read
+from vision_evals.core.errors import UnreadableError, UserError
+from vision_evals.images.decode import LIMIT, read
 
 Array = npt.NDArray[Any]
 

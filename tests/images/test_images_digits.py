@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from evals.images.sources import load
+from vision_evals.images.sources import load
 
 
 def test_every_fifth_digit_of_scikit_learn() -> None:

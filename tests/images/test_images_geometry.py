@@ -19,9 +19,9 @@ from torchvision.models import (
 )
 from torchvision.transforms.functional import normalize
 
-from evals.errors import UnreadableError
-from evals.images.decode import read
-from evals.images.geometry import Geometry, pixels
+from vision_evals.core.errors import UnreadableError
+from vision_evals.images.decode import read
+from vision_evals.images.geometry import Geometry, pixels
 
 PUBLISHED = [
     (AlexNet_Weights.IMAGENET1K_V1, Geometry(256, 224)),
@@ -98,7 +98,7 @@ def test_an_oblong_picture_does_not_fill_the_memory() -> None:
 
 def test_the_room_is_imported_without_torch() -> None:
     code = (
-        "import sys, evals.images.sources, evals.images.geometry, evals.images.decode; "
+        "import sys, vision_evals.images.sources, vision_evals.images.geometry, vision_evals.images.decode; "
         "sys.exit('torch' in sys.modules or 'pandas' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

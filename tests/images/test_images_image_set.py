@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals.errors import UserError
-from evals.images.image_set import Image, ImageSet, collect, fingerprint, limited, natural
+from vision_evals.core.errors import UserError
+from vision_evals.images.image_set import Image, ImageSet, collect, fingerprint, limited, natural
 
 IDS = st.lists(st.text(min_size=1), min_size=1, unique=True)
 

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.models import AlexNet_Weights
 
-from evals.errors import UserError
-from evals.images.image_set import Image, ImageSet, collect
-from evals.images.labels import ClassMap, class_map, targets
-from evals.images.sources import load
+from vision_evals.core.errors import UserError
+from vision_evals.images.image_set import Image, ImageSet, collect
+from vision_evals.images.labels import ClassMap, class_map, targets
+from vision_evals.images.sources import load
 
 IMAGENET = class_map("imagenet", Path("/nowhere"))
 

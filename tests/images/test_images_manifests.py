@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pictures
 
-from evals.errors import UserError
-from evals.images.image_set import Image
-from evals.images.sources import load
+from vision_evals.core.errors import UserError
+from vision_evals.images.image_set import Image
+from vision_evals.images.sources import load
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from PIL import Image as Pictures
 
-from evals.errors import UserError
-from evals.images.image_set import ImageSet
-from evals.images.sources import load
+from vision_evals.core.errors import UserError
+from vision_evals.images.image_set import ImageSet
+from vision_evals.images.sources import load
 
 
 def put(root: Path, *names: str) -> Path:

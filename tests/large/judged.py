@@ -10,21 +10,22 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from evals import log
-from evals.classifiers.registry import Request
-from evals.compare.beside import Beside
-from evals.compare.comparison import comparison
-from evals.compare.side import Side
-from evals.compare.thumbnails import thumbnails
-from evals.images.labels import ClassMap
-from evals.judging import Facts, Measured, Question, judge
-from evals.measures.measure import Measure
-from evals.options import Source
-from evals.selection import Job
-from evals.suite import Check, Suite
-from evals.validity.checks import CHECKS
 from tests.large import pictures
 from tests.large.rows import MAKERS, Asked, Network
+from vision_evals import log
+from vision_evals.engine.jobs import Job
+from vision_evals.images.labels import ClassMap
+from vision_evals.measures.measure import Measure
+from vision_evals.models.registry import Request
+from vision_evals.suite.options import Source
+from vision_evals.suite.suite import Check, Suite
+from vision_evals.validity.checks import CHECKS
+from vision_evals.verdict.baseline.comparison import comparison
+from vision_evals.verdict.baseline.provenance import Side
+from vision_evals.verdict.baseline.reference import Beside
+from vision_evals.verdict.baseline.thumbnails import thumbnails
+from vision_evals.verdict.check_input import Facts, Measured, Question
+from vision_evals.verdict.judge import judge
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from evals import log
-from evals.measures.measure import Measure
-from evals.passes.pictures import QUALITY, Sample, file_name, pick
-from evals.statistics import generator
+from vision_evals import log
+from vision_evals.engine.pictures import QUALITY, Sample, file_name, pick
+from vision_evals.measures.intervals import generator
+from vision_evals.measures.measure import Measure
 
 SIDE = 224
 COUNT = 8

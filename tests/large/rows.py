@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from evals.statistics import generator
+from vision_evals.measures.intervals import generator
 
 CLASSES = 1000
 TARGET = 404

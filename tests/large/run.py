@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from evals import log
-from evals.images.labels import ClassMap, class_map
-from evals.measures import lookup
-from evals.suite import Suite, parse
 from tests.large.judged import Shown, item
 from tests.large.rows import Network
+from vision_evals import log
+from vision_evals.images.labels import ClassMap, class_map
+from vision_evals.measures import lookup
+from vision_evals.suite.suite import Suite, parse
 
 BASELINE = "20260101T000000-base"
 

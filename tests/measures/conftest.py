@@ -9,19 +9,19 @@ import pandas as pd
 import pytest
 import torch
 
-from evals.classifiers.build import build
-from evals.classifiers.classifier import Classifier
-from evals.classifiers.registry import Registry
-from evals.images import sources
-from evals.images.image_set import ImageSet
-from evals.images.labels import targets
-from evals.measures.measure import Measure
-from evals.passes import tables
-from evals.passes.shard import join_of
-from evals.passes.station import Station, Task, Walked
-from evals.passes.walk import walk
-from evals.probe import answers
-from evals.schema import Table
+from vision_evals.core.tables import Table
+from vision_evals.engine import tables
+from vision_evals.engine.loop import walk
+from vision_evals.engine.shard import join_of
+from vision_evals.engine.tasks import Station, Task, Walked
+from vision_evals.images import sources
+from vision_evals.images.image_set import ImageSet
+from vision_evals.images.labels import targets
+from vision_evals.measures.measure import Measure
+from vision_evals.measures.probe import answers
+from vision_evals.models.build import build
+from vision_evals.models.classifier import Classifier
+from vision_evals.models.registry import Registry
 
 Rows = Callable[..., pd.DataFrame]
 

@@ -18,20 +18,20 @@ from hypothesis import strategies as st
 from PIL import Image
 from torchvision.transforms import functional
 
-from evals import log
-from evals.classifiers.build import build
-from evals.classifiers.classifier import Classifier
-from evals.classifiers.registry import Registry
-from evals.images import sources
-from evals.images.image_set import ImageSet, limited
-from evals.images.labels import ClassMap, targets
-from evals.measures.accuracy import MEASURE, Parameters, badness, calibration_error
-from evals.measures.measure import Subject
-from evals.passes import tables
-from evals.passes.station import Station, Task, Walked
-from evals.passes.walk import walk
-from evals.paths import data_folder
-from evals.probe import Answers, Probe, answers
+from vision_evals import log
+from vision_evals.core.paths import data_folder
+from vision_evals.engine import tables
+from vision_evals.engine.loop import walk
+from vision_evals.engine.tasks import Station, Task, Walked
+from vision_evals.images import sources
+from vision_evals.images.image_set import ImageSet, limited
+from vision_evals.images.labels import ClassMap, targets
+from vision_evals.measures.accuracy import MEASURE, Parameters, badness, calibration_error
+from vision_evals.measures.measure import Subject
+from vision_evals.measures.probe import Answers, Probe, answers
+from vision_evals.models.build import build
+from vision_evals.models.classifier import Classifier
+from vision_evals.models.registry import Registry
 
 LITERAL: dict[str, tuple[int, Callable[[torch.Tensor], torch.Tensor]]] = {
     # written out, not read from the cards
@@ -320,7 +320,7 @@ def test_among_the_classes_of_the_set(small: object) -> None:
 
 
 def test_humans_stand_beside_with_their_intervals() -> None:
-    from evals.judging import with_interval
+    from vision_evals.verdict.judge import with_interval
 
     first, second = map(with_interval, MEASURE.references)
     assert (first.low, first.high) == pytest.approx((0.937, 0.959), abs=1e-3)

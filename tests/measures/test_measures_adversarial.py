@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import nn
 
-from evals.classifiers.card import Card, Input
-from evals.classifiers.classifier import Classifier
-from evals.images.labels import ClassMap
-from evals.measures.adversarial import MEASURE, Parameters
-from evals.measures.attack_tables import Pgd
-from evals.measures.measure import Subject
-from evals.passes.tables import Axis, Part, _table
-from evals.probe import Answers, Probe
+from vision_evals.engine.tables import Axis, Part, _table
+from vision_evals.images.labels import ClassMap
+from vision_evals.measures.adversarial import MEASURE, Parameters
+from vision_evals.measures.attack_tables import Pgd
+from vision_evals.measures.measure import Subject
+from vision_evals.measures.probe import Answers, Probe
+from vision_evals.models.card import Card, Input
+from vision_evals.models.classifier import Classifier
 
 CLASSES = ClassMap("two", ("a", "b"), None)
 SIDE = 4

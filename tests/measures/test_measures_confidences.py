@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals.log import Line, Plot
-from evals.measures.accuracy import calibration_error
-from evals.measures.confidences import BINS, places, reliability, spread
-from evals.measures.measure import Subject
+from vision_evals.log import Line, Plot
+from vision_evals.measures.accuracy import calibration_error
+from vision_evals.measures.confidences import BINS, places, reliability, spread
+from vision_evals.measures.measure import Subject
 
 SUBJECT = Subject("a", None, 0)
 ANSWERS = st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=60)

@@ -15,14 +15,14 @@ from PIL import Image as Picture
 from torch import Tensor, nn
 from torchvision import models
 
-from evals.classifiers.classifier import Classifier
-from evals.errors import InvalidError, NotApplicableError
-from evals.images import sources
-from evals.images.image_set import ImageSet
-from evals.log import Metric
-from evals.measures.dead_relu import MEASURE, Parameters, units
-from evals.measures.measure import Subject
-from evals.probe import Probe
+from vision_evals.core.errors import InvalidError, NotApplicableError
+from vision_evals.images import sources
+from vision_evals.images.image_set import ImageSet
+from vision_evals.log import Metric
+from vision_evals.measures.dead_relu import MEASURE, Parameters, units
+from vision_evals.measures.measure import Subject
+from vision_evals.measures.probe import Probe
+from vision_evals.models.classifier import Classifier
 
 Small = Callable[..., Classifier]
 Rows = Callable[..., pd.DataFrame]

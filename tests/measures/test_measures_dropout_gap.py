@@ -13,16 +13,16 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
-from evals.classifiers.classifier import Classifier
-from evals.draws import generator
-from evals.errors import InvalidError, NotApplicableError
-from evals.images.image_set import ImageSet
-from evals.images.labels import ClassMap
-from evals.log import Metric
-from evals.measures.dropout_gap import MEASURE, Parameters
-from evals.measures.measure import Subject
-from evals.passes.guard import Changes, watch
-from evals.probe import Answers, Probe
+from vision_evals.core.errors import InvalidError, NotApplicableError
+from vision_evals.core.rng import generator
+from vision_evals.engine.state_guard import Changes, watch
+from vision_evals.images.image_set import ImageSet
+from vision_evals.images.labels import ClassMap
+from vision_evals.log import Metric
+from vision_evals.measures.dropout_gap import MEASURE, Parameters
+from vision_evals.measures.measure import Subject
+from vision_evals.measures.probe import Answers, Probe
+from vision_evals.models.classifier import Classifier
 
 Make = Callable[..., Classifier]
 Rows = Callable[..., pd.DataFrame]

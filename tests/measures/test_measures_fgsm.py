@@ -13,17 +13,17 @@ import pytest
 import torch
 from scipy.stats import binom
 
-from evals.attacks.fgsm import FastGradientSign
-from evals.attacks.signs import fast_gradient_sign
-from evals.classifiers.classifier import Classifier
-from evals.images.decode import read
-from evals.images.geometry import pixels, to_unit
-from evals.images.image_set import ImageSet, limited
-from evals.images.labels import ClassMap, targets
-from evals.measures.epsilons import value
-from evals.measures.fgsm import MEASURE, SWEEP, Parameters
-from evals.measures.measure import Subject
-from evals.probe import Probe, answers
+from vision_evals.attacks.fgsm import FastGradientSign
+from vision_evals.attacks.signs import fast_gradient_sign
+from vision_evals.images.decode import read
+from vision_evals.images.geometry import pixels, to_unit
+from vision_evals.images.image_set import ImageSet, limited
+from vision_evals.images.labels import ClassMap, targets
+from vision_evals.measures.epsilons import value
+from vision_evals.measures.fgsm import MEASURE, SWEEP, Parameters
+from vision_evals.measures.measure import Subject
+from vision_evals.measures.probe import Probe, answers
+from vision_evals.models.classifier import Classifier
 
 Rows = Callable[..., pd.DataFrame]
 

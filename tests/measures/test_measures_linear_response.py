@@ -12,15 +12,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from evals.attacks.signs import fast_gradient_sign
-from evals.classifiers.classifier import Classifier
-from evals.images.image_set import ImageSet, limited
-from evals.images.labels import ClassMap
-from evals.log import Metric
-from evals.measures.epsilons import value
-from evals.measures.linear_response import MEASURE, Parameters, r2_line, r2_per_side
-from evals.measures.measure import Subject
-from evals.probe import Answers, Probe
+from vision_evals.attacks.signs import fast_gradient_sign
+from vision_evals.images.image_set import ImageSet, limited
+from vision_evals.images.labels import ClassMap
+from vision_evals.log import Metric
+from vision_evals.measures.epsilons import value
+from vision_evals.measures.linear_response import MEASURE, Parameters, r2_line, r2_per_side
+from vision_evals.measures.measure import Subject
+from vision_evals.measures.probe import Answers, Probe
+from vision_evals.models.classifier import Classifier
 
 Make = Callable[..., Classifier]
 Rows = Callable[..., pd.DataFrame]

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from evals.errors import UserError
-from evals.measures import MEASURES, lookup
+from vision_evals.core.errors import UserError
+from vision_evals.measures import MEASURES, lookup
 
 OWN = """
 import dataclasses
-from evals.measures.accuracy import MEASURE
+from vision_evals.measures.accuracy import MEASURE
 
 color = dataclasses.replace(MEASURE, name={name!r}, about={about!r})
 function = MEASURE.observe

@@ -12,14 +12,14 @@ import torch
 from PIL import Image
 from torch import nn
 
-from evals.classifiers.classifier import Classifier
-from evals.images import sources
-from evals.images.image_set import ImageSet
-from evals.measures import lookup
-from evals.measures.measure import Measure
-from evals.paths import data_folder
-from evals.schema import Table
 from tests.large.rows import MAKERS, Asked, Network
+from vision_evals.core.paths import data_folder
+from vision_evals.core.tables import Table
+from vision_evals.images import sources
+from vision_evals.images.image_set import ImageSet
+from vision_evals.measures import lookup
+from vision_evals.measures.measure import Measure
+from vision_evals.models.classifier import Classifier
 
 Rows = Callable[[Measure, Table, Classifier, ImageSet], pd.DataFrame]
 NETWORK = Network("a", 0.7, 1.5)

@@ -14,12 +14,12 @@ import torch
 from PIL import Image
 from torch import nn
 
-from evals.classifiers.classifier import Classifier
-from evals.images import sources
-from evals.images.image_set import ImageSet
-from evals.images.labels import ClassMap
-from evals.measures import MEASURES, lookup
-from evals.measures.measure import Measure, Subject
+from vision_evals.images import sources
+from vision_evals.images.image_set import ImageSet
+from vision_evals.images.labels import ClassMap
+from vision_evals.measures import MEASURES, lookup
+from vision_evals.measures.measure import Measure, Subject
+from vision_evals.models.classifier import Classifier
 
 Rows = Callable[..., pd.DataFrame]
 

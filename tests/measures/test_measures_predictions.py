@@ -19,14 +19,16 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from torch import nn
 from torchvision.transforms import functional
 
-from evals import log
-from evals.classifiers.classifier import Classifier
-from evals.errors import UserError
-from evals.images import sources
-from evals.images.image_set import ImageSet
-from evals.images.labels import ClassMap
-from evals.measures.measure import Measure, Subject
-from evals.measures.predictions import (
+from vision_evals import log
+from vision_evals.core.errors import UserError
+from vision_evals.core.paths import data_folder
+from vision_evals.core.tables import Table
+from vision_evals.images import sources
+from vision_evals.images.image_set import ImageSet
+from vision_evals.images.labels import ClassMap
+from vision_evals.measures.intervals import bootstrap_apart, generator
+from vision_evals.measures.measure import Measure, Subject
+from vision_evals.measures.predictions import (
     MEASURE,
     Parameters,
     Published,
@@ -34,10 +36,8 @@ from evals.measures.predictions import (
     badness,
     false_positives,
 )
-from evals.paths import data_folder
-from evals.probe import Probe
-from evals.schema import Table
-from evals.statistics import bootstrap_apart, generator
+from vision_evals.measures.probe import Probe
+from vision_evals.models.classifier import Classifier
 
 Rows = Callable[[Measure, Table, Classifier, ImageSet], pd.DataFrame]
 Small = Callable[..., Classifier]

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
-from evals.measures.measure import Subject
-from evals.measures.steepest_descent import MEASURE, Parameters, bound, descend
+from vision_evals.measures.measure import Subject
+from vision_evals.measures.steepest_descent import MEASURE, Parameters, bound, descend
 
 SUBJECT = Subject("quadratic", None, 0)
 

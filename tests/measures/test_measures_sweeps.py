@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from evals.attacks.balls import LinfBall
-from evals.measures.sweeps import outside
+from vision_evals.attacks.balls import LinfBall
+from vision_evals.measures.sweeps import outside
 
 
 def test_how_far_outside() -> None:

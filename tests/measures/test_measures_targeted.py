@@ -12,19 +12,19 @@ import pytest
 import torch
 from skimage.metrics import structural_similarity as reference_similarity
 
-from evals.attacks.attack import Draws
-from evals.attacks.balls import LinfBall
-from evals.attacks.criteria import TargetedMisclassification
-from evals.attacks.signs import towards
-from evals.attacks.similarity import structural_similarity
-from evals.classifiers.classifier import Classifier
-from evals.errors import UserError
-from evals.images.decode import read
-from evals.images.geometry import pixels, to_unit
-from evals.images.image_set import ImageSet, limited
-from evals.images.labels import ClassMap, class_map
-from evals.measures.measure import Subject
-from evals.measures.targeted import MEASURE, Parameters, target_of
+from vision_evals.attacks.attack import Draws
+from vision_evals.attacks.balls import LinfBall
+from vision_evals.attacks.criteria import TargetedMisclassification
+from vision_evals.attacks.signs import towards
+from vision_evals.attacks.similarity import structural_similarity
+from vision_evals.core.errors import UserError
+from vision_evals.images.decode import read
+from vision_evals.images.geometry import pixels, to_unit
+from vision_evals.images.image_set import ImageSet, limited
+from vision_evals.images.labels import ClassMap, class_map
+from vision_evals.measures.measure import Subject
+from vision_evals.measures.targeted import MEASURE, Parameters, target_of
+from vision_evals.models.classifier import Classifier
 
 Rows = Callable[..., pd.DataFrame]
 

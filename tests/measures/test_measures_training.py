@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from evals.classifiers.classifier import Classifier
-from evals.errors import NotApplicableError
-from evals.log import Epoch, Metric, Training
-from evals.measures.measure import Subject
-from evals.measures.training import MEASURE, Parameters
+from vision_evals.core.errors import NotApplicableError
+from vision_evals.log import Epoch, Metric, Training
+from vision_evals.measures.measure import Subject
+from vision_evals.measures.training import MEASURE, Parameters
+from vision_evals.models.classifier import Classifier
 
 Small = Callable[..., Classifier]
 

@@ -18,9 +18,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from evals import log, report
-from evals.log import Verdict
-from evals.paths import data_folder
+from vision_evals import log, report
+from vision_evals.core.paths import data_folder
+from vision_evals.log import Verdict
 
 NAMES = {
     22: "bald eagle", 99: "goose", 129: "spoonbill", 243: "bull mastiff", 251: "dalmatian",

@@ -9,9 +9,9 @@ from types import ModuleType
 
 import pytest
 
-from evals import log, report
-from evals.report import shelf
-from evals.report.addresses import Beside, Inline
+from vision_evals import log, report
+from vision_evals.report import picture_budget
+from vision_evals.report.addresses import Beside, Inline
 
 HOSTILE = [
     "../../etc/passwd",
@@ -51,7 +51,7 @@ def test_the_folder_shows_what_the_file_shows(runs: ModuleType, tmp_path: Path) 
 def test_beside_the_page_there_is_room_for_all(
     runs: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shelf, "PICTURES", 0)
+    monkeypatch.setattr(picture_budget, "PICTURES", 0)
     run = runs.make_run(runs.accuracy_item(tmp_path, "a"))
     assert not runs.Page(report.render(run, tmp_path)).attributes("src")
     page = report.write_folder(run, tmp_path, tmp_path / "site")
@@ -124,10 +124,15 @@ def test_a_page_that_cannot_be_filled_leaves_the_older_one(
 
 
 def test_pictures_have_what_the_words_leave() -> None:
-    assert shelf.room(0) == shelf.PICTURES
-    assert shelf.room(21) == 5_000_000 - 1_000_000 - shelf.FLIPS - 21 * shelf.CHECK
-    assert shelf.room(40) < shelf.room(21)
-    assert shelf.room(1000) == shelf.LEAST, "a page of many checks shows some, too"
+    assert picture_budget.room(0) == picture_budget.PICTURES
+    assert (
+        picture_budget.room(21)
+        == 5_000_000 - 1_000_000 - picture_budget.FLIPS - 21 * picture_budget.CHECK
+    )
+    assert picture_budget.room(40) < picture_budget.room(21)
+    assert picture_budget.room(1000) == picture_budget.LEAST, (
+        "a page of many checks shows some, too"
+    )
 
 
 def test_a_pipe_that_has_the_name_of_a_picture_is_left_alone(

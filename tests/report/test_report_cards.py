@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from evals import log, report
-from evals.log import Verdict
-from evals.report import view
-from evals.report.addresses import Inline
-from evals.report.cards import HEADLINES, Card
+from vision_evals import log, report
+from vision_evals.log import Verdict
+from vision_evals.report import view
+from vision_evals.report.addresses import Inline
+from vision_evals.report.cards import HEADLINES, Card
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -69,7 +69,7 @@ def test_a_card_leads_with_the_numbers_that_are_asked_for_first(
 
 
 def test_the_names_of_the_headlines_are_those_that_the_measures_give() -> None:
-    from evals.measures import lookup
+    from vision_evals.measures import lookup
 
     for headline in HEADLINES:
         specs = lookup(headline.measure, Path()).metrics

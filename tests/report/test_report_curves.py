@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from evals import log
-from evals.log import Verdict
-from evals.report import vega
-from evals.report.curves import DOTTED, sweeps
+from vision_evals import log
+from vision_evals.log import Verdict
+from vision_evals.report import vega
+from vision_evals.report.curves import DOTTED, sweeps
 
 Read = Callable[[log.Run], Any]
 COLOURS = {"a": "c0", "b": "c1", "squeezenet1_1_caffe": "c0", "efficientnet_lite0": "c1"}

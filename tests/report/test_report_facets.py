@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from evals import log, report
-from evals.log import Panel, Verdict
-from evals.report import answers, facets, panels
+from vision_evals import log, report
+from vision_evals.log import Panel, Verdict
+from vision_evals.report import answers, facets, panels
 
 
 def told(page: Any) -> list[list[dict[str, Any]]]:

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from evals import log, report
-from evals.log import Verdict
-from evals.report import first, view
-from evals.report.addresses import Inline
-from evals.report.sentences import Sentence, sentences
+from vision_evals import log, report
+from vision_evals.log import Verdict
+from vision_evals.report import first, view
+from vision_evals.report.addresses import Inline
+from vision_evals.report.sentences import Sentence, sentences
 
 MINUS = "\N{MINUS SIGN}"
 

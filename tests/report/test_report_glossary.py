@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from evals import log, report
-from evals.log import Verdict
-from evals.report.glossary import LONGEST, glossary
-from evals.report.meanings import INTERVALS, VERDICTS
+from vision_evals import log, report
+from vision_evals.log import Verdict
+from vision_evals.report.glossary import LONGEST, glossary
+from vision_evals.report.meanings import INTERVALS, VERDICTS
 
-two = importlib.import_module("tests.report.test_report_beside")
+two = importlib.import_module("tests.report.test_report_side_by_side")
 
 NAMES = (
     "a b", "a-b", "a  b", "", "#", "kakapo \N{PARROT}", "\N{GREEK SMALL LETTER PI}", "a" * 500,

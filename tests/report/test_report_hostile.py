@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import BaseModel
 
-from evals import log, report
-from evals.report import files, panels
+from vision_evals import log, report
+from vision_evals.report import files, panels
 
 ATTACKS = [
     "<script>alert(1)</script>",

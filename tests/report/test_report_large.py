@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evals import log
-from evals.log import Verdict
 from tests.large import write
+from vision_evals import log
+from vision_evals.log import Verdict
 
 IMAGES, NETWORKS = 300, 2
 
@@ -59,7 +59,7 @@ def test_the_same_twice(directory: Path, tmp_path: Path) -> None:
 
 def test_its_page_is_made_without_torch(directory: Path, tmp_path: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from evals import log, report; "
+        "import sys; from pathlib import Path; from vision_evals import log, report; "
         "run, page = map(Path, sys.argv[1:]); report.write(log.read(run), run, page); "
         "assert 'torch' not in sys.modules"
     )

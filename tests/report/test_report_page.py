@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from evals import log, report
-from evals.log import Verdict
-from evals.report import shelf
+from vision_evals import log, report
+from vision_evals.log import Verdict
+from vision_evals.report import picture_budget
 
 Read = Callable[[log.Run], Any]
 
@@ -114,7 +114,7 @@ def test_twenty_items_stay_inside_the_budget(runs: ModuleType, tmp_path: Path, r
 def test_what_does_not_fit_is_named(
     runs: ModuleType, tmp_path: Path, read: Read, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shelf, "PICTURES", 40_000)
+    monkeypatch.setattr(picture_budget, "PICTURES", 40_000)
     page = read(runs.make_run(runs.accuracy_item(tmp_path, "a")))
     shown = len([tag for tag, _ in page.tags if tag == "img"])
     assert 0 < shown < 8
@@ -305,7 +305,7 @@ def test_write_is_atomic_and_keeps_the_bytes(runs: ModuleType, tmp_path: Path) -
 
 def test_the_report_is_imported_without_what_is_heavy() -> None:
     code = (
-        "import evals.report, sys; "
+        "import vision_evals.report, sys; "
         "print(*{'torch', 'pandas', 'pyarrow', 'vl_convert'} & set(sys.modules))"
     )
     done = subprocess.run(
@@ -315,6 +315,6 @@ def test_the_report_is_imported_without_what_is_heavy() -> None:
 
 
 def _symbol(verdict: Verdict) -> str:
-    from evals.report.words import SYMBOLS
+    from vision_evals.report.words import SYMBOLS
 
     return SYMBOLS[verdict]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from evals import log
-from evals.report.panels import Pair, Said, pair, said
+from vision_evals import log
+from vision_evals.report.panels import Pair, Said, pair, said
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from evals import log, report
-from evals.report import shelf
+from vision_evals import log, report
+from vision_evals.report import picture_budget
 
 Read = Callable[[log.Run], Any]
 
@@ -152,7 +152,7 @@ def test_the_lecture_fits_into_five_megabytes(
     assert len([tag for tag, _ in page.tags if tag == "img"]) > 40
     assert len(page.html.encode()) < 5_000_000
     without = len(re.sub(r"base64,[\w+/=]+", "", page.html).encode())
-    monkeypatch.setattr(shelf, "PICTURES", 400_000)
+    monkeypatch.setattr(picture_budget, "PICTURES", 400_000)
     page = read(run)
     assert len(page.html.encode()) < without + 410_000
     assert "left out to keep this page small" in page.text

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from evals import log
-from evals.report.plots import Frame, frames
-from evals.report.scales import SHARES
+from vision_evals import log
+from vision_evals.report.plots import Frame, frames
+from vision_evals.report.scales import SHARES
 
 Read = Callable[[log.Run], Any]
 COLOURS = {"a": "c0", "b": "c1", "pretrained": "c2", "quadratic": "c3"}

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals import log
-from evals.report import rounding
+from vision_evals import log
+from vision_evals.report import rounding
 
 finite = st.floats(-1e9, 1e9, allow_nan=False)
 fraction = st.floats(0, 1)

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from evals.report.scales import SHARES, across, places, tidy, up
+from vision_evals.report.scales import SHARES, across, places, tidy, up
 
 
 def test_the_x_axis_ends_where_the_numbers_end() -> None:

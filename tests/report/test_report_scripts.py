@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import vl_convert
 
-from evals.report import scripts
+from vision_evals.report import scripts
 
 
 @pytest.fixture(autouse=True)

@@ -8,11 +8,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from evals import log
-from evals.log import Verdict
-from evals.report.colours import coloured
-from evals.report.series import Trend
-from evals.report.series import trends as trends_of
+from vision_evals import log
+from vision_evals.log import Verdict
+from vision_evals.report.colours import coloured
+from vision_evals.report.series import Trend
+from vision_evals.report.series import trends as trends_of
 
 Read = Callable[[log.Run], Any]
 

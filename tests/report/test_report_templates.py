@@ -9,12 +9,12 @@ from types import ModuleType
 import pytest
 from PIL import Image
 
-from evals import log, report
-from evals.errors import UserError
-from evals.log import Verdict
-from evals.paths import data_folder
 from tests.colors import CARD, SUITE
 from tests.inner import last_run, warm
+from vision_evals import log, report
+from vision_evals.core.errors import UserError
+from vision_evals.core.paths import data_folder
+from vision_evals.log import Verdict
 
 pytest_plugins = ("pytester",)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from evals.log import Lane, Walk
-from evals.report.timing import timing
+from vision_evals.log import Lane, Walk
+from vision_evals.report.timing import timing
 
 
 def said(**lane: object) -> str:

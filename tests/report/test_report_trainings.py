@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from evals import log
-from evals.report.recipes import facts
-from evals.report.trainings import lessons
+from vision_evals import log
+from vision_evals.report.recipes import facts
+from vision_evals.report.trainings import lessons
 
 Read = Callable[[log.Run], Any]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from types import ModuleType
 
-from evals import log, report
-from evals.log import Validity
-from evals.report.checks import trust
+from vision_evals import log, report
+from vision_evals.log import Validity
+from vision_evals.report.checks import trust
 
 
 def one(name: str, outcome: str, severity: str = "error") -> Validity:

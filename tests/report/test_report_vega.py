@@ -12,12 +12,12 @@ import altair as alt
 import pytest
 import vl_convert
 
-from evals import log
-from evals.report import curves as view
-from evals.report import vega
-from evals.report.charts import charts
-from evals.report.plots import frames
-from evals.report.trainings import lessons
+from vision_evals import log
+from vision_evals.report import curves as view
+from vision_evals.report import vega
+from vision_evals.report.charts import charts
+from vision_evals.report.plots import frames
+from vision_evals.report.trainings import lessons
 
 Read = Callable[[log.Run], Any]
 COLOURS = {"a": "c0", "b": "c1", "c": "c2"}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from evals.report import webp
+from vision_evals.report import webp
 
 SIZES = [(1, 1), (16, 9), (224, 224), (672, 224), (1000, 3)]
 

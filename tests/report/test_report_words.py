@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals import log
-from evals.log import Verdict
-from evals.report import words
+from vision_evals import log
+from vision_evals.log import Verdict
+from vision_evals.report import words
 
 ITEM = "suites/accuracy.toml::photographs[alexnet]"
 

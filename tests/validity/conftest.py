@@ -12,18 +12,18 @@ import torch
 from PIL import Image as pil
 from torch import nn
 
-from evals.classifiers.build import build
-from evals.classifiers.classifier import Classifier
-from evals.classifiers.registry import Registry
-from evals.images import sources
-from evals.images.image_set import Image, ImageSet, collect
-from evals.images.labels import targets
-from evals.images.reader import batches
-from evals.measures import accuracy
-from evals.measures.measure import Measure
-from evals.probe import Answers, Probe, answers
-from evals.schema import Table
-from evals.validity.check import Evidence
+from vision_evals.core.tables import Table
+from vision_evals.images import sources
+from vision_evals.images.image_set import Image, ImageSet, collect
+from vision_evals.images.labels import targets
+from vision_evals.images.reader import batches
+from vision_evals.measures import accuracy
+from vision_evals.measures.measure import Measure
+from vision_evals.measures.probe import Answers, Probe, answers
+from vision_evals.models.build import build
+from vision_evals.models.classifier import Classifier
+from vision_evals.models.registry import Registry
+from vision_evals.validity.check import Evidence
 
 Make = Callable[..., Evidence]
 

@@ -12,18 +12,18 @@ import torch
 from scipy.stats import binomtest
 from torch import nn
 
-from evals.attacks.apgd import AutoPGD
-from evals.attacks.attack import Attacked, Draws, Victim
-from evals.attacks.balls import BALLS, Ball, L2Ball, LinfBall
-from evals.attacks.criteria import Criterion
-from evals.attacks.fgsm import FastGradientSign
-from evals.attacks.pgd import ProjectedGradientDescent
-from evals.measures import fgsm, targeted
-from evals.measures.measure import Measure
-from evals.schema import Table
-from evals.validity import attacks, planted, power
-from evals.validity.bench import ball_of_all, bench_of, iterated_of, telling_epsilon
-from evals.validity.check import Evidence, Finding, ValidityCheck
+from vision_evals.attacks.apgd import AutoPGD
+from vision_evals.attacks.attack import Attacked, Draws, Victim
+from vision_evals.attacks.balls import BALLS, Ball, L2Ball, LinfBall
+from vision_evals.attacks.criteria import Criterion
+from vision_evals.attacks.fgsm import FastGradientSign
+from vision_evals.attacks.pgd import ProjectedGradientDescent
+from vision_evals.core.tables import Table
+from vision_evals.measures import fgsm, targeted
+from vision_evals.measures.measure import Measure
+from vision_evals.validity import attacks, planted, power
+from vision_evals.validity.batch import ball_of_all, bench_of, iterated_of, telling_epsilon
+from vision_evals.validity.check import Evidence, Finding, ValidityCheck
 
 Make = Callable[..., Evidence]
 CHECKS = (*attacks.CHECKS, *power.CHECKS)
@@ -160,7 +160,7 @@ def test_images_wrong_when_clean_are_not_looked_at(bench: Make) -> None:
     assert look("S12", given).evidence.startswith("12 of 12 images stand")
     assert look("S11", given).evidence.startswith("12 of 16 images stand")
     nobody = bench(label=(right + 1) % 3)
-    from evals.validity.examine import _ask
+    from vision_evals.validity.examine import _ask
 
     (check,) = (c for c in CHECKS if c.id == "S12")
     assert "none of the images" in _ask(check, nobody).evidence
@@ -292,7 +292,7 @@ def test_a_path_that_gains_nothing_says_so(scripted: Make) -> None:
 
 @pytest.mark.parametrize("number", ["S15", "S16"])
 def test_no_more_of_an_attack(number: str, bench: Make) -> None:
-    from evals.validity.examine import _ask
+    from vision_evals.validity.examine import _ask
 
     (check,) = (c for c in CHECKS if c.id == number)
     fixed = _ask(check, bench(IDLE))

@@ -12,13 +12,13 @@ import pytest
 import torch
 from torch import nn
 
-from evals.attacks.balls import LinfBall
-from evals.classifiers.classifier import Classifier
-from evals.errors import NotApplicableError
-from evals.images.labels import ClassMap
-from evals.validity import gradients, known, response, smoothness
-from evals.validity.check import Evidence
-from evals.validity.looking import uniform
+from vision_evals.attacks.balls import LinfBall
+from vision_evals.core.errors import NotApplicableError
+from vision_evals.images.labels import ClassMap
+from vision_evals.models.classifier import Classifier
+from vision_evals.validity import gradients, known, response, smoothness
+from vision_evals.validity.check import Evidence
+from vision_evals.validity.looking import uniform
 
 Make = Callable[..., Evidence]
 Small = Callable[..., Classifier]

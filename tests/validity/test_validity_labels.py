@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 from torch import nn
 
-from evals.classifiers.classifier import Classifier
-from evals.images.image_set import Image, ImageSet, collect
-from evals.images.labels import ClassMap, class_map
-from evals.measures import fgsm
-from evals.measures.accuracy import Parameters
-from evals.validity import labels, sample
-from evals.validity.check import Evidence
+from vision_evals.images.image_set import Image, ImageSet, collect
+from vision_evals.images.labels import ClassMap, class_map
+from vision_evals.measures import fgsm
+from vision_evals.measures.accuracy import Parameters
+from vision_evals.models.classifier import Classifier
+from vision_evals.validity import labels, sample
+from vision_evals.validity.check import Evidence
 
 Make = Callable[..., Evidence]
 Small = Callable[..., Classifier]
@@ -258,7 +258,7 @@ def test_chance_has_no_better_order(small: Small, asked: Make) -> None:
 
 @pytest.mark.parametrize("why", ["no sample", "too few", "one class", "an axis", "no answers"])
 def test_order_cannot_be_told(why: str, small: Small, asked: Make) -> None:
-    from evals.errors import NotApplicableError
+    from vision_evals.core.errors import NotApplicableError
 
     rows = answered(12 if why == "too few" else 90, 0.7, [1, 2, 0])
     if why == "one class":

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from evals.passes import guard
-from evals.validity import (
+from vision_evals.engine import state_guard
+from vision_evals.validity import (
     decoding,
     gradients,
     known,
@@ -16,8 +16,8 @@ from evals.validity import (
     smoothness,
     structure,
 )
-from evals.validity.check import Evidence
-from evals.validity.examine import Examiner
+from vision_evals.validity.check import Evidence
+from vision_evals.validity.examine import Examiner
 
 CHECKS = (
     *structure.CHECKS,
@@ -36,10 +36,10 @@ UNCLEAR = {"input as published", "clean accuracy as published", "no better order
 @pytest.mark.slow
 def test_all_that_can_be_told_holds_and_nothing_is_left_behind(packaged: Evidence) -> None:
     forwards: list[int] = []
-    network, changes = packaged.classifier.network, guard.Changes()
+    network, changes = packaged.classifier.network, state_guard.Changes()
     dice = torch.get_rng_state()
     hook = network.register_forward_pre_hook(lambda _, given: forwards.append(len(given[0])))
-    with guard.watch({"it": network}, changes):
+    with state_guard.watch({"it": network}, changes):
         cheap = Examiner(CHECKS).examine(packaged, "cheap")
         assert torch.equal(torch.get_rng_state(), dice)
     hook.remove()

@@ -14,14 +14,14 @@ from PIL import Image as pil
 from torch import nn
 from torch.nn import functional
 
-from evals.classifiers.card import Card, Input
-from evals.classifiers.classifier import Classifier
-from evals.errors import NotApplicableError
-from evals.images.decode import read
-from evals.images.geometry import Geometry, pixels
-from evals.images.image_set import Image
-from evals.validity import decoding, parity
-from evals.validity.check import Evidence
+from vision_evals.core.errors import NotApplicableError
+from vision_evals.images.decode import read
+from vision_evals.images.geometry import Geometry, pixels
+from vision_evals.images.image_set import Image
+from vision_evals.models.card import Card, Input
+from vision_evals.models.classifier import Classifier
+from vision_evals.validity import decoding, parity
+from vision_evals.validity.check import Evidence
 
 Make = Callable[..., Evidence]
 Small = Callable[..., Classifier]
@@ -72,7 +72,7 @@ def test_a_wrapper_that_does_not_do_what_it_holds(
 ) -> None:
     """The fields are right and the operation is not: only the logits tell."""
     evidence = asked(fed())
-    monkeypatch.setattr("evals.classifiers.normalise.Normalise.forward", lambda _, x: x)
+    monkeypatch.setattr("vision_evals.models.normalise.Normalise.forward", lambda _, x: x)
     assert parity.as_declared(evidence).outcome == "holds"
     assert parity.raw_logits(evidence).outcome == "falls"
 
@@ -97,7 +97,7 @@ def test_a_card_that_overrides_what_was_published(
 
 
 def test_a_recipe_has_no_card_to_compare_with(small: Small, asked: Make) -> None:
-    from evals.classifiers.registry import Registry
+    from vision_evals.models.registry import Registry
 
     registry = Registry.read({}, None, Path())
     evidence = asked(replace(small(), card=registry.card("small_step")[0]))

@@ -12,14 +12,14 @@ import pandas as pd
 import pytest
 from scipy.stats import binomtest
 
-from evals.images.image_set import Image, collect
-from evals.measures import accuracy, fgsm, targeted
-from evals.measures.measure import Measure, Subject
-from evals.measures.metrics import fraction
-from evals.schema import Table
-from evals.spec import MetricSpec
-from evals.validity import curves, described, rows
-from evals.validity.check import Evidence, Finding, ValidityCheck
+from vision_evals.core.tables import Table
+from vision_evals.images.image_set import Image, collect
+from vision_evals.measures import accuracy, fgsm, targeted
+from vision_evals.measures.measure import Measure, Subject
+from vision_evals.measures.metrics import fraction
+from vision_evals.suite.spec import MetricSpec
+from vision_evals.validity import curves, described, rows
+from vision_evals.validity.check import Evidence, Finding, ValidityCheck
 
 Make = Callable[..., Evidence]
 SIZES = ("0", "1/510", "1/255", "2/255", "4/255")

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from evals.classifiers.classifier import Classifier
-from evals.validity import structure
-from evals.validity.check import Evidence
+from vision_evals.models.classifier import Classifier
+from vision_evals.validity import structure
+from vision_evals.validity.check import Evidence
 
 Make = Callable[..., Evidence]
 Small = Callable[..., Classifier]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from evals import log, report
+from vision_evals import log, report
 
 DRAWN = "[data-chart=drawn]"
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from evals import log, report
 from tests.large import write
+from vision_evals import log, report
 
 IMAGES, NETWORKS = 50_000, 4
 

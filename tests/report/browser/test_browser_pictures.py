@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from evals import report
+from vision_evals import report
 
 SHOWN = "() => [...document.querySelectorAll('.tile')].filter(t => !t.hidden).length"
 

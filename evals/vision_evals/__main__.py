@@ -1,0 +1,5 @@
+"""``python -m vision_evals``: the command ``evals``."""
+
+from vision_evals.cli import main
+
+raise SystemExit(main())

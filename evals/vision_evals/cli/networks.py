@@ -1,0 +1,111 @@
+"""Commands about networks: which there are, what they see, what a file of weights is."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from vision_evals.cli.told import catalog
+from vision_evals.core.errors import UserError
+
+FEW = 5
+"""Classifiers for which a listing says why they are not here."""
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add these commands to the parser."""
+    models = commands.add_parser("models", help="list classifiers, and whether they are here")
+    models.add_argument("name", nargs="*", help="show only names that contain one of these")
+    models.add_argument("--cards", help="TOML file with model cards of your own")
+    models.set_defaults(run=_models)
+
+    predict = commands.add_parser("predict", help="what a network sees in a picture: its top-5")
+    predict.add_argument("picture", nargs="+", help="picture, or folder of pictures")
+    predict.add_argument(
+        "--model", action="append", metavar="[ALIAS=]NAME[@PATH]", help="may be given several times"
+    )
+    predict.add_argument("--cards", help="TOML file with model cards of your own")
+    predict.add_argument("--device", default="auto", help="auto, cpu, cuda:1, mps, ...")
+    predict.set_defaults(run=_predict)
+
+    fool = commands.add_parser("fool", help="turn a picture into a class of your choice")
+    fool.add_argument("picture", type=Path, help="one picture")
+    fool.add_argument(
+        "--model", action="append", metavar="[ALIAS=]NAME[@PATH]", help="may be given several times"
+    )
+    fool.add_argument("--target", required=True, help="class by exact name, synset or index")
+    fool.add_argument("--out", type=Path, default=Path(), help="folder for the pictures")
+    fool.add_argument("--budget", default="4/255", help="pixel scale [0, 1] (default: 4/255)")
+    fool.add_argument("--steps", default=20, type=int, help="at most so many (default: 20)")
+    fool.add_argument("--until", default=0.9, type=float, help="confidence wanted (default: 0.9)")
+    fool.add_argument("--cards", help="TOML file with model cards of your own")
+    fool.add_argument("--device", default="auto", help="auto, cpu, cuda:1, mps, ...")
+    fool.set_defaults(run=_fool)
+
+    check_file = commands.add_parser(
+        "check-file", help="look into a file of weights, without running anything in it"
+    )
+    check_file.add_argument("path", nargs="+", type=Path, help="file of weights")
+    check_file.add_argument("--cards", help="TOML file with model cards of your own")
+    check_file.add_argument("--json", action="store_true", help="one JSON list, for programs")
+    check_file.set_defaults(run=_check_file)
+
+
+def _models(options: argparse.Namespace) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from vision_evals.models.listing import listing
+
+    wanted = options.name or [""]
+    rows = [
+        row
+        for row in listing(catalog(options).registry)
+        if any(part in row.name for part in wanted)
+    ]
+    if not rows:
+        raise UserError(f"no classifier's name contains {' or '.join(wanted)}; try evals models")
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("name", "here", "top-1", "top-5", "input"):
+        shown.add_column(name, overflow="fold")
+    for row in rows:
+        percent = ["" if value is None else f"{value:.1%}" for value in (row.top1, row.top5)]
+        shown.add_row(row.name, "no" if row.unavailable else "yes", *percent, row.input)
+    console = Console()
+    console.print(shown)
+    missing = [row for row in rows if row.unavailable]
+    for row in missing[:FEW]:
+        console.print(f"{row.name}: {row.unavailable}", style="dim", highlight=False, markup=False)
+    if len(missing) > FEW:
+        console.print(
+            f"{len(missing)} are not here; `evals models NAME` says why", style="dim", markup=False
+        )
+
+
+def _predict(options: argparse.Namespace) -> None:
+    from vision_evals.cli.predict import predict
+    from vision_evals.engine.jobs import DEFAULTS
+
+    predict(catalog(options, options.model or DEFAULTS), options.picture, options.device)
+
+
+def _fool(options: argparse.Namespace) -> None:
+    from vision_evals.cli.fool import Wish, fool
+    from vision_evals.core.tables import validate
+    from vision_evals.engine.jobs import DEFAULTS
+    from vision_evals.measures.targeted import Parameters
+
+    asked = {"target": options.target, "budgets": (options.budget,)}
+    asked |= {"steps": options.steps, "until": options.until}
+    wish = Wish(options.picture, validate(Parameters, asked, "evals fool"), options.out)
+    fool(catalog(options, options.model or DEFAULTS), wish, options.device)
+
+
+def _check_file(options: argparse.Namespace) -> int:
+    from vision_evals.models.inspection.inspect_file import look
+    from vision_evals.models.inspection.terminal import text
+
+    cards = catalog(options).registry.cards
+    found = [look(path, cards) for path in options.path]
+    print(text(found, as_json=options.json))
+    return 0 if all(one.judged for one in found) else 1

@@ -1,0 +1,113 @@
+"""Commands about runs: accept, join, send and forget them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from vision_evals.cli.told import told
+from vision_evals.core.errors import UserError, printable
+
+_MERGE = {"run-dir": "FOLDER", "report": "PATH", "report-dir": "DIR", "templates": "DIR",
+          "cache": "FOLDER", "inconclusive": "fail|skip", "baseline": "RUN[:ALIAS]",
+          "same": "fail|skip", "markdown": "PATH"}  # fmt: skip
+"""And where parts of a run are joined."""
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add these commands to the parser."""
+    accept = commands.add_parser("accept", help="store a run as the baseline of later ones")
+    accept.add_argument("run_dir", type=Path, metavar="RUN", help="folder that holds run.json")
+    accept.add_argument("--to", type=Path, help="folder of the baseline (default: baseline)")
+    accept.add_argument("--force", action="store_true", help="also if some check did not pass")
+    accept.set_defaults(run=_accept)
+
+    merge = commands.add_parser("merge", help="join the parts of a run (pytest --evals-shard K/N)")
+    merge.add_argument("run_dir", type=Path, metavar="RUN", nargs="+", help="folder of a part")
+    merge.add_argument("--out", type=Path, help="folder of the joined run (default: a new run)")
+    for name, shown in _MERGE.items():
+        merge.add_argument(f"--evals-{name}", metavar=shown, help="as for pytest")
+    merge.set_defaults(run=_merge)
+
+    mlflow = commands.add_parser("mlflow", help="log a finished run to MLflow")
+    mlflow.add_argument("run_dir", type=Path, metavar="RUN", help="folder that holds run.json")
+    mlflow.add_argument("--to", metavar="URI", help="default: $MLFLOW_TRACKING_URI")
+    mlflow.add_argument("--report", type=Path, help="default: report.html in that folder")
+    mlflow.set_defaults(run=_mlflow)
+
+    cache = commands.add_parser("cache", help="what is kept of earlier runs, and how much")
+    cache.add_argument("action", nargs="?", choices=["prune"], help="remove what is not needed")
+    cache.add_argument("--evals-cache", metavar="FOLDER", help="as for pytest")
+    cache.add_argument("--older-than", metavar="30d", help="prune what was not used for so long")
+    cache.add_argument("--larger-than", metavar="5GB", help="prune down to this size")
+    cache.add_argument("--all", action="store_true", help="prune everything")
+    cache.set_defaults(run=_cache)
+
+
+def _accept(options: argparse.Namespace) -> None:
+    from vision_evals.verdict.baseline.accept import FOLDER, accept
+
+    folder = options.to or Path(FOLDER)
+    run = accept(options.run_dir, folder, force=options.force)
+    print(f"{folder}: holds run {run.id} now; name it with --evals-baseline {folder}")
+
+
+def _merge(options: argparse.Namespace) -> int:
+    from vision_evals.cli.merge import command, exit_code
+    from vision_evals.report.export.files import tell
+    from vision_evals.report.terminal import counts, remarks, table
+
+    asked = told(options)
+    typed = shlex.join(["evals", *sys.argv[1:]])
+    said: list[str] = []
+    run, published = command(asked, options.run_dir, options.out, typed, said.append)
+    print(table(run.log.items, color=sys.stdout.isatty()), end="")
+    print(*remarks(run.log), counts(run.log), f"log: {run.directory / 'run.json'}", sep="\n")
+    for place in filter(None, (published.page, published.folder)):
+        print(f"report: {place}")
+    said += tell(run.log, run.directory, published.where, asked.markdown, os.environ)
+    for trouble in said:
+        print(f"warning: {printable(trouble)}", file=sys.stderr)
+    return exit_code(run.log, skip=asked.table.inconclusive == "skip")
+
+
+def _mlflow(options: argparse.Namespace) -> None:
+    from vision_evals import log
+    from vision_evals.report.export.mlflow import record
+    from vision_evals.report.export.tracking import settled
+
+    os.environ.update(settled(os.environ))  # this process does nothing else
+    uri = options.to or os.environ.get("MLFLOW_TRACKING_URI")
+    if not uri:
+        raise UserError("nothing says where MLflow is; give --to URI, or set MLFLOW_TRACKING_URI")
+    run = log.read(options.run_dir)
+    directory = options.run_dir if options.run_dir.is_dir() else options.run_dir.parent
+    report = options.report or directory / "report.html"
+    print(record(run, directory, report if report.is_file() else None, uri))
+
+
+def _cache(options: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from vision_evals.core.cache import screen, shelves
+
+    folder = told(options).cache
+    limits = [options.older_than, options.larger_than]
+    if options.action is None:
+        if options.all or any(limits):
+            raise UserError("write `evals cache prune` to remove something")
+        screen.show(folder, Console(width=None if sys.stdout.isatty() else 160))
+        return
+    if options.all == any(limits):
+        raise UserError("say what to prune: --older-than 30d, --larger-than 5GB, or --all")
+    older, larger = options.older_than, options.larger_than
+    found = shelves.prune(
+        list(shelves.kept(folder)),
+        older_than=None if older is None else shelves.seconds(older),
+        larger_than=None if larger is None else shelves.size(larger),
+    )
+    freed = screen.size(sum(one.size for one in found))
+    print(f"{folder}: {len(found):,} entries removed, {freed}")

@@ -1,0 +1,144 @@
+"""Mistakes around a network: channels, numbers, geometry, and what its outputs are called."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vision_evals.cli.selftest.mutant import SEED, step, with_input, with_step
+from vision_evals.images.geometry import Geometry
+from vision_evals.models.card import Input
+from vision_evals.models.classifier import Classifier
+from vision_evals.models.normalise import Normalise
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+"""Mean and standard deviation of torchvision's networks, RGB on the pixel scale [0, 1]."""
+
+CAFFE = ((122.679 / 255, 116.669 / 255, 104.006 / 255), (1 / 255, 1 / 255, 1 / 255))
+"""Caffe's: a mean to subtract, and pixels up to 255."""
+
+LEVELS = 255
+"""Steps between black and white in an 8-bit picture."""
+
+
+class Flip(nn.Module):
+    """Channels in the other order."""
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return (n, 3, H, W) with red and blue swapped."""
+        return pixels.flip(1)
+
+
+class Round(nn.Module):
+    """Pixels to the levels of an 8-bit picture: the same pictures, and a gradient of 0."""
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return (n, 3, H, W) in [0, 1]."""
+        return (pixels * LEVELS).round() / LEVELS
+
+
+def bgr(classifier: Classifier) -> Classifier:
+    """Swap red and blue on the way in."""
+    return with_step(classifier, nn.Sequential(Flip(), Normalise(classifier.input)))
+
+
+def wrong_mean_std(classifier: Classifier) -> Classifier:
+    """Normalise with ImageNet's numbers, or with Caffe's where ImageNet's are right."""
+    mean, std = CAFFE if _imagenet(classifier.input) else IMAGENET
+    scale, turn = classifier.input.range, -1 if classifier.input.channels == "bgr" else 1
+    return _normalised(
+        classifier,
+        mean=tuple(scale * x for x in mean[::turn]),
+        std=tuple(scale * x for x in std[::turn]),
+    )
+
+
+def no_normalisation(classifier: Classifier) -> Classifier:
+    """Feed pixels in [0, 1] as they are."""
+    return _normalised(classifier, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), range=1)
+
+
+def not_normalised(classifier: Classifier) -> str | None:
+    """Say why normalisation cannot be forgotten."""
+    this = classifier.input
+    plain = (this.mean, this.std, this.range) == ((0, 0, 0), (1, 1, 1), 1)
+    return "its pixels are fed as they are" if plain else None
+
+
+def other_range(classifier: Classifier) -> Classifier:
+    """Scale white to 255 before mean and std that want 1, or the other way round."""
+    return _normalised(classifier, range=1 if classifier.input.range == 255 else 255)
+
+
+def rounding(classifier: Classifier) -> Classifier:
+    """Round pixels to 8 bits inside the forward."""
+    return with_step(classifier, nn.Sequential(Round(), Normalise(classifier.input)))
+
+
+def wrong_crop(classifier: Classifier) -> Classifier:
+    """Resize to the crop itself, or leave a margin where there is none."""
+    this = classifier.input
+    assert isinstance(this.resize, int)
+    assert isinstance(this.crop, int)
+    # 256 to 224 is the margin that most networks have
+    resize = this.crop if this.resize != this.crop else round(this.crop * 256 / 224)
+    return _shown(classifier, replace(this.geometry, resize=resize))
+
+
+def no_margin(classifier: Classifier) -> str | None:
+    """Say why the margin of the crop cannot be wrong."""
+    sides = (classifier.input.resize, classifier.input.crop)
+    return None if all(isinstance(side, int) for side in sides) else "it has no resize and crop"
+
+
+def no_antialias(classifier: Classifier) -> Classifier:
+    """Resize by picking neighbours, without antialias, as tensors and video decoders do."""
+    return _shown(classifier, replace(classifier.input.geometry, antialias=False))
+
+
+def not_smoothed(classifier: Classifier) -> str | None:
+    """Say why antialias cannot be left out."""
+    if classifier.input.resize is None:
+        return "its pictures are not resized"
+    by = classifier.input.interpolation
+    return None if by in {"bilinear", "bicubic"} else f"{by} is the same, or has no other way"
+
+
+def shuffled_labels(classifier: Classifier) -> Classifier:
+    """Give the outputs one another's names."""
+    classes = classifier.classes
+    order = torch.randperm(len(classes), generator=torch.Generator().manual_seed(SEED)).tolist()
+    if order == sorted(order):
+        order = [*order[1:], order[0]]
+    synsets = classes.synsets and tuple(classes.synsets[i] for i in order)
+    renamed = replace(classes, names=tuple(classes.names[i] for i in order), synsets=synsets)
+    return with_step(replace(classifier, classes=renamed), step(classifier))
+
+
+def lone_class(classifier: Classifier) -> str | None:
+    """Say why the classes cannot be mixed up."""
+    return "it has one class" if len(classifier.classes) == 1 else None
+
+
+def _shown(classifier: Classifier, other: Geometry) -> Classifier:
+    """Return the classifier shown other pixels, which says of its preprocessing what it said."""
+
+    class Other(Input):
+        @property
+        def geometry(self) -> Geometry:
+            return other
+
+    return with_input(classifier, Other.model_construct(**dict(classifier.input)))
+
+
+def _normalised(classifier: Classifier, **numbers: Any) -> Classifier:
+    # not validated: the mistakes are those that a card would refuse
+    return with_step(classifier, Normalise(classifier.input.model_copy(update=numbers)))
+
+
+def _imagenet(this: Input) -> bool:
+    numbers = torch.tensor([this.mean, this.std]) / this.range
+    return torch.allclose(numbers.sort().values, torch.tensor(IMAGENET).sort().values, atol=0.01)

@@ -1,0 +1,62 @@
+"""What a mutant is: one mistake that people make, made on purpose in a copy of a classifier."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from torch import nn
+
+from vision_evals.models.card import Input
+from vision_evals.models.classifier import Classifier
+
+SEED = 0
+"""Of everything that a mutant draws: a mutant is the same in every run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One mistake. Card, fingerprint and files stay as they were: nothing announces it."""
+
+    name: str
+    """In ``suites/mutants.toml`` and tables: ``wrong-mean-std``."""
+    about: str
+    """What it changes, in words without a full stop."""
+    applies: Callable[[Classifier], str | None]
+    """Why this mistake cannot be made with a classifier, or None where it can."""
+    make: Callable[[Classifier], Classifier]
+    """Returns the broken copy; the classifier given is left as it was."""
+
+
+def always(_: Classifier) -> None:
+    """Apply to every classifier."""
+
+
+def with_network(classifier: Classifier, change: Callable[[nn.Module], nn.Module]) -> Classifier:
+    """Return the classifier with a changed copy of its network, frozen and otherwise the same."""
+    network = change(copy.deepcopy(classifier.network)).requires_grad_(requires_grad=False)
+    return with_step(replace(classifier, network=network), copy.deepcopy(step(classifier)))
+
+
+def with_step(classifier: Classifier, changed: nn.Module) -> Classifier:
+    """Return the classifier with another last step of preprocessing, its network copied.
+
+    What it says of its preprocessing stays: the code that feeds it is wrong, not its card.
+    """
+    found = replace(classifier, network=copy.deepcopy(classifier.network))
+    weight = next(classifier.network.parameters(), None)
+    device = None if weight is None else weight.device
+    object.__setattr__(found, "_normalise", changed.to(device))
+    return found
+
+
+def with_input(classifier: Classifier, changed: Input) -> Classifier:
+    """Return the classifier fed with pictures that are resized and cropped another way."""
+    network = copy.deepcopy(classifier.network)
+    return with_step(replace(classifier, network=network, input=changed), step(classifier))
+
+
+def step(classifier: Classifier) -> nn.Module:
+    """Return what turns pixels into the network's input."""
+    return classifier._normalise

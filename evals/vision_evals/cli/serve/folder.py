@@ -1,0 +1,111 @@
+"""A folder of runs as it is at this moment: found by listing, and read once for each change."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from vision_evals import log
+from vision_evals.core.errors import UserError
+
+LOG = "run.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A run of the folder, or why what looks like one cannot be read."""
+
+    name: str
+    """Of its directory, which may be a copy's: its address."""
+    directory: Path
+    run: log.Run | None = None
+    """What all runs are shown by; its own report reads more."""
+    broken: str = ""
+    """Why there is no log."""
+
+
+class Folder:
+    """Runs right below a folder. Links lead elsewhere, or to a second name: they are no runs."""
+
+    def __init__(self, root: Path) -> None:
+        """Look for runs.
+
+        Raises:
+            UserError: no such folder, or no run in it.
+        """
+        self.root = root
+        self._read: dict[str, tuple[tuple[int, int], Entry]] = {}
+        if (root / LOG).is_file():
+            raise UserError(f"{root}: is a run; name the folder it is in, or try evals report")
+        if not any(self._listed()):
+            raise UserError(
+                f"{root}: holds no runs; name the folder that pytest --evals-run-dir names (runs)"
+            )
+
+    def entries(self) -> tuple[Entry, ...]:
+        """Return the runs as they are now, oldest first; those without a date before them.
+
+        Raises:
+            UserError: the folder is gone.
+        """
+        found = tuple(self._entry(name, file) for name, file in self._listed())
+        self._read = {entry.name: self._read[entry.name] for entry in found}
+        return tuple(sorted(found, key=_age))
+
+    def entry(self, name: str) -> Entry | None:
+        """Return the run of a name; None where the folder lists none of that name.
+
+        Raises:
+            UserError: the folder is gone.
+        """
+        files = dict(self._listed())
+        return self._entry(name, files[name]) if name in files else None
+
+    def _listed(self) -> Iterator[tuple[str, Path]]:
+        """Yield names of directories, and the log in each, whatever is in it."""
+        try:
+            with os.scandir(self.root) as found:
+                names = sorted(one.name for one in found if one.is_dir(follow_symlinks=False))
+        except OSError as error:
+            raise UserError(
+                f"{self.root}: {error.strerror}; name a folder that holds runs"
+            ) from None
+        for name in names:
+            file = self.root / name / LOG
+            if os.path.lexists(file):
+                yield name, file
+
+    def _entry(self, name: str, file: Path) -> Entry:
+        try:
+            told = file.lstat()
+            stamp = told.st_mtime_ns, told.st_size
+            known = self._read.get(name)
+            if known is None or known[0] != stamp:
+                self._read[name] = stamp, _read(name, file, told)
+        except OSError as error:  # gone since it was listed
+            self._read[name] = (0, 0), Entry(name, file.parent, broken=f"{LOG}: {error.strerror}")
+        return self._read[name][1]
+
+
+def _read(name: str, file: Path, told: os.stat_result) -> Entry:
+    if not stat.S_ISREG(told.st_mode):
+        return Entry(name, file.parent, broken=f"{LOG} is no plain file")
+    try:
+        return Entry(name, file.parent, _brief(log.read(file)))
+    except UserError as error:
+        return Entry(name, file.parent, broken=str(error).removeprefix(f"{file}: "))
+
+
+def _brief(run: log.Run) -> log.Run:
+    """Return a run without what only its own report shows: hundreds must fit into memory."""
+    shown = {"plots": (), "pictures": (), "rows": (), "validity": (), "references": ()}
+    items = tuple(item.model_copy(update={**shown, "comparison": None}) for item in run.items)
+    whole = {"classifiers": (), "walks": (), "mutants": (), "selected": (), "profile": None}
+    return run.model_copy(update={**whole, "items": items})
+
+
+def _age(entry: Entry) -> tuple[str, str]:
+    return ("" if entry.run is None else entry.run.started), entry.name

@@ -1,0 +1,144 @@
+"""HTTP for one's own machine: a few pages to read, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import traceback
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from vision_evals.cli.serve.pages import Pages
+from vision_evals.core.errors import UserError
+from vision_evals.report.scripts import policy_of
+
+LOOPBACK = "127.0.0.1"
+
+_HOST = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?", re.IGNORECASE | re.ASCII)
+# A page elsewhere may let a name of its own point here: its requests bear that name.
+
+_SECONDS = 10.0
+
+
+class Server(ThreadingHTTPServer):
+    """Answers on this machine alone."""
+
+    def __init__(self, pages: Pages, port: int) -> None:
+        """Listen.
+
+        Args:
+            pages: to answer with.
+            port: 0 for any that is free.
+
+        Raises:
+            UserError: the port is taken, or not to be had.
+        """
+        self.pages = pages
+        try:
+            super().__init__((LOOPBACK, port), _Handler)
+        except OSError as error:
+            raise UserError(
+                f"--port {port}: {error.strerror}; name another one, or 0 for any that is free"
+            ) from None
+
+    @property
+    def address(self) -> str:
+        """What to open in a browser."""
+        return f"http://{LOOPBACK}:{self.server_port}/"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say what went wrong, unless it is only that a reader left."""
+        if not isinstance(sys.exception(), ConnectionError | TimeoutError):
+            super().handle_error(request, client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Server
+    timeout = _SECONDS
+
+    def do_GET(self) -> None:
+        """Answer with a page."""
+        try:
+            html = self._page()
+        except UserError as error:
+            self.send_error(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
+        except Exception:  # noqa: BLE001 - a page that cannot be made ends no server
+            traceback.print_exc()
+            self.send_error(HTTPStatus.INTERNAL_SERVER_ERROR, "this page cannot be made")
+        else:
+            if html is None:
+                self.send_error(HTTPStatus.NOT_FOUND, "there is no such page; / lists the runs")
+            else:
+                self._answer(HTTPStatus.OK, "text/html", html, policy_of(html))
+
+    do_HEAD = do_GET
+
+    def parse_request(self) -> bool:
+        """Refuse what is no reading, or not addressed to this machine by one of its names."""
+        if not super().parse_request():
+            return False
+        hosts = self.headers.get_all("Host", [])
+        if len(hosts) != 1 or not _HOST.fullmatch(hosts[0].strip()):
+            self.send_error(HTTPStatus.FORBIDDEN, "this server is for localhost alone")
+        elif self._embedded():
+            self.send_error(HTTPStatus.FORBIDDEN, "no other page may load this one into itself")
+        elif self.command not in {"GET", "HEAD"}:
+            self.send_error(HTTPStatus.METHOD_NOT_ALLOWED, "nothing can be changed here")
+        else:
+            return True
+        return False
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Answer with a sentence, for a person."""
+        del explain
+        self.close_connection = True
+        said = message or HTTPStatus(code).phrase
+        self._answer(HTTPStatus(code), "text/plain", said + "\n", "default-src 'none'")
+
+    def version_string(self) -> str:
+        """Name the program, and neither its version nor Python's."""
+        return "vision-evals"
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
+        """Say nothing of each request."""
+
+    def _embedded(self) -> bool:
+        """Whether another site's page asks, and not a reader who follows a link of it."""
+        site, use = (self.headers.get(f"Sec-Fetch-{name}") for name in ("Site", "Dest"))
+        return site in {"cross-site", "same-site"} and use != "document"
+
+    def _page(self) -> str | None:
+        """Return what is asked for: nothing of it is taken for a path of the disk."""
+        match self.path.partition("?")[0].split("/"):
+            case ["", ""]:
+                return self.server.pages.index()
+            case ["", "run", name] | ["", "run", name, ""]:
+                return self.server.pages.run(os.fsdecode(unquote_to_bytes(name)))
+            case ["", "check", key, ""]:
+                return self.server.pages.check(key)
+        return None
+
+    def _answer(self, status: HTTPStatus, kind: str, text: str, policy: str) -> None:
+        body = text.encode("utf-8", "replace")
+        self.send_response(status)
+        headers = {
+            "Content-Type": f"{kind}; charset=utf-8",
+            "Content-Length": str(len(body)),
+            # Frames are forbidden here: a page cannot say so of itself.
+            "Content-Security-Policy": f"{policy}; frame-ancestors 'none'",
+            "Cross-Origin-Opener-Policy": "same-origin",
+            "Cross-Origin-Resource-Policy": "same-origin",
+            "X-Content-Type-Options": "nosniff",
+            "Referrer-Policy": "no-referrer",
+            "Cache-Control": "no-store",
+        }
+        if status is HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = "GET, HEAD"
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)

@@ -1,0 +1,1 @@
+"""What every room needs: errors, paths, TOML tables, random generators, the cache."""

@@ -1,0 +1,157 @@
+"""Hashes over sources: those of this package, and those of a user's own that a network uses."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import importlib.metadata
+import sys
+import sysconfig
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import vision_evals
+from vision_evals.core.cache.describe import describe
+
+OURS = {"vision_evals", "builtins", "torch", "torchvision", "numpy", "pandas", "scipy"}
+"""Packages whose own digest or version stands in every key."""
+
+_first: dict[tuple[str, bool], tuple[object, str]] = {}
+"""Name to its module and what was said of it when it was first looked at: later edits of the file
+are not what is running. The module itself is held, for an address may be used twice."""
+
+
+@functools.cache
+def code_digest() -> str:
+    """Return one sha256 over every source of this package: nobody bumps a version by hand."""
+    return sources_digest(Path(vision_evals.__file__).parent)
+
+
+def sources_digest(package: Path) -> str:
+    """Return one sha256 over names and bytes of all Python files below a folder."""
+    whole = hashlib.sha256()
+    for file in sorted(package.rglob("*.py")):
+        whole.update(f"{file.relative_to(package).as_posix()}\n".encode())
+        whole.update(hashlib.sha256(file.read_bytes()).digest())
+    return whole.hexdigest()
+
+
+def own_code(modules: Iterable[str]) -> str:
+    """Return one sha256 over modules and all that they import, of the user's own.
+
+    Sources count, and what stands in the modules: a constant, a table read from a file or from the
+    environment. Of installed packages the version counts. A module is taken as it was when it was
+    first looked at.
+
+    Args:
+        modules: names of imported ones.
+
+    Raises:
+        UnknownValueError: something in one of them hides what it is.
+    """
+    said = sorted({_told(name, start=True) for name in set(modules)} | _around(set(modules)))
+    return hashlib.sha256("\n".join(said).encode()).hexdigest()
+
+
+def _around(modules: set[str]) -> set[str]:
+    """Return what is said of everything that modules import, and of what that imports."""
+    found: set[str] = set()
+    seen: set[str] = set()
+    todo = list(modules)
+    while todo:
+        name = todo.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        found.add(_told(name))
+        if (file := _own(name)) is not None and file.suffix == ".py":
+            todo += _imports(name, file)
+    return found
+
+
+def _told(name: str, *, start: bool = False) -> str:
+    """Return what is said of a module, as it was when it was first asked for."""
+    module, key = sys.modules.get(name), (name, start)
+    if key not in _first or _first[key][0] is not module:
+        _first[key] = module, _say(name, start=start)
+    return _first[key][1]
+
+
+def _say(name: str, *, start: bool) -> str:
+    top = name.partition(".")[0]
+    if top in OURS or top in sys.stdlib_module_names:
+        return ""
+    if (file := _own(name)) is not None:
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        return f"{name} {digest} {_constants(name)}"
+    place = getattr(sys.modules.get(name), "__file__", None)
+    digest = hashlib.sha256(Path(place).read_bytes()).hexdigest() if start and place else ""
+    return f"{top} {_version(top)} {digest}"
+
+
+def _constants(name: str) -> str:
+    """Return what stands in a module beside what it imports and defines."""
+    module = sys.modules.get(name)
+    if module is None:
+        return "not imported"
+    held = {
+        key: value
+        for key, value in list(vars(module).items())
+        if not key.startswith("__") and not hasattr(type(value), "__code__")
+    }
+    plain = {key: one for key, one in held.items() if not isinstance(one, type(sys) | type)}
+    return describe(plain)
+
+
+def _imports(name: str, file: Path) -> Iterator[str]:
+    """Yield the names of modules that a source imports, also inside functions."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except SyntaxError:
+        return
+    package = name if file.name == "__init__.py" else name.rpartition(".")[0]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*above, *([base] if base else [])])
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names if _is_module(base, alias))
+
+
+def _is_module(base: str, alias: ast.alias) -> bool:
+    return f"{base}.{alias.name}" in sys.modules
+
+
+@functools.cache
+def _installed() -> tuple[Path, ...]:
+    names = ("stdlib", "platstdlib", "purelib", "platlib")
+    return tuple({Path(sysconfig.get_path(name)).resolve() for name in names})
+
+
+@functools.cache
+def _distributions() -> dict[str, list[str]]:
+    return dict(importlib.metadata.packages_distributions())
+
+
+def _version(top: str) -> str:
+    """Return the versions of the distributions that a package comes from."""
+    known = _distributions().get(top, [])
+    return " ".join(f"{one} {importlib.metadata.version(one)}" for one in sorted(set(known)))
+
+
+def _own(name: str) -> Path | None:
+    """Return the file of a module that is neither Python's, nor installed, nor this package's."""
+    if name.partition(".")[0] in OURS:
+        return None
+    place = getattr(sys.modules.get(name), "__file__", None)
+    if not isinstance(place, str):
+        return None
+    file = Path(place).resolve()
+    if any(file.is_relative_to(folder) for folder in _installed()) or not file.is_file():
+        return None
+    return file

@@ -1,0 +1,99 @@
+"""What a person names as ``module:attribute``, imported from beside the file that names it."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+from vision_evals.core.errors import UserError, did_you_mean
+
+
+def load(target: str, base: Path, where: str, kind: str = "function") -> object:
+    """Return what ``module:attribute`` names.
+
+    Args:
+        target: as written by the user.
+        base: folder that goes first on the import path, only while importing.
+        where: begins every message.
+        kind: what the attribute should be, for messages: function, measure.
+
+    Raises:
+        UserError: it cannot be imported, or another module of its name already is.
+    """
+    module, _, attribute = target.partition(":")
+    if not attribute or not all(module.split(".")):
+        raise UserError(f'{where}: "{target}" is not of the form module:{kind}')
+    with importable(base):
+        _refuse_namesakes(module, base, where)
+        try:
+            loaded = importlib.import_module(module)
+        except Exception as error:
+            missing = isinstance(error, ModuleNotFoundError) and error.name in _chain(module)
+            repair = f"; {base} holds no such module and none is installed" if missing else ""
+            raise UserError(f"{where}: cannot import {module}: {_words(error)}{repair}") from error
+        try:
+            return getattr(loaded, attribute)
+        except AttributeError:
+            near = did_you_mean(attribute, (name for name in vars(loaded) if name[0] != "_"))
+            file = getattr(loaded, "__file__", None) or module
+            raise UserError(f'{where}: {file} has no {kind} "{attribute}"{near}') from None
+        except Exception as error:  # a module may compute its attributes
+            raise UserError(f"{where}: cannot import {target}: {_words(error)}") from error
+
+
+@contextmanager
+def importable(base: Path) -> Iterator[None]:
+    """Put a folder first on the import path, and the path back as it was."""
+    before = list(sys.path)
+    sys.path.insert(0, str(base.resolve()))
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path[:] = before
+
+
+def _refuse_namesakes(module: str, base: Path, where: str) -> None:
+    """Python imports one module a name: a second of that name would silently be the first."""
+    folders: Sequence[str] | None = None  # the import path
+    for name in _chain(module):
+        there = _file(getattr(sys.modules.get(name), "__spec__", None))
+        spec = _spec(name, folders)
+        wanted = _file(spec)
+        if there and spec is None and folders is None:
+            raise UserError(
+                f"{where}: {base} holds no module {name} and none is installed; "
+                f"{there}, which is already imported, is another"
+            )
+        if there and wanted and wanted.resolve() != there.resolve():
+            raise UserError(
+                f"{where}: {wanted} and {there} have one name, and the second is "
+                "already imported; rename the first"
+            )
+        if spec is None or spec.submodule_search_locations is None:
+            return
+        folders = list(spec.submodule_search_locations)
+
+
+def _spec(name: str, folders: Sequence[str] | None) -> ModuleSpec | None:
+    # importlib.util.find_spec would answer with what is already imported
+    found = (finder.find_spec(name, folders) for finder in sys.meta_path)
+    return next((spec for spec in found if spec is not None), None)
+
+
+def _file(spec: ModuleSpec | None) -> Path | None:
+    return Path(spec.origin) if spec and spec.has_location and spec.origin else None
+
+
+def _chain(module: str) -> list[str]:
+    """``a.b.c`` to a, a.b, a.b.c."""
+    parts = module.split(".")
+    return [".".join(parts[: n + 1]) for n in range(len(parts))]
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

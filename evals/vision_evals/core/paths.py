@@ -1,0 +1,63 @@
+"""Where the data folders are, and how a file is written so that nobody sees half of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def data_folder(name: str) -> Path:
+    """Return the folder ``suites``, ``reports``, ``fixtures`` or ``starter``.
+
+    Raises:
+        FileNotFoundError: the installation is incomplete.
+    """
+    for parent in _data_parents():
+        if (parent / name).is_dir():
+            return parent / name
+    raise FileNotFoundError(
+        f"{name}/ is missing beside and inside {_PACKAGE}; reinstall vision-evals"
+    )
+
+
+def _data_parents() -> Iterator[Path]:
+    """Yield where data folders may lie: in a wheel inside the package, in a checkout at its top."""
+    yield _PACKAGE / "data"
+    checkout = _PACKAGE.parents[1]
+    if _PACKAGE.parent.name == "evals" and (checkout / "pyproject.toml").is_file():
+        yield checkout
+
+
+def user_cache() -> Path:
+    """Return the folder of what is built once a user: code, so it is never a project's to bring.
+
+    Raises:
+        RuntimeError: nobody knows where this user is at home.
+    """
+    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(home) / "vision-evals"
+
+
+@contextlib.contextmanager
+def whole_file(file: Path) -> Iterator[Path]:
+    """Yield another name to write to, which becomes ``file`` at the end of the block.
+
+    A reader sees the old file or the new one, also of two writers at once. Where the block fails,
+    as on a full disk, nothing is left behind and the old file stands.
+
+    Raises:
+        OSError: the folder cannot be made or written.
+    """
+    partial = file.with_name(f"{file.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield partial
+        partial.replace(file)
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)

@@ -1,0 +1,173 @@
+"""What happens to one batch: everybody looks, and whoever fails, fails alone."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from vision_evals.core.errors import InvalidError, NotApplicableError
+from vision_evals.images.geometry import to_unit
+from vision_evals.log.profiling.stages import timed
+from vision_evals.measures.probe import Probe
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from vision_evals.engine.shard import Planned, Shard
+    from vision_evals.engine.tasks import Station, Task, Walked
+    from vision_evals.images.geometry import Geometry
+    from vision_evals.images.reader import Batch
+    from vision_evals.measures.measure import Columns
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """Who looks at a shard, and how."""
+
+    plan: Planned
+    stations: Sequence[Station]
+    device: torch.device
+    seed: int
+    gradients: frozenset[str]
+    """Names of classifiers of which some task wants the gradient, also one that is kept."""
+
+
+def look(batch: Batch, visit: Visit, shard: Shard, walked: Walked) -> None:
+    """Ask every station what its tasks ask, and hold the columns in the shard.
+
+    Args:
+        batch: some images, at least one of them readable.
+        visit: who looks.
+        shard: filled.
+        walked: filled, with who failed and what stopped.
+    """
+    started = time.perf_counter()
+    pixels = {geometry: to_unit(raw, visit.device) for geometry, raw in batch.pixels.items()}
+    _compare(batch, pixels, visit, walked)
+    for station in visit.stations:
+        name = station.classifier.name
+        if station.lane is not None and station.lane.fast and station.lane.calibrating:
+            shard.calibrated.add(name)
+        for probe, task in _asked(station, batch, pixels, visit):
+            stopped = task.table in {*walked.not_applicable, *walked.invalid}
+            if name in walked.failures or stopped:
+                continue
+            before = _generators(visit.device)
+            began, shared = time.perf_counter(), probe.shared_seconds
+            try:
+                with timed("attack" if task.measure.attack else "measure"):
+                    shard.add(task, probe, observe(task, probe, walked.rooms))
+            except NotApplicableError as error:
+                walked.not_applicable[task.table] = str(error)
+                shard.stopped[task.table] = "not_applicable"
+            except InvalidError as error:
+                walked.invalid[task.table] = str(error)
+                shard.stopped[task.table] = "invalid"
+            except Exception as error:  # noqa: BLE001 - one network's failure is not the others'
+                walked.failures[name] = f"{type(error).__name__}: {error}{_place(error)}"
+            spent = time.perf_counter() - began + shared
+            walked.seconds[task.table] += spent
+            shard.seconds[task.table] += spent
+            if not all(map(torch.equal, before, _generators(visit.device))):
+                walked.drew.add(name)
+                shard.drew.add(task.table)
+    for lane in (station.lane for station in visit.stations if station.lane):
+        lane.shown(len(batch.ids))
+    walked.spent["look"] += time.perf_counter() - started
+
+
+def observe(task: Task, probe: Probe, rooms: dict[str, int]) -> Columns:
+    """Return the columns of a batch; where memory runs out, of its halves one after the other.
+
+    Args:
+        task: what is asked.
+        probe: of whom.
+        rooms: classifier to how many images fit, where memory ran out before; filled.
+
+    Raises:
+        torch.OutOfMemoryError: not even one image fits.
+    """
+    name, n = probe.classifier.name, len(probe.ids)
+    if n <= rooms.get(name, n):
+        try:
+            return task.measure.observe(probe, task.parameters)
+        except torch.OutOfMemoryError:
+            if n == 1:
+                raise
+            rooms[name] = n // 2
+        if probe.pixels.is_cuda:
+            torch.cuda.empty_cache()
+    first, second = (observe(task, half, rooms) for half in probe.halves())
+    return {name: _cat(first[name], second[name]) for name in first}
+
+
+def _cat(
+    first: torch.Tensor | NDArray[Any], second: torch.Tensor | NDArray[Any]
+) -> torch.Tensor | NDArray[Any]:
+    if isinstance(first, torch.Tensor) and isinstance(second, torch.Tensor):
+        return torch.cat([first, second])
+    return np.concatenate([np.asarray(first), np.asarray(second)])
+
+
+def _compare(
+    batch: Batch, pixels: Mapping[Geometry, torch.Tensor], visit: Visit, walked: Walked
+) -> None:
+    """Measure how far pixels that a device made are from PIL's, and what that does."""
+    if batch.plain is None or not batch.by_device:
+        return
+    errors = [
+        (batch.pixels[geometry].float() - plain.float())[[*batch.by_device]].abs().mean()
+        for geometry, plain in batch.plain.items()
+    ]
+    walked.pixel_error.append(torch.stack(errors).amax())
+    for station in visit.stations:
+        if station.lane is not None and station.classifier.name not in walked.failures:
+            geometry = station.classifier.geometry
+            known = station.answers
+            right = None if known is None else known.of(batch.positions, visit.device).accepted
+            plain = to_unit(batch.plain[geometry], visit.device)
+            rows = torch.tensor(batch.by_device, device=visit.device)
+            station.lane.parity.compare(
+                station.classifier,
+                pixels[geometry][rows],
+                plain[rows],
+                None if right is None else right[rows],
+            )
+
+
+def _asked(
+    station: Station,
+    batch: Batch,
+    pixels: Mapping[Geometry, torch.Tensor],
+    visit: Visit,
+) -> Iterator[tuple[Probe, Task]]:
+    probe = Probe(
+        station.classifier,
+        batch.ids,
+        pixels[station.classifier.geometry],
+        station.answers.of(batch.positions, visit.device) if station.answers else None,
+        visit.seed,
+        differentiate=station.classifier.name in visit.gradients,
+        lane=station.lane,
+        room=station.room,
+    )
+    return ((probe, task) for task in station.tasks)
+
+
+def _generators(device: torch.device) -> list[torch.Tensor]:
+    """Return the state of the global generators that a network in eval mode must not draw from."""
+    states = [torch.get_rng_state()]
+    return [*states, torch.cuda.get_rng_state(device)] if device.type == "cuda" else states
+
+
+def _place(error: Exception) -> str:
+    """Say where in whose file an exception comes from."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""

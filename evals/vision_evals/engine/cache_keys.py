@@ -1,0 +1,132 @@
+"""Keys of the cache: everything that changes a row, and the images it is about."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from PIL import features
+
+from vision_evals.core.cache.code import code_digest, own_code
+from vision_evals.core.cache.describe import UnknownValueError, describe
+from vision_evals.core.cache.store import Cache
+from vision_evals.engine.plan import Manner, Pass, batch_of
+from vision_evals.engine.tasks import Station, Task
+from vision_evals.images.image_set import Image
+from vision_evals.log.environment import versions
+from vision_evals.measures.measure import Measure
+from vision_evals.models.device import name_of
+from vision_evals.models.fingerprint import traceable
+from vision_evals.models.training.store import answers
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A task of a pass, and the key of its question."""
+
+    station: Station
+    task: Task
+    question: str
+    """Of everything that changes a row, but for the images."""
+
+    def deeper(self, *more: object) -> str:
+        """Return the key of a question that rests on this one."""
+        return _hash([self.question, *more])
+
+
+def questions(this: Pass, manner: Manner, cache: Cache) -> dict[str, Asked]:
+    """Return every task of a pass whose key can be told, by table; of the others it is said."""
+    asked = {}
+    for station in this.stations.values():
+        reply = _reply(station, cache)
+        for task in station.tasks:
+            question = None if reply is None else _question(this, station, task, manner, reply)
+            if question is not None:
+                asked[task.table] = Asked(station, task, question)
+    return asked
+
+
+def _reply(station: Station, cache: Cache) -> str | None:
+    """Return what a network says of noise; None where nobody can tell what it computes."""
+    classifier = station.classifier
+    if classifier.name not in cache.replies:
+        why = traceable(classifier.network, classifier.card)
+        said = None
+        if why is None:
+            try:
+                said = answers(classifier.network, classifier.geometry.size)
+            except Exception as error:  # noqa: BLE001 - a network of any kind may refuse noise
+                why = f"{type(error).__name__} on noise"
+        if why is not None:
+            cache.warn(f"{classifier.name}: its rows are not kept, for nobody can tell: {why}")
+        cache.replies[classifier.name] = said
+    return cache.replies[classifier.name]
+
+
+def _question(this: Pass, station: Station, task: Task, manner: Manner, reply: str) -> str | None:
+    """Return the key of everything that changes a row, but for the images; None without one."""
+    among = None if station.answers is None else station.answers.among.tolist()
+    try:
+        measure = _measure(task.measure)
+    except UnknownValueError as error:
+        assert manner.cache is not None
+        manner.cache.warn(f"{task.measure.name}: its rows are not kept: {error}")
+        return None
+    return _hash(
+        {
+            "classifier": [station.classifier.fingerprint, reply],
+            "measure": measure,
+            "parameters": task.parameters.model_dump(mode="json"),
+            "among": among,
+            "seed": manner.seed,
+            "precision": manner.precision,
+            "device": [manner.device.type, name_of(manner.device), torch.get_num_threads()],
+            "batch": [batch_of(this, manner), station.room, station.classifier.layout],
+            "path": None if station.lane is None else station.lane.plan.key,
+            "differentiate": any(other.measure.gradient for other in station.tasks),
+            "versions": versions(),
+            "decoders": [features.version(name) for name in ("jpg", "webp", "zlib", "libtiff")],
+            "code": code_digest(),
+        }
+    )
+
+
+def _measure(measure: Measure) -> list[str]:
+    """Return what there is to say of a measure; of the shipped ones the code of this package does.
+
+    Raises:
+        UnknownValueError: a part of it hides what it is.
+    """
+    if (
+        getattr(sys.modules.get(f"vision_evals.measures.{measure.name}"), "MEASURE", None)
+        is measure
+    ):
+        return [measure.name]
+    parts = vars(measure).values()
+    homes = {str(getattr(_plain(part), "__module__", "")) for part in parts if callable(part)}
+    return [measure.name, describe(measure), own_code(homes - {""})]
+
+
+def _plain(part: Any) -> Any:
+    """Return the function within partials and wrappers."""
+    for _ in range(8):
+        inner = getattr(part, "func", None) or getattr(part, "__wrapped__", None)
+        if inner is None:
+            break
+        part = inner
+    return part
+
+
+def images_key(images: Sequence[Image], hashes: Sequence[str]) -> str:
+    """Return a sha256 over ids, bytes, labels and further right answers of images, in order."""
+    rows = ([i.id, h, i.label, i.accepted] for i, h in zip(images, hashes, strict=True))
+    return _hash(list(rows))
+
+
+def _hash(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,75 @@
+"""A part of a run: what it leaves for who joins the parts, and what it leaves to others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from vision_evals import log
+from vision_evals.core.errors import NotApplicableError
+from vision_evals.core.partition import Portion
+from vision_evals.engine.jobs import Job
+from vision_evals.log import Verdict
+from vision_evals.verdict import verdict
+from vision_evals.verdict.check_input import Family, Question, seed_of
+from vision_evals.verdict.judge import gathered, unjudged
+
+JOINED = "judged by `evals merge`"
+
+
+def elsewhere(job: Job, portion: Portion | None) -> None:
+    """Leave what looks at no image to the first part: it cannot be cut.
+
+    Raises:
+        NotApplicableError: this is another part.
+    """
+    if portion is not None and portion.k > 1 and job.source is None:
+        raise NotApplicableError(
+            f"{portion.words}: {job.check.spec.name} looks at no images, and is left to part 1"
+        )
+
+
+def set_aside(
+    question: Question, role: str | None, against: str | None, portion: Portion
+) -> log.Item:
+    """Return the entry of a job of which a part of the images was seen: its rows, and no number.
+
+    Args:
+        question: what was asked, and the rows.
+        role: name of the image set; None for a measure that looks at none.
+        against: name of the second image set.
+        portion: which part.
+    """
+    job = question.job
+    validity = gathered([*question.measured, *question.against.get(job.alias, ())])
+    invalid = any(check.invalidates for check in validity)
+    outcome = Verdict.INVALID if invalid else Verdict.RECORDED
+    said = f"{portion.words}, {JOINED}"
+    sentence = verdict.summary(outcome, (), validity) if invalid else said
+    item = unjudged(job, outcome, sentence, role, validity, against)
+    return item.model_copy(update={"rows": tuple(_rows(question, role, against))})
+
+
+def _rows(question: Question, role: str | None, against: str | None) -> Iterator[log.Rows]:
+    """Yield an entry for each table that a metric of the question could read."""
+    job = question.job
+    named = {job.alias, *job.check.references(job.alias)}
+    compared = set(question.others) if question.measure.compares else set()
+    everyone = {**question.others, job.alias: question.measured}
+    yield from _entries(everyone, named | compared, role, second=False)
+    yield from _entries(question.against, named, against, second=True)
+
+
+def _entries(
+    families: Mapping[str, Family], needed: set[str], role: str | None, *, second: bool
+) -> Iterator[log.Rows]:
+    for alias in sorted(needed & set(families)):
+        for member in families[alias]:
+            yield log.Rows(
+                classifier=alias,
+                seed=seed_of(member),
+                against=second,
+                images=role,
+                n=member.images,
+                table=member.table,
+                validity=member.validity,
+            )

@@ -1,0 +1,64 @@
+"""What ends a run: its report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from vision_evals import log
+from vision_evals.core.errors import UserError
+from vision_evals.suite.options import Options
+
+REPORT = "report.html"
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Where the report of a run is; None where nobody wants it so."""
+
+    page: Path | None = None
+    """As one file."""
+    folder: Path | None = None
+    """The page of the folder that has the pictures beside it."""
+
+    @property
+    def where(self) -> Path | None:
+        """What to open."""
+        return self.page or self.folder
+
+
+def publish(
+    run: log.Run, directory: Path, options: Options, warn: Callable[[str], None]
+) -> Published:
+    """Write the report of a run where and how the options say.
+
+    Where the templates of a user's own cannot be filled, ours are, and what is wrong is a warning:
+    no run goes without its report.
+
+    Args:
+        run: finished.
+        directory: with its tables and pictures.
+        options: what was asked for.
+        warn: told of such templates.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    if options.templates is not None:
+        try:
+            return _written(run, directory, options, options.templates)
+        except UserError as error:
+            warn(f"the report looks as it comes, not as --evals-templates says: {error}")
+    return _written(run, directory, options, None)
+
+
+def _written(run: log.Run, directory: Path, options: Options, templates: Path | None) -> Published:
+    from vision_evals import report
+
+    page = folder = None
+    if options.reporting:
+        page = report.write(run, directory, options.report or directory / REPORT, templates)
+    if options.report_dir is not None:
+        folder = report.write_folder(run, directory, options.report_dir, templates)
+    return Published(page, folder)

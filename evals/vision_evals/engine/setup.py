@@ -1,0 +1,138 @@
+"""What every run begins with: a device, a place to write, the manner, the first log."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+
+from vision_evals import log
+from vision_evals.core.errors import UserError
+from vision_evals.core.run_dirs import new_directory
+from vision_evals.core.worker import Worker
+from vision_evals.engine.plan import Manner
+from vision_evals.log.environment import environment
+from vision_evals.models.device import by_turn, default_batch, name_of, numerics, resolve
+from vision_evals.suite.options import Options
+from vision_evals.suite.suite import Suite
+from vision_evals.validity.checks import CHECKS
+from vision_evals.validity.examine import Examiner
+
+
+def device_of(options: Options, worker: Worker | None = None) -> torch.device:
+    """Return the device of a run; what cannot be had is refused before anything is loaded.
+
+    Args:
+        options: of the run.
+        worker: which process this is, where several share it: they take the GPUs by turn.
+
+    Raises:
+        UserError: there is no such device, or it does not know the precision.
+    """
+    asked = options.table.device
+    if worker is not None:
+        asked = by_turn(asked, worker.number, torch.cuda.device_count())
+    device = resolve(asked)
+    with numerics(device, options.table.precision):
+        return device
+
+
+def manner_of(options: Options, device: torch.device, worker: Worker | None = None) -> Manner:
+    """Make the directory of a run, or of a worker's part of it, and return how it computes.
+
+    Raises:
+        UserError: the log or the report could not be written.
+    """
+    table = options.table
+    _can_be_written(options.report, "report")
+    _can_be_written(options.markdown, "markdown")
+    _can_hold(options.trace, "trace")
+    _can_hold(options.report_dir, "report-dir")
+    directory = None if worker is None else worker.directory(options.run_dir)
+    return Manner(
+        device=device,
+        precision=table.precision,
+        batch_size=None if table.batch_size == "auto" else table.batch_size,
+        seed=table.seed,
+        directory=new_directory(options.run_dir, directory),
+        examiner=Examiner(CHECKS),
+        depth=table.validity,
+        trace=options.trace,
+        portion=options.portion,
+    )
+
+
+def begun(
+    options: Options,
+    manner: Manner,
+    command: str,
+    suites: Iterable[Suite],
+    noise: str | None = None,
+) -> log.Run:
+    """Return the log of a run that has done nothing yet.
+
+    Args:
+        options: of the run.
+        manner: how it computes.
+        command: as somebody typed it.
+        suites: each is told once.
+        noise: file of the noise floors that it judges by.
+    """
+    device = manner.device
+    return log.Run(
+        id=manner.directory.name,
+        status="running",
+        started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        command=command,
+        settings=log.Settings(
+            seed=manner.seed,
+            device=str(device),
+            device_name=name_of(device),
+            precision=manner.precision,
+            batch_size=manner.batch_size or default_batch(device),
+            shard=options.table.shard,
+            pictures=options.pictures,
+            noise=noise,
+        ),
+        environment=environment(options.root),
+        suites=tuple(
+            log.Suite(
+                path=suite.path,
+                title=suite.title,
+                about=suite.about,
+                sha256=suite.sha256,
+                gates=suite.gates,
+                familywise=suite.familywise,
+            )
+            for suite in {suite.path: suite for suite in suites}.values()
+        ),
+    )
+
+
+def _can_be_written(path: Path | None, option: str) -> None:
+    """Make a file's folder, and try it, before anything is measured."""
+    if path is None:
+        return
+    partial = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.touch()
+        partial.unlink()
+    except OSError as error:
+        raise UserError(f"--evals-{option} {path}: {error.strerror}; name another place") from None
+    if path.is_dir():
+        raise UserError(f"--evals-{option} {path}: is a folder; name a file in it")
+
+
+def _can_hold(folder: Path | None, option: str) -> None:
+    """Make a folder that files will be written into, before anything is measured."""
+    if folder is None:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"--evals-{option} {folder}: {error.strerror}; name a folder that can be made"
+        ) from None

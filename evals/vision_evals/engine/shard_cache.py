@@ -1,0 +1,239 @@
+"""What a pass finds in the cache, and what it leaves there."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from vision_evals.core.cache.store import Cache, Entry
+from vision_evals.core.errors import UserError
+from vision_evals.engine import tables
+from vision_evals.engine.cache_keys import Asked, images_key, questions
+from vision_evals.engine.pictures import file_name
+from vision_evals.engine.plan import Manner, Pass
+from vision_evals.engine.shard import Planned, Shard
+from vision_evals.engine.state_guard import changed_since, state_of
+from vision_evals.engine.tasks import Station, Walked
+from vision_evals.images.image_set import Image
+from vision_evals.images.reader import digests
+from vision_evals.log import Depth, Lane, Picture, Validity
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """The cache, as one pass sees it."""
+
+    cache: Cache
+    images: Sequence[Image]
+    asked: Mapping[str, Asked]
+    """By table; those whose key can be told."""
+
+    before: Mapping[str, Mapping[str, object]]
+    """Name of a classifier to what its network was before anybody looked through it."""
+    _found: dict[int, Found] = field(default_factory=dict)
+
+    def take(
+        self, plans: Sequence[Planned], directory: Path, walked: Walked
+    ) -> Mapping[int, Found]:
+        """Put the rows that are kept where the walk would have, and return which, by shard.
+
+        Files of images are only read where something is kept of a question at all.
+        """
+        known = [t for t, one in self.asked.items() if self.cache.holds("shards", one.question)]
+        positions = [position for plan in plans for position in plan.positions]
+        if not known or not positions:
+            return {}
+        hashes = dict(zip(positions, digests([self.images[p] for p in positions]), strict=True))
+        for plan in plans:
+            mine = [hashes[p] for p in plan.positions]
+            key = images_key([self.images[p] for p in plan.positions], mine)
+            entries = {t: self.cache.get("shards", self.asked[t].question, key) for t in known}
+            kept = {table: entry for table, entry in entries.items() if _sound(entry)}
+            for table, entry in kept.items():
+                self._put_back(table, plan, entry, directory, walked)
+            if kept:
+                abouts = {table: entry.about for table, entry in kept.items()}
+                self._found[plan.index] = Found(plan, mine, abouts)
+        return self._found
+
+    def _put_back(
+        self, table: str, plan: Planned, entry: Entry, directory: Path, walked: Walked
+    ) -> None:
+        if entry.payload:
+            tables.put_shard(directory, table, plan.index, entry.payload)
+        about = entry.about
+        walked.seconds[table] += about["seconds"]
+        walked.cached[table] += sum(map(len, plan.spans)) - len(about["unreadable"])
+        name = self.asked[table].station.classifier.name
+        if about["drew"]:
+            walked.drew.add(name)
+        with contextlib.suppress(ValidationError):  # of a cache that somebody else wrote
+            kept = Lane.model_validate({**(about.get("lane") or {}), "classifier": name})
+            walked.lanes[name] = kept
+        if about["not_applicable"]:
+            walked.not_applicable.setdefault(table, about["not_applicable"])
+        if about["invalid"]:
+            walked.invalid.setdefault(table, about["invalid"])
+
+    def keep(self, shard: Shard, stations: Sequence[Station], walked: Walked) -> None:
+        """Keep what a shard left of networks that are as they were.
+
+        Raises:
+            UserError: files changed while the run was looking at them.
+        """
+        if shard.plan.index in self._found:
+            self._found[shard.plan.index].hold(shard)
+        for station in stations:
+            name = station.classifier.name
+            # a calibration that came after rows from the cache would be another one next time
+            late = name in shard.calibrated and not shard.plan.first
+            if late or name in walked.failures or "" in shard.hashes:
+                continue
+            if not changed_since(self.before[name], station.classifier.network):
+                for task in station.tasks:
+                    self._keep(task.table, shard, walked)
+
+    def _keep(self, table: str, shard: Shard, walked: Walked) -> None:
+        one, how = self.asked.get(table), shard.stopped.get(table)
+        if one is None or (how is None and table in {*walked.invalid, *walked.not_applicable}):
+            return  # an earlier shard stopped it: nothing is known of this one
+        images = [self.images[p] for p in shard.plan.positions]
+        about = {
+            **_told(one, len(images)),
+            "unreadable": shard.unreadable,
+            "oriented": shard.oriented,
+            "seconds": shard.seconds[table],
+            "drew": table in shard.drew,
+            "lane": None if one.station.lane is None else one.station.lane.record().model_dump(),
+            "not_applicable": walked.not_applicable[table] if how == "not_applicable" else None,
+            "invalid": walked.invalid[table] if how == "invalid" else None,
+        }
+        payload = tables.shard_bytes(shard.directory, table, shard.plan.index)
+        key = images_key(images, shard.hashes)
+        self.cache.put("shards", one.question, key, Entry(about, payload))
+
+    def whole(self, walked: Walked) -> str | None:
+        """Return the key of all images of a walk; None where it did not finish."""
+        if not walked.finished:
+            return None
+        seen = sorted(walked.hashes)
+        return images_key([self.images[p] for p in seen], [walked.hashes[p] for p in seen])
+
+    def validity(
+        self, table: str, whole: str, depth: Depth, *about: object
+    ) -> tuple[Validity, ...]:
+        """Return what was found of a table's numbers, nothing where that is not kept."""
+        question = self.asked[table].deeper(depth, *about)
+        entry = self.cache.get("measured", question, whole)
+        try:
+            return () if entry is None else _VALIDITY.validate_json(entry.payload)
+        except ValidationError:
+            return ()  # of a cache that somebody else wrote
+
+    def keep_validity(
+        self, table: str, whole: str, depth: Depth, found: Sequence[Validity], *about: object
+    ) -> None:
+        """Keep what was found of a table's numbers."""
+        one = self.asked[table]
+        entry = Entry(_told(one, len(self.images)), _VALIDITY.dump_json(tuple(found)))
+        self.cache.put("measured", one.deeper(depth, *about), whole, entry)
+
+    def pictures(
+        self, table: str, whole: str, count: int, directory: Path
+    ) -> tuple[Picture, ...] | None:
+        """Return pictures that were drawn before, written into a run; None without any."""
+        entry = self.cache.get("pictures", self.asked[table].deeper(count), whole)
+        if entry is None:
+            return None
+        try:
+            kept = _Drawn.model_validate_json(entry.payload)
+        except ValidationError:
+            return None  # of a cache that somebody else wrote
+        (directory / "pictures").mkdir(exist_ok=True)
+        found = []
+        for picture, content in zip(kept.pictures, kept.files, strict=True):
+            name = file_name(table, picture.image)  # the alias may be another than then
+            (directory / name).write_bytes(content)
+            found.append(picture.model_copy(update={"file": name}))
+        return tuple(found)
+
+    def keep_pictures(
+        self, table: str, whole: str, count: int, drawn: Sequence[Picture], directory: Path
+    ) -> None:
+        """Keep what was drawn."""
+        one = self.asked[table]
+        files = [(directory / picture.file).read_bytes() for picture in drawn]
+        payload = _Drawn(pictures=tuple(drawn), files=tuple(files)).model_dump_json()
+        entry = Entry(_told(one, len(drawn)), payload.encode())
+        self.cache.put("pictures", one.deeper(count), whole, entry)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was kept of a shard."""
+
+    plan: Planned
+    hashes: list[str]
+    """sha256 of its files, as they are now."""
+    abouts: Mapping[str, Mapping[str, Any]]
+    """By table."""
+
+    def hold(self, shard: Shard) -> None:
+        """Hold the images that were looked at against those whose rows were kept.
+
+        Raises:
+            UserError: files changed while the run was looking at them.
+        """
+        pairs = zip(shard.hashes, self.hashes, strict=True)
+        if any(seen != before for seen, before in pairs if seen):
+            raise UserError("pictures changed while the run was looking at them; run it again")
+
+
+def opened(this: Pass, manner: Manner) -> Shelf | None:
+    """Return the cache as a pass sees it; None where nothing is kept."""
+    if manner.cache is None:
+        return None
+    asked = questions(this, manner, manner.cache)
+    networks = {name: one.classifier.network for name, one in this.stations.items()}
+    before = {name: state_of(network) for name, network in networks.items()}
+    return Shelf(manner.cache, this.image_set.images, asked, before)
+
+
+class _Drawn(BaseModel):
+    """Pictures and their files."""
+
+    model_config = ConfigDict(frozen=True, ser_json_bytes="base64", val_json_bytes="base64")
+
+    pictures: tuple[Picture, ...]
+    files: tuple[bytes, ...]
+
+
+_VALIDITY = TypeAdapter(tuple[Validity, ...])
+
+
+def _sound(entry: Entry | None) -> TypeGuard[Entry]:
+    """Whether an entry is there and says what a shard says: a cache may be somebody else's."""
+    if entry is None:
+        return False
+    about = entry.about
+    kinds: dict[str, Any] = {"unreadable": dict, "oriented": int, "seconds": float, "drew": bool}
+    stops = (about.get(key) for key in ("not_applicable", "invalid"))
+    return all(isinstance(about.get(key), kind) for key, kind in kinds.items()) and all(
+        stop is None or isinstance(stop, str) for stop in stops
+    )
+
+
+def _told(one: Asked, n: int) -> dict[str, Any]:
+    """Return what `evals cache` says of an entry."""
+    return {
+        "classifier": one.station.classifier.name,
+        "measure": one.task.measure.name,
+        "n": n,
+        "written": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }

@@ -1,0 +1,104 @@
+"""Evidence that looking at a network did not change it: modes, buffers, weights, hooks."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import random
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import nn
+
+from vision_evals.log import Validity
+
+
+@dataclass
+class Changes:
+    """What was found different afterwards; filled when the block ends."""
+
+    found: dict[str, list[str]] = field(default_factory=dict)
+    """Alias to what changed."""
+
+    def validity(self, alias: str) -> Validity:
+        """Return the verdict on one network."""
+        found = self.found.get(alias, [])
+        shown = ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
+        return Validity(
+            id="S30",
+            name="state restored",
+            outcome="falls" if found else "holds",
+            evidence=f"changed: {shown}" if found else "modes, buffers, weights, hooks are equal",
+            meaning="A network that changes while it is looked at is not the one that ships.",
+        )
+
+
+@contextlib.contextmanager
+def watch(networks: Mapping[str, nn.Module], changes: Changes) -> Iterator[None]:
+    """Compare every network before and after the block, and fill ``changes``.
+
+    Global generators are put back as they were: a measure draws from its own.
+    """
+    before = {alias: state_of(network) for alias, network in networks.items()}
+    generators = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
+    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    try:
+        yield
+    finally:
+        for alias, network in networks.items():
+            if changed := changed_since(before[alias], network):
+                changes.found[alias] = changed
+        torch.set_rng_state(generators[0])
+        if devices:
+            torch.cuda.set_rng_state_all(devices)
+        np.random.set_state(generators[1])  # noqa: NPY002
+        random.setstate(generators[2])
+
+
+def changed_since(then: Mapping[str, object], network: nn.Module) -> list[str]:
+    """Return what of a network is no longer as it was.
+
+    Args:
+        then: what `state_of` said of it.
+        network: as it is now.
+    """
+    now = state_of(network)
+    # a buffer that was empty is a cache, filled by the first forward
+    late = {name for name, _ in network.named_buffers()} - then.keys()
+    keys = (now.keys() | then.keys()) - late
+    return sorted(key for key in keys if now.get(key) != then.get(key))
+
+
+def state_of(network: nn.Module) -> dict[str, object]:
+    """Name everything that a forward could change.
+
+    Weights are told by their version, which in-place writes raise, and by their sum, which those
+    through ``data`` change; buffers by their bytes, since batch norm writes its running statistics
+    without raising a version.
+    """
+    state: dict[str, object] = {}
+    for name, module in network.named_modules():
+        state[f"{name or 'network'}.training"] = module.training
+        hooks = (
+            *(module._forward_hooks, module._forward_pre_hooks),
+            *(module._backward_hooks, module._backward_pre_hooks),
+        )
+        state[f"{name or 'network'} hooks"] = [len(hook) for hook in hooks]
+    weights = dict(network.named_parameters())
+    for (name, weight), total in zip(weights.items(), _sums(weights.values()), strict=True):
+        told = weight.data_ptr(), weight._version, weight.requires_grad, weight.grad is None, total
+        state[name] = told
+    for name, buffer in network.named_buffers():
+        dense = buffer.detach().cpu()
+        dense = dense.to_dense() if dense.layout is not torch.strided else dense
+        raw = dense.contiguous().view(-1).view(torch.uint8)
+        state[name] = hashlib.sha256(raw.numpy().tobytes()).hexdigest()
+    return state
+
+
+def _sums(weights: Iterable[torch.Tensor]) -> list[str]:
+    """Return the sum of each, fetched from a device together; NaN is NaN again."""
+    sums = [weight.detach().sum(dtype=torch.float64) for weight in weights]
+    return [str(total) for total in (torch.stack(sums).tolist() if sums else [])]

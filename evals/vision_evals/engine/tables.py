@@ -1,0 +1,196 @@
+"""Rows on disk: a Parquet file a finished shard, one file a table when the pass is through."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vision_evals.log.disk import run_file
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+    from numpy.typing import NDArray
+
+    from vision_evals.measures.measure import Columns
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """The second key of rows: one row an image and value."""
+
+    column: str
+    values: tuple[str, ...]
+    """As the suite wrote them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Rows of one batch of n images, their values still on the device."""
+
+    images: tuple[str, ...]
+    known: Mapping[str, torch.Tensor]
+    """Of the image alone: (n,), or (n, k) where -1 is padding and left out."""
+    columns: Columns
+    """Observed: (n, ...), or (n, axis, ...) with an axis."""
+    axis: Axis | None = None
+
+    @property
+    def on_cuda(self) -> bool:
+        """Whether a column is on such a device."""
+        columns = (*self.known.values(), *self.columns.values())
+        return any(not isinstance(column, np.ndarray) and column.is_cuda for column in columns)
+
+    def fetched(self) -> Part:
+        """Return the same with values on their way to the host: the device is not waited for."""
+        known = {name: fetching(column) for name, column in self.known.items()}
+        columns = {
+            name: column if isinstance(column, np.ndarray) else fetching(column)
+            for name, column in self.columns.items()
+        }
+        return replace(self, known=known, columns=columns)
+
+
+def fetching(values: torch.Tensor) -> torch.Tensor:
+    """Return a tensor in pinned memory of the host that a copy is under way to."""
+    if not values.is_cuda:
+        return values
+    import torch
+
+    here = torch.empty_like(values, device="cpu", pin_memory=True)
+    return here.copy_(values, non_blocking=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """How rows that name no images become one row a key."""
+
+    keys: tuple[str, ...]
+    reduce: Mapping[str, str]
+    """Column to ``sum``, ``min`` or ``max``."""
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Return one row a key, in the order in which keys were first met."""
+        groups = table.group_by(list(self.keys), use_threads=False)
+        joined = groups.aggregate(list(self.reduce.items()))
+        return joined.select(
+            [*self.keys, *(f"{column}_{how}" for column, how in self.reduce.items())]
+        ).rename_columns([*self.keys, *self.reduce])
+
+
+def add_shard(
+    directory: Path, name: str, index: int, parts: Sequence[Part], join: Join | None = None
+) -> None:
+    """Write the rows of a shard; a killed run leaves every finished one readable."""
+    file = _shard(directory, name, index)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    table = _table(parts) if join is None else _unnamed(parts)
+    if table.num_rows:  # a measure may have nothing more to say; columns of nothing have no type
+        _write(table if join is None else join(table), file)
+
+
+def shard_bytes(directory: Path, name: str, index: int) -> bytes:
+    """Return the bytes of a shard's rows; none where it had nothing to say."""
+    file = _shard(directory, name, index)
+    return file.read_bytes() if file.is_file() else b""
+
+
+def put_shard(directory: Path, name: str, index: int, content: bytes) -> None:
+    """Write the bytes of a shard's rows where `add_shard` would have."""
+    file = _shard(directory, name, index)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content)
+
+
+def merge(directory: Path, name: str, join: Join | None = None) -> pd.DataFrame | None:
+    """Join the finished shards of a table into one file, and return its rows in order.
+
+    None when no shard was written.
+    """
+    folder = _shards(directory, name)
+    shards = sorted(folder.glob("*.parquet"))
+    if not shards:
+        return None
+    table = pa.concat_tables([pq.read_table(shard) for shard in shards])
+    table = table if join is None else join(table)
+    _write(table, directory / file(name))
+    shutil.rmtree(folder)
+    rows: pd.DataFrame = table.to_pandas()
+    return rows
+
+
+def write(directory: Path, name: str, rows: pd.DataFrame) -> None:
+    """Write rows that no walk made."""
+    _write(pa.Table.from_pandas(rows, preserve_index=False), directory / file(name))
+
+
+def file(name: str) -> str:
+    """Return where a merged table lies, below the run directory."""
+    return f"tables/{name}.parquet"
+
+
+def slug(text: str) -> str:
+    """Return a part of a file name that reads like ``text``."""
+    return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.")[:60]
+
+
+def _shard(directory: Path, name: str, index: int) -> Path:
+    return _shards(directory, name) / f"{index:06d}.parquet"
+
+
+def _shards(directory: Path, name: str) -> Path:
+    return directory / "tables" / f"{name}.shards"
+
+
+def _write(table: pa.Table, file: Path) -> None:
+    with run_file(file) as partial:
+        pq.write_table(table, partial, compression="zstd")
+
+
+def _table(parts: Sequence[Part]) -> pa.Table:
+    axis = parts[0].axis
+    times = 1 if axis is None else len(axis.values)
+    ids = [image for part in parts for image in part.images]
+    columns = {"image": pa.array(np.repeat(np.array(ids, dtype=object), times), pa.string())}
+    if axis is not None:
+        columns[axis.column] = pa.array(list(axis.values) * len(ids), pa.string())
+    for name in parts[0].known:
+        arrays = [part.known[name].cpu().numpy().repeat(times, axis=0) for part in parts]
+        columns[name] = pa.concat_arrays([_array(array, array != -1) for array in arrays])
+    for name in parts[0].columns:
+        arrays = [_host(part.columns[name]) for part in parts]
+        if axis is not None:
+            arrays = [array.reshape(-1, *array.shape[2:]) for array in arrays]
+        columns[name] = pa.concat_arrays([_array(array, None) for array in arrays])
+    return pa.table(columns)
+
+
+def _unnamed(parts: Sequence[Part]) -> pa.Table:
+    """Return the columns of parts whose rows are not those of images, one below the other."""
+    return pa.table(
+        {
+            name: pa.array(np.concatenate([_host(part.columns[name]) for part in parts]))
+            for name in parts[0].columns
+        }
+    )
+
+
+def _host(column: torch.Tensor | NDArray[Any]) -> NDArray[Any]:
+    return column if isinstance(column, np.ndarray) else column.detach().cpu().numpy()
+
+
+def _array(values: np.ndarray, kept: np.ndarray | None) -> pa.Array:
+    """Return (m,) as numbers and (m, k) as lists, without what is not kept."""
+    if values.ndim == 1:
+        return pa.array(values)
+    kept = np.ones(values.shape, dtype=bool) if kept is None else kept
+    offsets = np.concatenate([[0], kept.sum(axis=1).cumsum()])
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(values[kept]))

@@ -1,0 +1,121 @@
+"""Image sets of artworks: pictures with a list of what they are."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from vision_evals.core.errors import UserError, did_you_mean
+from vision_evals.core.tables import SHA256, Table, validate
+from vision_evals.images.files import text
+from vision_evals.images.folders import folder
+from vision_evals.images.image_set import Image
+
+LIST = "art.toml"
+"""Makes a folder an art set."""
+
+
+class Work(Table):
+    """One ``[[work]]``."""
+
+    file: str
+    """Picture beside the list."""
+    title: str
+    """As its museum calls it."""
+    artist: str
+    """Who made it."""
+    year: Annotated[str, Field(coerce_numbers_to_str=True)]
+    """When: ``1936`` or ``"c. 1831"``."""
+    shift: Literal["style", "semantic"] | None = None
+    """``style``: known objects, drawn otherwise. ``semantic``: nothing the classes name."""
+    source: str | None = None
+    """Where the picture comes from."""
+    sha256: Annotated[str, Field(pattern=SHA256)] | None = None
+    """Of the file: another picture under its name is refused."""
+    label: str | None = None
+    """What is in it, where there is a right answer; all works have one or none."""
+
+
+class ArtTable(Table):
+    """The list, its works still unread."""
+
+    work: tuple[dict[str, Any], ...] = ()
+    """``[[work]]`` tables."""
+
+
+def art(root: Path) -> tuple[Image, ...]:
+    """Read the works of a folder, in the order of its ``art.toml``.
+
+    Raises:
+        UserError: one line for each mistake: an entry without a file, a file without an entry, a
+            file twice, another file than the one listed, a key that is unknown or missing.
+    """
+    path = root / LIST
+    try:
+        data = tomllib.loads(text(path))
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path}: not valid TOML: {error}") from None
+    works = [
+        validate(Work, one, f'{path}, work {number} "{one.get("file", "?")}"')
+        for number, one in enumerate(validate(ArtTable, data, str(path)).work, 1)
+    ]
+    files = {image.id: image.path for image in folder(root)}
+    mistakes = [*_unmatched(path, works, files), *_half_labelled(path, works)]
+    mistakes = mistakes or [line for work in works for line in _another(path, work, files)]
+    if mistakes:
+        raise UserError("\n".join(mistakes))
+    return tuple(Image(work.file, files[work.file], work.label, (), _about(work)) for work in works)
+
+
+def _unmatched(path: Path, works: list[Work], files: dict[str, Path]) -> list[str]:
+    listed = [work.file for work in works]
+    return [
+        *(
+            f'{path}: file = "{file}" is not there{did_you_mean(file, set(files) - set(listed))}; '
+            f"put the picture beside {LIST}, or remove its entry"
+            for file in listed
+            if file not in files
+        ),
+        *(
+            f'{path}: file = "{file}" is listed {listed.count(file)} times; keep one entry'
+            for file in dict.fromkeys(listed)
+            if listed.count(file) > 1
+        ),
+        *(
+            f'{path}: says nothing of "{file}"; drop an entry into {LIST}: '
+            f'[[work]] file = "{file}", title = ..., artist = ..., year = ..., a line each'
+            for file in files
+            if file not in listed
+        ),
+    ]
+
+
+def _half_labelled(path: Path, works: list[Work]) -> list[str]:
+    without = [work.file for work in works if work.label is None]
+    if len(without) in {0, len(works)}:
+        return []
+    return [f'{path}: "{without[0]}" has no label and others do; label all works or none']
+
+
+def _another(path: Path, work: Work, files: dict[str, Path]) -> list[str]:
+    if work.sha256 is None:
+        return []
+    try:
+        found = hashlib.sha256(files[work.file].read_bytes()).hexdigest()
+    except OSError as error:
+        return [f"{files[work.file]}: cannot be read: {error.strerror}"]
+    if found == work.sha256:
+        return []
+    return [
+        f'{path}, "{work.file}": sha256 = "{work.sha256}", and the file has {found}; '
+        "put the listed picture back, or write its own sha256 down"
+    ]
+
+
+def _about(work: Work) -> tuple[tuple[str, str], ...]:
+    known = work.model_dump(include={"title", "artist", "year", "shift", "source"})
+    return tuple((key, value) for key, value in known.items() if value is not None)

@@ -1,0 +1,60 @@
+"""What a folder or manifest declares of its pictures: which ones they were drawn from."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from vision_evals.core.errors import UserError
+from vision_evals.core.tables import Table, validate
+from vision_evals.images.art import LIST
+from vision_evals.images.files import text
+from vision_evals.suite.suite import is_suite
+
+BESIDE = "images.toml"
+"""Declares for the folder that it stands in."""
+
+MANIFESTS = ("csv", "parquet")
+"""Extensions; ``val.toml`` declares for ``val.csv``."""
+
+
+class Declaration(Table):
+    """Nothing in pictures tells these things, so somebody has to write them down."""
+
+    sample_of: str | None = None
+    """Class map, such as ``imagenet``, whose published accuracies may be held against these
+    pictures, since they are a random sample of what those were measured on."""
+    about: str | None = None
+    """For people: where the pictures come from, and how they were drawn."""
+
+
+def sample_of(source: Path) -> str | None:
+    """Return the class map that a folder or manifest declares its pictures to be a sample of.
+
+    Raises:
+        UserError: the declaration is not TOML, or has an unknown key or a wrong value.
+    """
+    path = declaration(source)
+    if path is None or not path.is_file():
+        return None
+    said = text(path)
+    if is_suite(said):  # one that is called as its manifest
+        return None
+    try:
+        data = tomllib.loads(said)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path}: not valid TOML: {error}") from None
+    return validate(Declaration, data, str(path)).sample_of
+
+
+def declaration(source: Path) -> Path | None:
+    """Return the file, there or not, in which a source is declared a sample of something.
+
+    None for a single picture, and for a manifest whose file would be a list of art.
+    """
+    if source.is_dir():
+        return source / BESIDE
+    if source.suffix.lower().removeprefix(".") not in MANIFESTS:
+        return None
+    path = source.with_suffix(".toml")
+    return None if path.name == LIST else path

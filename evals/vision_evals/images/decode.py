@@ -1,0 +1,145 @@
+"""Picture files to RGB, as the published accuracies were measured: by PIL, orientation ignored.
+
+Where PIL alone would be silently wrong (deep greyscale, transparency) the picture is brought to
+8 bits on white here; where no meaning is agreed it is refused. Safe in threads: nothing global is
+changed, in PIL or in `warnings`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import stat
+from collections.abc import Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from PIL import (
+    BmpImagePlugin,
+    ExifTags,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    JpegImagePlugin,
+    PngImagePlugin,
+    PpmImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from vision_evals.core.errors import UnreadableError, UserError
+from vision_evals.images.rgb import to_rgb
+
+T = TypeVar("T")
+
+LIMIT = 2**29 // 3
+"""Pixels above which a picture is refused: half a gibibyte of RGB."""
+
+# the plugins themselves, not Image.open: that warns by PIL's own limit, tries formats that nobody
+# asked for, and warns about harmless multi-picture JPEGs
+_READERS: dict[bytes, type[ImageFile.ImageFile]] = {
+    rb"\xff\xd8\xff": JpegImagePlugin.JpegImageFile,
+    rb"\x89PNG\r\n\x1a\n": PngImagePlugin.PngImageFile,
+    rb"RIFF....WEBP": WebPImagePlugin.WebPImageFile,
+    rb"BM": BmpImagePlugin.BmpImageFile,
+    rb"GIF8[79]a": GifImagePlugin.GifImageFile,
+    rb"II[*+]\0|MM\0[*+]": TiffImagePlugin.TiffImageFile,
+    rb"P[1-6]\s": PpmImagePlugin.PpmImageFile,
+}
+
+_IMPOSTORS = {
+    rb"\s*<": "a web page, perhaps a failed download",
+    rb"version https://git-lfs": "a Git LFS pointer; run git lfs pull",
+    rb"": "none of JPEG, PNG, WebP, BMP, GIF, TIFF, PPM",
+}
+
+
+class Decoded(NamedTuple):
+    """One picture, and what is known of its file."""
+
+    picture: Image.Image
+    """Mode RGB, the first frame, as stored (EXIF orientation not applied)."""
+    sha256: str
+    """Of the file's bytes."""
+    oriented: bool
+    """Whether an EXIF orientation other than 1 was ignored."""
+
+
+def read(path: Path) -> Decoded:
+    """Load and decode a picture file. See :func:`load` and :func:`decode`."""
+    return decode(path, load(path))
+
+
+def load(path: Path) -> bytes:
+    """Return the bytes of a picture file.
+
+    Raises:
+        UnreadableError: it is no file, or the system does not give it.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UnreadableError(f"{path.name}: not a file")
+        return path.read_bytes()
+    except OSError as error:
+        raise UnreadableError(f"{path.name}: cannot be read: {error.strerror}") from None
+
+
+def decode(path: Path, data: bytes) -> Decoded:
+    """Decode the bytes of a picture file, whatever its extension says.
+
+    Transparency is composited on white; 16-bit greyscale is value / 257, rounded; 16-bit colour
+    keeps its high byte, as PIL does.
+
+    Raises:
+        UnreadableError: no picture, a damaged or too large one, or one without agreed meaning.
+        UserError: PIL was told to fill up truncated pictures.
+    """
+    if ImageFile.LOAD_TRUNCATED_IMAGES:
+        raise UserError(
+            "PIL.ImageFile.LOAD_TRUNCATED_IMAGES is set, so damaged pictures would count as "
+            "whole; unset it after the import that sets it"
+        )
+    try:
+        source = _open(data)
+        source.load()
+        picture = to_rgb(source, data)
+    except UnreadableError as error:
+        raise UnreadableError(f"{path.name}: {error}") from None
+    except MemoryError:
+        raise UnreadableError(f"{path.name}: cannot be read: out of memory") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise UnreadableError(f"{path.name}: too many pixels: {error}") from None
+    except Exception as error:  # noqa: BLE001 - damaged bytes make PIL raise nearly anything
+        reason = str(error) or type(error).__name__
+        raise UnreadableError(f"{path.name}: cannot be decoded: {reason}") from None
+    return Decoded(picture, hashlib.sha256(data).hexdigest(), _oriented(source))
+
+
+def _open(data: bytes) -> ImageFile.ImageFile:
+    if not data:
+        raise UnreadableError("an empty file")
+    reader = _first_match(_READERS, data)
+    if reader is None:
+        raise UnreadableError(f"not a picture: {_first_match(_IMPOSTORS, data)}")
+    source = reader(BytesIO(data))
+    # PIL warns a second time when it loads a TIFF above half of this
+    limit = LIMIT // 2 if isinstance(source, TiffImagePlugin.TiffImageFile) else LIMIT
+    if source.width * source.height > limit:
+        raise UnreadableError(
+            f"{source.width} x {source.height} pixels are more than {limit:,}; scale it down"
+        )
+    return source
+
+
+def _first_match(table: Mapping[bytes, T], data: bytes) -> T | None:
+    matches = (value for start, value in table.items() if re.match(start, data, re.DOTALL))
+    return next(matches, None)
+
+
+def _oriented(source: Image.Image) -> bool:
+    # asked after loading: PIL turns a TIFF and forgets its tag, so nothing was ignored there
+    try:
+        return bool(source.getexif().get(ExifTags.Base.Orientation, 1) != 1)
+    except Exception:  # noqa: BLE001 - damaged metadata do not make a picture unreadable
+        return False

@@ -1,0 +1,103 @@
+"""Which pixels a network sees: resize and crop, by PIL and so antialiased."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from vision_evals.core.errors import UnreadableError
+from vision_evals.images.decode import LIMIT
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """Resize, then centre crop, in pixels."""
+
+    resize: int | tuple[int, int] | None
+    """New length of the shorter side, or (height, width)."""
+    crop: int | tuple[int, int] | None
+    """Side of the square in the middle, or (height, width); black beyond a smaller picture."""
+    interpolation: Interpolation = "bilinear"
+    """How the resize blends."""
+    antialias: bool = True
+    """Whether the resize smooths first. No card says otherwise: the self-test does."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of what is left."""
+        sides = self.crop if self.crop is not None else self.resize
+        assert sides is not None, "a card gives a crop, or both sides of the resize"
+        return (sides, sides) if isinstance(sides, int) else sides
+
+    @property
+    def area(self) -> int:
+        """Height times width of what is left."""
+        height, width = self.size
+        return height * width
+
+    def __str__(self) -> str:
+        resize = (
+            f"resize {_sides(self.resize)} {self.interpolation}" if self.resize else "no resize"
+        )
+        if not self.antialias:
+            resize += " without antialias"
+        crop = f"crop {_sides(self.crop)}" if self.crop else "no crop"
+        return f"{resize}, {crop}"
+
+
+def pixels(picture: Image, geometry: Geometry) -> torch.Tensor:
+    """Return what the geometry leaves of an RGB picture.
+
+    Returns:
+        uint8 of shape (3, height, width), RGB, from 0 to 255.
+
+    Raises:
+        UnreadableError: the picture is so oblong that resizing would fill the memory.
+    """
+    from torchvision.transforms import functional
+
+    if geometry.resize is not None:
+        _refuse_oblong(picture, geometry)
+        picture = _resized(picture, geometry, geometry.resize)
+    if geometry.crop is not None:
+        crop = [geometry.crop] if isinstance(geometry.crop, int) else [*geometry.crop]
+        picture = functional.center_crop(picture, crop)
+    tensor: torch.Tensor = functional.pil_to_tensor(picture)
+    return tensor
+
+
+def to_unit(pixels: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Return uint8 pixels of any shape as fp32 in [0, 1] on the device."""
+    return pixels.to(device, non_blocking=True).float().div_(255)
+
+
+def _resized(picture: Image, geometry: Geometry, resize: int | tuple[int, int]) -> Image:
+    from torchvision.transforms import functional
+
+    size = [resize] if isinstance(resize, int) else [*resize]
+    mode = functional.InterpolationMode(geometry.interpolation)
+    if geometry.antialias:
+        found: Image = functional.resize(picture, size, mode)
+    else:  # PIL smooths whatever it is told; tensors need not
+        rough = functional.resize(functional.pil_to_tensor(picture), size, mode, antialias=False)
+        found = functional.to_pil_image(rough)
+    return found
+
+
+def _refuse_oblong(picture: Image, geometry: Geometry) -> None:
+    short, long = sorted(picture.size)
+    if isinstance(geometry.resize, int) and geometry.resize**2 * long // short > LIMIT:
+        raise UnreadableError(
+            f"{picture.width} x {picture.height} pixels at {geometry}: resized it would have "
+            f"more than {LIMIT:,} pixels; crop it"
+        )
+
+
+def _sides(size: int | tuple[int, int]) -> str:
+    return str(size) if isinstance(size, int) else f"{size[0]}x{size[1]}"

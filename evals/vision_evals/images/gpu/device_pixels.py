@@ -1,0 +1,147 @@
+"""Files to pixels by the device: decoded and resized, and joined with what PIL had to do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from PIL import ImageFile
+
+from vision_evals.images.geometry import Geometry
+from vision_evals.images.gpu.jpeg import Header, header
+from vision_evals.images.gpu.on_device import decoded
+from vision_evals.images.gpu.resample import fits, resample, supports
+
+ROOM = 2**30
+"""Bytes of pictures that are decoded at once; one alone may exceed it."""
+
+_START = 2**14
+"""Bytes in which most headers end: a shorter text takes less time to search."""
+
+
+@dataclass(frozen=True, slots=True)
+class DevicePixels:
+    """What the device made of n files."""
+
+    oriented: Mapping[int, bool] = field(default_factory=dict)
+    """Which of the m <= n files it decoded, in their order, and whether an EXIF orientation was
+    ignored."""
+    pixels: Mapping[Geometry, torch.Tensor] = field(default_factory=dict)
+    """uint8 (m, 3, H, W) for each geometry that `resample` knows."""
+    decode: float = 0.0
+    """Seconds."""
+    preprocess: float = 0.0
+    """Seconds, as far as the host waited."""
+
+
+def device_pixels(
+    datas: Sequence[bytes | None], geometries: Collection[Geometry], device: torch.device
+) -> DevicePixels:
+    """Decode and resize what the device can; all else is for PIL.
+
+    Args:
+        datas: n files; None where there is none.
+        geometries: all that are wanted. A picture that one of them refuses is for PIL, which says
+            why; geometries that only PIL can are left out.
+        device: where the pixels stay.
+
+    Returns:
+        Nothing at all where the device fails, be it for want of memory.
+    """
+    # where PIL would fill up damaged pictures, PIL has to be asked, which is an error
+    if not any(map(supports, geometries)) or ImageFile.LOAD_TRUNCATED_IMAGES:
+        return DevicePixels()
+    abouts = {
+        i: about
+        for i, data in enumerate(datas)
+        if data and (about := _header(data)) and _fits(about, geometries)
+    }
+    try:
+        return _made(datas, abouts, [g for g in geometries if supports(g)], device)
+    except Exception:  # noqa: BLE001 - PIL does it, and says what is wrong if it cannot either
+        return DevicePixels()
+
+
+def joined(
+    hosted: Sequence[Mapping[Geometry, torch.Tensor]],
+    seen: Sequence[int],
+    made: DevicePixels,
+    geometry: Geometry,
+) -> torch.Tensor:
+    """Return the pixels of k pictures, from the device where it has them, else from PIL.
+
+    Args:
+        hosted: PIL's of each, uint8 (3, H, W); needed only where the device has none.
+        seen: number of each among the n files.
+        made: by the device.
+        geometry: which of them.
+
+    Returns:
+        uint8 (k, 3, H, W), on the device if it made any of them.
+    """
+    if geometry not in made.pixels or not made.oriented.keys() & set(seen):
+        return torch.stack([pixels[geometry] for pixels in hosted])
+    rows = {i: row for row, i in enumerate(made.oriented)}
+    theirs = made.pixels[geometry]
+    others = [pixels[geometry] for i, pixels in zip(seen, hosted, strict=True) if i not in rows]
+    next_row = iter(range(len(theirs), len(theirs) + len(others)))
+    order = [rows[i] if i in rows else next(next_row) for i in seen]
+    if order == list(range(len(theirs))):
+        return theirs
+    if others:
+        theirs = torch.cat([theirs, torch.stack(others).to(theirs.device)])
+    return theirs[torch.tensor(order, device=theirs.device)]
+
+
+def _header(data: bytes) -> Header | None:
+    # whether the file is whole the decoder asks for itself
+    return header(data[:_START]) or header(data)
+
+
+def _fits(about: Header, geometries: Collection[Geometry]) -> bool:
+    sides = about.height, about.width
+    return min(sides) > 0 and all(fits(*sides, geometry) for geometry in geometries)
+
+
+def _made(
+    datas: Sequence[bytes | None],
+    abouts: Mapping[int, Header],
+    geometries: Sequence[Geometry],
+    device: torch.device,
+) -> DevicePixels:
+    parts: dict[Geometry, list[torch.Tensor]] = {geometry: [] for geometry in geometries}
+    oriented: dict[int, bool] = {}
+    decode = preprocess = 0.0
+    for group in _groups(abouts):
+        start = time.perf_counter()
+        if device.type == "cuda":
+            # torchvision decodes on a stream of its own, which does not wait for this one before
+            # it writes to memory that the last group was resized from
+            torch.cuda.current_stream(device).synchronize()
+        found = dict(zip(group, decoded([datas[i] or b"" for i in group], device), strict=True))
+        pictures = {i: picture for i, picture in found.items() if picture is not None}
+        middle = time.perf_counter()
+        if pictures:
+            for geometry, part in parts.items():
+                part.append(resample(list(pictures.values()), geometry))
+        oriented |= {i: abouts[i].orientation != 1 for i in pictures}
+        decode += middle - start
+        preprocess += time.perf_counter() - middle
+    pixels = {geometry: torch.cat(part) for geometry, part in parts.items() if part}
+    return DevicePixels(oriented, pixels, decode, preprocess)
+
+
+def _groups(abouts: Mapping[int, Header]) -> Iterator[list[int]]:
+    group: list[int] = []
+    room = ROOM
+    for i, about in abouts.items():
+        size = 3 * about.height * about.width
+        if group and size > room:
+            yield group
+            group, room = [], ROOM
+        group.append(i)
+        room -= size
+    if group:
+        yield group

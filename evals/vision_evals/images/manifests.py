@@ -1,0 +1,140 @@
+"""Image sets from CSV and Parquet manifests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from vision_evals.core.errors import UserError, did_you_mean
+from vision_evals.images.files import csv_lines
+from vision_evals.images.image_set import Image
+
+COLUMNS = ("path", "label", "id", "accepted")
+
+
+class _Row(NamedTuple):
+    where: str
+    path: str
+    label: str | None
+    id: str
+    accepted: tuple[str, ...]
+
+
+def manifest(path: Path) -> tuple[Image, ...]:
+    """Read the images of a manifest in its order.
+
+    Columns: ``path`` (relative to the manifest), and if wanted ``label``, ``id`` (else the path as
+    written) and ``accepted``: further right labels, separated by ``|``, in Parquet also a list.
+    Everything is text, so ``001`` stays ``001``.
+
+    Raises:
+        UserError: it cannot be read, is empty, lacks ``path``, has another column, a file that is
+            missing, an id twice, or labels for some images only.
+    """
+    read = _csv if path.suffix.lower() == ".csv" else _parquet
+    rows = [_row(path, where, cells) for where, cells in read(path)]
+    if not rows:
+        raise UserError(f"{path}: lists no image")
+    _refuse_twice(path, rows)
+    _refuse_half_labelled(path, rows)
+    return tuple(Image(row.id, path.parent / row.path, row.label, row.accepted) for row in rows)
+
+
+def _csv(path: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
+    lines = csv_lines(path)
+    header = lines[0].cells if lines else []
+    _refuse_columns(path, header)
+    for number, cells in lines[1:]:
+        if len(cells) != len(header):
+            raise UserError(
+                f"{path}, line {number}: {len(cells)} values for the {len(header)} columns "
+                f"{', '.join(header)}; quote a value that holds a comma"
+            )
+        yield f"line {number}", dict(zip(header, cells, strict=True))
+
+
+def _parquet(path: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
+    # pyarrow takes a while, and most sets need none of it
+    import pyarrow as pa
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        with ParquetFile(path) as file:
+            table = file.read()
+    except (OSError, pa.ArrowException) as error:
+        raise UserError(f"{path}: not readable as Parquet: {error}") from None
+    _refuse_columns(path, table.column_names)
+    for number, cells in enumerate(table.to_pylist(), start=1):
+        yield f"row {number}", cells
+
+
+def _refuse_columns(path: Path, header: list[str]) -> None:
+    for name in header:
+        if name not in COLUMNS:
+            raise UserError(f'{path}: unknown column "{name}"{did_you_mean(name, COLUMNS)}')
+        if header.count(name) > 1:
+            raise UserError(f'{path}: column "{name}" comes twice; remove one')
+    if "path" not in header:
+        raise UserError(
+            f'{path}: no column "path"; the first line names the columns: {", ".join(COLUMNS)}'
+        )
+
+
+def _row(manifest: Path, where: str, cells: Mapping[str, object]) -> _Row:
+    path, label, name = (
+        _text(manifest, where, key, cells.get(key)) for key in ("path", "label", "id")
+    )
+    if not path:
+        raise UserError(f'{manifest}, {where}: empty "path"; name a picture or remove the line')
+    if not _is_file(manifest.parent / path):
+        raise UserError(
+            f'{manifest}, {where}: no file "{path}"; paths are relative to {manifest.parent}'
+        )
+    accepted = cells.get("accepted")
+    tokens = accepted if isinstance(accepted, list) else str(accepted or "").split("|")
+    further = (_text(manifest, where, "accepted", token).strip() for token in tokens)
+    return _Row(
+        where, path, label or None, name or path, tuple(token for token in further if token)
+    )
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def _text(manifest: Path, where: str, key: str, value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    # a float that should be a label has usually been an integer beside a missing one
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    raise UserError(f'{manifest}, {where}: "{key}" is {value!r}; write it as text')
+
+
+def _refuse_twice(path: Path, rows: list[_Row]) -> None:
+    seen: dict[str, _Row] = {}
+    for row in rows:
+        first = seen.setdefault(row.id, row)
+        if first is not row:
+            raise UserError(
+                f'{path}: {first.where} and {row.where} both have the id "{row.id}"; '
+                'give each its own in a column "id"'
+            )
+
+
+def _refuse_half_labelled(path: Path, rows: list[_Row]) -> None:
+    labelled = next((row for row in rows if row.label), None)
+    unlabelled = next((row for row in rows if not row.label), None)
+    if labelled and unlabelled:
+        raise UserError(
+            f'{path}: {labelled.where} has the label "{labelled.label}" and {unlabelled.where} '
+            "has none; label all images or none"
+        )
+    if unlabelled and any(row.accepted for row in rows):
+        raise UserError(f'{path}: has "accepted" labels but no "label"; add the column')

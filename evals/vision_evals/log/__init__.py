@@ -1,0 +1,68 @@
+"""The run on disk: ``run.json`` beside ``tables/*.parquet`` and ``pictures/*``.
+
+The log is the artefact; the report, comparisons and gates are views of it. Absent values are null
+with a reason, never NaN. Sizes are in pixels, epsilons and pixel values in [0, 1], times in
+seconds.
+"""
+
+from __future__ import annotations
+
+from vision_evals.log.classifier import Classifier, Epoch, Training
+from vision_evals.log.comparison import Change, Comparison, Flip, Flips, Gate, Paired, Seen
+from vision_evals.log.disk import json_schema, read, write
+from vision_evals.log.fast_path import Lane
+from vision_evals.log.images import ImageSet, Unreadable, Walk
+from vision_evals.log.item import Item
+from vision_evals.log.mutant import Mutant, Notice
+from vision_evals.log.pictures import Line, Mark, Panel, Picture, Plot
+from vision_evals.log.profile import Profile, Stage
+from vision_evals.log.record import Depth, Precision, Record, Status
+from vision_evals.log.rows import Rows
+from vision_evals.log.run import VERSION, Baseline, Environment, Run, Settings, Suite
+from vision_evals.log.verdicts import Judgement, Metric, Reference, Validity, Verdict
+
+__all__ = [
+    "VERSION",
+    "Baseline",
+    "Change",
+    "Classifier",
+    "Comparison",
+    "Depth",
+    "Environment",
+    "Epoch",
+    "Flip",
+    "Flips",
+    "Gate",
+    "ImageSet",
+    "Item",
+    "Judgement",
+    "Lane",
+    "Line",
+    "Mark",
+    "Metric",
+    "Mutant",
+    "Notice",
+    "Paired",
+    "Panel",
+    "Picture",
+    "Plot",
+    "Precision",
+    "Profile",
+    "Record",
+    "Reference",
+    "Rows",
+    "Run",
+    "Seen",
+    "Settings",
+    "Stage",
+    "Status",
+    "Suite",
+    "Training",
+    "Unreadable",
+    "Validity",
+    "Verdict",
+    "Walk",
+    "json_schema",
+    "read",
+    "write",
+]

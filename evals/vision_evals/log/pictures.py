@@ -1,0 +1,85 @@
+"""What the report shows beside numbers: plots and pictures."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from vision_evals.log.record import Record
+
+
+class Line(Record):
+    """One line of a plot."""
+
+    name: str
+    """What it is: ``validation loss``, ``airliner``, ``seed 3``."""
+    x: tuple[float, ...]
+    """In rising order."""
+    y: tuple[float | None, ...]
+    """As many as ``x``; null where there is none."""
+    low: tuple[float | None, ...] = ()
+    """Lower ends of intervals, as many as ``x``, or none at all."""
+    high: tuple[float | None, ...] = ()
+    """Upper ends of intervals, as many as ``low``."""
+    n: tuple[int, ...] = ()
+    """How many observations each ``y`` rests on, as many as ``x``, or none at all."""
+    steps: bool = False
+    """Whether each ``y`` holds from its ``x`` to the next, as in a histogram: the last ``x`` only
+    ends it, and its ``y`` is null."""
+    reference: bool = False
+    """Whether nobody measured it: what the other lines are held against, such as a bound."""
+
+
+class Mark(Record):
+    """A place on the x axis worth pointing at."""
+
+    x: float
+    """Where on the axis."""
+    label: str
+    """Such as ``weights returned`` or ``crossing``."""
+
+
+class Plot(Record):
+    """Lines over one axis, drawn by the report as they stand here."""
+
+    title: str
+    """What is drawn: plots of several classifiers with one title share a frame."""
+    about: str = ""
+    """How to read it, in a sentence."""
+    x_label: str
+    """Quantity and unit of the x axis."""
+    y_label: str
+    """Quantity and unit of the y axis."""
+    lines: tuple[Line, ...]
+    """Drawn in this order."""
+    ticks: tuple[str, ...] = ()
+    """Names of x = 0, 1, 2, ... where these are places and not numbers, such as layers."""
+    marks: tuple[Mark, ...] = ()
+    """Upright lines with a word."""
+    share: bool = False
+    """Whether y is a share, drawn from 0 to 1."""
+
+
+class Panel(Record):
+    """One of the parts of a picture that stand side by side, all of one width."""
+
+    title: str
+    """What it is: ``image``, ``perturbation x 36``, ``adversarial at 2/255``."""
+    said: str = ""
+    """What the network says of it: ``gibbon 0.99``."""
+
+
+class Picture(Record):
+    """One picture that the report shows."""
+
+    image: str
+    """Id of the image in its set."""
+    file: str
+    """Path below the run directory: ``pictures/...webp``."""
+    sample: Literal["worst", "fair"]
+    """Why it was picked: among the worst, or by hash of id."""
+    caption: str
+    """What is seen, for the alt text: label and prediction."""
+    panels: tuple[Panel, ...] = ()
+    """From left to right, where there are several."""
+    plot: Plot | None = None
+    """What the network says of it along an axis, such as the logits over epsilon."""

@@ -1,0 +1,145 @@
+"""``run.json``: one execution."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from vision_evals.log.classifier import Classifier
+from vision_evals.log.comparison import Gate
+from vision_evals.log.images import ImageSet, Walk
+from vision_evals.log.item import Item
+from vision_evals.log.mutant import Mutant
+from vision_evals.log.profile import Profile
+from vision_evals.log.record import Precision, Record, Status
+from vision_evals.log.verdicts import Verdict
+
+VERSION = 2
+"""Format of ``run.json``. A loader refuses a newer one."""
+
+
+class Suite(Record):
+    """What a suite says of itself."""
+
+    path: str
+    """As in the node ids."""
+    title: str
+    """One line."""
+    about: str = ""
+    """What it asks and why, for a student."""
+    sha256: str = ""
+    """Of its text; empty in logs that did not say."""
+    gates: int = 0
+    """Statistical gates written in it, whatever was selected."""
+    familywise: bool = False
+    """Whether the error rate is that of all its gates together: each gets an equal part."""
+
+
+class Settings(Record):
+    """What else changes a number."""
+
+    seed: int = 0
+    """Every generator derives from it."""
+    device: str
+    """Such as ``cpu`` or ``cuda:0``."""
+    device_name: str
+    """Such as the name of the processor or GPU."""
+    precision: Precision = "fp32"
+    """Of convolutions and matrix products."""
+    batch_size: int
+    """Images in one forward of 224 x 224 pixels; each walk says its own."""
+    memory_layout: str | None = None
+    """Of activations, in logs whose walks have no lanes: where they have, each says its own."""
+    shard: str | None = None
+    """``2/8``: only this part of every image set was looked at, to be merged with the others."""
+    pictures: int = 8
+    """Pictures a check and classifier."""
+    noise: str | None = None
+    """File in the cache that the noise floors came from; null where none were measured."""
+
+
+class Environment(Record):
+    """Where it ran."""
+
+    versions: dict[str, str]
+    """Of Python and every library that changes a number."""
+    platform: str
+    """Operating system and processor architecture."""
+    threads: int
+    """Of torch on the CPU."""
+    commit: str | None = None
+    """git commit of the folder the run was started in."""
+    dirty: bool | None = None
+    """Whether that checkout had changes."""
+
+
+class Baseline(Record):
+    """The run that checkpoints are held against."""
+
+    id: str
+    """Name of its run directory."""
+    source: str
+    """As somebody named it."""
+    started: str
+    """ISO 8601, UTC."""
+    commit: str | None = None
+    """git commit it was made from."""
+    alias: str | None = None
+    """Its classifier that every classifier is held against; null: those of equal alias."""
+
+
+class Run(Record):
+    """``run.json``: one execution."""
+
+    version: Annotated[int, Field(ge=1, le=VERSION)] = VERSION
+    """Format of this file."""
+    id: str
+    """Name of the run directory."""
+    status: Status
+    """How far it came."""
+    started: str
+    """ISO 8601, UTC."""
+    seconds: float = 0.0
+    """From the first item to the last write."""
+    command: str
+    """What was typed."""
+    settings: Settings
+    environment: Environment
+    baseline: Baseline | None = None
+    """What the gates compare with; null without one."""
+    suites: tuple[Suite, ...] = ()
+    classifiers: tuple[Classifier, ...] = ()
+    image_sets: tuple[ImageSet, ...] = ()
+    items: tuple[Item, ...] = ()
+    walks: tuple[Walk, ...] = ()
+    profile: Profile | None = None
+    """Where the time went; null where nobody asked."""
+    mutants: tuple[Mutant, ...] = ()
+    """Of a self-test: what was broken on purpose; its items are those of the whole network."""
+    selected: tuple[str, ...] = ()
+    """Ids of all selected items, in their order."""
+    not_run: tuple[str, ...] = ()
+    """Ids of selected items that were never judged."""
+    warnings: tuple[str, ...] = ()
+    """What a person should know, and what libraries warned of, each once."""
+
+    @property
+    def gates(self) -> tuple[Gate, ...]:
+        """The paired gates that were held."""
+        judgements = (judgement for item in self.items for judgement in item.judgements)
+        return tuple(j.gate for j in judgements if j.gate is not None)
+
+    @property
+    def false_alarms(self) -> float:
+        """How many of them would fail by chance, if every network lay just on its margin."""
+        return sum((1 - gate.paired.confidence) / 2 for gate in self.gates)
+
+    @property
+    def compares_with_itself(self) -> bool:
+        """Whether a gate was left out because its network is the baseline's, as was asked for."""
+        judgements = (judgement for item in self.items for judgement in item.judgements)
+        return any(
+            j.of == "baseline" and j.verdict is Verdict.NOT_APPLICABLE and j.value is not None
+            for j in judgements
+        )

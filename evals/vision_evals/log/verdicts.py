@@ -1,0 +1,145 @@
+"""Verdicts, and what they rest on: metrics, thresholds, evidence."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from vision_evals.log.comparison import Gate
+from vision_evals.log.record import Depth, Record
+
+
+class Verdict(StrEnum):
+    """What a check says of a classifier, worst first."""
+
+    INVALID = "invalid"
+    FAILED = "failed"
+    INCONCLUSIVE = "inconclusive"
+    PASSED = "passed"
+    RECORDED = "recorded"
+    NOT_APPLICABLE = "not applicable"
+    UNAVAILABLE = "unavailable"
+
+    @property
+    def judged(self) -> bool:
+        """Whether an expectation was held against a number (or the number was refused)."""
+        return self in _JUDGED
+
+
+_JUDGED = {Verdict.INVALID, Verdict.FAILED, Verdict.INCONCLUSIVE, Verdict.PASSED}
+
+
+class Metric(Record):
+    """A named number with unit, n, denominator, interval and direction."""
+
+    name: str
+    """Such as ``top5_accuracy``."""
+    at: str | None = None
+    """Value of the axis as the suite wrote it (``1/255``), null for metrics without an axis."""
+    value: float | None
+    """The number; null where it does not exist, and then ``reason`` says why."""
+    unit: str
+    """``fraction``, ``nats``, ``images``, ..."""
+    n: int
+    """How many observations it rests on: the size of the denominator."""
+    denominator: str
+    """What was counted, in words: ``images``, ``images correct when clean``."""
+    low: float | None = None
+    """Lower end of the interval."""
+    high: float | None = None
+    """Upper end of the interval."""
+    confidence: float | None = None
+    """Two-sided confidence of the interval, such as 0.95."""
+    method: str | None = None
+    """How the interval was made: ``wilson``, ``bootstrap``; null without an interval."""
+    reason: str | None = None
+    """Why there is no value, or no interval."""
+    lost: bool = False
+    """Whether there should be a value and is none, as after a training that diverged: what is
+    expected of it then fails. Where the question does not apply, it is not lost."""
+    spread: tuple[float, ...] = ()
+    """Of a recipe: the metric after training from each of its seeds; ``value`` is their median."""
+    higher_is_better: bool = True
+    """Direction, for thresholds, colours and trends."""
+    about: str = ""
+    """What it is, in a sentence: the glossary's."""
+    source: str = ""
+    """Paper and section, where it comes from one."""
+
+
+class Reference(Record):
+    """A number from elsewhere shown beside a metric; never a pass mark."""
+
+    label: str
+    """Such as ``human annotator 1``."""
+    metric: str
+    """Which metric it stands beside."""
+    value: float
+    """In the metric's unit."""
+    n: int | None = None
+    """Observations behind it, where published."""
+    low: float | None = None
+    """Lower end of its 95 % interval."""
+    high: float | None = None
+    """Upper end of its 95 % interval."""
+    source: str
+    """Paper and section."""
+    classes: str | None = None
+    """Class map it is about, such as ``imagenet``; null for all."""
+
+
+class Validity(Record):
+    """Evidence that the evaluation itself can be trusted."""
+
+    id: str = ""
+    """Such as ``S5``; empty for what only one measure asks."""
+    name: str
+    """Such as ``output is logits``."""
+    outcome: Literal["holds", "falls", "cannot tell"]
+    """What cannot be told is shown, and decides nothing."""
+    severity: Literal["error", "warn"] = "error"
+    """A check that falls makes the verdict INVALID; one that warns is shown."""
+    cost: Depth = "cheap"
+    """Cheap ones run with every check, the others when somebody asks."""
+    evidence: str
+    """The numbers, in one sentence."""
+    meaning: str
+    """What it guards against, in one sentence."""
+    source: str = ""
+    """Paper and section, where it comes from one."""
+
+    @property
+    def invalidates(self) -> bool:
+        """Whether no number that depends on it can be believed."""
+        return self.outcome == "falls" and self.severity == "error"
+
+
+class Judgement(Record):
+    """One expectation held against one metric."""
+
+    metric: str
+    """Name of the metric."""
+    at: str | None = None
+    """Value of the axis."""
+    wanted: str
+    """The expectation in words: ``at least 0.9``, ``at most published + 0.01 = 0.58``."""
+    threshold: float | None
+    """The number it came to; null when the reference has none."""
+    value: float | None
+    """The metric's value."""
+    verdict: Verdict
+    """Of this expectation alone."""
+    sentence: str
+    """What a person reads, numbers first."""
+    severity: Literal["error", "warn"] = "error"
+    """``warn``: shown, never fails the check."""
+    known: str | None = None
+    """Reason why a fall is expected."""
+    of: str | None = None
+    """Where the threshold comes from that is no number: ``baseline``, ``published``, an alias."""
+    gate: Gate | None = None
+    """The paired comparison behind it, where the threshold is another network's."""
+    floor: float | None = None
+    """By how much this machine moves the metric when only batch size, threads or device change, in
+    its unit: a value that lies no further from its threshold is inconclusive. Null where it was
+    not measured."""

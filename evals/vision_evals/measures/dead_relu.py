@@ -1,0 +1,349 @@
+"""Dead ReLUs: units that are never above 0 on any image and position of the set."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vision_evals.core.tables import Table
+from vision_evals.log import Line, Metric, Plot, Validity
+from vision_evals.measures.measure import Measure, Subject
+from vision_evals.measures.metrics import absent
+from vision_evals.suite.spec import MetricSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+    from numpy.typing import NDArray
+    from torch import nn
+
+    from vision_evals.measures.measure import Columns
+    from vision_evals.measures.probe import Probe
+    from vision_evals.models.hooks.activations import Activation
+    from vision_evals.models.hooks.watch import Call
+
+PERCENT = 100
+"""A unit above 0 on less than one position in so many is mostly zero: an APoZ above 99 % (average
+percentage of zeros, Hu et al. 2016, Network Trimming)."""
+
+LEAKY = "LeakyReLU and its kin have a slope below 0 and never die"
+
+
+class Parameters(Table):
+    """``dead_relu`` has none."""
+
+
+@dataclass
+class _Seen:
+    """One rectifier's units in this batch, on the device."""
+
+    path: str
+    number: int
+    kind: Activation
+    positions: int
+    """Of one image."""
+    positive: torch.Tensor
+    """(units,) on how many images and positions above 0; the highest and the lowest output."""
+    highest: torch.Tensor
+    lowest: torch.Tensor
+
+
+def observe(probe: Probe, parameters: Parameters) -> Columns:  # noqa: ARG001 - none
+    """Return a row a unit: how often above 0, its highest and lowest output.
+
+    Every batch counts every unit, also those that are known to be alive: rows then do not depend on
+    which batches came before, and may be kept, resumed and joined.
+
+    Raises:
+        NotApplicableError: no rectifier was called.
+        InvalidError: the network's calls cannot be seen.
+    """
+    import torch
+
+    from vision_evals.core.errors import InvalidError, NotApplicableError
+    from vision_evals.models.hooks.activations import FUNCTIONS, activation, of_images
+    from vision_evals.models.hooks.watch import watching
+
+    seen: list[_Seen] = []
+    smooth: Counter[str] = Counter()
+    numbers: Counter[str] = Counter()
+
+    def answer(call: Call) -> torch.Tensor:
+        kind, output = activation(call), call.run()
+        if kind is None or not of_images(output, len(probe.ids)):
+            return output
+        if kind.family == "smooth":
+            smooth[kind.name] += 1
+        else:
+            numbers[call.path] += 1
+            seen.append(_look(call, numbers[call.path], kind, output, len(probe.ids)))
+        return output
+
+    with torch.inference_mode(), watching(probe.classifier.network, FUNCTIONS, answer):
+        logits = probe.classifier.logits(probe.pixels)
+    if not seen:
+        raise NotApplicableError(_nothing_to_see(smooth))
+    if logits.device.type == "cpu" and not logits.isfinite().all():
+        bad = (~logits.isfinite()).any(dim=1).nonzero()[0].item()
+        raise InvalidError(f"the logits of {probe.ids[int(bad)]} are NaN or infinite")
+    return _columns(seen)
+
+
+def _nothing_to_see(smooth: Counter[str]) -> str:
+    if not smooth:
+        return "not one call of a rectifier was seen, so nothing can be said of dead units"
+    called = ", ".join(f"{name} ({n} calls)" for name, n in smooth.items())
+    return f"its activations are smooth and do not die as a rectifier does: {called}"
+
+
+def _look(call: Call, number: int, kind: Activation, output: torch.Tensor, n: int) -> _Seen:
+    """Count over images and positions."""
+    from vision_evals.models.hooks.activations import by_unit
+
+    values = by_unit(output, call.axis)
+    over = (0, 2) if values.dim() == 3 else (0,)
+    return _Seen(
+        call.path,
+        number,
+        kind,
+        values.numel() // (n * values.shape[1]),
+        (values > 0).sum(over),
+        values.amax(over),
+        values.amin(over),
+    )
+
+
+def _columns(seen: list[_Seen]) -> Columns:
+    import torch
+
+    sizes = [len(one.positive) for one in seen]
+
+    def each(values: Sequence[str | int], kind: type) -> NDArray[Any]:
+        return np.repeat(np.array(values, dtype=kind), sizes)
+
+    return {
+        "layer": each([one.path or "network" for one in seen], object),
+        "call": each([one.number for one in seen], int),
+        "family": each([one.kind.family for one in seen], object),
+        "unit": np.concatenate([np.arange(size) for size in sizes]),
+        "positive": torch.cat([one.positive for one in seen]),
+        "positions": each([one.positions for one in seen], int),
+        "highest": torch.cat([one.highest for one in seen]),
+        "lowest": torch.cat([one.lowest for one in seen]),
+        "saturated": torch.cat([_saturated(one) for one in seen]),
+        # joining by max and min would drop a NaN
+        "finite": torch.cat([(one.highest - one.lowest).isfinite().long() for one in seen]),
+    }
+
+
+def _saturated(one: _Seen) -> torch.Tensor:
+    """Return 1 where a unit is at its ceiling everywhere, 0 where not, -1 where there is none."""
+    import torch
+
+    if one.kind.ceiling is None:
+        return torch.full_like(one.positive, -1)
+    return (one.lowest >= one.kind.ceiling).long()
+
+
+def units(rows: pd.DataFrame, images: int) -> pd.DataFrame:
+    """Return what each unit is, from its counts over ``images`` images."""
+    leaky = rows["family"] == "leaky"
+    never = rows["highest"] <= 0
+    rare = rows["positive"] * PERCENT < rows["positions"] * images
+    return rows.assign(
+        dead=never & ~leaky,
+        mostly_zero=rare & ~leaky,
+        constant=(rows["highest"] == rows["lowest"]) & ~never & ~leaky,
+        always_negative=never & leaky,
+        at_ceiling=rows["saturated"] == 1,
+    )
+
+
+def summarise(
+    rows: pd.DataFrame,
+    parameters: Parameters,  # noqa: ARG001 - none
+    subject: Subject,
+) -> tuple[Metric, ...]:
+    """Return shares of units; what a unit can be is counted over those that can be it."""
+    every = units(rows, subject.images)
+    rectified = every[every["family"] == "rectifier"]
+    bounded = every[every["saturated"] >= 0]
+    leaky = every[every["family"] == "leaky"]
+    of, n = "rectified units", subject.images
+    return (
+        _share("dead_fraction", rectified["dead"], of, n, LEAKY),
+        _worst(rectified, n),
+        _share("mostly_zero_fraction", rectified["mostly_zero"], of, n, LEAKY),
+        _share("constant_fraction", rectified["constant"], of, n, LEAKY),
+        _share(
+            "saturated_fraction",
+            bounded["at_ceiling"],
+            "units with a ceiling",
+            n,
+            "no rectifier here has a ceiling, as ReLU6 has",
+        ),
+        _share(
+            "always_negative_fraction",
+            leaky["always_negative"],
+            "leaky units",
+            n,
+            "no activation here leaks below 0",
+        ),
+        Metric(
+            name="unseen_firing_rate",
+            value=min(1.0, 3 / n),
+            unit="fraction",
+            n=n,
+            denominator="images",
+            reason="a bound, not an estimate",
+        ),
+    )
+
+
+def _share(name: str, hits: pd.Series[bool], of: str, images: int, why_none: str) -> Metric:
+    if hits.empty:
+        return absent(name, why_none, of=of)
+    reason = f"all units were looked at, on {images:,} images"
+    return Metric(
+        name=name, value=float(hits.mean()), unit="fraction", n=len(hits), denominator=of,
+        reason=reason,
+    )  # fmt: skip
+
+
+def _worst(rectified: pd.DataFrame, images: int) -> Metric:
+    name, of = "dead_fraction_worst_layer", "units of that layer"
+    if rectified.empty:
+        return absent(name, LEAKY, of=of)
+    layers = rectified.groupby(["layer", "call"], sort=False)["dead"].agg(["mean", "size"])
+    layer, call = layers["mean"].idxmax()
+    return Metric(
+        name=name,
+        value=float(layers["mean"].max()),
+        unit="fraction",
+        n=int(layers["size"].loc[(layer, call)]),
+        denominator=of,
+        reason=f"{layer}, call {call}: all its units were looked at, on {images:,} images",
+    )
+
+
+def vouch(network: nn.Module, rows: pd.DataFrame) -> tuple[Validity, ...]:  # noqa: ARG001
+    """Return that rectifiers were seen at all, and how many."""
+    calls, bad = len(rows.groupby(["layer", "call"])), rows[rows["finite"] == 0]
+    return (
+        Validity(
+            name="finite activations",
+            outcome="falls" if len(bad) else "holds",
+            evidence=f"{len(bad)} of {len(rows):,} units are NaN or infinite somewhere"
+            + (f", first in {bad['layer'].iloc[0]}" if len(bad) else ""),
+            meaning="What is not a number is not above 0 either, and would count as dead.",
+        ),
+        Validity(
+            id="S29",
+            name="rectifiers were seen",
+            outcome="holds" if calls else "falls",
+            evidence=f"{calls} calls with {len(rows):,} units",
+            meaning="Where no rectifier is seen, no dead unit is, and every threshold would pass.",
+        ),
+    )
+
+
+def plots(
+    rows: pd.DataFrame,
+    parameters: Parameters,  # noqa: ARG001 - none
+    subject: Subject,
+) -> tuple[Plot, ...]:
+    """Return the share of dead and of always negative units, call by call."""
+    never = (rows["highest"] <= 0).groupby([rows["layer"], rows["call"]], sort=False)
+    dead = never.mean()
+    several = rows.groupby("layer")["call"].nunique()
+    ticks = [f"{layer}, call {call}" if several[layer] > 1 else layer for layer, call in dead.index]
+    leaky = bool((rows["family"] == "leaky").all())
+    line = Line(
+        name="always negative" if leaky else "never above 0",
+        x=tuple(map(float, range(len(dead)))),
+        y=tuple(map(float, dead)),
+        n=tuple(map(int, never.size())),
+    )
+    return (
+        Plot(
+            title="Units never above 0, layer by layer",
+            about="From the first activation to the last, in the order of the forward. All units "
+            f"were looked at, on {subject.images:,} images: no share has an interval.",
+            x_label="activation",
+            y_label="share of its units",
+            lines=(line,),
+            ticks=tuple(ticks),
+            share=True,
+        ),
+    )
+
+
+def _spec(name: str, about: str, source: str = "") -> MetricSpec:
+    return MetricSpec(name, about, higher_is_better=False, source=source)
+
+
+MEASURE = Measure(
+    name="dead_relu",
+    about="Which units never rise above 0: channels of convolutions, neurons of dense layers.",
+    parameters=Parameters,
+    labels=False,
+    keys=("layer", "call", "family", "unit"),
+    reduce={
+        "positive": "sum",
+        "positions": "max",
+        "highest": "max",
+        "lowest": "min",
+        "saturated": "min",
+        "finite": "min",
+    },
+    metrics=(
+        _spec(
+            "dead_fraction",
+            "Share of rectified units that are 0 on every image and position: no gradient reaches "
+            "their weights.",
+            source="Lu et al. 2020, Dying ReLU and Initialization",
+        ),
+        _spec(
+            "dead_fraction_worst_layer",
+            "Dead fraction of the layer where it is highest: one wholly dead layer lets nothing of "
+            "the image through.",
+            source="Lu et al. 2020, Dying ReLU and Initialization",
+        ),
+        _spec(
+            "mostly_zero_fraction",
+            "Share of rectified units above 0 on less than 1 % of all images and positions, the "
+            "dead ones among them (APoZ above 99 %).",
+            source="Hu et al. 2016, Network Trimming",
+        ),
+        _spec(
+            "constant_fraction",
+            "Share of rectified units that are alive and everywhere the same: they say nothing of "
+            "the image.",
+        ),
+        _spec(
+            "saturated_fraction",
+            "Share of units with a ceiling, such as ReLU6's, that are at it everywhere: no "
+            "gradient reaches their weights either.",
+            source="Glorot & Bengio 2010, section 3",
+        ),
+        _spec(
+            "always_negative_fraction",
+            "Share of leaky units that are never above 0: they learn slowly, and are not dead.",
+            source="Maas et al. 2013",
+        ),
+        _spec(
+            "unseen_firing_rate",
+            "Rule of three: with 95 % confidence a unit that looked dead on n images fires on less "
+            "than 3/n of all images.",
+            source="Hanley & Lippman-Hand 1983",
+        ),
+    ),
+    observe=observe,
+    summarise=summarise,
+    vouch=vouch,
+    plots=plots,
+)

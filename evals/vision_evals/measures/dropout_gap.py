@@ -1,0 +1,287 @@
+"""Dropout in training and in inference: what single masks say, and what their average says."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import Field
+
+from vision_evals.core.tables import Table
+from vision_evals.log import Line, Metric, Panel, Plot, Validity
+from vision_evals.measures.measure import Drawing, Measure, Subject
+from vision_evals.measures.metrics import each, fraction, resampled, shares
+from vision_evals.suite.spec import MetricSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+    from numpy.typing import NDArray
+    from torch import nn
+
+    from vision_evals.measures.measure import Columns
+    from vision_evals.measures.probe import Probe
+
+
+class Parameters(Table):
+    """Parameters of ``dropout_gap``."""
+
+    masks: int = Field(default=10, ge=2, le=100)
+    """How many masks each image is shown under; each costs a forward."""
+
+    @property
+    def mask_names(self) -> tuple[str, ...]:
+        """``1`` to the number of masks."""
+        return tuple(str(mask) for mask in range(1, self.masks + 1))
+
+
+def observe(probe: Probe, parameters: Parameters) -> Columns:
+    """Return for each mask what the network says, beside what it says in eval mode.
+
+    What the masks say together (the mean of their probabilities, and of their logits) stands in
+    each of the image's rows. Only dropout is switched on: BatchNorm stays as it is.
+    """
+    import torch
+
+    assert probe.answers is not None, "a measure with labels=True is only asked of labelled images"
+    accepted, top1, calls = probe.answers.accepted, [], 0
+    together = shift = torch.zeros((), device=probe.pixels.device)
+    for mask in parameters.mask_names:
+        logits, calls = _under(probe, mask)
+        top1.append(logits.argmax(dim=1))
+        together = together + logits.softmax(dim=1)
+        shift = shift + (logits - probe.logits)
+    answer = torch.stack(top1, dim=1)
+    repeated = {
+        "correct_eval": _right(probe.logits.argmax(dim=1), accepted),
+        "top1_eval": probe.logits.argmax(dim=1),
+        "correct_ensemble": _right(together.argmax(dim=1), accepted),
+        "shift": (shift / parameters.masks).norm(dim=1),
+        "calls": torch.full_like(probe.answers.label, calls),
+    }
+    return {
+        "correct": (answer[:, :, None] == accepted[:, None, :]).any(dim=2),
+        "top1": answer,
+        **{name: column[:, None].expand_as(answer) for name, column in repeated.items()},
+    }
+
+
+def _under(probe: Probe, mask: str) -> tuple[torch.Tensor, int]:
+    """Return the logits under one mask, and how many calls of dropout it took part in."""
+    from vision_evals.core.errors import NotApplicableError
+    from vision_evals.core.rng import generator
+    from vision_evals.models.hooks.dropouts import left_off, masked
+
+    draws = [generator(probe.seed, "dropout_gap", mask, image) for image in probe.ids]
+    found = masked(probe.classifier, probe.pixels, draws)
+    if not found.calls:
+        others = ", ".join(left_off(probe.classifier.network))
+        raise NotApplicableError(
+            f"{probe.classifier.alias} calls no dropout, so there is nothing to switch on"
+            + (f"; {others} cannot be switched on from outside" if others else "")
+        )
+    return found
+
+
+def _right(answer: torch.Tensor, accepted: torch.Tensor) -> torch.Tensor:
+    return (answer[:, None] == accepted).any(dim=1)
+
+
+def summarise(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> tuple[Metric, ...]:
+    """Return accuracies in eval mode, under single masks and of their mean, and how they differ."""
+    once = rows.drop_duplicates("image")
+    correct = _by_mask(rows["correct"], parameters)
+    changed = _by_mask(rows["top1"] != rows["top1_eval"], parameters)
+    # one number an image: its masks are no independent observations
+    single = correct.mean(axis=1)
+    gap = once["correct_eval"].to_numpy(np.float64) - single
+    shift = once["shift"].to_numpy(np.float64)
+    return (
+        fraction("eval_accuracy", once["correct_eval"], subject),
+        resampled("train_accuracy_mean", np.mean, (single,), subject),
+        _spread(correct.mean(axis=0)),
+        resampled("accuracy_gap", np.mean, (gap,), subject),
+        fraction("ensemble_accuracy", once["correct_ensemble"], subject),
+        resampled("disagreement", np.mean, (changed.mean(axis=1),), subject),
+        resampled("logit_shift", np.mean, (shift,), subject, unit="logits"),
+    )
+
+
+def _once(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return one row an image: what does not depend on the mask stands in each."""
+    return rows.drop_duplicates("image")
+
+
+def _single(rows: pd.DataFrame) -> pd.Series[float]:
+    """Return for each image the share of masks under which it is named rightly."""
+    found: pd.Series[float] = rows.groupby("image", sort=False)["correct"].mean()
+    return found
+
+
+def _by_mask(column: pd.Series[bool], parameters: Parameters) -> NDArray[np.float64]:
+    """Return (images, masks)."""
+    values: NDArray[np.float64] = column.to_numpy(np.float64)
+    return values.reshape(-1, parameters.masks)
+
+
+def _spread(accuracies: NDArray[np.float64]) -> Metric:
+    return Metric(
+        name="train_accuracy_spread",
+        value=float(accuracies.std(ddof=1)),
+        unit="fraction",
+        n=len(accuracies),
+        denominator="masks",
+        reason="a spread over masks, shown beside the mean; it has no interval of its own",
+    )
+
+
+def vouch(network: nn.Module, rows: pd.DataFrame) -> tuple[Validity, ...]:
+    """Return whether everything that drops at random was switched on."""
+    from vision_evals.models.hooks.dropouts import MODULES, left_off
+
+    modules = sum(isinstance(module, MODULES) for module in network.modules())
+    others = left_off(network)
+    shown = ", ".join(others[:5]) + (f" and {len(others) - 5} more" if len(others) > 5 else "")
+    evidence = (
+        f"dropout calls in a forward, all switched on: {rows['calls'].iloc[0]}; "
+        f"dropout modules: {modules}"
+    )
+    return (
+        Validity(
+            name="every dropout was switched",
+            outcome="cannot tell" if others else "holds",
+            evidence=f"{evidence}; left off: {shown}" if others else evidence,
+            meaning="Training switches on all that drops at random; here only calls of dropout "
+            "are. An `if self.training:` in a network's own code cannot be seen.",
+        ),
+    )
+
+
+def plots(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> tuple[Plot, ...]:
+    """Return the accuracy under each mask, between those of eval mode and of all masks together."""
+    once = rows.drop_duplicates("image")
+    x = tuple(float(name) for name in parameters.mask_names)
+    single = _by_mask(rows["correct"], parameters).astype(bool)
+    level = {
+        "eval mode": float(once["correct_eval"].mean()),
+        "ensemble": float(once["correct_ensemble"].mean()),
+    }
+    return (
+        Plot(
+            title="Accuracy under single dropout masks",
+            about="Each mask is a thinned network, as a step of training sees it. Eval mode stands "
+            "for their average, which the ensemble takes outright; the intervals of these two "
+            "stand with `eval_accuracy` and `ensemble_accuracy`.",
+            x_label="mask",
+            y_label="accuracy",
+            lines=(
+                shares("single masks", x, list(single.T), subject),
+                *(
+                    Line(name=name, x=x, y=(y,) * len(x), n=(len(once),) * len(x))
+                    for name, y in level.items()
+                ),
+            ),
+            share=True,
+        ),
+    )
+
+
+def badness(rows: pd.DataFrame) -> pd.Series[float]:
+    """Return the share of masks whose answer is another than eval mode's."""
+    changed = (rows["top1"] != rows["top1_eval"]).astype(float)
+    return changed.groupby(rows["image"], sort=False).mean()
+
+
+def explain(probe: Probe, rows: pd.DataFrame, parameters: Parameters) -> tuple[Drawing, ...]:
+    """Return each image with eval mode's answer and the commonest ones under masks."""
+    names = probe.classifier.classes.names
+    confidence, top = probe.logits.softmax(dim=1).max(dim=1)
+    drawings = []
+    for i, image in enumerate(probe.ids):
+        answers = Counter(rows["top1"][rows["image"] == image].tolist())
+        said = f"{names[int(top[i])]} {float(confidence[i]):.2f}"
+        masks = ", ".join(f"{names[answer]} {n}" for answer, n in answers.most_common(3))
+        under = f"of {parameters.masks} masks: {masks}"
+        drawings.append(
+            Drawing(
+                image,
+                probe.pixels[i],
+                f"seen as {said} in eval mode; {under}",
+                (Panel(title=f"eval mode: {said}", said=under),),
+            )
+        )
+    return tuple(drawings)
+
+
+MEASURE = Measure(
+    name="dropout_gap",
+    about="What single dropout masks say, as in training, and what eval mode makes of them.",
+    parameters=Parameters,
+    labels=True,
+    axis=("mask", "mask_names"),
+    metrics=(
+        MetricSpec(
+            "eval_accuracy",
+            "Share of images named rightly in eval mode, dropout off.",
+            source="Srivastava et al. 2014",
+            interval="wilson",
+            per_image=each("correct_eval", _once),
+        ),
+        MetricSpec(
+            "train_accuracy_mean",
+            "Share named rightly under a single dropout mask, as in training, averaged over masks; "
+            "everything but dropout stays in eval mode.",
+            source="Srivastava et al. 2014",
+            interval="bootstrap",
+            per_image=lambda rows, _: _single(rows),
+        ),
+        MetricSpec(
+            "train_accuracy_spread",
+            "Standard deviation over masks of the accuracy under one: how much a thinned network "
+            "depends on what was dropped.",
+            higher_is_better=False,
+        ),
+        MetricSpec(
+            "accuracy_gap",
+            "Accuracy in eval mode less that under single masks: what switching dropout off gains.",
+            interval="bootstrap",
+            range=(-1.0, 1.0),
+            per_image=lambda rows, _: (
+                _once(rows).set_index("image")["correct_eval"] - _single(rows)
+            ),
+        ),
+        MetricSpec(
+            "ensemble_accuracy",
+            "Share named rightly by the mean of the masks' probabilities, which eval mode "
+            "approximates in one forward.",
+            source="Srivastava et al. 2014, section 7.5",
+            interval="wilson",
+            per_image=each("correct_ensemble", _once),
+        ),
+        MetricSpec(
+            "disagreement",
+            "Share of masks whose answer is another than eval mode's, averaged over images.",
+            higher_is_better=False,
+            interval="bootstrap",
+            per_image=lambda rows, _: badness(rows),
+        ),
+        MetricSpec(
+            "logit_shift",
+            "Length of the difference between the masks' mean logits and those of eval mode, "
+            "averaged over images. With many masks, 0 where the network after its dropout is "
+            "linear; with few, chance adds to it.",
+            unit="logits",
+            range=(0.0, float("inf")),
+            higher_is_better=False,
+            interval="bootstrap",
+            per_image=each("shift", _once),
+        ),
+    ),
+    observe=observe,
+    summarise=summarise,
+    badness=badness,
+    explain=explain,
+    vouch=vouch,
+    plots=plots,
+)

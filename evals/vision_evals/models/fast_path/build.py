@@ -1,0 +1,136 @@
+"""From a plan to a forward: copied, folded, in bf16, compiled, recorded."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vision_evals.core.paths import user_cache
+from vision_evals.models.classifier import Classifier
+from vision_evals.models.fast_path.bf16 import halved
+from vision_evals.models.fast_path.cuda_graph import Forward, Graphed, hold_unwaiting
+from vision_evals.models.fast_path.fold_batchnorm import folded
+from vision_evals.models.fast_path.policy import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A forward from normalised pixels, and what was done for it."""
+
+    forward: Forward | None
+    """From normalised pixels to logits; None once it was given back."""
+    folded: int
+    compiled: bool
+    graphed: bool
+    left_out: str
+    """What of the plan could not be done, and why."""
+
+
+def built(classifier: Classifier, plan: Plan, sample: torch.Tensor, kernels: Path | None) -> Built:
+    """Return the forward that a plan describes; the classifier's own network stays as it is.
+
+    Args:
+        classifier: whose network is copied.
+        plan: what to do.
+        sample: (n, 3, H, W) pixels in [0, 1], a batch of the usual size.
+        kernels: folder in which compiled kernels are kept for later runs.
+
+    Raises:
+        Exception: whatever folding, casting, compiling or recording meets.
+    """
+    pixels = classifier.prepared(sample)
+    network, count = classifier.network, 0
+    if plan.fold:
+        network, count = folded(network)
+    elif plan.precision == "bf16":
+        network = deepcopy(network)
+    forward: Forward = halved(network, pixels) if plan.precision == "bf16" else network
+    left, plainly = [], forward
+    if plan.compile:
+        try:
+            forward = compiled(forward, pixels, kernels)
+            _mark(kernels, classifier, plan)
+        except Exception as error:  # noqa: BLE001 - no C++ compiler, an operation it does not know
+            left.append(f"not compiled: {brief(error)}")
+    whole = not left
+    if plan.graph:
+        try:
+            hold_unwaiting(plainly, pixels)
+            forward = Graphed(forward, pixels)
+        except Exception as error:  # noqa: BLE001 - a forward that waits for the device, say
+            left.append(f"no graph: {brief(error)}")
+    graphed = isinstance(forward, Graphed)
+    return Built(forward, count, plan.compile and whole, graphed, "; ".join(left))
+
+
+def compiled(forward: Forward, sample: torch.Tensor, kernels: Path | None) -> Forward:
+    """Return a forward with kernels for batches of one shape; others run as they are."""
+    frozen: dict[str, Any] = {"freezing": True} if sample.device.type == "cpu" else {}
+    fast = torch.compile(forward, dynamic=False, options=frozen)
+    with _kept(kernels), torch.inference_mode():
+        fast(sample)
+
+    def either(pixels: torch.Tensor) -> torch.Tensor:
+        # a second shape would be compiled for as long as the first
+        return fast(pixels) if pixels.shape == sample.shape else forward(pixels)
+
+    return either
+
+
+def brief(error: Exception) -> str:
+    """Return kind and first line of an error: libraries say pages."""
+    return f"{type(error).__name__}: {str(error).strip().split(chr(10), maxsplit=1)[0][:200]}"
+
+
+def warm(kernels: Path | None, classifier: Classifier, precision: str) -> bool:
+    """Tell whether an earlier run left this network's kernels."""
+    return kernels is not None and _marker(kernels, classifier, precision).is_file()
+
+
+def _mark(kernels: Path | None, classifier: Classifier, plan: Plan) -> None:
+    if kernels is not None:
+        with contextlib.suppress(OSError):
+            _marker(kernels, classifier, plan.precision).touch()
+
+
+def _marker(kernels: Path, classifier: Classifier, precision: str) -> Path:
+    """Kernels hang on form, device, layout and precision, and on torch; not on the weights."""
+    kind = next((w.device.type for w in classifier.network.parameters()), "cpu")
+    told = [repr(classifier.network), classifier.geometry.size, precision, torch.__version__]
+    told += [kind, classifier.layout]
+    return kernels / f"{hashlib.sha256(repr(told).encode()).hexdigest()[:16]}.kernels"
+
+
+@contextlib.contextmanager
+def _kept(kernels: Path | None) -> Iterator[None]:
+    """Let Inductor keep its kernels in a folder."""
+    if kernels is None:
+        yield
+        return
+    kernels.mkdir(parents=True, exist_ok=True)
+    name = "TORCHINDUCTOR_CACHE_DIR"
+    before = os.environ.get(name)
+    os.environ[name] = str(kernels)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+def user_kernels() -> Path:
+    """Return where compiled kernels are kept: with the user, for they are code that is run.
+
+    A project's own cache may come from anywhere, as one does that CI restores.
+    """
+    return user_cache() / "kernels"

@@ -1,0 +1,230 @@
+"""A lane: one classifier's way to logits where no gradient is wanted, with fp32's decisions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vision_evals import log
+from vision_evals.core.rng import generator
+from vision_evals.log.profiling.stages import timed
+from vision_evals.models.classifier import Classifier
+from vision_evals.models.fast_path.build import Built, brief, built
+from vision_evals.models.fast_path.margins import decision, margin
+from vision_evals.models.fast_path.parity import Parity
+from vision_evals.models.fast_path.policy import Plan
+
+SAFETY = 3
+"""An answer is repeated whose margin is under so many times the largest error of a logit. Two
+logits that err by it in opposite ways move a margin by twice as much; the third is reserve."""
+RECHECKED = 0.01
+"""Share of the other answers that are drawn to be looked at on the plain path too."""
+USELESS = 0.5
+"""Share of answers that would have to be repeated above which a lane is given up."""
+
+SAME = 1e-3
+"""Share of the largest logit that rounding in fp32 may make."""
+
+Pixels = Callable[[torch.Tensor], torch.Tensor]
+"""From rows (r,), ascending indices, to their pixels (r, 3, H, W)."""
+
+
+@dataclass
+class Lane:
+    """Answers on the plan's path, and measures how far it is from the plain one.
+
+    The first images are looked at on both paths, and answered by the plain one. From then on an
+    answer is repeated on it whose margin is under three times the largest logit error so far, and
+    of the others a random 1 % is looked at again. So no decision is known to differ, be it
+    whether an answer is right or, without labels, which one it is; and how often one differs
+    unseen is estimated.
+    """
+
+    classifier: Classifier
+    plan: Plan
+    seed: int = 0
+    kernels: Path | None = None
+    """Folder of compiled kernels."""
+    refused: str | None = None
+    """Why the plain path is taken after all."""
+    seconds: float = 0.0
+    bound: float = 0.0
+    images: int = 0
+    """Of the calibration, so far."""
+    parity: Parity = field(default_factory=Parity)
+    """Of the device."""
+    used: bool = False
+    """Whether anybody asked for logits."""
+    _built: Built | None = None
+    _error: torch.Tensor | None = None
+    _largest: torch.Tensor | float = 0.0
+    """Logit of the plain path."""
+    _pairs: list[tuple[torch.Tensor, torch.Tensor]] = field(default_factory=list)
+    """Of the calibration: margins, and whether the decision differs."""
+    _answers: int = 0
+    """After the calibration."""
+    _tallies: list[torch.Tensor] = field(default_factory=list)
+    """Of (repeated, rechecked, changed), on the device until somebody asks."""
+
+    @property
+    def fast(self) -> bool:
+        """Whether the plan's path is taken."""
+        return self.refused is None and not self.plan.plain
+
+    @property
+    def calibrating(self) -> bool:
+        """Whether answers are still looked at on both paths."""
+        return self.images < self.plan.calibrating
+
+    @property
+    def device(self) -> str:
+        """Kind of the device that the network is on."""
+        return next((w.device.type for w in self.classifier.network.parameters()), "cpu")
+
+    def see(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return logits (n, classes) in fp32 of pixels (n, 3, H, W), not settled yet."""
+        self.used = True
+        if self.fast and (self._built is None or self._built.forward is None):
+            self._build(pixels)
+        forward = self._built.forward if self.fast and self._built is not None else None
+        with torch.inference_mode(), timed("forward"):
+            if forward is None:
+                return self.classifier.logits(pixels)
+            try:
+                output = forward(self.classifier.prepared(pixels))
+                return self.classifier.checked(output, len(pixels))
+            except torch.OutOfMemoryError:
+                raise
+            except Exception as error:  # noqa: BLE001 - the plain path says what is the network's
+                self._refuse(error)
+            return self.classifier.logits(pixels)
+
+    def settle(
+        self,
+        logits: torch.Tensor,
+        accepted: torch.Tensor | None,
+        pixels: Pixels,
+        names: tuple[str, ...],
+        room: int,
+    ) -> torch.Tensor:
+        """Return the logits, those that decide by a hair looked at again on the plain path.
+
+        Args:
+            logits: (m, classes) of `see`.
+            accepted: (m, a) right answers padded with -1; None without labels.
+            pixels: of what the logits are.
+            names: of this question: they choose what is rechecked.
+            room: images in one forward.
+        """
+        if not self.fast:
+            return logits
+        m = len(logits)
+        if self.calibrating:
+            every = torch.arange(m, device=logits.device)
+            exact = self._exact(every, pixels, room)
+            self._compare(logits, exact, accepted)
+            return exact
+        close = ~(margin(logits, accepted) >= self.bound)  # what is no number is not sure
+        draws = torch.rand(m, generator=generator(self.seed, "lane", *names)) < RECHECKED
+        drawn = draws.to(logits.device, non_blocking=True)
+        rows = torch.nonzero(close | drawn)[:, 0]
+        self._answers += m
+        if not len(rows):
+            return logits
+        exact = self._exact(rows, pixels, room)
+        mine = None if accepted is None else accepted[rows]
+        differs = decision(logits[rows], mine) != decision(exact, mine)
+        sure = ~close[rows]
+        self._tallies.append(torch.stack([(~sure).sum(), sure.sum(), (sure & differs).sum()]))
+        return logits.index_copy(0, rows, exact)
+
+    def _doubt(self, error: float, margins: torch.Tensor) -> str | None:
+        """Return why the fast path is not to be used, if it is not."""
+        if not error < torch.inf:
+            return "its logits are not finite on the fast path"
+        if self.plan.precision != "bf16" and error > SAME * float(self._largest):
+            return f"its logits differ by {error:.2g} on the fast path, which is no rounding"
+        if float((margins < self.bound).float().mean()) > USELESS:
+            return f"half of the answers are within {self.bound:.3g} of another decision"
+        return None
+
+    def shown(self, images: int) -> None:
+        """Count the images of a batch; after those of the calibration the bound is known."""
+        if not self.fast or not self.calibrating or self._error is None:
+            return
+        self.images += images
+        error = float(self._error)
+        self.bound = SAFETY * error
+        margins = torch.cat([pair[0] for pair in self._pairs])
+        self.refused = self._doubt(error, margins)
+
+    def release(self) -> None:
+        """Give back the copy, its kernels and graph; what was measured of them stays."""
+        if self._built is not None:
+            self._built = replace(self._built, forward=None)
+
+    def _build(self, pixels: torch.Tensor) -> None:
+        started = time.perf_counter()
+        try:
+            self._built = built(self.classifier, self.plan, pixels, self.kernels)
+        except torch.OutOfMemoryError:
+            self.refused = "its copy does not fit beside the network"
+        except Exception as error:  # noqa: BLE001 - a network of any kind may refuse
+            self._refuse(error)
+        self.seconds += time.perf_counter() - started
+
+    def _refuse(self, error: Exception) -> None:
+        self.refused = brief(error)
+
+    def _exact(self, rows: torch.Tensor, pixels: Pixels, room: int) -> torch.Tensor:
+        with torch.inference_mode():
+            parts = torch.split(rows, room)
+            return torch.cat([self.classifier.logits(pixels(part)) for part in parts])
+
+    def _compare(
+        self, fast: torch.Tensor, exact: torch.Tensor, accepted: torch.Tensor | None
+    ) -> None:
+        error = (fast - exact).abs().amax().nan_to_num(nan=torch.inf)
+        self._error = error if self._error is None else torch.maximum(error, self._error)
+        self._largest = torch.maximum(exact.abs().amax(), torch.as_tensor(self._largest))
+        differs = decision(fast, accepted) != decision(exact, accepted)
+        self._pairs.append((margin(fast, accepted), differs))
+
+    def record(self) -> log.Lane:
+        """Return the entry in the log."""
+        known: dict[str, Any] = {}
+        if self._pairs and self._error is not None:
+            differs = torch.cat([pair[1] for pair in self._pairs])
+            error = float(self._error)
+            known = {
+                "images": self.images,
+                "logit_error": error if error < torch.inf else None,
+                "bound": self.bound if error < torch.inf else None,
+                "calibrated": len(differs),
+                "calibrated_changed": int(differs.sum()),
+            }
+        if self._tallies:
+            tally = torch.stack(self._tallies).sum(dim=0).tolist()
+            known |= dict(zip(("repeated", "rechecked", "changed"), tally, strict=True))
+        # also of a path that was given up after it had answered
+        path, fast = self._built, self.fast or bool(self._answers)
+        return log.Lane(
+            classifier=self.classifier.name,
+            precision=self.plan.precision if fast or self.plan.precision == "tf32" else "fp32",
+            layout=self.classifier.layout,
+            folded=path.folded if path and fast else 0,
+            compiled=bool(path and fast and path.compiled),
+            graphed=bool(path and fast and path.graphed),
+            because="; ".join(filter(None, [self.plan.because, path.left_out if path else ""])),
+            refused=self.refused,
+            build_seconds=self.seconds,
+            answers=self._answers,
+            device=self.device,
+            **self.parity.told(),
+            **known,
+        )

@@ -1,0 +1,31 @@
+"""How far an answer is from another decision."""
+
+from __future__ import annotations
+
+import torch
+
+from vision_evals.attacks.losses import one_of
+
+
+def margin(logits: torch.Tensor, accepted: torch.Tensor | None) -> torch.Tensor:
+    """Return (m,) by how much the two best sides of a decision differ.
+
+    Args:
+        logits: (m, classes).
+        accepted: (m, a) right classes, padded with -1: then the sides are right and wrong. None:
+            they are the first and the second answer.
+    """
+    if logits.shape[1] < 2:
+        return logits.new_full((len(logits),), torch.inf)
+    if accepted is None:
+        best = logits.topk(2, dim=1).values
+        return best[:, 0] - best[:, 1]
+    right = one_of(logits, accepted)
+    mine = logits.masked_fill(~right, -torch.inf).amax(dim=1)
+    return (mine - logits.masked_fill(right, -torch.inf).amax(dim=1)).abs()
+
+
+def decision(logits: torch.Tensor, accepted: torch.Tensor | None) -> torch.Tensor:
+    """Return (m,) what is decided: whether the first answer is right, or which one it is."""
+    first = logits.argmax(dim=1, keepdim=True)
+    return first[:, 0] if accepted is None else (first == accepted).any(dim=1)

@@ -1,0 +1,128 @@
+"""One hash over everything of a classifier that changes its numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import re
+
+import torch
+from torch import Tensor, nn
+
+from vision_evals.core.cache.code import own_code
+from vision_evals.core.cache.describe import UnknownValueError, describe
+from vision_evals.models.card import Card, Input
+
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+
+
+def fingerprint(network: nn.Module, given: Input, classes: str, card: Card) -> str:
+    """Return a sha256 of weights, preprocessing, class map, network entry, structure and source.
+
+    What a network was built with counts too, be it a number that no weight shows or a function, and
+    so do the sources of a user's own modules that it uses.
+
+    Args:
+        network: weights and buffers count with names, types and shapes.
+        given: the preprocessing that is in force.
+        classes: fingerprint of the class map.
+        card: only its network entry counts.
+    """
+    digest = hashlib.sha256()
+    tensors: dict[str, Tensor] = dict(network.named_buffers(remove_duplicate=False))
+    tensors.update(network.named_parameters(remove_duplicate=False))
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(_bytes(tensor))
+    for text in (
+        given.model_dump_json(),
+        classes,
+        card.network,
+        _ADDRESS.sub("", repr(network)),
+        *sources(network),
+        *_traces(network, card),
+    ):
+        digest.update(hashlib.sha256(text.encode()).digest())
+    return digest.hexdigest()
+
+
+def attributes(network: nn.Module) -> list[str]:
+    """Return what stands in the attributes of each module beside weights, buffers and modules.
+
+    A dropout probability that a function is called with, a factor, a switch, an activation.
+
+    Raises:
+        UnknownValueError: an attribute hides what it is.
+    """
+    own = {id(tensor) for tensor in (*network.parameters(), *network.buffers())}
+    names = {id(module): name for name, module in network.named_modules()}
+
+    def tensor(value: object) -> str | None:
+        if isinstance(value, nn.Module) and id(value) in names:
+            return f"module {names[id(value)]}"
+        if isinstance(value, torch.dtype | torch.device | torch.Size | torch.layout):
+            return str(value)
+        if isinstance(value, torch.Generator):
+            return f"generator {value.initial_seed()}"
+        if not isinstance(value, Tensor):
+            return None
+        if id(value) in own:
+            return "weight"
+        return f"{value.dtype} {tuple(value.shape)} {hashlib.sha256(_bytes(value)).hexdigest()}"
+
+    told = []
+    for name, module in network.named_modules():
+        held = {key: value for key, value in vars(module).items() if key not in _TORCHS}
+        told += [f"{name} {describe(held, tensor)}"]
+    return told
+
+
+def traceable(network: nn.Module, card: Card) -> str | None:
+    """Return why nobody can tell what a network computes, if nobody can; nothing of it is kept."""
+    try:
+        attributes(network)
+        own_code(_modules(network, card))
+    except UnknownValueError as error:
+        return str(error)
+    return None
+
+
+_TORCHS = {*vars(nn.Sequential()), "training"}
+"""What torch itself keeps of every module."""
+
+
+def _traces(network: nn.Module, card: Card) -> list[str]:
+    """Return attributes and own code in words; where nobody can tell, what there is to say."""
+    told = []
+    try:
+        told += attributes(network)
+    except UnknownValueError as error:
+        told.append(str(error))
+    try:
+        told.append(own_code(_modules(network, card)))
+    except UnknownValueError as error:
+        told.append(str(error))
+    return told
+
+
+def _modules(network: nn.Module, card: Card) -> set[str]:
+    kinds = {kind for module in network.modules() for kind in type(module).__mro__}
+    return {kind.__module__ for kind in kinds} | {card.source}
+
+
+def sources(network: nn.Module) -> list[str]:
+    """Return the source of the network's classes, those of torch itself left out."""
+    classes = {type(module) for module in network.modules()}
+    return sorted(_source(kind) for kind in classes if not kind.__module__.startswith("torch."))
+
+
+def _source(kind: type) -> str:
+    try:
+        return inspect.getsource(kind)
+    except (OSError, TypeError):  # made at run time, or compiled
+        return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    flat = tensor.detach().cpu().contiguous().reshape(-1)
+    return flat.view(torch.uint8).numpy().tobytes()

@@ -1,0 +1,58 @@
+"""What ``evals models`` lists, without loading any weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from vision_evals.core.errors import UserError
+from vision_evals.models.build import preprocessing, published_metrics, source_of, unavailable
+from vision_evals.models.card import Card
+from vision_evals.models.registry import PACKAGED, Registry, torchvision_names
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One classifier that can be named."""
+
+    name: str
+    """As ``--evals-model`` takes it."""
+    kind: str
+    """``card``, ``recipe``, ``packaged`` or ``torchvision``."""
+    unavailable: str | None
+    """Why it cannot be used without a download or at all; None if it can."""
+    input: str
+    """The preprocessing in words."""
+    top1: float | None
+    """Published accuracy as a fraction, or None."""
+    top5: float | None
+    """Published accuracy as a fraction, or None."""
+
+
+def listing(registry: Registry) -> tuple[Row, ...]:
+    """Return the user's cards, the packaged classifiers and torchvision's networks."""
+    return (
+        *(_row(name, "card", *registry.cards[name]) for name in registry.cards),
+        *(_row(name, "packaged", *registry.card(name)) for name in PACKAGED),
+        *(
+            _row(name, "torchvision", Card(network=f"torchvision:{name}"), Path())
+            for name in torchvision_names()
+        ),
+    )
+
+
+def _row(name: str, kind: str, card: Card, base: Path) -> Row:
+    if card.recipe is not None:
+        origin = card.network or f"from {card.start}"
+        return Row(
+            name, "recipe", None, f"{origin} on {card.recipe.data}, trained here", None, None
+        )
+    try:
+        facts = source_of(card).facts(card)
+        given = str(preprocessing(name, card, facts))
+        published = published_metrics(card, facts)
+        reason = unavailable(card, base)
+    except UserError as error:
+        return Row(name, kind, str(error), "", None, None)
+    top1, top5 = published.get("top1_accuracy"), published.get("top5_accuracy")
+    return Row(name, kind, reason, given, top1, top5)

@@ -1,0 +1,53 @@
+"""What every source of networks offers: torchvision, timm, packages, the user's own modules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from vision_evals.models.card import Card, Input
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a source knows of a network without loading it."""
+
+    input: Input | None
+    """Preprocessing of its weights; None where only a card can say it."""
+    published: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    """Metrics of its weights under that preprocessing, as fractions."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights and where they came from."""
+
+    state: Mapping[str, Tensor] | None
+    """By name; None where the network comes with its weights."""
+    origin: str
+    """For the log, without folders."""
+    sha256: str | None
+    """Of the file."""
+
+
+class Source(Protocol):
+    """A module that knows networks. Every function may raise a UserError."""
+
+    def facts(self, card: Card) -> Facts:
+        """Return what is known without loading weights."""
+
+    def unavailable(self, card: Card) -> str | None:
+        """Return why the source's weights cannot be had without a download, or None."""
+
+    def weights(self, card: Card, *, download: bool) -> Weights:
+        """Return the source's weights, verified."""
+
+    def network(
+        self, card: Card, base: Path, state: Mapping[str, Tensor] | None, classes: int, where: str
+    ) -> nn.Module:
+        """Return the network with these weights, the source's or those of a checkpoint."""

@@ -1,0 +1,178 @@
+"""timm's networks with timm's weights and preprocessing: ``timm:NAME`` or ``timm:NAME.TAG``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from torch import Tensor, nn
+
+from vision_evals.core.errors import UnavailableError, UserError, did_you_mean
+from vision_evals.models.card import Card, Input
+from vision_evals.models.checkpoint import fit, load_state_dict
+from vision_evals.models.download import fetch, hash_digits, hub_file, missing
+from vision_evals.models.source import Facts, Weights
+from vision_evals.models.weights_file import sha256_of
+
+_FILES = ("model.safetensors", "pytorch_model.bin")
+TIMEOUT = 10.0
+
+
+def facts(card: Card) -> Facts:
+    """Return the preprocessing of the weights; timm publishes its accuracies elsewhere."""
+    published = _published(card)
+    if card.input is not None or not _has_weights(published):
+        return Facts(card.input)
+    config = _timm().data.resolve_data_config(pretrained_cfg=published.to_dict())
+    _, *crop = config["input_size"]
+    resize: Any = [math.floor(side / config["crop_pct"]) for side in crop]
+    if config["crop_mode"] == "center" and resize[0] == resize[1]:
+        resize = resize[0]
+    elif config["crop_mode"] != "squash":
+        raise UserError(
+            f"{card.network}: its pictures are fitted by {config['crop_mode']!r} to "
+            f"{crop[0]} x {crop[1]}, which is not known here; write a card with its input"
+        )
+    return Facts(
+        Input(
+            resize=resize,
+            crop=crop[0] if crop[0] == crop[1] else crop,
+            interpolation=config["interpolation"],
+            mean=config["mean"],
+            std=config["std"],
+        )
+    )
+
+
+def unavailable(card: Card) -> str | None:
+    """Return why the weights cannot be had without a download, or None."""
+    try:
+        published = _published(card)
+    except UnavailableError as error:
+        return str(error)
+    if not _has_weights(published):
+        return f"timm publishes no weights of {card.name}"
+    if not published.hf_hub_id:
+        return missing(hub_file(published.url))
+    return None if _cached(published) else f"{published.hf_hub_id} is not in the hub's cache"
+
+
+def weights(card: Card, *, download: bool) -> Weights:
+    """Return timm's weights."""
+    published = _published(card)
+    if not _has_weights(published):
+        raise UserError(f"{card.network}: timm publishes no weights of it; name a checkpoint")
+    file = _fetch(published, download=download)
+    state = load_state_dict(file, card.sha256 or hash_digits(file))
+    origin = f"timm {published.architecture}.{published.tag}".rstrip(".")
+    return Weights(state, origin, sha256_of(file))
+
+
+def network(
+    card: Card,
+    base: Path,  # noqa: ARG001 - no file of the user's is needed
+    state: Mapping[str, Tensor] | None,
+    classes: int,
+    where: str,
+) -> nn.Module:
+    """Return the network; timm translates names of its own weights, a checkpoint must fit."""
+    assert state is not None
+    timm = _timm()
+    if card.checkpoint:
+        built: nn.Module = timm.create_model(card.name, num_classes=classes)
+        fit(built, state, where)
+        return built
+    published = _published(card)
+    if published.num_classes != classes:
+        raise UserError(
+            f"{card.network} has {published.num_classes} classes, the class map {classes}; "
+            "name a file with its classes in a card"
+        )
+    overlay = {"state_dict": dict(state)}
+    try:
+        built = timm.create_model(card.name, pretrained=True, pretrained_cfg_overlay=overlay)
+    except (RuntimeError, KeyError, ValueError) as error:
+        raise UserError(f"{where}: timm cannot load these weights: {error}") from error
+    vars(built)["pretrained_cfg"].pop("state_dict", None)  # else all weights are held twice
+    return built
+
+
+def _timm() -> ModuleType:
+    try:
+        import timm
+        import timm.data
+    except ImportError:
+        raise UnavailableError(
+            "the package timm is not installed; pip install 'vision-evals[timm]'"
+        ) from None
+    return timm
+
+
+def _published(card: Card) -> Any:
+    timm = _timm()
+    if card.weights:
+        raise UserError(f"{card.network}: weights = {card.weights!r}: write timm:NAME.TAG instead")
+    if not timm.is_model(card.name):
+        raise UserError(f'timm has no network "{card.name}"{did_you_mean(card.name, _names())}')
+    try:
+        published = timm.get_pretrained_cfg(card.name)
+    except RuntimeError:
+        near = did_you_mean(card.name, timm.list_pretrained(f"{card.name.partition('.')[0]}.*"))
+        raise UserError(f'timm has no weights "{card.name}"{near}') from None
+    return published
+
+
+def _has_weights(published: Any) -> bool:
+    return bool(published.hf_hub_id or published.url)
+
+
+def _names() -> list[str]:
+    names: list[str] = _timm().list_models()
+    return names
+
+
+def _cached(published: Any) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    repository, _, revision = published.hf_hub_id.partition("@")
+    for name in _files(published):
+        found = try_to_load_from_cache(repository, name, revision=revision or None)
+        if isinstance(found, str):
+            return Path(found)
+    return None
+
+
+def _files(published: Any) -> tuple[str, ...]:
+    return (published.hf_hub_filename,) if published.hf_hub_filename else _FILES
+
+
+def _fetch(published: Any, *, download: bool) -> Path:
+    if not published.hf_hub_id:
+        return fetch(published.url, download=download)
+    if cached := _cached(published):
+        return cached
+    what = f"{published.hf_hub_id} is not in the hub's cache"
+    if not download:
+        raise UnavailableError(f"{what}; name it with --evals-model to download it")
+    import huggingface_hub
+
+    repository, _, revision = published.hf_hub_id.partition("@")
+    version = revision or None
+    reason: Exception | None = None
+    for name in _files(published):
+        try:
+            # one question first: the download itself asks again for half a minute
+            url = huggingface_hub.hf_hub_url(repository, name, revision=version)
+            huggingface_hub.get_hf_file_metadata(url, timeout=TIMEOUT)
+            return Path(huggingface_hub.hf_hub_download(repository, name, revision=version))
+        except Exception as error:  # noqa: BLE001 - its errors have no common class
+            reason = error
+            if not isinstance(error, huggingface_hub.errors.EntryNotFoundError):
+                break
+    raise UnavailableError(
+        f"{what} and cannot be downloaded ({type(reason).__name__}); fetch it once where there is "
+        "a network, and copy the cache"
+    ) from reason

@@ -1,0 +1,99 @@
+"""torchvision's networks with torchvision's weights and transforms: one name, one meaning."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+from torch import Tensor, nn
+from torchvision import models
+
+from vision_evals.core.errors import UserError, did_you_mean
+from vision_evals.models.card import Card, Input
+from vision_evals.models.checkpoint import fit, load_state_dict
+from vision_evals.models.download import fetch, hash_digits, hub_file, missing
+from vision_evals.models.registry import torchvision_names
+from vision_evals.models.source import Facts, Weights
+from vision_evals.models.weights_file import sha256_of
+
+_METRICS = {"acc@1": "top1_accuracy", "acc@5": "top5_accuracy"}
+_OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
+
+
+def facts(card: Card) -> Facts:
+    """Return the transforms and accuracies that torchvision publishes for the card's weights."""
+    published = _published(card)
+    transforms = published.transforms()
+    accuracies = published.meta["_metrics"]["ImageNet-1K"]
+    given = Input(
+        resize=transforms.resize_size[0],
+        crop=transforms.crop_size[0],
+        interpolation=transforms.interpolation.value,
+        mean=tuple(transforms.mean),
+        std=tuple(transforms.std),
+    )
+    # percentages have three decimals: fractions have five
+    return Facts(given, {name: round(accuracies[k] / 100, 5) for k, name in _METRICS.items()})
+
+
+def unavailable(card: Card) -> str | None:
+    """Return why the weights cannot be had without a download, or None."""
+    return missing(hub_file(_published(card).url))
+
+
+def weights(card: Card, *, download: bool) -> Weights:
+    """Return torchvision's weights, whose hash is verified also when they were cached."""
+    published = _published(card)
+    file = fetch(published.url, download=download)
+    state = load_state_dict(file, card.sha256 or hash_digits(file))
+    return Weights(state, f"torchvision {published}", sha256_of(file))
+
+
+def network(
+    card: Card,
+    base: Path,  # noqa: ARG001 - no file of the user's is needed
+    state: Mapping[str, Tensor] | None,
+    classes: int,
+    where: str,
+) -> nn.Module:
+    """Return the network as torchvision's builder returns it with weights."""
+    assert state is not None
+    published = _published(card)
+    options: dict[str, object] = {}
+    if card.name == "googlenet":
+        options = {"transform_input": True, "aux_logits": True, "init_weights": False}
+        state = {name: t for name, t in state.items() if not name.startswith(("aux1.", "aux2."))}
+    elif card.name == "inception_v3":
+        heads = any(name.startswith("AuxLogits.") for name in state)
+        options = {"transform_input": True, "aux_logits": heads, "init_weights": False}
+    elif card.name.startswith("vit_"):
+        options = {"image_size": published.meta["min_size"][0]}
+    elif card.name.startswith("densenet"):  # names as they were before dots were forbidden
+        state = {_OLD_DENSENET.sub(r"\1\2", name): tensor for name, tensor in state.items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of deprecations inside torchvision
+        built = models.get_model(card.name, weights=None, num_classes=classes, **options)
+    if card.name == "googlenet":  # its auxiliary heads were never trained
+        built.aux_logits, built.aux1, built.aux2 = False, None, None
+    fit(built, state, where)
+    return cast("nn.Module", built)
+
+
+def _published(card: Card) -> models.WeightsEnum:
+    if card.name not in torchvision_names():
+        near = did_you_mean(card.name, torchvision_names())
+        raise UserError(f'torchvision has no classification network "{card.name}"{near}')
+    known = {
+        published.name: published
+        for published in models.get_model_weights(card.name)
+        if "ImageNet-1K" in published.meta["_metrics"] and published.meta["categories"]
+    }
+    if card.weights is None:
+        return models.get_model_weights(card.name).DEFAULT
+    if card.weights not in known:
+        near = did_you_mean(card.weights, known)
+        raise UserError(f'{card.network} has no published weights "{card.weights}"{near}')
+    return known[card.weights]

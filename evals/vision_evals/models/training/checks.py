@@ -1,0 +1,75 @@
+"""What of a recipe can be refused before anything is run. Imports torch only inside."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from vision_evals.core.errors import UnavailableError, UserError
+from vision_evals.models.card import Card
+from vision_evals.models.recipe import BUILT_IN_DATA, NETWORKS, Recipe
+from vision_evals.models.training import datasets, folders
+
+
+def check(card: Card, name: str, base: Path) -> None:
+    """Refuse what can be known of a recipe at collection.
+
+    Args:
+        card: with a recipe.
+        name: of the card, for messages.
+        base: the folder that its relative paths start from.
+
+    Raises:
+        UnavailableError: its data or a package is not on this machine; the message says how to
+            get it.
+        UserError: any mistake in it, with the repair.
+    """
+    recipe, where = card.recipe, f"[models.{name}]"
+    assert recipe is not None
+    refuse(card, where)
+    place = datasets.place(recipe, base, where)
+    if place is not None and recipe.data not in BUILT_IN_DATA:
+        folders.listed(place, recipe, f'{where}: data = "{recipe.data}"')
+    if card.start is None and card.network not in NETWORKS:
+        _network(card, recipe, where)
+
+
+def refuse(card: Card, where: str) -> None:
+    """Raise a UserError where keys of a card contradict each other."""
+    recipe = card.recipe
+    assert recipe is not None
+    if card.input is not None:
+        raise UserError(f"{where}: the input of a recipe follows from its size; leave out input")
+    if card.start is None:
+        return
+    for key, given in (
+        ("init", recipe.init != "default"),
+        ("bias_start", recipe.bias_start is not None),
+    ):
+        if given:
+            raise UserError(
+                f'{where}: {key} would overwrite what start = "{card.start}" has learnt; '
+                "leave it out"
+            )
+
+
+def _network(card: Card, recipe: Recipe, where: str) -> None:
+    """Build one of torchvision's without weights, and let it run: no memory, no arithmetic."""
+    import torch
+
+    from vision_evals.models.training import layers, networks
+
+    if card.source == "timm" and find_spec("timm") is None:
+        raise UnavailableError(
+            f"{where}: {card.network} needs timm; pip install 'vision-evals[timm]'"
+        )
+    if card.source not in {"torchvision", "packaged", card.network}:
+        return  # a person's own is built when it is trained
+    networks.torchvision_name(card, where)
+    size = recipe.size or (32 if recipe.data in BUILT_IN_DATA else 224)
+    classes = 10
+    with torch.device("meta"), torch.random.fork_rng(devices=[]):
+        network = networks.fresh(card, Path(), classes, size, where)
+        layers.prepare(network, recipe, where)
+        networks.refuse_unfit(network, size, classes, where)
+        networks.refuse_functions(network, recipe, size, where)

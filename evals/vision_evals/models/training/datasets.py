@@ -1,0 +1,131 @@
+"""Data by name, where it lies, and how to get what is not here. Imports torch only inside."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from vision_evals.core.errors import UnavailableError, UserError
+from vision_evals.images.files import resolve
+from vision_evals.models.recipe import BUILT_IN_DATA, Recipe
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+TEST = 5
+"""Every so-manieth digit is never trained or validated on; those are fixtures/digits."""
+
+
+class Levels(NamedTuple):
+    """Images of one size in memory."""
+
+    levels: npt.NDArray[np.uint8]
+    """(n, height, width) grey or (n, height, width, 3) RGB."""
+    classes: npt.NDArray[np.int64]
+    """(n,)."""
+    names: tuple[str, ...]
+    """Of the classes."""
+
+
+def place(recipe: Recipe, base: Path, where: str) -> Path | None:
+    """Return the folder that the data lies in, seen to be there; None for scikit-learn's digits.
+
+    Raises:
+        UnavailableError: scikit-learn or the files of a data set are missing.
+        UserError: nothing of that name is known or exists.
+    """
+    if recipe.data == "digits":
+        if find_spec("sklearn") is None:
+            raise UnavailableError(
+                f'{where}: data = "digits" needs scikit-learn; '
+                "pip install 'vision-evals[recipes]'"
+            )
+        return None
+    if recipe.data in BUILT_IN_DATA:
+        return _downloaded(recipe.data, _root(recipe, base), where)
+    try:
+        path = resolve(recipe.data, base, *BUILT_IN_DATA)
+    except UserError as error:
+        raise UserError(f"{where}: data = {error}") from None
+    if not path.is_dir():
+        raise UserError(
+            f'{where}: data = "{recipe.data}" is a file; name a folder of class folders'
+        )
+    return path
+
+
+def find(recipe: Recipe, base: Path, where: str) -> Path | Levels:
+    """Return a folder of class folders, or all images of a data set that is not its test part.
+
+    scikit-learn's digits are returned whole.
+
+    Raises:
+        UnavailableError: scikit-learn or the files of a data set are missing.
+        UserError: nothing of that name is known or exists, or the files are damaged.
+    """
+    folder = place(recipe, base, where)
+    if folder is None:
+        return _digits()
+    return _torchvision(recipe.data, folder, where) if recipe.data in BUILT_IN_DATA else folder
+
+
+def _digits() -> Levels:
+    import numpy as np
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    levels = np.round(digits.images * 255 / 16).astype(np.uint8)
+    names = tuple(str(name) for name in digits.target_names)
+    return Levels(levels, digits.target.astype(np.int64), names)
+
+
+def _torchvision(name: str, root: Path, where: str) -> Levels:
+    import numpy as np
+    from torchvision import datasets
+
+    try:
+        # CIFAR10 comes pickled: torchvision holds every file against the md5 in its own source
+        # before it unpickles one, and so none that somebody changed is ever loaded
+        found = getattr(datasets, name)(root, train=True, download=False)
+    except Exception as error:
+        raise UserError(
+            f'{where}: data = "{name}" in {root} is damaged: {error}; delete it there and '
+            f"{_fetch(name, root)}"
+        ) from error
+    levels = np.asarray(found.data, dtype=np.uint8)
+    return Levels(levels, np.asarray(found.targets, dtype=np.int64), tuple(found.classes))
+
+
+def _root(recipe: Recipe, base: Path) -> Path:
+    if recipe.root is not None:
+        return base / Path(recipe.root).expanduser()
+    import torch
+
+    return Path(torch.hub.get_dir()) / "datasets"
+
+
+def _downloaded(name: str, root: Path, where: str) -> Path:
+    from torchvision import datasets
+
+    if name == "CIFAR10":
+        data = datasets.CIFAR10
+        files = [file for file, _ in (*data.train_list, *data.test_list)]
+        needed = [root / data.base_folder / file for file in (*files, data.meta["filename"])]
+    else:
+        urls = [url for url, _ in getattr(datasets, name).resources]
+        needed = [root / name / "raw" / url.removesuffix(".gz") for url in urls]
+    missing = [file for file in needed if not file.is_file()]
+    if missing:
+        raise UnavailableError(
+            f'{where}: data = "{name}": {missing[0]} is not there; {_fetch(name, root)}'
+        )
+    return root
+
+
+def _fetch(name: str, root: Path) -> str:
+    return (
+        "fetch it with this line of Python: "
+        f"import torchvision; torchvision.datasets.{name}({str(root)!r}, download=True)"
+    )

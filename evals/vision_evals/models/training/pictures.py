@@ -1,0 +1,123 @@
+"""Pictures on disk to batches of pixels, decoded on the fly by threads, ahead of the network."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torchvision.transforms import v2
+
+from vision_evals.core.errors import UnreadableError, UserError
+from vision_evals.images.decode import read
+from vision_evals.images.geometry import Geometry
+from vision_evals.images.image_set import Image
+from vision_evals.images.reader import AHEAD, batches
+from vision_evals.models.recipe import Augment
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+
+@dataclass(frozen=True)
+class Album:
+    """Pictures of a folder."""
+
+    images: tuple[Image, ...]
+    classes: tuple[int, ...]
+    """Of each picture."""
+    geometry: Geometry
+    """Without random crops."""
+    augment: Augment | None
+    """How they are cropped and flipped at random, if they are."""
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def reader(
+        self, device: torch.device
+    ) -> Callable[[Tensor, int, torch.Generator], Iterator[tuple[Tensor, Tensor]]]:
+        """Return what reads them in batches.
+
+        Raises:
+            UserError: while it reads, at a picture that cannot be decoded.
+        """
+        classes = torch.tensor(self.classes)
+
+        def batched(
+            order: Tensor, size: int, draws: torch.Generator
+        ) -> Iterator[tuple[Tensor, Tensor]]:
+            chosen = torch.split(order, size)
+            seen = self._whole(chosen) if self.augment is None else self._cropped(chosen, draws)
+            for positions, pixels in zip(chosen, seen, strict=True):
+                yield pixels.to(device), classes[positions].to(device)
+
+        return batched
+
+    def _whole(self, chosen: tuple[Tensor, ...]) -> Iterator[Tensor]:
+        order = [self.images[i] for positions in chosen for i in positions.tolist()]
+        ends = torch.tensor([0, *map(len, chosen)]).cumsum(0).tolist()
+        spans = [range(start, end) for start, end in itertools.pairwise(ends)]
+        for batch in batches(order, spans, {self.geometry}):
+            for image, reason in batch.unreadable.items():
+                raise UserError(f"{_unreadable(image)}: {reason}")
+            yield batch.pixels[self.geometry]
+
+    def _cropped(self, chosen: tuple[Tensor, ...], draws: torch.Generator) -> Iterator[Tensor]:
+        crop = _random_crop(self.augment or Augment(), self.geometry)
+        for pictures in self._decoded(chosen):
+            # torchvision draws from the global generator: here, in one thread, from a seed of ours
+            with torch.random.fork_rng(devices=[]):
+                seed = int(torch.randint(2**62, (), generator=draws))
+                torch.default_generator.manual_seed(seed)
+                cropped = torch.stack([crop(picture) for picture in pictures])
+            yield cropped
+
+    def _decoded(self, chosen: tuple[Tensor, ...]) -> Iterator[list[Picture]]:
+        pool = ThreadPoolExecutor(max_workers=min(16, os.cpu_count() or 1))
+        coming: deque[list[Future[Picture]]] = deque()
+        todo = iter(chosen)
+        try:
+            while True:
+                while len(coming) <= AHEAD and (positions := next(todo, None)) is not None:
+                    images = [self.images[i] for i in positions.tolist()]
+                    coming.append([pool.submit(_picture, image) for image in images])
+                if not coming:
+                    return
+                yield [future.result() for future in coming.popleft()]
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _picture(image: Image) -> Picture:
+    try:
+        return read(image.path).picture
+    except UnreadableError as error:
+        raise UserError(f"{_unreadable(image.id)}: {error}") from None
+
+
+def _unreadable(image: str) -> str:
+    return f'picture "{image}" cannot be trained on; repair or remove it'
+
+
+def _random_crop(augment: Augment, geometry: Geometry) -> v2.Compose:
+    size = geometry.crop
+    assert isinstance(size, int)
+    return v2.Compose(
+        [
+            v2.RandomResizedCrop(
+                size,
+                scale=augment.scale,
+                ratio=augment.ratio,
+                interpolation=v2.InterpolationMode(geometry.interpolation),
+            ),
+            v2.RandomHorizontalFlip(0.5 if augment.flip else 0.0),
+            v2.PILToTensor(),
+        ]
+    )

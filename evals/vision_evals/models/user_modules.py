@@ -1,0 +1,60 @@
+"""Networks of the user's own: ``module:function``, called without arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from vision_evals.core.errors import UserError
+from vision_evals.core.imports import importable, load
+from vision_evals.models.card import Card
+from vision_evals.models.checkpoint import fit
+from vision_evals.models.source import Facts, Weights
+
+
+def facts(card: Card) -> Facts:  # noqa: ARG001 - only the card's author knows
+    """Return that nothing is known."""
+    return Facts(None)
+
+
+def unavailable(card: Card) -> str | None:  # noqa: ARG001
+    """Return that nothing has to be fetched."""
+    return None
+
+
+def weights(card: Card, *, download: bool) -> Weights:  # noqa: ARG001
+    """Return that the function brings its weights."""
+    return Weights(None, f"built by {card.network}", None)
+
+
+def network(
+    card: Card,
+    base: Path,
+    state: Mapping[str, Tensor] | None,
+    classes: int,  # noqa: ARG001 - the first logits are compared with the class map
+    where: str,
+) -> nn.Module:
+    """Return what the function returns, with the checkpoint's weights if there are any."""
+    with importable(base):
+        build = load(card.network, base, where, "function")
+        if not callable(build):
+            raise UserError(f"{where}: {card.network} is no function that builds a network")
+        try:
+            built = build()
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:
+            raise UserError(
+                f"{where}: {card.network}() failed: {type(error).__name__}: {error}; "
+                "it must build the network without arguments"
+            ) from error
+    if not isinstance(built, nn.Module):
+        raise UserError(
+            f"{where}: {card.network}() returned a {type(built).__name__}, not a torch.nn.Module"
+        )
+    if state is not None:
+        fit(built, state, where)
+    return built

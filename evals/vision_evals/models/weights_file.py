@@ -1,0 +1,144 @@
+"""What a file of weights really is, told from its bytes before anything is loaded from it."""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+import zipfile
+from collections import Counter
+from enum import Enum
+from pathlib import Path
+
+from vision_evals.core.errors import UserError, did_you_mean
+
+_OTHERS = (
+    (0, b"\x89HDF\r\n", "an HDF5 file, as Keras writes it"),
+    (0, b"GGUF", "a GGUF file"),
+    (0, b"\x93NUMPY", "a NumPy array"),
+    (0, b"\x1f\x8b", "compressed with gzip"),
+    (0, b"BZh", "compressed with bzip2"),
+    (0, b"\xfd7zXZ", "compressed with xz"),
+    (0, b"\x28\xb5\x2f\xfd", "compressed with zstd"),
+    (0, b"Rar!", "a RAR archive"),
+    (0, b"%PDF", "a PDF document"),
+    (0, b"\x89PNG", "a picture"),
+    (0, b"\xff\xd8\xff", "a picture"),
+    (0, b"\x7fELF", "a program"),
+    (0, b"SQLite format 3", "an SQLite database"),
+    (0, b"PAR1", "a Parquet table"),
+    (4, b"TFL3", "a TensorFlow Lite model"),
+    (257, b"ustar", "a tar archive"),
+)
+"""What else is found under the name of weights: where its mark stands, the mark, what it is."""
+
+
+class Format(Enum):
+    """How weights lie in a file."""
+
+    SAFETENSORS = "safetensors"
+    ZIP = "zip"
+    PICKLE = "pickle"
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file, 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def examine(path: Path, sha256: str | None) -> Format:
+    """Return the format of a file of weights.
+
+    Args:
+        path: the file.
+        sha256: what its hash must be, or the first digits of it.
+
+    Raises:
+        UserError: no such file, another hash, or a file that holds no weights.
+    """
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):  # a pipe would be waited for, a device read without end
+            raise UserError(f"{path}: {_no_file(path, mode)}")
+        with path.open("rb") as file:
+            head = file.read(512)
+        size = path.stat().st_size
+        actual = sha256_of(path) if sha256 else ""
+    except FileNotFoundError:
+        beside = (file.name for file in path.parent.glob("*") if file.is_file())
+        near = did_you_mean(path.name, beside)
+        raise UserError(f"{path}: no such file{near}") from None
+    except (
+        OSError,
+        ValueError,
+    ) as error:  # a name of a file below it, no right to read, a null byte in the name
+        raise UserError(f"{path}: cannot be read: {error}") from None
+    if wrong := _not_weights(head):
+        raise UserError(f"{path}: {wrong}")
+    if sha256 and not actual.startswith(sha256):
+        raise UserError(
+            f"{path}: wrong file: its sha256 is {actual}, expected {sha256}"
+            f"{'' if len(sha256) == 64 else '...'}; fetch it again, or correct the card"
+        )
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < size:
+        return Format.SAFETENSORS
+    if path.suffix == ".safetensors":
+        raise UserError(
+            f"{path}: does not begin as a safetensors file does: truncated, damaged, or written "
+            "by torch.save; fetch it again, or rename it to .pt"
+        )
+    if head.startswith(b"PK"):
+        _whole_zip(path, size)
+        return Format.ZIP
+    return Format.PICKLE
+
+
+def _no_file(path: Path, mode: int) -> str:
+    if not stat.S_ISDIR(mode):
+        return "is no ordinary file but a pipe, a socket or a device; name a file of weights"
+    beside = sorted(file.name for file in path.iterdir() if file.is_file())[:3]
+    such = f", such as {path / beside[0]}" if beside else ""
+    return f"is a folder; name the file of weights in it{such}"
+
+
+def _not_weights(head: bytes) -> str | None:
+    if not head:
+        return "is empty; fetch it again"
+    if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<"):
+        return (
+            "a web page was saved instead of the weights, often a quota or login page; "
+            "open the link in a browser, or fetch the weights elsewhere"
+        )
+    if head.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer, not the weights themselves; run `git lfs pull` where it is from"
+    for start, mark, what in _OTHERS:
+        # the length and the words of a safetensors header may look like anything
+        if head[start:].startswith(mark) and head[8:9] != b"{":
+            return f"{what}, not weights that torch.save or safetensors wrote"
+    return None
+
+
+def _whole_zip(path: Path, size: int) -> None:
+    """Refuse a zip that is damaged, or that would unpack to more than it holds."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            wrong = _not_by_torch(members, size)
+            damaged = None if wrong else archive.testzip()  # torch looks at no checksum
+    except Exception as error:
+        raise UserError(f"{path}: truncated or damaged: {error}; fetch it again") from error
+    if wrong:
+        raise UserError(f"{path}: {wrong}")
+    if damaged:
+        raise UserError(f"{path}: damaged: the checksum of {damaged!r} is wrong; fetch it again")
+
+
+def _not_by_torch(members: list[zipfile.ZipInfo], size: int) -> str | None:
+    if sum(member.file_size for member in members) > size:  # torch.save compresses nothing
+        return "would unpack to more than it holds, which torch.save never writes; not opened"
+    # torch looks members up without regard to case, and other readers may take another of two
+    names = Counter(member.filename.casefold() for member in members)
+    twice = next((name for name, count in names.items() if count > 1), None)
+    if twice is not None:
+        return f"holds two members called {twice!r}, of which readers take one or the other"
+    return None

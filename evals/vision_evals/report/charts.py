@@ -1,0 +1,170 @@
+"""Metrics of a check as charts and as small tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from string import ascii_lowercase
+
+from vision_evals.log import Classifier, Item, Metric, Reference
+from vision_evals.report import rounding, words
+from vision_evals.report.curves import swept
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One classifier in a chart; positions are shares of the axis."""
+
+    classifier: str
+    colour: str
+    value: float | None
+    low: float | None
+    high: float | None
+    seeds: tuple[float, ...]
+    text: str
+    interval: str | None
+    n: str
+    published: float | None
+    published_text: str | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """A number from elsewhere, behind the bars."""
+
+    key: str
+    label: str
+    value: float
+    low: float | None
+    high: float | None
+    text: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A share of images for each classifier, with its interval."""
+
+    metric: str
+    about: str | None
+    denominator: str
+    bars: tuple[Bar, ...]
+    bands: tuple[Band, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A metric that is no share of images, or has one point on an axis: a line in a table."""
+
+    metric: str
+    at: str | None
+    classifier: str
+    colour: str
+    value: str
+    interval: str | None
+    n: str
+    unit: str
+    better: str
+    reason: str | None
+
+
+def charts(
+    items: Sequence[Item], classifiers: Mapping[str, Classifier], colours: Mapping[str, str]
+) -> tuple[Chart, ...]:
+    """Return a chart for each charted metric, in the order of the log."""
+    return tuple(_chart(name, items, classifiers, colours) for name in _charted(items))
+
+
+def figures(items: Sequence[Item], colours: Mapping[str, str]) -> tuple[Figure, ...]:
+    """Return what no chart and no curve shows, metric by metric."""
+    elsewhere = {*_charted(items), *swept(items)}
+    lines = [
+        Figure(
+            metric=metric.name,
+            at=metric.at,
+            classifier=item.classifier,
+            colour=colours[item.classifier],
+            value=rounding.point(metric),
+            interval=rounding.interval(metric),
+            n=rounding.count(metric.n),
+            unit=rounding.unit(metric),
+            better="higher is better" if metric.higher_is_better else "lower is better",
+            reason=words.reason(metric),
+        )
+        for item in items
+        for metric in item.metrics
+        if metric.name not in elsewhere
+    ]
+    order = list(dict.fromkeys((line.metric, line.at) for line in lines))
+    return tuple(sorted(lines, key=lambda line: order.index((line.metric, line.at))))
+
+
+def bar(metric: Metric, item: Item, colour: str, published: float | None = None) -> Bar:
+    """Return one metric as a bar."""
+    return Bar(
+        classifier=item.classifier,
+        colour=colour,
+        value=metric.value,
+        low=metric.low,
+        high=metric.high,
+        seeds=metric.spread,
+        text=rounding.percent(metric),
+        interval=rounding.percent_interval(metric),
+        n=rounding.count(metric.n),
+        published=published,
+        published_text=None if published is None else f"{rounding.fixed(100 * published, 1)} %",
+        reason=words.reason(metric),
+    )
+
+
+def _charted(items: Sequence[Item]) -> tuple[str, ...]:
+    # Shares of images are bars on an axis from 0 to 1, and those have Wilson's interval. A
+    # calibration error has the same unit, but a full bar of it means nothing. Of a recipe the
+    # bar is there to show where each seed came out.
+    metrics = [metric for item in items for metric in item.metrics]
+    fractions = [metric for metric in metrics if metric.unit == "fraction"]
+    shares = [m.name for m in fractions if m.method == "wilson" or m.spread]
+    axes = {m.name for m in metrics if m.at is not None}
+    return tuple(name for name in dict.fromkeys(shares) if name not in axes)
+
+
+def _chart(
+    name: str,
+    items: Sequence[Item],
+    classifiers: Mapping[str, Classifier],
+    colours: Mapping[str, str],
+) -> Chart:
+    found = [(item, m) for item in items for m in item.metrics if m.name == name]
+    bars = []
+    for item, metric in found:
+        card = classifiers.get(item.classifier)
+        published = card.published.get(name) if card else None
+        bars.append(bar(metric, item, colours[item.classifier], published))
+    references = dict.fromkeys(r for item, _ in found for r in item.references if r.metric == name)
+    return Chart(
+        metric=name,
+        about=found[0][1].about or None,
+        denominator=found[0][1].denominator,
+        bars=tuple(bars),
+        bands=tuple(_band(index, reference) for index, reference in enumerate(references)),
+    )
+
+
+def _band(index: int, reference: Reference) -> Band:
+    text = rounding.written(reference.value, in_percent=True)
+    if reference.low is not None and reference.high is not None:
+        digits = max((rounding.decimals(reference.low, reference.high) or 2) - 2, 0)
+        low, high = (rounding.fixed(100 * end, digits) for end in (reference.low, reference.high))
+        text += f" ({low} to {high} %)"
+    if reference.n is not None:
+        text += f", n = {rounding.count(reference.n)}"
+    return Band(
+        key=ascii_lowercase[index % 26],
+        label=reference.label,
+        value=reference.value,
+        low=reference.low,
+        high=reference.high,
+        text=text,
+        source=reference.source,
+    )

@@ -1,0 +1,70 @@
+"""GitHub's annotations: each failed check as a remark on its line in the suite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from vision_evals.core.errors import printable
+from vision_evals.log import Item, Run, Verdict
+from vision_evals.report.export.escape import attribute, message
+from vision_evals.verdict.verdict import excused
+
+MOST = 4000
+"""Characters of a message: GitHub shows a remark, not a log."""
+
+
+def commands(
+    run: Run, root: Path, environment: Mapping[str, str], *, lenient: bool
+) -> tuple[str, ...]:
+    """Return workflow commands, worst first; none where no GitHub job listens.
+
+    Args:
+        run: the log.
+        root: folder that the paths of suites are relative to.
+        environment: of the process: ``GITHUB_ACTIONS`` says whether anybody listens.
+        lenient: whether inconclusive verdicts were skipped and so are warnings.
+    """
+    if environment.get("GITHUB_ACTIONS") != "true":
+        return ()
+    workspace = Path(environment.get("GITHUB_WORKSPACE") or root)
+    said = [
+        (level, _command(level, item, title, text, _file(root / item.suite, workspace)))
+        for item in sorted(run.items, key=lambda item: list(Verdict).index(item.verdict))
+        for level, title, text in _remarks(item, lenient=lenient)
+    ]
+    return tuple(command for wanted in ("error", "warning") for _, command in _of(said, wanted))
+
+
+def _of(said: list[tuple[str, str]], level: str) -> list[tuple[str, str]]:
+    return [one for one in said if one[0] == level]
+
+
+def _remarks(item: Item, *, lenient: bool) -> Iterator[tuple[str, str, str]]:
+    """Yield level, title and message of what an item has to say."""
+    match item.verdict:
+        case Verdict.INVALID | Verdict.FAILED:
+            yield "error", str(item.verdict), item.sentence
+        case Verdict.INCONCLUSIVE:
+            yield "warning" if lenient else "error", str(item.verdict), item.sentence
+    for judgement in item.judgements:
+        if judgement.severity == "warn" and judgement.known is None and excused(judgement):
+            yield "warning", f"warning, {judgement.verdict}", judgement.sentence
+
+
+def _command(level: str, item: Item, title: str, text: str, file: str | None) -> str:
+    properties = {
+        "file": file,
+        "line": None if file is None or item.line is None else str(item.line),
+        "title": f"{item.check}[{item.classifier}]: {title}",
+    }
+    said = (f"{k}={attribute(printable(v))}" for k, v in properties.items() if v is not None)
+    return f"::{level} {','.join(said)}::{message(printable(text)[:MOST])}"
+
+
+def _file(suite: Path, workspace: Path) -> str | None:
+    """Return the path of a suite as GitHub knows it; None for one that lies elsewhere."""
+    try:
+        return suite.resolve().relative_to(workspace.resolve()).as_posix()
+    except ValueError:
+        return None

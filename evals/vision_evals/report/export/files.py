@@ -1,0 +1,71 @@
+"""Where the Markdown of a run goes: a file somebody names, and GitHub's job summary."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from vision_evals.core.paths import whole_file
+from vision_evals.log import Run
+from vision_evals.report.export.markdown import render
+
+SUMMARY = "GITHUB_STEP_SUMMARY"
+"""Environment variable that names the file GitHub shows on the page of a job."""
+
+MOST = 1024 * 1024
+"""Bytes: of a longer summary GitHub shows nothing."""
+
+
+def tell(
+    run: Run,
+    directory: Path,
+    report: Path | None,
+    path: Path | None,
+    environment: Mapping[str, str],
+) -> tuple[str, ...]:
+    """Write the Markdown of a finished run, and return what went wrong, in sentences.
+
+    Args:
+        run: its log.
+        directory: where the log is.
+        report: the HTML report, if there is one.
+        path: of ``--evals-markdown``, if somebody named one.
+        environment: of the process.
+    """
+    return tuple(_told(run, _where(directory, report), path, environment))
+
+
+def _told(run: Run, where: str, path: Path | None, environment: Mapping[str, str]) -> Iterator[str]:
+    if path is not None:
+        try:
+            with whole_file(path) as partial:
+                partial.write_text(render(run, where), encoding="utf-8")
+        except OSError as error:
+            yield f"--evals-markdown {path} could not be written: {error.strerror}"
+    if summary := environment.get(SUMMARY):
+        try:
+            _append(run, where, Path(summary))
+        except OSError as error:
+            yield f"the job summary could not be written: {summary}: {error.strerror}"
+
+
+def _append(run: Run, where: str, summary: Path) -> None:
+    """Append to what stands there already, all of it together short enough."""
+    before = summary.stat().st_size if summary.exists() else 0
+    text = ("\n" if before else "") + render(run, where, MOST - before - 1)
+    if before + len(text.encode()) > MOST:
+        raise OSError(0, "what stands there leaves no room below GitHub's limit of 1 MiB")
+    with summary.open("a", encoding="utf-8") as file:
+        file.write(text)
+
+
+def _where(directory: Path, report: Path | None) -> str:
+    files = [f"Log: {_short(directory / 'run.json')}"]
+    files += [] if report is None else [f"report: {_short(report)}"]
+    return "; ".join(files)
+
+
+def _short(path: Path) -> str:
+    here = Path.cwd()
+    return os.fspath(path.relative_to(here) if path.is_relative_to(here) else path)

@@ -1,0 +1,110 @@
+"""What a picture is found by: one facet for each check on each classifier that it is about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from vision_evals.log import Classifier, Item, Panel
+from vision_evals.report import panels
+from vision_evals.report.answers import answers_of, right_classes, right_names
+from vision_evals.report.files import Row
+
+
+@dataclass(frozen=True, slots=True)
+class Facet:
+    """One check on one classifier: a picture is found where one of its facets is."""
+
+    suite: str
+    network: str
+    verdict: str
+    sample: str
+    """Why this check picked the picture, empty where only another did."""
+    answers: tuple[str, ...]
+    """Whether the network is right, and what a change made of its answer."""
+    classes: tuple[str, ...]
+    """The right ones, and what the network named first."""
+    confidence: float | None
+    """In its answer; in that to the changed image where there is one."""
+
+
+def of_row(item: Item, suite: str, sample: str, row: Row, card: Classifier | None) -> Facet:
+    """Return the facet of an image whose row holds the likeliest classes.
+
+    Args:
+        item: one check on one classifier.
+        suite: what its suite is called.
+        sample: why it picked the picture, in a word; empty where it did not.
+        row: of the image; an empty one where none was kept.
+        card: of the classifier, for the names of classes.
+    """
+    first = answers_of(row, card)[:1] if row.get("top5") else ()
+    judged = ["right" if answer.right else "wrong" for answer in first]
+    return Facet(
+        suite=suite,
+        network=item.classifier,
+        verdict=item.verdict.value,
+        sample=sample,
+        answers=tuple(judged) if right_classes(row) else ("no label",),
+        classes=_once(*right_names(row, card), *(answer.name for answer in first)),
+        confidence=next((round(answer.confidence, 4) for answer in first), None),
+    )
+
+
+def of_panels(
+    item: Item,
+    suite: str,
+    sample: str,
+    row: Row,
+    card: Classifier | None,
+    parts: Sequence[Panel],
+) -> Facet:
+    """Return the facet of a picture of panels; the other arguments are those of `of_row`."""
+    pair = panels.pair(parts)
+    shown = [parts[pair.before], parts[pair.after]] if pair else parts[:1]
+    told = [panels.said(panel) for panel in shown]
+    named = [one for one in told if one is not None]
+    answers = [*_judged(named[0].name, row, card)] if told and told[0] else []
+    if len(named) == 2:
+        answers += _changed(named[0].name, named[1].name, _target(item, card))
+    return Facet(
+        suite=suite,
+        network=item.classifier,
+        verdict=item.verdict.value,
+        sample=sample,
+        answers=tuple(answers),
+        classes=_once(*right_names(row, card), *(one.name for one in named)),
+        confidence=named[-1].confidence if named else None,
+    )
+
+
+def _judged(name: str, row: Row, card: Classifier | None) -> Iterator[str]:
+    """Say whether a class is right by its name; nothing where two classes share the name."""
+    right = right_classes(row)
+    found = {i for i, known in enumerate(card.class_names if card else ()) if known == name}
+    if not right:
+        yield "no label"
+    elif found and found <= right:
+        yield "right"
+    elif found and found.isdisjoint(right):
+        yield "wrong"
+
+
+def _changed(before: str, after: str, target: str | None) -> Iterator[str]:
+    yield "the same after the change" if after == before else "another after the change"
+    if target is not None:
+        yield "target reached" if after == target else "target not reached"
+
+
+def _target(item: Item, card: Classifier | None) -> str | None:
+    """Return the name of the class that the check aims at: it is set by name, synset or index."""
+    wanted, names = str(item.parameters.get("target", "")), card.class_names if card else ()
+    if wanted in names:
+        return wanted
+    if card is not None and wanted in card.synsets[: len(names)]:
+        return names[card.synsets.index(wanted)]
+    return {str(index): name for index, name in enumerate(names)}.get(wanted)
+
+
+def _once(*words: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(words))

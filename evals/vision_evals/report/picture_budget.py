@@ -1,0 +1,104 @@
+"""Which pictures a section of the page shows: the worst of every check first, until it is full."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, zip_longest
+from pathlib import Path
+
+from vision_evals.report import files
+from vision_evals.report.addresses import Addresses
+
+PAGE = 5_000_000
+"""Bytes of a page of some twenty judged checks, all in all."""
+
+SCRIPTS = 1_000_000
+"""Of them for scripts and style."""
+
+CHECK = 55_000
+"""Of them for the words and charts of each judged check on a network, about."""
+
+PICTURES = 2_600_000
+"""Bytes for the pictures of its gallery, as text, at most: some sixty."""
+
+LEAST = 1_000_000
+"""Bytes for them on a page of many checks, which then is longer than ``PAGE``."""
+
+FLIPS = 250_000
+"""The same for the thumbnails of images that flipped: some twenty photographs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A picture that a section would like to show."""
+
+    file: str
+    """Below the run directory."""
+    name: str
+    """By which a reader finds it where it is left out."""
+    check: str
+    """Whose it is: checks take turns."""
+    fair: bool
+    """Whether no answer picked it: these come last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A picture on the page."""
+
+    address: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """What became of the pictures that were wanted."""
+
+    shown: Mapping[Wanted, Shown]
+    missing: Mapping[Wanted, str]
+    left_out: tuple[Wanted, ...]
+
+
+def room(judged: int) -> int:
+    """Return the bytes for a gallery: what so many judged checks leave of a page."""
+    return min(PICTURES, max(PAGE - SCRIPTS - FLIPS - CHECK * judged, LEAST))
+
+
+def shelf(wanted: Sequence[Wanted], directory: Path, addresses: Addresses, room: int) -> Shelf:
+    """Take pictures from the run directory until a section is full.
+
+    Args:
+        wanted: in the order of the page.
+        directory: the run's.
+        addresses: how they reach the reader.
+        room: bytes that they may take of the page.
+    """
+    shown: dict[Wanted, Shown] = {}
+    missing: dict[Wanted, str] = {}
+    left_out: set[Wanted] = set()
+    for one in _turns(wanted):
+        try:
+            found = files.picture(directory, one.file)
+        except files.Missing as error:
+            missing[one] = str(error)
+            continue
+        cost = addresses.cost(found.content)
+        if cost > room:
+            left_out.add(one)
+            continue
+        room -= cost
+        address = addresses.address(found.content, one.file)
+        shown[one] = Shown(address, found.width, found.height)
+    return Shelf(shown, missing, tuple(one for one in dict.fromkeys(wanted) if one in left_out))
+
+
+def _turns(wanted: Sequence[Wanted]) -> Iterator[Wanted]:
+    """Yield each once: all that an answer picked before any other, one of each check at a time."""
+    checks: dict[tuple[bool, str], list[Wanted]] = {}
+    for one in dict.fromkeys(wanted):
+        checks.setdefault((one.fair, one.check), []).append(one)
+    for fair in (False, True):
+        rows = [queue for (is_fair, _), queue in checks.items() if is_fair is fair]
+        yield from filter(None, chain.from_iterable(zip_longest(*rows)))

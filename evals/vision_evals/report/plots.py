@@ -1,0 +1,186 @@
+"""Plots of the log as frames: which share one, and what stands in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from vision_evals.log import Item, Line, Mark, Plot
+from vision_evals.report import rounding, scales
+from vision_evals.report.scales import Scale
+from vision_evals.report.traces import DASHES, Trace, base, traces
+
+Drawn = tuple[str, Plot]
+"""An alias and what is drawn of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """An upright line and its word."""
+
+    x: float
+    colour: str
+    """Its classifier's; empty for all that the frame shows."""
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """The numbers of one line, by row of the table."""
+
+    classifier: str
+    colour: str
+    name: str
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Lines on one pair of axes."""
+
+    title: str
+    about: str
+    classifier: str | None
+    colour: str
+    x_label: str
+    y_label: str
+    share: bool
+    ticks: tuple[str, ...]
+    """Names of x = 0, 1, 2, ...; none where x is a number."""
+    across: Scale
+    up: Scale
+    traces: tuple[Trace, ...]
+    flags: tuple[Flag, ...]
+    heads: tuple[str, ...]
+    columns: tuple[Column, ...]
+
+    @property
+    def steps(self) -> bool:
+        """Whether it shows histograms."""
+        return any(trace.steps for trace in self.traces)
+
+    @property
+    def clipped(self) -> bool:
+        """Whether a line leaves the frame."""
+        spots = (spot for trace in self.traces for spot in trace.spots)
+        return any(spot.y is not None and not self.up.holds(spot.y) for spot in spots)
+
+
+def frames(items: Sequence[Item], colours: Mapping[str, str]) -> tuple[Frame, ...]:
+    """Return the plots of one check: those with one title and one x axis share a frame."""
+    titles: dict[tuple[str, str], list[Drawn]] = {}
+    for item in items:
+        for plot in item.plots:
+            titles.setdefault((plot.title, plot.y_label), []).append((item.classifier, plot))
+    return tuple(
+        frame(shared, colours, scale([plot for _, plot in drawn]))
+        for drawn in titles.values()
+        for shared in _sharing(drawn)
+    )
+
+
+def scale(plots: Sequence[Plot]) -> Scale:
+    """Return one y axis for plots that are to be compared."""
+    if all(plot.share for plot in plots):
+        return scales.SHARES
+    lines = [line for plot in plots for line in plot.lines]
+    ends = [y for line in lines for y in (*line.y, *line.low, *line.high) if y is not None]
+    # an area says how much by its height: it stands on 0
+    floor = [0.0] if any(line.steps for line in lines) else []
+    return scales.up([*floor, *ends])
+
+
+def width(plots: Sequence[Plot]) -> Scale:
+    """Return one x axis for plots that are to be compared."""
+    if plots[0].ticks:
+        return scales.places(plots[0].ticks)
+    lines = [x for plot in plots for line in plot.lines for x in line.x]
+    return scales.across([*lines, *(mark.x for plot in plots for mark in plot.marks)])
+
+
+def frame(
+    drawn: Sequence[Drawn],
+    colours: Mapping[str, str],
+    up: Scale,
+    across: Scale | None = None,
+) -> Frame:
+    """Return the frame of plots that share their x axis.
+
+    Args:
+        drawn: the plots, each with the alias that it is about.
+        colours: alias to its class of the style.
+        up: the y axis.
+        across: the x axis; by default what holds these plots.
+    """
+    plots = [plot for _, plot in drawn]
+    lines = list(_lines(drawn))
+    xs = sorted({x for _, line in lines for x in line.x})
+    stepped = any(line.steps for _, line in lines)
+    rows = xs[:-1] if stepped else xs
+    aliases = list(dict.fromkeys(alias for alias, _ in drawn))
+    one = aliases[0] if len(aliases) == 1 else None
+    return Frame(
+        title=plots[0].title,
+        about=" ".join(dict.fromkeys(plot.about for plot in plots if plot.about)),
+        classifier=one,
+        colour=colours[one] if one is not None else "",
+        x_label=plots[0].x_label,
+        y_label=plots[0].y_label,
+        share=all(plot.share for plot in plots),
+        ticks=plots[0].ticks,
+        across=across or width(plots),
+        up=up,
+        traces=traces(lines, colours),
+        flags=tuple(dict.fromkeys(_flags(drawn, colours))),
+        heads=tuple(_heads(xs, plots[0].ticks, stepped=stepped)),
+        columns=tuple(_column(alias, line, colours, rows) for alias, line in lines),
+    )
+
+
+def _lines(drawn: Sequence[Drawn]) -> Iterator[tuple[str, Line]]:
+    """Yield every line with its alias; what nobody measured is the same for all, and drawn once."""
+    references: list[Line] = []
+    for alias, line in ((alias, line) for alias, plot in drawn for line in plot.lines):
+        if line not in references:
+            yield alias, line
+        references += [line] if line.reference else []
+
+
+def _sharing(drawn: Sequence[Drawn]) -> list[list[Drawn]]:
+    """Return plots by x axis; by classifier too, where dashes could not tell the names apart."""
+    lines = [line for _, plot in drawn for line in plot.lines]
+    names = {base(line.name) for line in lines}
+    stepped = any(line.steps for line in lines)  # one filled over another hides it
+    shared: dict[tuple[object, ...], list[Drawn]] = {}
+    for alias, plot in drawn:
+        apart = alias if len(names) > DASHES or stepped else ""
+        shared.setdefault((plot.x_label, plot.ticks, plot.share, apart), []).append((alias, plot))
+    return list(shared.values())
+
+
+def _flags(drawn: Sequence[Drawn], colours: Mapping[str, str]) -> Iterator[Flag]:
+    several = len({alias for alias, _ in drawn}) > 1
+    marks: list[tuple[str, Mark]] = [(alias, mark) for alias, plot in drawn for mark in plot.marks]
+    for alias, mark in marks:
+        yield Flag(mark.x, colours[alias] if several else "", mark.label)
+
+
+def _heads(xs: Sequence[float], ticks: Sequence[str], *, stepped: bool) -> Iterator[str]:
+    """Yield what a row of the table is about: a place, or of a histogram a bin."""
+    words = [_head(x, ticks) for x in xs]
+    if stepped:
+        yield from (f"{low} to {high}" for low, high in pairwise(words))
+    else:
+        yield from words
+
+
+def _head(x: float, ticks: Sequence[str]) -> str:
+    place = int(x) if x.is_integer() else -1
+    return ticks[place] if 0 <= place < len(ticks) else rounding.written(x)
+
+
+def _column(alias: str, line: Line, colours: Mapping[str, str], xs: Sequence[float]) -> Column:
+    (trace,) = traces([(alias, line)], colours)
+    texts = {spot.x: spot.text for spot in trace.spots}
+    return Column(alias, colours[alias], line.name, tuple(texts.get(x, "") for x in xs))

@@ -1,0 +1,159 @@
+"""Numbers as people read them: no more digits than the interval justifies.
+
+Rounding happens here and nowhere else; the log keeps every digit. Tables speak in the unit that
+suites are written in (``0.85``), charts and pictures in percent (``85 %``).
+"""
+
+from __future__ import annotations
+
+import math
+
+from vision_evals.log import Metric
+
+MOST = 8
+"""Decimals beyond which no measurement here goes."""
+
+
+def decimals(low: float, high: float) -> int | None:
+    """Return the decimals that show two digits of an interval's width; None for width zero.
+
+    And for one beyond all numbers.
+    """
+    width = high - low
+    if width <= 0 or math.isinf(width):
+        return None
+    return min(max(1 - math.floor(math.log10(width)), 0), MOST)
+
+
+def places(metric: Metric) -> int:
+    """Return the decimals of a metric: by interval or seeds, else by its n, else three digits."""
+    ends = _ends(metric)
+    known = None if ends is None else decimals(*ends)
+    if known is not None:
+        return known
+    if metric.unit == "fraction":
+        return min(max(math.ceil(math.log10(max(metric.n, 1))), 2), 4)
+    return _three_digits(metric.value or 0.0)
+
+
+def fixed(number: float, decimal_places: int) -> str:
+    """Return a number with thousands separators, a true minus and never a minus zero."""
+    text = f"{number:,.{decimal_places}f}" if abs(number) < 1e12 else f"{number:.3g}"
+    if text.startswith("-"):
+        positive = text[1:]
+        return positive if not positive.strip("0.,") else "\N{MINUS SIGN}" + positive
+    return text
+
+
+def signed(number: float, decimal_places: int) -> str:
+    """Return a difference: as `fixed`, with a plus where it is one."""
+    text = fixed(number, decimal_places)
+    return f"+{text}" if number > 0 and text.strip("0.") else text
+
+
+def point(metric: Metric) -> str:
+    """Return the value alone: ``0.85``, or ``none``."""
+    return "none" if metric.value is None else fixed(metric.value, places(metric))
+
+
+def unit(metric: Metric) -> str:
+    """Return the unit where it must be said: a fraction goes without."""
+    return "" if metric.unit == "fraction" or metric.value is None else metric.unit
+
+
+def interval(metric: Metric) -> str | None:
+    """Return ``0.64 to 0.95``, or ``median of 5 seeds, 0.23 to 0.91``, or None without either."""
+    ends = _ends(metric)
+    if ends is None:
+        return None
+    low, high = (fixed(end, places(metric)) for end in ends)
+    return _between(metric, f"{low} to {high}")
+
+
+def percent(metric: Metric) -> str:
+    """Return ``85 %``; the metric must be a fraction."""
+    if metric.value is None:
+        return "none"
+    return f"{fixed(100 * metric.value, max(places(metric) - 2, 0))} %"
+
+
+def percent_interval(metric: Metric) -> str | None:
+    """Return the same of a fraction, such as ``64 to 95 %``."""
+    ends = _ends(metric)
+    if ends is None:
+        return None
+    low, high = (fixed(100 * end, max(places(metric) - 2, 0)) for end in ends)
+    return _between(metric, f"{low} to {high} %")
+
+
+def share(part: float) -> str:
+    """Return one confidence in percent; certainty is said only where there is no rest at all."""
+    if 0 < part < 0.01:
+        return "< 1 %"
+    if 0.99 < part < 1:
+        return "> 99 %"
+    return f"{fixed(100 * part, 0)} %"
+
+
+def written(number: float, *, in_percent: bool = False) -> str:
+    """Return a threshold or a published value with the digits it was written with."""
+    scaled = 100 * number if in_percent else number
+    text = f"{scaled:.6g}".replace("-", "\N{MINUS SIGN}")
+    return f"{text} %" if in_percent else text
+
+
+def brief(number: float) -> str:
+    """Return four digits, for the tables below plots: ``0.2312``, ``1.2e+06``."""
+    return f"{number:.4g}".replace("-", "\N{MINUS SIGN}")
+
+
+def apart(value: float, threshold: float, decimal_places: int) -> str:
+    """Return the value with so many digits that it cannot be taken for the threshold."""
+    for digits in range(decimal_places, 17):
+        text = fixed(value, digits)
+        if value == threshold or text != fixed(threshold, digits):
+            return text
+    return repr(value)
+
+
+def count(number: int) -> str:
+    """Return ``1,500``."""
+    return f"{number:,}"
+
+
+def seconds(duration: float) -> str:
+    """Return ``12 ms``, ``1.2 s``, ``38 s`` or ``2 min 5 s``."""
+    if duration < 0.9995:
+        duration = max(duration, 0.0)  # clocks are set back
+        return f"{round(1000 * duration)} ms"
+    if duration < 9.95:
+        return f"{duration:.1f} s"
+    whole = round(duration)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def _ends(metric: Metric) -> tuple[float, float] | None:
+    """Return the ends of the interval, else the lowest and highest over the seeds of a recipe."""
+    if metric.value is None:
+        return None
+    if metric.low is not None and metric.high is not None:
+        return metric.low, metric.high
+    return (min(metric.spread), max(metric.spread)) if metric.spread else None
+
+
+def _between(metric: Metric, ends: str) -> str:
+    """Return two ends with the word for what lies between them."""
+    if metric.low is not None or not metric.spread:
+        return ends
+    seeds = len(metric.spread)
+    return f"median of {seeds} seeds, {ends}" if seeds > 1 else "one seed"
+
+
+def _three_digits(number: float) -> int:
+    if number == 0:
+        return 2
+    return min(max(2 - math.floor(math.log10(abs(number))), 0), MOST)

@@ -1,0 +1,130 @@
+"""What fell, as plain sentences: check, network, number, what was wanted, and the evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from vision_evals.log import Gate, Item, Judgement, Metric, Validity, Verdict
+from vision_evals.report import rounding, words
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """One fall, for a reviewer who reads nothing else."""
+
+    verdict: Verdict
+    subject: str
+    """Check and network."""
+    said: str
+    """Without a full stop."""
+
+
+def sentences(item: Item) -> tuple[Sentence, ...]:
+    """Return a sentence for each validity check and each expectation that fell, worst first.
+
+    An item that fell without either, such as one whose network cannot be loaded, has the log's.
+    """
+    subject = f"{item.check}, {item.classifier}"
+    said = [(Verdict.INVALID, _invalid(check)) for check in item.validity if check.invalidates]
+    # What an evaluation that cannot be trusted says of its numbers is no news.
+    said = said or [(held.verdict, _held(held, item)) for held in _fallen(item)]
+    said = said or [(item.verdict, item.sentence.removeprefix("INVALID: "))]
+    return tuple(Sentence(verdict, subject, text) for verdict, text in said)
+
+
+def _fallen(item: Item) -> Iterator[Judgement]:
+    for verdict in words.BAD:
+        for judgement in item.judgements:
+            if judgement.verdict is verdict and words.excuse(judgement) is None:
+                yield judgement
+
+
+def _invalid(check: Validity) -> str:
+    return f"validity check “{check.name}” falls; {check.evidence}"
+
+
+def _held(judgement: Judgement, item: Item) -> str:
+    """Return one expectation in words; the log's own where no number was held against another."""
+    name = words.plain(judgement.metric)
+    metric = next(
+        (m for m in item.metrics if (m.name, m.at) == (judgement.metric, judgement.at)), None
+    )
+    if metric is None or not _known(judgement, metric):
+        return judgement.sentence.replace(judgement.metric, name)
+    value, wanted = _numbers(judgement, metric)
+    at = f" at {judgement.at}" if judgement.at is not None else ""
+    by = _alone(judgement, metric) if judgement.gate is None else _paired(judgement.gate, judgement)
+    return f"{name} {value}{at}, {wanted} wanted; {by}"
+
+
+def _known(judgement: Judgement, metric: Metric) -> bool:
+    """Whether the log holds the numbers that decided.
+
+    A suite may ask for another confidence than the log's intervals have. Its interval then stands
+    in the sentence of the judgement only.
+    """
+    if judgement.value is None or judgement.threshold is None:
+        return False
+    decided = "% interval" in judgement.sentence and judgement.gate is None
+    return not decided or metric.low is None or f"{_confidence(metric)} " in judgement.sentence
+
+
+def _numbers(judgement: Judgement, metric: Metric) -> tuple[str, str]:
+    """Return value and expectation with so many digits that they read as they were judged."""
+    value, threshold, wanted = judgement.value, judgement.threshold, judgement.wanted
+    assert value is not None
+    assert threshold is not None
+    places = rounding.places(metric)
+    # A share of 6 of 200 is 0.03, however wide its interval: zeros behind it say nothing.
+    digits = next((d for d in range(places) if round(value, d) == value), places)
+    text = rounding.apart(value, threshold, digits)
+    rough = f"{threshold:.4g}"  # as the log writes it
+    read = float(text.replace(",", "").replace("\N{MINUS SIGN}", "-"))
+    gap = read - float(rough)
+    if wanted.endswith(rough) and value != threshold and gap * (value - threshold) <= 0:
+        wanted = wanted.removesuffix(rough) + repr(threshold)
+    return text, wanted
+
+
+def _alone(judgement: Judgement, metric: Metric) -> str:
+    """Return the evidence of a metric that was held against a number."""
+    ends, more = rounding.interval(metric), _behind(judgement, metric.n)
+    if ends is None:
+        why = f" ({metric.reason})" if metric.reason else ""
+        ends = f"no interval{why}"
+        more = more.removeprefix(f"; there is no interval: {metric.reason}")
+    elif metric.low is not None and metric.high is not None:
+        assert judgement.threshold is not None
+        holds = _holds(judgement, metric.low, judgement.threshold, metric.high)
+        ends = f"{_confidence(metric)} {ends}" + (" holds the threshold" if holds else "")
+    return f"{ends}, n = {rounding.count(metric.n)}{more}"
+
+
+def _paired(gate: Gate, judgement: Judgement) -> str:
+    """Return the evidence of a metric that was held against another network's, image by image."""
+    found = gate.paired
+    places = rounding.decimals(found.low, found.high) or 3
+    difference, low, high = (
+        rounding.signed(number, places) for number in (found.difference, found.low, found.high)
+    )
+    holds = _holds(judgement, found.low, gate.margin, found.high)
+    return (
+        f"{difference} on the same images, {100 * found.confidence:g} % interval {low} to {high}"
+        + (f" holds the margin of {rounding.written(gate.margin)}" if holds else "")
+        + f", n = {rounding.count(found.n)}{_behind(judgement, found.n)}"
+    )
+
+
+def _holds(judgement: Judgement, low: float, border: float, high: float) -> bool:
+    return judgement.verdict is Verdict.INCONCLUSIVE and low <= border <= high
+
+
+def _confidence(metric: Metric) -> str:
+    known = metric.confidence
+    return "interval" if known is None else f"{100 * known:g} % interval"
+
+
+def _behind(judgement: Judgement, n: int) -> str:
+    """Return what the log says behind the numbers: flips, how many more images would decide."""
+    return judgement.sentence.partition(f"n = {n:,}")[2]

@@ -1,0 +1,163 @@
+"""Checkpoints of one training: each metric over their place in it, such as the epoch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from vision_evals.log import Classifier, Item, Mark, Metric, Plot, Run
+from vision_evals.report import lines, plots
+from vision_evals.report.lines import At
+from vision_evals.report.plots import Frame
+from vision_evals.report.traces import DASHES
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """One check of one suite over the series that it judged."""
+
+    suite: str
+    check: str
+    judged: tuple[Frame, ...]
+    """Metrics that an expectation is about; all of them where there is none."""
+    further: tuple[Frame, ...]
+    """The other metrics."""
+    absent: tuple[str, ...]
+    """Members without a number, and why."""
+
+
+def trends(run: Run, colours: Mapping[str, str]) -> tuple[Trend, ...]:
+    """Return the checks that judged a series of two checkpoints or more."""
+    series: dict[str, list[Classifier]] = {}
+    for card in run.classifiers:
+        if card.series is not None and card.place is not None:
+            series.setdefault(card.series, []).append(card)
+    series = {name: sorted(cards, key=_place) for name, cards in series.items() if len(cards) > 1}
+    titles = {suite.path: suite.title for suite in run.suites}
+    found = []
+    for path, check in dict.fromkeys((item.suite, item.check) for item in run.items):
+        items = {i.classifier: i for i in run.items if (i.suite, i.check) == (path, check)}
+        told = {
+            name: [(_place(card), items[card.alias]) for card in cards if card.alias in items]
+            for name, cards in series.items()
+        }
+        told = {name: members for name, members in told.items() if len(members) > 1}
+        if told:
+            epochs = all(_is_epoch(*member) for members in told.values() for member in members)
+            label = "epoch" if epochs else "place in the series"
+            found.append(_trend(titles.get(path, path), check, told, label, colours))
+    return tuple(found)
+
+
+_Members = Sequence[tuple[float, Item]]
+
+
+def _place(card: Classifier) -> float:
+    return card.place or 0.0
+
+
+def _trend(
+    suite: str,
+    check: str,
+    series: Mapping[str, _Members],
+    label: str,
+    colours: Mapping[str, str],
+) -> Trend:
+    items = [item for members in series.values() for _, item in members]
+    metrics: dict[str, Metric] = {}
+    for metric in (metric for item in items for metric in item.metrics):
+        metrics.setdefault(metric.name, metric)
+    held = {judgement.metric for item in items for judgement in item.judgements}
+    # a series has the colour of its first checkpoint, which no other network has
+    colours = {name: colours[members[0][1].classifier] for name, members in series.items()}
+    frames = {n: tuple(_frames(m, series, label, colours)) for n, m in metrics.items()}
+    judged = [n for n in frames if n in held or not held]
+    return Trend(
+        suite=suite,
+        check=check,
+        judged=tuple(frame for name in judged for frame in frames[name]),
+        further=tuple(f for name, some in frames.items() if name not in judged for f in some),
+        absent=tuple(map(_absent, (item for item in items if not item.metrics))),
+    )
+
+
+def _is_epoch(place: float, item: Item) -> bool:
+    """Whether the place is the number behind "epoch" in the alias, and no position."""
+    number = re.escape(f"{place:.15g}")
+    found = re.search(rf"epochs?[._-]?0*{number}(?!\d)", item.classifier, re.IGNORECASE)
+    return found is not None
+
+
+def _absent(item: Item) -> str:
+    alias = f"{item.classifier}: "
+    return item.sentence if item.sentence.startswith(alias) else alias + item.sentence
+
+
+def _frames(
+    metric: Metric, series: Mapping[str, _Members], label: str, colours: Mapping[str, str]
+) -> Iterator[Frame]:
+    """Yield the frame of a metric that some series has at two places at least.
+
+    Of several series each point of the metric's axis has a frame: nobody can follow more lines.
+    """
+    items = [item for members in series.values() for _, item in members]
+    ats = list(dict.fromkeys(m.at for item in items for m in item.metrics if m.name == metric.name))
+    shown = _few(ats)
+    few = f"Drawn at {len(shown)} of {len(ats)} points of its axis."
+    less = [few] if len(shown) < len(ats) else []
+    for together in [shown] if len(series) == 1 else [[at] for at in shown]:
+        said = [*lines.grounds(_at(metric.name, together, items)), *less]
+        drawn = [(n, _plot(metric, together, m, label, said)) for n, m in series.items()]
+        drawn = [(name, plot) for name, plot in drawn if plot.lines]
+        if any(lines.known(line) > 1 for _, plot in drawn for line in plot.lines):
+            if len(drawn) == 1:
+                drawn = [(name, _with_best(plot, metric)) for name, plot in drawn]
+            yield plots.frame(drawn, colours, plots.scale([plot for _, plot in drawn]))
+
+
+def _plot(
+    metric: Metric,
+    ats: Sequence[str | None],
+    members: _Members,
+    label: str,
+    said: Sequence[str],
+) -> Plot:
+    drawn = [
+        lines.line(
+            metric.name if at is None else f"at {at}",
+            [(place, _of(item, (metric.name, at))) for place, item in members],
+        )
+        for at in ats
+    ]
+    return lines.plot(metric, ats[0] if len(ats) == 1 else None, drawn, label, said)
+
+
+def _at(name: str, ats: Sequence[str | None], items: Sequence[Item]) -> Iterator[Metric]:
+    return (m for item in items for m in item.metrics if m.name == name and m.at in ats)
+
+
+def _of(item: Item, key: At) -> Metric | None:
+    return next((one for one in item.metrics if (one.name, one.at) == key), None)
+
+
+def _with_best(plot: Plot, metric: Metric) -> Plot:
+    """Mark the first of the best values of a single line; nothing where all are equal."""
+    if len(plot.lines) > 1:
+        return plot
+    (line,) = plot.lines
+    sign = 1 if metric.higher_is_better else -1
+    known = [(sign * y, -x) for x, y in zip(line.x, line.y, strict=True) if y is not None]
+    if len({y for y, _ in known}) < 2:
+        return plot
+    warned = "The best of several looks better than it is: confirm it on other images."
+    mark = Mark(x=-max(known)[1], label="best")
+    return plot.model_copy(update={"marks": (mark,), "about": f"{plot.about} {warned}".strip()})
+
+
+def _few(ats: Sequence[str | None]) -> list[str | None]:
+    """Return as many points of an axis as dashes can tell apart, first and last among them."""
+    most = DASHES
+    if len(ats) <= most:
+        return list(ats)
+    return [ats[round(rank * (len(ats) - 1) / (most - 1))] for rank in range(most)]

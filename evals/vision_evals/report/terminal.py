@@ -1,0 +1,192 @@
+"""The table that ends a run on the terminal."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TypeAlias
+
+from vision_evals.core.errors import printable
+from vision_evals.log import Item, Judgement, Metric, Run, Verdict
+from vision_evals.verdict.verdict import excuse, excused
+
+STYLES = {
+    Verdict.INVALID: "bold red",
+    Verdict.FAILED: "red",
+    Verdict.INCONCLUSIVE: "yellow",
+    Verdict.PASSED: "green",
+}
+
+
+def table(items: Iterable[Item], *, color: bool) -> str:
+    """Return a line for each metric of each item: value, interval, n, threshold, verdict."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("classifier", "check", "metric", "value"):
+        shown.add_column(name, no_wrap=True)
+    shown.add_column("n", justify="right", no_wrap=True)
+    shown.add_column("threshold", overflow="fold")
+    shown.add_column("verdict", no_wrap=True)
+    items = list(items)
+    names = Counter(check for _, check in {(item.suite, item.check) for item in items})
+    for item in items:
+        several = names[item.check] > 1
+        check = f"{item.check} ({Path(item.suite).stem})" if several else item.check
+        head = (item.classifier, check)
+        for *cells, verdict, mark in _rows(item):
+            words = Text(f"{verdict}{mark}", style="yellow" if mark else _style(verdict))
+            shown.add_row(*map(Text, (*head, *cells)), words)
+            head = ("", "")
+    text = io.StringIO()
+    width = max(shutil.get_terminal_size().columns, WIDTH)
+    Console(file=text, width=width, force_terminal=color).print(shown)
+    return text.getvalue()
+
+
+def remarks(run: Run) -> list[str]:
+    """Return what the table leaves out, one line each: no numbers, pictures left out, warnings."""
+    lines = [f"{i.classifier}, {i.check}: {i.sentence}" for i in run.items if not i.metrics]
+    lines += [
+        f"{images.role}: {len(images.unreadable)} of {images.n} pictures could not be read"
+        for images in run.image_sets
+        if images.unreadable
+    ]
+    cached = [item for item in run.items if item.cached]
+    if cached:
+        images = sum(item.cached for item in cached)
+        lines.append(
+            f"from the cache: rows of {images:,} images in {len(cached)} of {len(run.items)} checks"
+        )
+    lines += _flipped(run)
+    lines += [f"warning: {warning}" for warning in run.warnings]
+    lines += [f"{len(run.not_run)} selected checks did not run"] if run.not_run else []
+    return [printable(line) for line in lines]
+
+
+def _flipped(run: Run) -> Iterator[str]:
+    """Yield what changed on the images of each item since the baseline."""
+    for item in run.items:
+        told = item.comparison
+        if told is not None and told.refused is not None:
+            yield f"{item.classifier}, {item.check}: not compared with the baseline: {told.refused}"
+        if told is not None and told.flips is not None:
+            flips = told.flips
+            at = f" at {flips.at}" if flips.at is not None else ""
+            yield (
+                f"{item.classifier}, {item.check}: {flips.worse:,} of {flips.n:,} images turned "
+                f"wrong, {flips.better:,} right since the baseline ({flips.metric}{at})"
+            )
+    if run.gates:
+        yield (
+            f"paired gates: {len(run.gates)}; {run.false_alarms:.3g} would fail by chance if every "
+            "network lay just on its margin"
+        )
+
+
+def profile(run: Run) -> list[str]:
+    """Return where the time went, a line each; nothing where nobody asked."""
+    told = run.profile
+    if told is None:
+        return []
+    lines = [f"where {told.seconds:.1f} s went:"]
+    own = [stage for stage in told.stages if not stage.beside]
+    for stage in own:
+        share = stage.seconds / told.seconds
+        lines.append(
+            f"  {stage.name:<10} {stage.seconds:8.2f} s {share:6.1%}  {stage.calls:,} times"
+        )
+    lines.append(f"  {'the rest':<10} {told.rest:8.2f} s {told.rest / told.seconds:6.1%}")
+    beside = [f"{s.name} {s.seconds:.2f} s" for s in told.stages if s.beside]
+    lines += [f"in threads, added up: {', '.join(beside)}"] if beside else []
+    lines += [f"trace: {printable(file)}" for file in told.trace]
+    lines += ["the device was waited for at every border"] if told.synchronised else []
+    return lines
+
+
+def counts(run: Run) -> str:
+    """Return how many items got each verdict, worst first."""
+    counted = Counter(item.verdict for item in run.items)
+    said = [f"{counted[verdict]} {verdict}" for verdict in Verdict if counted[verdict]]
+    judged = any(verdict.judged for verdict in counted)
+    parts = [
+        "interrupted" if run.status == "interrupted" else "",
+        ", ".join(said),
+        "" if judged else "nothing was judged",
+    ]
+    return ": ".join(filter(None, parts))
+
+
+def _style(verdict: Verdict) -> str:
+    return STYLES.get(verdict, "dim")
+
+
+WIDTH = 150
+"""Characters of a line at least: a narrower table would cut its thresholds."""
+
+QUIET = 4
+"""Metrics of an item that nobody judged and the table shows all the same; the report has all."""
+
+_Row: TypeAlias = tuple[str, str, str, str, Verdict, str]
+
+
+def _rows(item: Item) -> Iterator[_Row]:
+    quiet = 0
+    for row in _every(item):
+        quiet += row[4] is Verdict.RECORDED
+        if row[4] is not Verdict.RECORDED or quiet <= QUIET:
+            yield row
+    if quiet > QUIET:
+        yield f"and {quiet - QUIET} more", "", "", "", Verdict.RECORDED, ""
+
+
+def _every(item: Item) -> Iterator[_Row]:
+    if not item.metrics:
+        yield "", "", "", "", item.verdict, ""
+    for metric in item.metrics:
+        at = f" at {metric.at}" if metric.at is not None else ""
+        held = [j for j in item.judgements if (j.metric, j.at) == (metric.name, metric.at)]
+        if not held and (metric.value is None or metric.at is not None):
+            continue  # a curve belongs into the report
+        verdict = _worst(held) if held else Verdict.RECORDED
+        threshold = "; ".join(judgement.wanted for judgement in held)
+        excuses = [excuse(j) for j in held if excused(j) and j.verdict is verdict]
+        mark = f", {excuses[0]}" if excuses else ""
+        yield metric.name + at, _value(metric), f"{metric.n:,}", threshold, verdict, mark
+    for judgement in item.judgements:
+        if judgement.metric not in {metric.name for metric in item.metrics}:
+            value = "" if judgement.value is None else f"{judgement.value:g}"
+            yield judgement.metric, value, "", judgement.wanted, judgement.verdict, ""
+
+
+def _worst(judgements: Iterable[Judgement]) -> Verdict:
+    return min((judgement.verdict for judgement in judgements), key=list(Verdict).index)
+
+
+def _value(metric: Metric) -> str:
+    if metric.value is None:
+        return "none"
+    if metric.low is None or metric.high is None:
+        return _number(metric.value) + _over_seeds(metric)
+    return f"{_number(metric.value)} ({_number(metric.low)} to {_number(metric.high)})"
+
+
+def _over_seeds(metric: Metric) -> str:
+    if not metric.spread:
+        return ""
+    low, high = _number(min(metric.spread)), _number(max(metric.spread))
+    seeds = len(metric.spread)
+    return f" ({low} to {high}, {seeds} seeds)" if seeds > 1 else " (one seed)"
+
+
+def _number(value: float) -> str:
+    """Three decimals, and never a small number that looks like none."""
+    if value == round(value) and abs(value) >= 10:
+        return f"{value:,.0f}"
+    tiny = 1e-15 < abs(value) < 0.001  # below that it is what rounding left of 0
+    return f"{value:.2g}" if tiny else f"{value:.3f}"

@@ -1,0 +1,101 @@
+"""What stands in a frame as rows of its chart: a row a line, its points in lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import zip_longest
+from typing import Any
+
+from vision_evals.report.plots import Frame
+from vision_evals.report.scales import tidy
+from vision_evals.report.traces import Spot, Trace
+from vision_evals.report.vega.drawing import ASIDE, SHAPES, Row, colour
+
+
+def row(trace: Trace, place: int, frame: Frame) -> Row:
+    """Return a line with its points in lists, a tenth of what a row a point takes."""
+    spots = trace.spots
+    lists: dict[str, list[Any]] = {
+        "x": [tidy(spot.x) for spot in spots],
+        "y": [None if one.y is None else tidy(frame.up.near(one.y)) for one in spots],
+        "seen": [int(seen) for seen in _seen(trace)],
+    }
+    if worded(frame):
+        lists["at"] = list(_places(trace, frame))
+    if frame.steps:
+        lists["to"] = [*lists["x"][1:], None][: len(spots)] if trace.steps else [None] * len(spots)
+    if trace.steps and len(spots) > 1:  # the last step ends where its bin does
+        lists["y"][-1] = lists["y"][-2]
+    if frame.clipped:
+        lists["value"] = [tidy(spot.y) for spot in spots]
+    if whiskered(frame):
+        lists |= {
+            "low": [tidy(one.low) for one in spots],
+            "high": [tidy(one.high) for one in spots],
+        }
+    if counted(frame):
+        lists["n"] = [spot.n for spot in spots]
+    return {
+        "who": None if trace.reference else trace.classifier,
+        "name": trace.name,
+        "line": trace.full,
+        "key": f"{place}",
+        "sign": SHAPES[(trace.shape or 0) % len(SHAPES)],
+        "aside": aside(place, frame),
+        "width": 1.2 if trace.thin or trace.reference else 2.2,
+        "filled": (place == 0) or None,
+        **lists,
+    }
+
+
+def _seen(trace: Trace) -> Iterator[bool]:
+    """Yield whether the mark of each point is seen: a line shows nothing of a lone one."""
+    known = [None, *(spot.y for spot in trace.spots), None]
+    for spot, before, after in zip(trace.spots, known[:-2], known[2:], strict=True):
+        alone = before is None and after is None
+        yield trace.shape is not None or spot.low is not None or alone
+
+
+def counted(frame: Frame) -> bool:
+    """Whether points say how many observations they rest on."""
+    return any(spot.n is not None for one in frame.traces for spot in one.spots)
+
+
+def whiskered(frame: Frame) -> bool:
+    """Whether points have intervals."""
+    return any(spot.low is not None for one in frame.traces for spot in one.spots)
+
+
+def flags(frame: Frame) -> Iterator[Row]:
+    """Yield the upright lines; one word stands for all that mean the same."""
+    said: set[str] = set()
+    for flag in frame.flags:
+        first = flag.label not in said
+        said.add(flag.label)
+        label = flag.label if first else None
+        yield {"x": tidy(flag.x), "label": label, "tip": flag.label, "colour": colour(flag.colour)}
+
+
+def aside(place: int, frame: Frame) -> int:
+    """Return by how many pixels a line stands aside: of networks that are equal all are seen."""
+    aliases = list(dict.fromkeys(trace.classifier for trace in frame.traces))
+    if not 1 < len(aliases) <= len(SHAPES):
+        return 0
+    return round(ASIDE * (aliases.index(frame.traces[place].classifier) - (len(aliases) - 1) / 2))
+
+
+def worded(frame: Frame) -> bool:
+    """Whether places on the x axis are said in words: by their names, or as bins."""
+    return bool(frame.ticks) or frame.steps
+
+
+def _places(trace: Trace, frame: Frame) -> Iterator[str]:
+    words = [_word(spot, frame) for spot in trace.spots]
+    after = words[1:] if trace.steps else []
+    for word, end in zip_longest(words, after):
+        yield word if end is None else f"{word} to {end}"
+
+
+def _word(spot: Spot, frame: Frame) -> str:
+    place = int(spot.x) if spot.x.is_integer() else -1
+    return frame.ticks[place] if 0 <= place < len(frame.ticks) else f"{spot.x:.6g}"

@@ -1,0 +1,164 @@
+"""What the page says in words: the headline, dates, and the command that reproduces a check."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+
+from vision_evals.log import Judgement, Metric, Run, Verdict
+
+BAD = (Verdict.INVALID, Verdict.FAILED, Verdict.INCONCLUSIVE)
+"""Verdicts that ask for somebody's attention, worst first."""
+
+MOST = 200
+"""Lines of a list that images or warnings make long; how many follow is said."""
+
+SYMBOLS = {
+    Verdict.INVALID: "!",
+    Verdict.FAILED: "\N{MULTIPLICATION X}",
+    Verdict.INCONCLUSIVE: "?",
+    Verdict.PASSED: "\N{CHECK MARK}",
+    Verdict.RECORDED: "\N{BULLET}",
+    Verdict.NOT_APPLICABLE: "\N{EN DASH}",
+    Verdict.UNAVAILABLE: "\N{EMPTY SET}",
+}
+"""Beside the word, so that colour is never the only sign."""
+
+_ENDED = {
+    "finished": "",
+    "running": ", and the run has not finished",
+    "interrupted": ", then the run was interrupted",
+}
+
+_ALERTS = {
+    "finished": None,
+    "running": (
+        "This run has not finished. It is still running, or it was killed. What had been judged "
+        "when its log was last written stands below and speaks for nothing else."
+    ),
+    "interrupted": (
+        "This run was interrupted. What had been judged by then stands below and speaks for "
+        "nothing else."
+    ),
+}
+
+# Of the run's own options: they say where results go, and change none.
+_ELSEWHERE = {
+    "--evals-run-dir",
+    "--evals-report",
+    "--evals-report-dir",
+    "--evals-templates",
+    "--evals-pictures",
+    "--evals-markdown",
+    "--evals-mlflow",
+}
+# Of the run's own: these take no value.
+_FLAGS = {"--evals-keep-adversarials", "--evals-no-cache", "--evals-recipes"}
+# Of pytest's: without them the node id or the settings mean something else.
+_PYTEST = {"-c", "--config-file", "--rootdir"}
+
+
+def headline(run: Run, counts: Mapping[Verdict, int]) -> str:
+    """Return the verdict over the whole run in one sentence without a full stop."""
+    said = _judged(counts) + _ENDED[run.status]
+    if run.not_run and run.status == "finished":
+        said += f", and {len(run.not_run):,} did not run"
+    return said
+
+
+def alert(run: Run) -> str | None:
+    """Return what must be said loudly of a run that did not finish."""
+    return _ALERTS[run.status]
+
+
+def _judged(counts: Mapping[Verdict, int]) -> str:
+    judged = sum(n for verdict, n in counts.items() if verdict.judged)
+    bad = {verdict: counts[verdict] for verdict in BAD if counts[verdict]}
+    if not judged:
+        return "Nothing was judged"
+    if not bad:
+        few = {1: "The one judged check passed", 2: "Both judged checks passed"}
+        return few.get(judged, f"All {judged} judged checks passed")
+    total = sum(bad.values())
+    of = f"{total} of {judged} judged checks" if judged > 1 else "The one judged check"
+    if len(bad) > 1:
+        return f"{of} did not pass"
+    (verdict,) = bad
+    if verdict is Verdict.FAILED:
+        return f"{of} failed"
+    return f"{of} {'is' if total == 1 else 'are'} {verdict}"
+
+
+def reason(metric: Metric) -> str | None:
+    """Return why there is no value or no interval, unless its seeds stand in its place."""
+    return None if metric.spread and metric.value is not None else metric.reason
+
+
+def excuse(judgement: Judgement) -> str | None:
+    """Return why a fall fails nothing; None where it does, or where nothing fell."""
+    if judgement.verdict not in BAD:
+        return None
+    if judgement.known is not None:
+        return f"known: {judgement.known}"
+    return "only a warning" if judgement.severity == "warn" else None
+
+
+def plain(name: str) -> str:
+    """Return the name of a metric as words: ``robust accuracy``, ``top-5 accuracy``."""
+    return re.sub(r"\btop(?=\d)", "top-", name.replace("_", " "))
+
+
+def plural(number: int, one: str, many: str | None = None) -> str:
+    """Return ``1 picture``, ``1,500 pictures``."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def listed(words: list[str]) -> str:
+    """Return ``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def named(names: Iterable[str], most: int = 5) -> str:
+    """Return `listed` of names, each once, and how many more there are than ``most``."""
+    every = list(dict.fromkeys(names))
+    more = [f"{len(every) - most} more"] if len(every) > most else []
+    return listed(every[:most] + more)
+
+
+def date(iso: str) -> str:
+    """Return ``23 November 2026, 08:17 UTC``, or the text itself when it is no date."""
+    try:
+        moment = datetime.fromisoformat(iso)
+    except ValueError:
+        return iso
+    zone = moment.tzname() or "UTC"
+    return f"{moment.day} {moment:%B %Y, %H:%M} {zone}"
+
+
+def reproduce(node_id: str, command: str) -> str:
+    """Return the command that judges one check again as this run did.
+
+    Args:
+        node_id: pytest's, of the check.
+        command: what was typed; its options that change a number are kept.
+    """
+    return shlex.join(["pytest", node_id, *_kept(command)])
+
+
+def _kept(command: str) -> Iterator[str]:
+    try:
+        words = shlex.split(command)
+    except ValueError:  # an open quote: better no options than wrong ones
+        return
+    rest = iter(words)
+    for word in rest:
+        name, equals, _ = word.partition("=")
+        if not (name.startswith("--evals-") or name in _PYTEST):
+            continue
+        alone = equals or name in _FLAGS
+        values = [] if alone else [value for value in [next(rest, None)] if value is not None]
+        if name not in _ELSEWHERE:
+            yield word
+            yield from values

@@ -1,0 +1,1 @@
+"""TOML becomes suites, checks and expectations; options. No torch here."""

@@ -1,0 +1,126 @@
+"""Validity checks that ask an attack for nothing, for less, and for the same again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from vision_evals.attacks.criteria import TargetedMisclassification
+from vision_evals.attacks.pgd import ProjectedGradientDescent
+from vision_evals.measures.epsilons import value
+from vision_evals.measures.targeted import target_of
+from vision_evals.validity.batch import attack_of, ball_of, bench_of, strike, telling_epsilon
+from vision_evals.validity.check import (
+    Evidence,
+    Finding,
+    ValidityCheck,
+    attacking,
+    falls,
+    holds,
+    named,
+    rate,
+    unclear,
+)
+
+TWO, FEW = 2, 4
+"""Images for what holds of each image or of none, and for what takes a whole attack."""
+
+
+def zero_changes_nothing(evidence: Evidence) -> Finding:
+    """S1: pixels bit for bit on the bench; answers in the rows, where a sweep holds 0."""
+    bench = bench_of(evidence).first(TWO)
+    ball = ball_of(evidence, 0.0)
+    moved = strike(bench, attack_of(evidence), ball).attacked.pixels
+    changed = int((moved != bench.pixels).flatten(1).any(dim=1).sum())
+    with torch.no_grad():
+        before, after = (bench.victim.logits(x).argmax(dim=1) for x in (bench.pixels, moved))
+    other = int((before != after).sum())
+    said = f"of {len(moved)} images in a ball of 0, {changed} change and {other} get another answer"
+    if changed or other:
+        return falls(said)
+    rows = evidence.rows
+    if not {"epsilon", "correct", "correct_clean"} <= set(rows):
+        return holds(said)
+    at = rows[rows["epsilon"].map(value) == 0]
+    if at.empty:
+        return holds(said)
+    differ = int((at["correct"].astype(bool) != at["correct_clean"].astype(bool)).sum())
+    found = rate(differ, len(at), 0.005, "rows at epsilon 0 are right otherwise than when clean")
+    return found._replace(evidence=f"{said}; {found.evidence}")
+
+
+def targeted_no_stronger(evidence: Evidence) -> Finding:
+    """S20: who is led to the target is led away from the label; the way away is the shorter."""
+    bench = bench_of(evidence)
+    attack, ball = attack_of(evidence), ball_of(evidence, telling_epsilon(evidence)[0])
+    index = target_of(evidence.classifier.classes, evidence.parameters.target)  # type: ignore[attr-defined]
+    target = torch.full_like(bench.criterion.label, index)
+    led = strike(bench, attack, ball, TargetedMisclassification(target)).broken
+    if isinstance(attack, ProjectedGradientDescent):
+        attack = replace(attack, early_stop=True)  # away is away, wherever on the path
+    away = strike(bench, attack, ball).broken
+    if not led.any():
+        return unclear(f"nothing leaves its label towards the target within {ball.epsilon:.3g}")
+    missed = int((led & ~away).sum())
+    found = rate(missed, len(away), 0.01, "images leave their label only when led to the target")
+    return found._replace(
+        evidence=f"{found.evidence}; {int(led.sum())} leave it towards the target and "
+        f"{int(away.sum())} without one, within {ball.epsilon:.3g}"
+    )
+
+
+def same_again(evidence: Evidence) -> Finding:
+    """S26: what the attack hands back, in one batch and one by one."""
+    bench = bench_of(evidence).first(FEW)
+    ball = ball_of(evidence, telling_epsilon(evidence)[0])
+    struck = strike(bench, attack_of(evidence), ball)
+    moved = ball.project(struck.attacked.pixels, bench.pixels)
+    with torch.no_grad():
+        together = bench.victim.logits(moved).argmax(dim=1)
+        singly = torch.cat([bench.victim.logits(one[None]).argmax(dim=1) for one in moved])
+    said = _undone(evidence)
+    if len(moved) < 2:
+        return unclear(f"one image is a batch of one already; {said}")
+    differ = int((together != singly).sum())
+    found = rate(differ, len(moved), 0.005, "answers differ in a batch of one")
+    return found._replace(evidence=f"{found.evidence}; {said}")
+
+
+def _undone(evidence: Evidence) -> str:
+    rows = evidence.rows
+    if {"correct_clean", "correct", "correct_8bit"} <= set(rows):
+        won = rows[rows["correct_clean"].astype(bool) & ~rows["correct"].astype(bool)]
+        undone = int(won["correct_8bit"].astype(bool).sum())
+    elif {"success", "success_8bit"} <= set(rows):
+        won = rows[rows["success"].astype(bool)]
+        undone = int((~won["success_8bit"].astype(bool)).sum())
+    else:
+        return "the rows do not say what rounding undoes"
+    return f"rounding to 8 bits undoes {undone} of {len(won)} adversarials in the rows"
+
+
+CHECKS = (
+    ValidityCheck(
+        id="S1", name="epsilon 0 changes nothing",
+        meaning="What changes in a ball of one point is changed by the evaluation, not the attack.",
+        source="the image itself is the only point; scripts that resize or round twice fail here",
+        cost="cheap", severity="error", scope="measure", guards=attacking,
+        look=zero_changes_nothing,
+    ),
+    ValidityCheck(
+        id="S20", name="targeted is no stronger than untargeted",
+        meaning="An image that reaches a target has left its label: an attack without a target "
+        "should manage as much.",
+        source="Carlini et al. 2019, On Evaluating Adversarial Robustness, section 4",
+        cost="thorough", severity="warn", scope="measure", guards=named("targeted"),
+        look=targeted_no_stronger,
+    ),
+    ValidityCheck(
+        id="S26", name="the same when predicted again",
+        meaning="An adversarial that another batch size undoes lives on rounding.",
+        source="rounding of sums depends on the batch; scripts that score once never see it",
+        cost="thorough", severity="warn", scope="measure", guards=attacking, look=same_again,
+    ),
+)  # fmt: skip
+"""Those that run an attack as it stands."""

@@ -1,0 +1,139 @@
+"""What validity checks share that run a measure's attack on a few images."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+
+from vision_evals.attacks.attack import Attack, Attacked, Draws, Victim
+from vision_evals.attacks.balls import BALLS, Ball
+from vision_evals.attacks.criteria import Criterion, Misclassification
+from vision_evals.core.errors import NotApplicableError
+from vision_evals.measures.epsilons import value
+from vision_evals.measures.measure import Measure
+from vision_evals.validity.check import Evidence
+from vision_evals.validity.gradients import hold_two_classes
+from vision_evals.validity.rows import budgets
+
+
+class Bench(NamedTuple):
+    """Images to attack: n of them, all named rightly when clean."""
+
+    victim: Victim
+    pixels: torch.Tensor
+    criterion: Misclassification
+    draws: Draws
+
+    def of(self, rows: torch.Tensor) -> Bench:
+        """Return some of the images, by indices."""
+        return Bench(
+            self.victim, self.pixels[rows], self.criterion.of(rows), self.draws.of(rows.tolist())
+        )
+
+    def first(self, n: int) -> Bench:
+        """Return the first n images, or all if there are fewer."""
+        return self.of(torch.arange(min(n, len(self.pixels)), device=self.pixels.device))
+
+
+class Struck(NamedTuple):
+    """What an attack made of the bench."""
+
+    attacked: Attacked
+    broken: torch.Tensor
+    """(n,) decided outside the attack: projected, and looked at afresh."""
+
+
+def climbing(measure: Measure) -> bool:
+    """Guard measures that attack with many steps; of one step nobody expects to arrive."""
+    return measure.attack is not None and measure.name != "fgsm"
+
+
+def attack_of(evidence: Evidence) -> Attack:
+    """Return the measure's attack."""
+    assert evidence.measure.attack is not None, "checks of attacks guard measures that attack"
+    return evidence.measure.attack(evidence.parameters)
+
+
+def iterated_of(evidence: Evidence) -> Attack:
+    """Return the measure's attack.
+
+    Raises:
+        NotApplicableError: it takes one step.
+    """
+    attack = attack_of(evidence)
+    if not attack.iterated:
+        raise NotApplicableError(f"{attack.name} takes one step, and is not expected to arrive")
+    return attack
+
+
+def bench_of(evidence: Evidence) -> Bench:
+    """Return the images that are named rightly; without labels, the network's answer is right.
+
+    Raises:
+        NotApplicableError: there is none.
+    """
+    probe = evidence.probe
+    hold_two_classes(evidence)
+    with torch.no_grad():
+        logits = evidence.classifier.logits(probe.pixels)
+    label = logits.argmax(dim=1) if probe.answers is None else probe.answers.label
+    accepted = label[:, None] if probe.answers is None else probe.answers.accepted
+    criterion = Misclassification(label, accepted)
+    right = torch.nonzero(~criterion.met(logits))[:, 0]
+    if not len(right):
+        raise NotApplicableError("none of the images looked at is named rightly when clean")
+    draws = Draws(probe.seed, probe.ids)
+    return Bench(evidence.classifier, probe.pixels, criterion, draws).of(right)
+
+
+def ball_of(evidence: Evidence, epsilon: float) -> Ball:
+    """Return a ball of the measure's norm."""
+    return BALLS[getattr(evidence.parameters, "norm", "linf")](epsilon)
+
+
+def ball_of_all(evidence: Evidence, share: float) -> Ball:
+    """Return a ball in which every pixel value may move by a share of the scale at once."""
+    ball = ball_of(evidence, 0.0)
+    still = torch.zeros_like(evidence.probe.pixels[:1], dtype=torch.float64)
+    return type(ball)(float(ball.distance(still + share, still)))  # type: ignore[call-arg]
+
+
+def telling_epsilon(evidence: Evidence) -> tuple[float, bool]:
+    """Return the budget that tells most, and whether an image looked at still stands there.
+
+    Of the budgets at which one stands, that whose share of standing images is nearest to a half;
+    the smallest above 0 where nothing stands, or where rows do not say who does.
+
+    Raises:
+        NotApplicableError: no budget is above 0.
+    """
+    rows, axis = evidence.rows, evidence.measure.axis
+    assert axis is not None, "a measure that attacks has budgets"
+    sizes = [written for written in budgets(rows, axis[0]) if value(written) > 0]
+    if not sizes:
+        raise NotApplicableError("no budget is above 0")
+    if not {"correct", "correct_clean"} <= set(rows):
+        return value(sizes[0]), True
+    mine = rows[rows["image"].isin(evidence.probe.ids) & rows["correct_clean"].astype(bool)]
+    shares = {size: float(mine["correct"][mine[axis[0]] == size].mean()) for size in sizes}
+    standing = [size for size in sizes if shares[size] > 0]
+    if not standing:
+        return value(sizes[0]), False
+    return value(min(standing, key=lambda size: abs(shares[size] - 0.5))), True
+
+
+def strike(bench: Bench, attack: Attack, ball: Ball, criterion: Criterion | None = None) -> Struck:
+    """Attack; whether an image is broken is decided here, by misclassification.
+
+    Args:
+        bench: whom.
+        attack: with what.
+        ball: how far.
+        criterion: what the attack is after, if not misclassification.
+    """
+    aim = bench.criterion if criterion is None else criterion
+    attacked = attack(bench.victim, bench.pixels, aim, ball, bench.draws)
+    with torch.no_grad():
+        logits = bench.victim.logits(ball.project(attacked.pixels, bench.pixels))
+    return Struck(attacked, bench.criterion.met(logits))

@@ -1,0 +1,151 @@
+"""Validity checks of what is said: denominators that add up, and a full description."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import json
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import pandas as pd
+
+from vision_evals.log import Metric
+from vision_evals.measures.measure import Measure, Subject
+from vision_evals.validity.check import (
+    Evidence,
+    Finding,
+    ValidityCheck,
+    every,
+    falls,
+    holds,
+    unclear,
+)
+
+
+def _of_images(measure: Measure) -> bool:
+    return measure.images and "image" in measure.keys
+
+
+def denominators(evidence: Evidence) -> Finding:
+    """S25: summarise once more, and count independently of the summary."""
+    subject = Subject(
+        evidence.classifier.alias,
+        evidence.classifier.classes,
+        evidence.probe.seed,
+        len(evidence.image_set.images),
+    )
+    found = evidence.measure.summarise(evidence.rows, evidence.parameters, subject)
+    wrong = [said for metric in found for said in _wrong(metric, evidence)]
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        return falls("; ".join(wrong[:3]) + more)
+    counted = sum(metric.method == "wilson" for metric in found)
+    return holds(f"{len(found)} metrics, {counted} of them counts of at most {subject.images}")
+
+
+def _wrong(metric: Metric, evidence: Evidence) -> Iterator[str]:
+    """Yield what is wrong with a metric."""
+    name = metric.name + (f" at {metric.at}" if metric.at is not None else "")
+    if metric.low is None and metric.reason is None:
+        yield f"{name} has neither interval nor reason"
+    if metric.unit != "fraction" or metric.method != "wilson" or metric.value is None:
+        return
+    hits = metric.value * metric.n
+    if abs(hits - round(hits)) > 1e-6:
+        yield f"{name}: {metric.value:.6g} of {metric.n} is no whole number"
+    low, high = metric.low, metric.high
+    if low is None or high is None or not 0 <= low <= metric.value <= high <= 1:
+        yield f"{name}: {low} <= {metric.value} <= {high} does not hold within [0, 1]"
+    most = len(evidence.image_set.images)
+    if metric.n > most:
+        yield f"{name}: n = {metric.n} of {most} images"
+    wanted = _wanted(metric, evidence.rows)
+    if wanted is not None and metric.n != wanted:
+        yield f"{name}: n = {metric.n}, and there are {wanted} {metric.denominator}"
+
+
+def _wanted(metric: Metric, rows: pd.DataFrame) -> int | None:
+    """Return how many images a denominator holds, counted as a set; None where nobody knows."""
+    if metric.name == "robust_accuracy":
+        return len(set(rows["image"]))
+    if metric.name == "attack_success" and "correct_clean" in rows:
+        pairs = zip(rows["image"], rows["correct_clean"], strict=True)
+        return len({image for image, right in pairs if right})
+    return None
+
+
+def full_description(evidence: Evidence) -> Finding:
+    """S27: parameters survive JSON, budgets are exact, and weights are known by their hash."""
+    parameters, classifier = evidence.parameters, evidence.classifier
+    written = parameters.model_dump(mode="json")
+    missing = sorted(set(type(parameters).model_fields) - set(written))
+    if missing:
+        return falls(f"the log would lack {', '.join(missing)}")
+    if type(parameters).model_validate(json.loads(json.dumps(written))) != parameters:
+        return falls("the parameters read back from JSON are others")
+    axis = evidence.measure.axis
+    budgets = written.get(axis[1], ()) if axis else ()
+    inexact = [str(size) for size in budgets if not _exact(size)]
+    if inexact:
+        return falls(f"{', '.join(inexact)} of {axis and axis[1]} are no exact numbers")
+    if not classifier.fingerprint.strip():
+        return falls("the classifier has no fingerprint")
+    said = "; ".join(_described(evidence, written))
+    if classifier.sha256 is None:
+        return unclear(f"the weights have no file whose hash is known; {said}")
+    return holds(said)
+
+
+def _exact(size: object) -> bool:
+    try:
+        return Fraction(str(size)) >= 0
+    except (ValueError, ZeroDivisionError):
+        return False
+
+
+def _described(evidence: Evidence, written: dict[str, Any]) -> Iterator[str]:
+    """Yield all that somebody needs who wants the same numbers."""
+    measure = evidence.measure
+    yield ", ".join(f"{key} = {json.dumps(one)}" for key, one in written.items()) or "no parameters"
+    if measure.attack is not None:
+        attack = measure.attack(evidence.parameters)
+        about = {"norm": written.get("norm", "linf"), **_numbers(attack)}
+        yield f"{attack.name}: " + ", ".join(f"{key} {one}" for key, one in about.items())
+    yield f"seed {evidence.probe.seed}"
+    yield ", ".join(f"{name} {_version(name)}" for name in ("torch", "torchvision"))
+    yield f"classifier {evidence.classifier.fingerprint[:12]}"
+
+
+def _numbers(attack: Any) -> dict[str, object]:
+    """Return the plain fields of an attack: steps, restarts, loss."""
+    if not dataclasses.is_dataclass(attack):
+        return {}
+    fields = ((field.name, getattr(attack, field.name)) for field in dataclasses.fields(attack))
+    return {name: one for name, one in fields if isinstance(one, str | int | float)}
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "is not installed"
+
+
+CHECKS = (
+    ValidityCheck(
+        id="S25", name="denominators add up",
+        meaning="A share of nobody knows how many is no number, and a success rate over images "
+        "that were wrong before is none of the attack.",
+        source="Carlini et al. 2019, On Evaluating Adversarial Robustness, section 4",
+        cost="cheap", severity="error", scope="measure", guards=_of_images, look=denominators,
+    ),
+    ValidityCheck(
+        id="S27", name="fully described",
+        meaning="What is not written down cannot be repeated.",
+        source="Carlini et al. 2019, On Evaluating Adversarial Robustness, section 3",
+        cost="cheap", severity="warn", scope="measure", guards=every, look=full_description,
+    ),
+)  # fmt: skip
+"""Those that look at what is said of the numbers."""

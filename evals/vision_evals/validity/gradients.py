@@ -1,0 +1,201 @@
+"""Whether the gradient with respect to the pixels is one, and shows the way."""
+
+from __future__ import annotations
+
+import torch
+
+from vision_evals.attacks.gradients import slope
+from vision_evals.attacks.losses import dlr
+from vision_evals.core.errors import InvalidError, NotApplicableError
+from vision_evals.validity.check import (
+    Evidence,
+    Finding,
+    ValidityCheck,
+    differentiating,
+    falls,
+    holds,
+    rate,
+    unclear,
+)
+from vision_evals.validity.looking import exactly, shown, uniform
+
+FEW = 8
+"""Images whose derivative is taken twice."""
+STEP = 0.002
+"""Euclidean length of the step along the gradient: shorter, fp32 drowns it; longer, real networks
+bend away (at 0.002 the median of 8 images of squeezenet1_1_caffe answers with 1.00 of what its
+gradient says and that of efficientnet_lite0 with 0.995; at 0.01 with 0.99 and 0.94)."""
+QUARTER = 0.25 / 255
+"""No pixel moves by more: from a level of 8 bits, rounding inside a network undoes that."""
+AGREE = 0.1
+AUDIBLE = 1e-4
+"""A change smaller than this share of the largest logit is lost in fp32."""
+LOUD = 8 / 255
+HALVES = (torch.float16, torch.bfloat16)
+DEAD = 0.05
+"""Share of images that may be without a gradient."""
+
+
+def alive(evidence: Evidence) -> Finding:
+    """Count the images whose gradient is zero or not finite."""
+    probe = evidence.probe
+    hold_two_classes(evidence)
+    if probe.answers is None:
+        return unclear("the images have no labels, and so no loss")
+    try:
+        dead = _dead(probe.gradient)
+    except InvalidError as error:
+        return falls(str(error))
+    bad, n = int(dead.sum()), len(dead)
+    found = rate(bad, n, DEAD, "images with a gradient that is 0 or not finite")
+    if not bad:
+        return found
+    return found._replace(evidence=f"{found.evidence}; {_under_dlr(evidence, dead)}")
+
+
+def _dead(gradient: torch.Tensor) -> torch.Tensor:
+    flat = gradient.flatten(1)
+    return (flat == 0).all(dim=1) | ~flat.isfinite().all(dim=1)
+
+
+def _under_dlr(evidence: Evidence, dead: torch.Tensor) -> str:
+    probe = evidence.probe
+    assert probe.answers is not None
+    try:
+        label = probe.answers.label[:, None]
+        again = _dead(slope(evidence.classifier, probe.pixels, label, dlr).gradient)
+    except NotApplicableError:
+        return "DLR needs three classes, so it was not tried"
+    return f"{int((dead & ~again).sum())} of these {int(dead.sum())} live under the DLR loss"
+
+
+def reaches_pixels(evidence: Evidence) -> Finding:
+    """Walk a little along the gradient and see whether the network answers as it says."""
+    hold_two_classes(evidence)
+    pixels = evidence.probe.pixels[:FEW]
+    with exactly(pixels.device):
+        logits, gradient = lead_gradient(evidence, pixels)
+        if gradient is None:
+            return falls("the logits do not lead back to the pixels")
+        if bool(_dead(gradient).all()):
+            return _silent(evidence, pixels, logits)
+        if coarse(logits):
+            return unclear("the logits are of half precision: so small a step is lost in them")
+        return _compared(evidence, pixels, logits.argmax(dim=1), gradient)
+
+
+def hold_two_classes(evidence: Evidence) -> None:
+    """Refuse a classifier that can only say one thing.
+
+    Raises:
+        NotApplicableError: it has one class.
+    """
+    if len(evidence.classifier.classes) < 2:
+        raise NotApplicableError("with one class there is no answer to lead away from")
+
+
+def coarse(logits: torch.Tensor) -> bool:
+    """Return whether a network computed in half precision: each logit is a number of it."""
+    return any(torch.equal(logits.to(half).to(logits), logits) for half in HALVES)
+
+
+def lead_gradient(
+    evidence: Evidence, pixels: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Return logits, and (n, 3, H, W) in float64 the gradient of the runner-up's lead; or None."""
+    with torch.enable_grad():
+        variable = pixels.clone().requires_grad_()
+        logits = evidence.classifier.logits(variable)
+        if not logits.requires_grad:
+            return logits, None
+        total = lead(logits, logits.detach().argmax(dim=1)).sum()
+        found: tuple[torch.Tensor | None, ...] = torch.autograd.grad(
+            total, variable, allow_unused=True
+        )
+    return logits.detach(), None if found[0] is None else found[0].double()
+
+
+def movable(pixels: torch.Tensor) -> torch.Tensor:
+    """Return what can move both ways: at 0 and 1 a clamp inside a network has a bend."""
+    return (pixels > QUARTER) & (pixels < 1 - QUARTER)
+
+
+def lead(logits: torch.Tensor, first: torch.Tensor) -> torch.Tensor:
+    """Return (n,) how far the runner-up lies above the first answer; never saturated."""
+    at = first[:, None]
+    others = logits.scatter(1, at, float("-inf")).amax(dim=1)
+    return others - logits.gather(1, at)[:, 0]
+
+
+def _silent(evidence: Evidence, pixels: torch.Tensor, logits: torch.Tensor) -> Finding:
+    moved = (pixels + LOUD * _signs(evidence, pixels)).clamp(0, 1)
+    after = shown(evidence.classifier, moved)
+    change = float((after - logits).abs().amax())
+    said = f"the gradient is 0 on {len(pixels)} images, and noise of 8/255 moves logits by "
+    return falls(f"{said}{change:.2g}") if change else unclear(f"{said}nothing either")
+
+
+def _compared(
+    evidence: Evidence, pixels: torch.Tensor, first: torch.Tensor, gradient: torch.Tensor
+) -> Finding:
+    n = len(pixels)
+    gradient = gradient * movable(pixels)
+    if bool(gradient.isnan().any()):
+        return falls("parts of the gradient are not numbers")
+    moving = ~_dead(gradient)
+    if not bool(moving.any()):
+        return unclear("the gradient is 0 at every pixel that is neither black nor white")
+    pixels, first, gradient = pixels[moving], first[moving], gradient[moving]
+    length = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
+    way = gradient / length[:, None, None, None]
+    size = (QUARTER / way.flatten(1).abs().amax(dim=1)).clamp(max=STEP)
+    step = way * size[:, None, None, None]
+    logits = [shown(evidence.classifier, (pixels + s * step).to(pixels)) for s in (1, -1)]
+    up, down = (lead(one.double(), first) for one in logits)
+    told = 2 * size * length
+    # also what the gradient does not tell of is heard
+    heard = torch.maximum(told, (up - down).abs()) > AUDIBLE * logits[0].abs().amax().double()
+    if 2 * int(heard.sum()) < n:
+        return unclear(
+            f"a step along the gradient is too small a change for fp32 on {n - int(heard.sum())} "
+            f"of {n} images"
+        )
+    answered = ((up - down) / told)[heard]
+    middle = float(answered.quantile(0.5))
+    said = (
+        f"a step of {float(size.amax()):.2g} along the gradient changes the lead of the first "
+        f"answer by {middle:.3g} of what the gradient says (median of {len(answered)} images, "
+        f"{float(answered.amin()):.2g} to {float(answered.amax()):.2g})"
+    )
+    return holds(said) if abs(middle - 1) <= AGREE else falls(said)
+
+
+def _signs(evidence: Evidence, pixels: torch.Tensor) -> torch.Tensor:
+    return (uniform(evidence, pixels) - 0.5).sign()
+
+
+CHECKS = (
+    ValidityCheck(
+        id="S6",
+        name="gradient alive",
+        meaning="Where the gradient is 0, an attack that follows it stays where it is.",
+        source="Athalye et al. 2018, section 3.1; Pintor et al. 2022; Croce & Hein 2020 on DLR",
+        cost="cheap",
+        severity="error",
+        scope="images",
+        guards=differentiating,
+        look=alive,
+    ),
+    ValidityCheck(
+        id="S7",
+        name="graph reaches the pixels",
+        meaning="A gradient that a rounding, a detached graph or a backward of its own falsifies "
+        "does not lead uphill.",
+        source="Athalye et al. 2018, section 3.1 (shattered gradients); Pintor et al. 2022",
+        cost="cheap",
+        severity="error",
+        scope="classifier",
+        guards=differentiating,
+        look=reaches_pixels,
+    ),
+)

@@ -1,0 +1,149 @@
+"""Whether names, labels and colours mean the same to the network and to the images."""
+
+from __future__ import annotations
+
+import csv
+
+import torch
+
+from vision_evals.core.errors import NotApplicableError
+from vision_evals.core.paths import data_folder
+from vision_evals.validity.check import (
+    RARE,
+    Evidence,
+    Finding,
+    ValidityCheck,
+    every,
+    falls,
+    holds,
+    labelled,
+    unclear,
+)
+from vision_evals.validity.looking import shown, undisturbed
+from vision_evals.validity.sample import mcnemar
+
+
+def synset_table(evidence: Evidence) -> Finding:
+    """Read the shipped table once more and hold the names of the logits against it."""
+    classes = evidence.classifier.classes
+    if classes.name != "imagenet":
+        return unclear(f"the classes are {classes.name}, of which no table is shipped")
+    file = data_folder("fixtures") / "labels" / "imagenet.csv"
+    with file.open(encoding="utf-8", newline="") as lines:
+        table = {int(row["index"]): (row["synset"], row["name"]) for row in csv.DictReader(lines)}
+    mine = dict(enumerate(zip(classes.synsets or (), classes.names, strict=False)))
+    wrong = sorted(i for i in table.keys() | mine.keys() if table.get(i) != mine.get(i))
+    if not wrong:
+        return holds(f"{len(table)} synsets and names are those of the table, in its order")
+    i = wrong[0]
+    return falls(
+        f"{len(wrong)} of {len(table)} classes are not the table's: "
+        f"class {i} is {mine.get(i)}, in the table {table.get(i)}"
+    )
+
+
+def channels(evidence: Evidence) -> Finding:
+    """See whether the network knows more with red and blue swapped.
+
+    Of images on which it fails by selection, such as adversarials, any change rights some. So the
+    swap must also gain on what changes as much and mends nothing: all channels moved by one.
+    """
+    pixels = evidence.probe.pixels
+    if torch.equal(pixels, pixels.flip(1)):
+        return unclear("the images are grey")
+    found = _better(evidence, {"with red and blue swapped": pixels.flip(1)})
+    if found.outcome != "falls":
+        return found
+    with undisturbed(pixels.device):
+        swapped, moved = (
+            _right(evidence, shown(evidence.classifier, changed))
+            for changed in (pixels.flip(1), pixels.roll(1, dims=1))
+        )
+    gained, lost = int((swapped & ~moved).sum()), int((moved & ~swapped).sum())
+    against = mcnemar(gained, lost, f"with all channels moved by one {int(moved.sum())}")
+    said = f"{found.evidence}; {against.evidence}"
+    return falls(said) if against.outcome == "falls" else unclear(said)
+
+
+def scale(evidence: Evidence) -> Finding:
+    """See whether the network knows more with brighter or darker numbers."""
+    pixels = evidence.probe.pixels
+    others = {"with pixels times 255": pixels * 255, "with pixels over 255": pixels / 255}
+    return _better(evidence, others)
+
+
+def _better(evidence: Evidence, others: dict[str, torch.Tensor]) -> Finding:
+    """Compare with each of the others by McNemar's exact test, 1 % shared among them."""
+    as_is = _right(evidence, evidence.probe.logits)
+    found = []
+    for what, pixels in others.items():
+        with undisturbed(pixels.device):
+            altered = _right(evidence, shown(evidence.classifier, pixels))
+        won = altered & ~as_is
+        gained, lost = int(won.sum()), int((as_is & ~altered).sum())
+        said = f"{what} {int(altered.sum())} of {len(as_is)} right, as declared {int(as_is.sum())}"
+        if not as_is.any() and not altered.any():
+            found.append(unclear(f"{said}: the network knows none of them"))
+        elif gained > lost and _all_alike(evidence, won):
+            found.append(unclear(f"{said}: all that it gains is of one class, as by a constant"))
+        else:
+            found.append(mcnemar(gained, lost, said, RARE / len(others)))
+    return _gravest(found)
+
+
+def _right(evidence: Evidence, logits: torch.Tensor) -> torch.Tensor:
+    answers = evidence.probe.answers
+    if answers is None:
+        raise NotApplicableError("the images have no labels")
+    return (logits.argmax(dim=1, keepdim=True) == answers.accepted).any(dim=1)
+
+
+def _all_alike(evidence: Evidence, rows: torch.Tensor) -> bool:
+    answers = evidence.probe.answers
+    return answers is not None and len(torch.unique(answers.label[rows])) < 2
+
+
+def _gravest(found: list[Finding]) -> Finding:
+    outcomes = [finding.outcome for finding in found]
+    for outcome in ("falls", "cannot tell", "holds"):
+        if outcome in outcomes:
+            said = "; ".join(one.evidence for one in found if one.outcome == outcome)
+            return Finding(outcome, said)
+    raise AssertionError("nothing was compared")
+
+
+CHECKS = (
+    ValidityCheck(
+        id="S3",
+        name="labels as the synset table",
+        meaning="One line too many shifts the name of every class after it.",
+        source="ILSVRC 2012 synsets in the order of torchvision's logits",
+        cost="cheap",
+        severity="error",
+        scope="classifier",
+        guards=every,
+        look=synset_table,
+    ),
+    ValidityCheck(
+        id="S3",
+        name="channels in order",
+        meaning="A network trained on BGR and fed RGB still answers, only worse.",
+        source="McNemar 1947, exact; Caffe and OpenCV ports",
+        cost="cheap",
+        severity="error",
+        scope="images",
+        guards=labelled,
+        look=channels,
+    ),
+    ValidityCheck(
+        id="S3",
+        name="input range",
+        meaning="Pixels of another scale than the network was trained with still give answers.",
+        source="McNemar 1947, exact, 1 % shared by two tests",
+        cost="cheap",
+        severity="error",
+        scope="images",
+        guards=labelled,
+        look=scale,
+    ),
+)

@@ -1,0 +1,121 @@
+"""Whether a classifier is fed what its card, or who published its weights, says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from vision_evals.core.errors import NotApplicableError
+from vision_evals.models.build import preprocessing, source_of
+from vision_evals.validity.check import (
+    Evidence,
+    Finding,
+    ValidityCheck,
+    every,
+    falls,
+    holds,
+    unclear,
+)
+from vision_evals.validity.looking import SAME, apart, exactly, shown
+
+if TYPE_CHECKING:
+    from vision_evals.models.card import Input
+
+FED = 8
+"""Images that are prepared by hand."""
+
+
+def declared(evidence: Evidence) -> Input:
+    """Return what the card says, else the source; never what the classifier holds."""
+    classifier = evidence.classifier
+    card = classifier.card
+    if card.recipe is not None:
+        raise NotApplicableError("trained here: no card says how its pictures are prepared")
+    return preprocessing(classifier.alias, card, source_of(card).facts(card))
+
+
+def raw_logits(evidence: Evidence) -> Finding:
+    """Prepare the pixels by hand and feed the bare network."""
+    said, classifier = declared(evidence), evidence.classifier
+    pixels = evidence.probe.pixels[:FED]
+    planes = pixels.detach().cpu().numpy().astype(np.float64)
+    planes = planes[:, ::-1] if said.channels == "bgr" else planes
+    mean, std = (np.array(three)[None, :, None, None] for three in (said.mean, said.std))
+    prepared = np.ascontiguousarray((planes * said.range - mean) / std, dtype=np.float32)
+    with exactly(pixels.device):
+        with torch.inference_mode():
+            raw = classifier.network(torch.from_numpy(prepared).to(pixels.device))
+        share = apart(shown(classifier, pixels), raw)
+    evidence_said = (
+        f"logits of {len(pixels)} images differ from those of the bare network, fed by hand, by "
+        f"{share:.2g} of the largest"
+    )
+    return holds(evidence_said) if share < SAME else falls(evidence_said)
+
+
+def as_declared(evidence: Evidence) -> Finding:
+    """Compare the preprocessing in force with the declared one."""
+    return _compared(evidence.classifier.input, declared(evidence), "in force", "declared")
+
+
+def as_published(evidence: Evidence) -> Finding:
+    """Compare a card's own preprocessing with what was published with the weights."""
+    card = evidence.classifier.card
+    if card.input is None:
+        return unclear("the card leaves the preprocessing to its source")
+    if card.checkpoint is not None:
+        return unclear("the weights are a file of the user's own")
+    published = source_of(card).facts(card.model_copy(update={"input": None})).input
+    if published is None:
+        return unclear("nothing was published with the weights")
+    return _compared(card.input, published, "on the card", "published")
+
+
+def _compared(one: Input, other: Input, here: str, there: str) -> Finding:
+    fields = {name: (getattr(one, name), getattr(other, name)) for name in type(one).model_fields}
+    wrong = [f"{name} {a} {here}, {b} {there}" for name, (a, b) in fields.items() if a != b]
+    return falls("; ".join(wrong)) if wrong else holds(f"{len(fields)} fields are equal: {one}")
+
+
+_SOURCE = (
+    "Carlini et al. 2019, section 5 (clean accuracy); wrong order, scale or crop in many ports"
+)
+
+CHECKS = (
+    ValidityCheck(
+        id="S3",
+        name="wrapped equals raw",
+        meaning="A wrapper that feeds another order, scale or mean judges another network.",
+        source=_SOURCE,
+        cost="cheap",
+        severity="error",
+        scope="classifier",
+        guards=every,
+        look=raw_logits,
+    ),
+    ValidityCheck(
+        id="S3",
+        name="preprocessing as declared",
+        meaning="Pictures that are prepared otherwise than the network was trained with cost "
+        "accuracy silently.",
+        source=_SOURCE,
+        cost="cheap",
+        severity="error",
+        scope="classifier",
+        guards=every,
+        look=as_declared,
+    ),
+    ValidityCheck(
+        id="S3",
+        name="input as published",
+        meaning="A card that overrides the published preprocessing should know why.",
+        source=_SOURCE,
+        cost="cheap",
+        severity="warn",
+        scope="classifier",
+        guards=every,
+        look=as_published,
+    ),
+)

@@ -1,0 +1,140 @@
+"""Validity checks that give an attack more: budget, steps, starts, a certain adversarial."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from vision_evals.attacks.attack import Attack
+from vision_evals.attacks.balls import Ball
+from vision_evals.core.errors import NotApplicableError
+from vision_evals.validity import planted
+from vision_evals.validity.batch import (
+    Struck,
+    attack_of,
+    ball_of,
+    ball_of_all,
+    bench_of,
+    climbing,
+    iterated_of,
+    strike,
+    telling_epsilon,
+)
+from vision_evals.validity.check import Evidence, Finding, ValidityCheck, falls, named, rate
+
+
+@runtime_checkable
+class Adjustable(Attack, Protocol):
+    """An attack of which there can be more."""
+
+    def longer(self) -> Attack:
+        """Return the same attack with twice the steps."""
+        ...
+
+    def with_restarts(self, n: int) -> Attack:
+        """Return the same attack with n starts."""
+        ...
+
+
+def big_budget(evidence: Evidence) -> Finding:
+    """S11: within half of the scale lies a grey image, the same for all."""
+    attack, ball = iterated_of(evidence), ball_of_all(evidence, 0.5)
+    bench, n = bench_of(evidence), len(evidence.probe.ids)
+    stand = int((~strike(bench, attack, ball).broken).sum())
+    right = (bench.criterion.accepted >= 0).sum(dim=1).double().mean()
+    chance = float(right) / len(evidence.classifier.classes)
+    found = rate(stand, n, chance, "images stand")
+    return found._replace(evidence=f"{found.evidence}; {ball.norm} within {ball.epsilon:.3g}")
+
+
+def unbounded(evidence: Evidence) -> Finding:
+    """S12: the ball holds every image there is, so those of other classes too.
+
+    The rate that must remain is 0, and an attack may still end on a plateau by bad luck: one
+    survivor among few says nothing of its rate, and is shown as such; several fall.
+    """
+    attack, ball = iterated_of(evidence), ball_of_all(evidence, 1.0)
+    stand = ~strike(bench_of(evidence), attack, ball).broken
+    return rate(int(stand.sum()), len(stand), 0.01, "images stand though every image is allowed")
+
+
+def converged(evidence: Evidence) -> Finding:
+    """S15: twice the steps, and what the last ones gained.
+
+    Gain is measured as in Pintor et al. 2022: by the best objective so far, as a share of all
+    that was gained from the first iterate on; over the images that stand.
+    """
+    attack, ball = _adjustable(evidence)
+    bench = bench_of(evidence)
+    once, twice = strike(bench, attack, ball), strike(bench, attack.longer(), ball)
+    changed = int((once.broken != twice.broken).sum())
+    found = rate(changed, len(once.broken), 0.01, "verdicts change with twice the steps")
+    share = _late_gain(once)
+    if share is None:
+        return found._replace(evidence=f"{found.evidence}; no image stands that gained anything")
+    said = f"{found.evidence}; the last steps made {share:.1%} of the gain, at most 5 % allowed"
+    if share >= 0.05:
+        return falls(said)
+    return found._replace(evidence=said)
+
+
+def _late_gain(struck: Struck) -> float | None:
+    """Return the share of the gain that the last ten steps made, or half of them if fewer."""
+    losses = struck.attacked.losses[:, ~struck.broken].double()
+    if not losses.numel():
+        return None
+    best = losses.nan_to_num(nan=float("-inf")).cummax(dim=0).values
+    last = min(10, (len(best) - 1) // 2)
+    gained = float((best[-1] - best[0]).mean())
+    if not gained > 0:
+        return None
+    return float((best[-1] - best[-1 - last]).mean()) / gained
+
+
+def enough_restarts(evidence: Evidence) -> Finding:
+    """S16: one start against five."""
+    attack, ball = _adjustable(evidence)
+    bench = bench_of(evidence)
+    one, five = (strike(bench, attack.with_restarts(n), ball).broken for n in (1, 5))
+    return rate(int((one != five).sum()), len(one), 0.01, "verdicts change with 5 starts for 1")
+
+
+def _adjustable(evidence: Evidence) -> tuple[Adjustable, Ball]:
+    attack, (epsilon, stands) = attack_of(evidence), telling_epsilon(evidence)
+    if not isinstance(attack, Adjustable):
+        raise NotApplicableError(f"{attack.name} knows no other number of steps and starts here")
+    if not stands:
+        raise NotApplicableError("no image that was looked at stands at any budget above 0")
+    return attack, ball_of(evidence, epsilon)
+
+
+CHECKS = (
+    ValidityCheck(
+        id="S11", name="a big budget breaks all",
+        meaning="A ball that holds a grey image leaves nothing to see: who stands there has "
+        "stopped the attack, not resisted it.",
+        source="Carlini et al. 2019, On Evaluating Adversarial Robustness, section 4",
+        cost="thorough", severity="error", scope="measure", guards=climbing, look=big_budget,
+    ),
+    ValidityCheck(
+        id="S12", name="unbounded reaches everything",
+        meaning="Where every image is allowed, an attack that fails has failed by itself.",
+        source="Athalye et al. 2018, section 3.1; Pintor et al. 2022",
+        cost="thorough", severity="error", scope="measure", guards=climbing, look=unbounded,
+    ),
+    ValidityCheck(
+        id="S15", name="converged",
+        meaning="An attack that is still climbing when it stops reports too few.",
+        source="Carlini et al. 2019, section 4; Pintor et al. 2022, section 3",
+        cost="thorough", severity="warn", scope="measure", guards=named("adversarial"),
+        look=converged,
+    ),
+    ValidityCheck(
+        id="S16", name="enough restarts",
+        meaning="Where more starts break more images, one start reports too few.",
+        source="Carlini et al. 2019, On Evaluating Adversarial Robustness, section 4",
+        cost="thorough", severity="warn", scope="measure", guards=named("adversarial"),
+        look=enough_restarts,
+    ),
+    planted.CHECK,
+)  # fmt: skip
+"""Those that are meant to make an attack succeed."""

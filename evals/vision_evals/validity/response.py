@@ -1,0 +1,83 @@
+"""Whether a network answers to noise with what its gradient admits: nothing is cut away."""
+
+from __future__ import annotations
+
+import torch
+
+from vision_evals.validity.check import (
+    Evidence,
+    Finding,
+    ValidityCheck,
+    differentiating,
+    falls,
+    holds,
+    unclear,
+)
+from vision_evals.validity.gradients import AUDIBLE, QUARTER, coarse, lead, lead_gradient, movable
+from vision_evals.validity.looking import exactly, shown, uniform
+
+FEW = 4
+"""Images that are shaken."""
+CUT = 0.1
+"""Share of the answer to noise that may come through values without a gradient: 0.006 in
+squeezenet1_1_caffe, 0 in efficientnet_lite0, at most 0.0005 in eight of torchvision's networks with
+random weights (4 images each)."""
+UNTOLD = 10
+"""How many times what the gradient tells the answer may be: 0.7 to 1.8 where it was heard, since a
+curve adds to it, and thousands where a gradient was made small or put elsewhere."""
+
+
+def nothing_hidden(evidence: Evidence) -> Finding:
+    """S7: shake every value of the pixels, and then only those whose gradient is exactly 0.
+
+    Signs of equal size q move a linear lead by ``2 q |g|_2`` between both ends, on the root mean
+    square. What moves it much further was not told by g; and what moves through values where g
+    is 0 reaches an answer around the gradient.
+    """
+    pixels = evidence.probe.pixels[:FEW]
+    with exactly(pixels.device):
+        logits, gradient = lead_gradient(evidence, pixels)
+        if gradient is None or not bool(gradient.isfinite().all()):
+            return unclear("there is no gradient to hold against it")
+        free = movable(pixels)
+        noise = QUARTER * (uniform(evidence, pixels) - 0.5).sign() * free
+        whole = _between(evidence, pixels, noise)
+        hidden = _between(evidence, pixels, noise * (gradient == 0))
+        first = logits.argmax(dim=1)
+        loudest = float(logits.abs().amax())
+        if not float(whole.abs().amax()) > AUDIBLE * loudest:
+            return unclear("noise of a quarter of a level is too small a change for fp32")
+        if coarse(logits):
+            return unclear("the logits are of half precision: so small a step is lost in them")
+        cut = float(hidden.norm() / whole.norm())
+        told = 2 * QUARTER * torch.linalg.vector_norm((gradient * free).flatten(1), dim=1)
+        answered = (lead(whole + logits.double(), first) - lead(logits.double(), first)).abs()
+    audible = AUDIBLE * loudest
+    times = float((answered.norm() - audible).clamp(min=0) / told.norm().clamp(min=1e-300))
+    said = (
+        f"of the answer to noise of a quarter of a level on {len(pixels)} images, {cut:.2g} comes "
+        f"through values without a gradient, and the whole is {times:.2g} times what it tells"
+    )
+    return falls(said) if cut > CUT or times > UNTOLD else holds(said)
+
+
+def _between(evidence: Evidence, pixels: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    """Return (n, classes) how far the logits of both ends lie apart."""
+    up, down = (shown(evidence.classifier, (pixels + s * noise).to(pixels)) for s in (1, -1))
+    return up.double() - down.double()
+
+
+CHECKS = (
+    ValidityCheck(
+        id="S7",
+        name="nothing hidden from the gradient",
+        meaning="A network that also sees what has no gradient can be broken where no attack "
+        "that follows one will look.",
+        source="Athalye et al. 2018, section 3.1; Carlini et al. 2019, section 4",
+        cost="cheap",
+        severity="error",
+        scope="images",
+        guards=differentiating,
+        look=nothing_hidden,
+    ),
+)

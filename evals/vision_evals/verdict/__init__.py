@@ -1,0 +1,1 @@
+"""From measured rows to a verdict: thresholds, judging, gates against a baseline."""

@@ -1,0 +1,130 @@
+"""The run that checkpoints are held against: what every check of a run asks of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vision_evals import log
+from vision_evals.core.errors import UserError
+from vision_evals.engine.jobs import Job
+from vision_evals.log import Verdict
+from vision_evals.suite.options import Options
+from vision_evals.verdict.baseline import stored
+from vision_evals.verdict.baseline.comparison import comparison
+from vision_evals.verdict.baseline.paths import Path as Taken
+from vision_evals.verdict.baseline.paths import names, paths
+from vision_evals.verdict.baseline.provenance import Side
+from vision_evals.verdict.baseline.reference import Beside, beside, early
+from vision_evals.verdict.baseline.stored import Stored
+from vision_evals.verdict.baseline.thumbnails import thumbnails
+from vision_evals.verdict.check_input import Question
+from vision_evals.verdict.judge import unjudged
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """What this run is, beside the numbers of its checks."""
+
+    settings: log.Settings
+    classifiers: Mapping[str, log.Classifier]
+    """By alias, as far as they are loaded."""
+    walks: Sequence[log.Walk] | None = None
+    """As far as they went: they say by which path numbers came. None: nobody says, so that
+    precisions must be equal."""
+
+    def side(self, job: Job, images: Sequence[log.ImageSet]) -> Side:
+        """Return what an entry will be about.
+
+        Args:
+            job: what was selected.
+            images: those of the check, and those that it compares with where it does.
+        """
+        entry = unjudged(job, Verdict.RECORDED, "", images[0].role if images else None)
+        card = self.classifiers.get(job.alias)
+        return Side(entry, card, self.settings, tuple(images), self._paths(job.alias, images))
+
+    def _paths(self, alias: str, images: Sequence[log.ImageSet]) -> tuple[Taken, ...]:
+        if self.walks is None:
+            return ()
+        called = names(alias, self.classifiers.get(alias))
+        return paths(self.walks, self.settings, [one.role for one in images], called)
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """A run to hold others against."""
+
+    stored: Stored
+    same_is_skipped: bool
+    """Whether a network that is held against itself is no mistake."""
+
+    def early(self, job: Job, now: Now, images: Sequence[log.ImageSet]) -> None:
+        """Find what can be known of a gate before anything is measured.
+
+        Raises:
+            UserError: there is no such check, or it differs in more than the network.
+        """
+        if job.check.on_baseline(job.alias):
+            early(self.stored, now.side(job, images))
+
+    def beside(self, question: Question, now: Now, images: Sequence[log.ImageSet]) -> Beside | None:
+        """Return the same check of that run; None where it has none."""
+        side, rows = now.side(question.job, images), question.measured[0].rows
+        return beside(self.stored, side, rows, same_is_skipped=self.same_is_skipped)
+
+    def compared(self, item: log.Item, question: Question, now: Now) -> log.Item:
+        """Add what changed, and which images flipped, to an entry that was judged."""
+        found, rows = question.baseline, question.measured[0].rows
+        if found is None or not item.metrics or rows.empty:
+            return item
+        sides = found.side, Side(item, now.classifiers.get(item.classifier), now.settings, ())
+        tables = found.rows, rows
+        told = comparison(
+            self.stored.run.id, question.measure, sides, tables, found.differs, found.gaps
+        )
+        if len(question.measured) > 1:  # of a recipe's seeds no one stands for the others
+            told = told.model_copy(update={"flips": None})
+        return item.model_copy(update={"comparison": told})
+
+
+LIBRARIES = ("vision-evals", "torch", "torchvision", "pillow")
+"""Those whose other version is said: a difference may be theirs."""
+
+
+def remarks(baseline: Baseline, run: log.Run) -> Iterator[str]:
+    """Yield what else differs between the two runs: it refuses no gate, and may explain one."""
+    then, now = baseline.stored.run, run
+    versions = then.environment.versions, now.environment.versions
+    pairs = [(name, *(known.get(name) for known in versions)) for name in LIBRARIES]
+    pairs.append(("device", then.settings.device_name, now.settings.device_name))
+    for name, before, after in pairs:
+        if before != after:
+            yield f"the baseline was computed with {name} {before}, this run with {after}"
+
+
+def read(options: Options) -> Baseline | None:
+    """Return what ``--evals-baseline`` names, if it names anything.
+
+    Raises:
+        UserError: no such run, a damaged or newer one, or one without that classifier.
+    """
+    if options.baseline is None:
+        return None
+    try:
+        found = stored.load(*options.baseline)
+    except UserError as error:
+        raise UserError(
+            f"--evals-baseline: {error}; `evals accept RUN` stores a run to compare with"
+        ) from None
+    return Baseline(found, options.table.same == "skip")
+
+
+def illustrated(item: log.Item, paths: Mapping[str, Path], directory: Path) -> log.Item:
+    """Give each flip that is shown its thumbnail, written below ``directory/pictures``."""
+    told = item.comparison
+    if told is None or told.flips is None:
+        return item
+    drawn = told.model_copy(update={"flips": thumbnails(told.flips, paths, directory)})
+    return item.model_copy(update={"comparison": drawn})

@@ -1,0 +1,145 @@
+"""By which path the numbers of a check came, and how far that was measured from the plain one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from vision_evals import log
+
+ENOUGH = 100
+"""Decisions under which a share that changed is not told: none of them says little."""
+
+
+@dataclass(frozen=True, slots=True)
+class Far:
+    """How far a step of a path is from the reference's, where one run looked at both."""
+
+    plain: bool = False
+    """Whether it is the reference's own, where nothing can differ."""
+    n: int = 0
+    """Decisions that were held against each other; 0: nobody measured."""
+    changed: int = 0
+    """Of those, how many differed."""
+    error: float | None = None
+    """Largest difference of a logit; None: nobody measured."""
+
+    @property
+    def share(self) -> float | None:
+        """Of decisions that differ, as estimated; None where too few were held."""
+        if self.plain:
+            return 0.0
+        return self.changed / self.n if self.n >= ENOUGH else None
+
+    @property
+    def logit(self) -> float | None:
+        """Difference of a logit at most; None where nobody measured."""
+        return 0.0 if self.plain else self.error
+
+
+PLAIN = Far(plain=True)
+"""Of a step that the reference takes too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a path: two of equal words are the same."""
+
+    words: str
+    far: Far
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """From picture to logits.
+
+    The reference, from which every step is measured, is PIL's pixels and the network as it was
+    loaded, run by torch operation for operation in fp32 on a CPU.
+    """
+
+    decoder: Step
+    """Held on the pictures as they are."""
+    device: Step
+    """The plain forwards there, and the order of channels; held on the pictures as they are."""
+    forwards: Step
+    """Those that want no gradient; held at every point of a sweep."""
+
+    def step(self, name: str) -> Step:
+        """Return one of `STEPS`."""
+        found: Step = getattr(self, name)
+        return found
+
+
+STEPS = ("decoder", "device", "forwards")
+"""In their order."""
+
+
+def names(alias: str, card: log.Classifier | None) -> frozenset[str]:
+    """Return what the lanes of a classifier are called: of a recipe there is one for each seed."""
+    seeds = () if card is None else (training.seed for training in card.trainings)
+    return frozenset({alias, *(f"{alias}, seed {seed}" for seed in seeds)})
+
+
+def paths(
+    walks: Sequence[log.Walk],
+    settings: log.Settings,
+    roles: Sequence[str],
+    called: frozenset[str],
+) -> tuple[Path, ...]:
+    """Return every path by which rows of a check came: several for seeds and parts of a run.
+
+    A log without lanes is of a run whose forwards were all plain, but for bf16: how far those
+    were, nobody measured.
+
+    Args:
+        walks: of the run.
+        settings: of the run.
+        roles: images of the check; without any it made no forward that had a choice.
+        called: names of its classifier's lanes.
+    """
+    if not roles:
+        return ()
+    about = [walk for walk in walks if walk.images in roles]
+    found = dict.fromkeys(
+        _path(walk, lane, settings) for walk in about for lane in walk.lanes
+        if lane.classifier in called
+    )  # fmt: skip
+    return tuple(found) or tuple(_unsaid(settings))
+
+
+def _path(walk: log.Walk, lane: log.Lane, settings: log.Settings) -> Path:
+    kinds = _kinds(settings)
+    kind = lane.device if lane.device in kinds else kinds[0]  # lanes that did not say are "cpu"
+    by_device = Far(n=lane.pictures, changed=lane.pictures_changed)
+    hosted = Far(n=lane.hosted, changed=lane.hosted_changed, error=lane.hosted_error)
+    place = f"{kind} ({lane.layout})"
+    forwards = Step("tf32" if lane.precision == "tf32" else "fp32", PLAIN)
+    if not lane.plain:
+        done = ("folded", lane.folded), ("compiled", lane.compiled), ("graphed", lane.graphed)
+        said = ", ".join([lane.precision, *(word for word, whether in done if whether)])
+        # kernels of another device or layout make another difference
+        forwards = Step(
+            f"{said} on {place}",
+            Far(n=lane.rechecked, changed=lane.changed, error=lane.logit_error),
+        )
+    return Path(
+        Step(walk.decoder, PLAIN if walk.decoder == "pil" else by_device),
+        Step(place, PLAIN if kind == "cpu" else hosted),
+        forwards,
+    )
+
+
+def _unsaid(settings: log.Settings) -> Iterator[Path]:
+    rough = settings.precision == "bf16"
+    for kind in _kinds(settings):
+        place = f"{kind} ({settings.memory_layout or 'contiguous'})"
+        yield Path(
+            Step("pil", PLAIN),
+            Step(place, PLAIN if kind == "cpu" else Far()),
+            Step(f"bf16 on {place}", Far()) if rough else Step(settings.precision, PLAIN),
+        )
+
+
+def _kinds(settings: log.Settings) -> tuple[str, ...]:
+    """Return the kinds of device of a run; a merged one names several."""
+    return tuple(dict.fromkeys(one.partition(":")[0] for one in settings.device.split(", ")))

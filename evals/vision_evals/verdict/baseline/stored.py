@@ -1,0 +1,137 @@
+"""A run on disk to hold another one against: found, read, and never written to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vision_evals import log
+from vision_evals.core.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+KEYS = ("image", "epsilon", "budget", "mask", "epoch", "layer", "call", "unit", "seed", "step")
+"""Columns that name a row, those of them that a table has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A run directory with its log."""
+
+    run: log.Run
+    directory: Path
+    source: str
+    """As somebody named it."""
+    alias: str | None = None
+    """Its classifier that every classifier is held against; None: those of equal alias."""
+
+    @property
+    def record(self) -> log.Baseline:
+        """What the log of another run says of it."""
+        return log.Baseline(
+            id=self.run.id,
+            source=self.source,
+            started=self.run.started,
+            commit=self.run.environment.commit,
+            alias=self.alias,
+        )
+
+
+def load(text: str, base: Path) -> Stored:
+    """Read ``RUN[:ALIAS]``.
+
+    Args:
+        text: a run directory or its ``run.json``, and perhaps one of its classifiers.
+        base: what a relative RUN is relative to.
+
+    Raises:
+        UserError: no such run, a damaged or newer one, or one without that classifier.
+    """
+    path, alias = base / Path(text).expanduser(), None
+    if "\0" in text:
+        raise UserError(f"{text!r}: no path holds a null byte")
+    if not path.exists() and ":" in text:
+        place, _, alias = text.rpartition(":")
+        path = base / Path(place).expanduser()
+    try:
+        path = path.resolve()  # `runs/latest` will point elsewhere before its rows are read
+    except (OSError, ValueError) as error:
+        raise UserError(f"{text}: cannot be read: {error}") from None
+    run = log.read(path)
+    known = dict.fromkeys(item.classifier for item in run.items)
+    if alias is not None and alias not in known:
+        raise UserError(f'{text}: that run judged no "{alias}"{did_you_mean(alias, known)}')
+    return Stored(run, path if path.is_dir() else path.parent, text, alias)
+
+
+def find(stored: Stored, suite: str, check: str, alias: str) -> log.Item:
+    """Return the entry of the same check on the classifier to compare with.
+
+    The path of the suite need not be equal, for a run may have been started elsewhere; where
+    several suites have a check of this name, that of the same path goes first, then that of the
+    same file name.
+
+    Args:
+        stored: where to look.
+        suite: path of the check's suite.
+        check: its name.
+        alias: of the classifier here.
+
+    Raises:
+        UserError: there is none, or nobody can say which one.
+    """
+    wanted = stored.alias or alias
+    mine = [item for item in stored.run.items if item.classifier == wanted]
+    if not mine:
+        known = dict.fromkeys(item.classifier for item in stored.run.items)
+        raise UserError(
+            f'{stored.source}: that run judged no "{wanted}"{did_you_mean(wanted, known)}; say '
+            f"which of its classifiers to compare with, {stored.source}:ALIAS, or name a run that "
+            f'judged "{wanted}"'
+        )
+    named = [item for item in mine if item.check == check]
+    if not named:
+        known = dict.fromkeys(item.check for item in mine)
+        raise UserError(
+            f'{stored.source}: that run has no check "{check}" on {wanted}'
+            f"{did_you_mean(check, known)}; name one that was made with this suite"
+        )
+    for near in (lambda path: path == suite, lambda path: Path(path).name == Path(suite).name):
+        same = [item for item in named if near(item.suite)]
+        if len(same) == 1:
+            return same[0]
+    if len(named) > 1:
+        suites = ", ".join(item.suite for item in named)
+        raise UserError(f'{stored.source}: several suites have a check "{check}": {suites}')
+    return named[0]
+
+
+def rows(stored: Stored, item: log.Item) -> pd.DataFrame:
+    """Return the rows of an entry.
+
+    Raises:
+        UserError: it has none, or they cannot be read.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    where = f"{stored.source}: {item.id}"
+    if item.table is None:
+        raise UserError(f"{where} has no rows: {item.sentence}")
+    root = stored.directory.resolve()
+    path = (root / item.table).resolve()
+    if not path.is_relative_to(root):
+        raise UserError(f"{where}: {item.table} lies outside of the run; its log was changed")
+    try:
+        found: pd.DataFrame = pq.read_table(path).to_pandas()
+    except FileNotFoundError:
+        raise UserError(f"{where}: {item.table} is missing; name a run that is whole") from None
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"{where}: {item.table} is damaged: {reason}") from None
+    if "image" in found and found.duplicated([key for key in KEYS if key in found]).any():
+        raise UserError(f"{where}: {item.table} is damaged: it holds rows twice")
+    return found

@@ -1,0 +1,57 @@
+"""Small pictures of the images that flipped, from their own files: no network is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from PIL import Image
+
+from vision_evals import log
+from vision_evals.core.errors import UnreadableError, UserError
+from vision_evals.core.paths import whole_file
+from vision_evals.images.decode import read
+
+SIDE = 160
+"""Pixels of the longer side: about 5 kB a picture."""
+
+QUALITY = 70
+"""Of WebP."""
+
+
+def thumbnails(flips: log.Flips, paths: Mapping[str, Path], directory: Path) -> log.Flips:
+    """Return flips that name a thumbnail each, written below ``directory/pictures``.
+
+    A picture that is not at hand has none: the numbers do not depend on it.
+
+    Args:
+        flips: of one check.
+        paths: image id to its file.
+        directory: of the run that shows them.
+    """
+    drawn = {
+        direction: tuple(
+            flip.model_copy(update={"file": _thumbnail(paths.get(flip.image), directory)})
+            for flip in shown
+        )
+        for direction, shown in (("lost", flips.lost), ("won", flips.won))
+    }
+    return flips.model_copy(update=drawn)
+
+
+def _thumbnail(path: Path | None, directory: Path) -> str | None:
+    """Write a thumbnail once; the name is that of the bytes, which several checks may share."""
+    if path is None:
+        return None
+    try:
+        decoded = read(path)
+    except (UnreadableError, UserError):
+        return None
+    name = f"pictures/flip-{decoded.sha256[:16]}.webp"
+    file = directory / name
+    if not file.is_file():
+        picture = decoded.picture
+        picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+        with whole_file(file) as partial:
+            picture.save(partial, "WEBP", quality=QUALITY)
+    return name

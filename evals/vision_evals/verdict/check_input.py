@@ -1,0 +1,211 @@
+"""What was asked of whom, and the rows that metrics read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from vision_evals.engine.jobs import Job
+from vision_evals.log import Metric, Plot, Validity
+from vision_evals.measures.measure import Measure, Subject
+from vision_evals.suite.spec import MetricSpec
+from vision_evals.verdict import verdict
+from vision_evals.verdict.baseline.reference import Beside
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from vision_evals.images.labels import ClassMap
+    from vision_evals.models.classifier import Classifier
+
+CONFIDENCE = 0.95
+"""Of intervals that nobody asks otherwise for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What judging needs to know of a classifier: of one that is loaded, or of its log."""
+
+    classes: ClassMap
+    published: Mapping[str, float] = field(default_factory=dict)
+    """Published metrics by name."""
+    seed: int | None = None
+    """That a recipe trained it from."""
+
+    @classmethod
+    def of(cls, classifier: Classifier) -> Facts:
+        """Return those of a loaded one."""
+        seed = None if classifier.training is None else classifier.training.seed
+        return cls(classifier.classes, classifier.published, seed)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Rows of one classifier on one image set, and whether they can be trusted."""
+
+    classifier: Facts | None
+    """None for a measure that asks none."""
+    rows: pd.DataFrame
+    seed: int
+    """Of the run."""
+    images: int = 0
+    """How many were looked at."""
+    limited: bool = False
+    """Whether only a part of the image set was shown."""
+    sample_of: str | None = None
+    """Class map of what the images are declared to be a random sample of."""
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    """Image id to reason."""
+    validity: tuple[Validity, ...] = ()
+    table: str | None = None
+    """Where the rows are, below the run directory."""
+
+    @property
+    def fallen(self) -> str | None:
+        """Why the rows cannot be trusted, if they cannot."""
+        fallen = [f"{v.name}: {v.evidence}" for v in self.validity if v.invalidates]
+        return "; ".join(fallen) or None
+
+    @property
+    def classes(self) -> ClassMap | None:
+        """Of the classifier."""
+        return None if self.classifier is None else self.classifier.classes
+
+
+Family: TypeAlias = tuple[Measured, ...]
+"""What one alias gave: one of each seed of a recipe, or one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A job with the rows that its metrics read."""
+
+    job: Job
+    measure: Measure
+    measured: Family
+    others: Mapping[str, Family] = field(default_factory=dict)
+    """The same question to the other classifiers, by alias."""
+    against: Mapping[str, Family] = field(default_factory=dict)
+    """The same of the second image set, by alias, for checks that compare."""
+    baseline: Beside | None = None
+    """The same check of the run that checkpoints are held against; None without such a run."""
+    floor: Callable[[Metric], verdict.Floor | None] = verdict.no_floor
+    """By how much this machine moves a metric of this question, where that was measured."""
+
+    def metrics(self, alias: str, confidence: float = CONFIDENCE) -> tuple[Metric, ...]:
+        """Return every metric of one of the classifiers, its intervals at this confidence.
+
+        Where a recipe has several seeds, each metric is the median over them.
+        """
+        found, seeds = [], []
+        for member, subject in self._subjects(alias, confidence):
+            metrics = self.measure.summarise(member.rows, self.job.check.parameters, subject)
+            found.append(
+                [_promised(metric, self.measure.metric(metric.name)) for metric in metrics]
+            )
+            seeds.append(seed_of(member))
+        return medians(found, seeds)
+
+    def plots(self) -> tuple[Plot, ...]:
+        """Return what the report draws, the lines of several seeds in one frame."""
+        drawn = [
+            (seed_of(member), plot)
+            for member, subject in self._subjects(self.job.alias, CONFIDENCE)
+            for plot in self.measure.plots(member.rows, self.job.check.parameters, subject)
+        ]
+        titles = dict.fromkeys(plot.title for _, plot in drawn)
+        return tuple(_joined([(s, p) for s, p in drawn if p.title == title]) for title in titles)
+
+    def _subjects(self, alias: str, confidence: float) -> Iterator[tuple[Measured, Subject]]:
+        """Yield the rows of each seed of a classifier, and whose they are."""
+        everyone = {**self.others, self.job.alias: self.measured}
+        second = self.against.get(alias) or (None,) * len(everyone[alias])
+        table = self.job.check.table
+        for member, other in zip(everyone[alias], second, strict=True):
+            yield (
+                member,
+                Subject(
+                    alias,
+                    member.classes,
+                    member.seed,
+                    member.images,
+                    confidence,
+                    role=table.images or "",
+                    against=None if other is None else other.rows,
+                    against_role=table.against or "",
+                    others={
+                        a: family[0].rows
+                        for a, family in everyone.items()
+                        if self.measure.compares
+                        and a != alias
+                        and family[0].fallen is None
+                        and family[0].classes == member.classes
+                    },
+                ),
+            )
+
+
+def seed_of(member: Measured) -> int | None:
+    """Return the seed that a recipe trained this classifier from."""
+    return None if member.classifier is None else member.classifier.seed
+
+
+def medians(found: Sequence[Sequence[Metric]], seeds: Sequence[int | None]) -> tuple[Metric, ...]:
+    """Return each metric's median over seeds, with the values it was taken from.
+
+    A metric that some seed does not have has no median: leaving that seed out would show the
+    others as all there is.
+    """
+    if len(found) == 1:
+        return tuple(found[0])
+    return tuple(_median(same, seeds) for same in zip(*found, strict=True))
+
+
+def _median(same: Sequence[Metric], seeds: Sequence[int | None]) -> Metric:
+    values = [metric.value for metric in same if metric.value is not None]
+    nothing = {"low": None, "high": None, "confidence": None, "method": None}
+    if len(values) < len(same):
+        without = [str(s) for s, m in zip(seeds, same, strict=True) if m.value is None]
+        first = next(metric.reason for metric in same if metric.value is None)
+        every = len(without) == len(same)
+        some = f"of {len(same)} trainings seed {', '.join(without)} has none: {first}"
+        reason = first if every else some
+        return same[0].model_copy(
+            update={**nothing, "value": None, "reason": reason, "lost": any(m.lost for m in same)}
+        )
+    low, high = min(values), max(values)
+    return same[0].model_copy(
+        update={
+            **nothing,
+            "value": float(np.median(values)),
+            "spread": tuple(values),
+            "reason": f"the median of {len(values)} trainings: {low:.4g} to {high:.4g}",
+        }
+    )
+
+
+def _joined(drawn: Sequence[tuple[int | None, Plot]]) -> Plot:
+    if len(drawn) == 1:
+        return drawn[0][1]
+    lines = [
+        line
+        if line.reference  # that of all seeds
+        else line.model_copy(update={"name": f"seed {seed} {line.name}".strip()})
+        for seed, plot in drawn
+        for line in plot.lines
+    ]
+    return drawn[0][1].model_copy(update={"lines": tuple(dict.fromkeys(lines)), "marks": ()})
+
+
+def _promised(metric: Metric, spec: MetricSpec) -> Metric:
+    """Give a metric what its measure says of it."""
+    return metric.model_copy(
+        update={
+            "about": spec.about,
+            "source": spec.source,
+            "higher_is_better": spec.higher_is_better,
+        }
+    )

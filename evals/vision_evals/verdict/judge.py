@@ -1,0 +1,180 @@
+"""From the rows of a job to its entry in the log: metrics, evidence, verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vision_evals import log
+from vision_evals.core.errors import UserError
+from vision_evals.engine.jobs import Job
+from vision_evals.log import Judgement, Metric, Validity, Verdict
+from vision_evals.measures.intervals import wilson
+from vision_evals.suite.suite import Expectation, Reference
+from vision_evals.verdict import verdict
+from vision_evals.verdict.baseline.numeric_gap import remark
+from vision_evals.verdict.check_input import CONFIDENCE, Measured, Question, seed_of
+from vision_evals.verdict.thresholds import threshold
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def judge(question: Question, role: str | None, against: str | None = None) -> log.Item:
+    """Return the entry of a job, without its table, pictures and seconds.
+
+    Args:
+        question: what was asked, and the rows.
+        role: name of the image set in the log; None for a measure that looks at none.
+        against: name of the second image set in the log, for checks that compare two.
+
+    Raises:
+        UserError: not one picture could be read.
+    """
+    job, measured = question.job, question.measured
+    tables = [*measured, *question.against.get(job.alias, ())]
+    validity = gathered(tables)
+    if any(check.invalidates for check in validity):
+        sentence = verdict.summary(Verdict.INVALID, (), validity)
+        return unjudged(job, Verdict.INVALID, sentence, role, validity, against)
+    if any(table.rows.empty for table in tables):
+        raise UserError(f"not one picture of {job.source} could be read{_named(measured[0])}")
+    metrics = question.metrics(job.alias)
+    judgements = [
+        judgement
+        for expectation in job.check.expectations(job.alias)
+        for judgement in _hold(expectation, metrics, question)
+    ]
+    judgements += _readable(job, measured[0])
+    outcome = verdict.worst(judgements, validity)
+    classes = measured[0].classes
+    return log.Item(
+        **identity(job, role, against),
+        verdict=outcome,
+        sentence=verdict.summary(outcome, judgements, validity),
+        metrics=metrics,
+        references=tuple(
+            with_interval(reference)
+            for reference in question.measure.references
+            if reference.classes in {None, classes and classes.name}
+        ),
+        judgements=tuple(judgements),
+        validity=validity,
+        plots=question.plots(),
+    )
+
+
+def gathered(tables: Sequence[Measured]) -> tuple[Validity, ...]:
+    """Return the evidence of all tables, what is equal said once, what differs by its seed."""
+    found: dict[Validity, list[int | None]] = {}
+    for table in tables:
+        for check in table.validity:
+            found.setdefault(check, []).append(seed_of(table))
+    return tuple(
+        check
+        if len(tables) == 1 or len(seeds) == len(tables) or None in seeds
+        else check.model_copy(update={"evidence": f"{_seeds(seeds)}: {check.evidence}"})
+        for check, seeds in found.items()
+    )
+
+
+def _seeds(seeds: Sequence[int | None]) -> str:
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+
+
+def unjudged(
+    job: Job,
+    outcome: Verdict,
+    sentence: str,
+    role: str | None = None,
+    validity: tuple[Validity, ...] = (),
+    against: str | None = None,
+) -> log.Item:
+    """Return the entry of a job that has no numbers."""
+    known = identity(job, role, against)
+    return log.Item(**known, verdict=outcome, sentence=sentence, validity=validity)
+
+
+def identity(job: Job, role: str | None, against: str | None = None) -> dict[str, Any]:
+    """Return the fields of an entry that say what was asked."""
+    return {
+        "id": job.id,
+        "suite": job.suite.path,
+        "line": job.check.line,
+        "check": job.check.name,
+        "classifier": job.alias,
+        "measure": job.check.spec.name,
+        "parameters": job.check.parameters.model_dump(mode="json"),
+        "images": role or job.check.table.images,
+        "against": against or job.check.table.against,
+    }
+
+
+def finite(rows: pd.DataFrame) -> Validity:
+    """Hold the rows against NaN and infinity, which no metric survives."""
+    floats = rows.select_dtypes("floating")
+    bad = ~np.isfinite(floats.to_numpy(dtype=np.float64)).all(axis=1)
+    names = ", ".join(dict.fromkeys(rows.iloc[bad.nonzero()[0][:3], 0].astype(str)))
+    return Validity(
+        name="finite rows",
+        outcome="falls" if bad.any() else "holds",
+        evidence=f"{int(bad.sum())} of {len(rows)} rows are NaN or infinite"
+        + (f", first {names}" if bad.any() else ""),
+        meaning="A network whose outputs are not numbers cannot be right or wrong.",
+    )
+
+
+def with_interval(reference: log.Reference) -> log.Reference:
+    """Return a published fraction with its Wilson interval, where its n is known."""
+    if reference.n is None:
+        return reference
+    low, high = wilson(round(reference.value * reference.n), reference.n)
+    return reference.model_copy(update={"low": low, "high": high})
+
+
+def _hold(
+    expectation: Expectation, metrics: tuple[Metric, ...], question: Question
+) -> tuple[Judgement, ...]:
+    if expectation.confidence not in {None, CONFIDENCE}:
+        metrics = question.metrics(question.job.alias, expectation.confidence or CONFIDENCE)
+
+    def look_up(reference: Reference) -> verdict.Threshold:
+        return threshold(reference, expectation, question)
+
+    held = verdict.judge(expectation, metrics, look_up, question.floor)
+    return tuple(_by_path(judgement, question) for judgement in held)
+
+
+def _by_path(judgement: Judgement, question: Question) -> Judgement:
+    """Say that the baseline's number came by another path, where the gate holds across it."""
+    gaps = question.baseline.gaps if question.baseline is not None else ()
+    if not gaps or judgement.of != "baseline" or judgement.threshold is None:
+        return judgement
+    return judgement.model_copy(update={"sentence": f"{judgement.sentence}; {remark(gaps)}"})
+
+
+def _readable(job: Job, measured: Measured) -> Sequence[Judgement]:
+    if not measured.unreadable or job.check.table.unreadable == "skip":
+        return ()
+    count = len(measured.unreadable)
+    pictures = "picture" if count == 1 else "pictures"
+    return (
+        Judgement(
+            metric="unreadable",
+            wanted="every picture readable",
+            threshold=0,
+            value=count,
+            verdict=Verdict.FAILED,
+            sentence=f"{count} {pictures} unreadable{_named(measured)} "
+            '(unreadable = "skip" in the check leaves them out)',
+        ),
+    )
+
+
+def _named(measured: Measured) -> str:
+    few = list(measured.unreadable.items())[:3]
+    more = len(measured.unreadable) - len(few)
+    said = "; ".join(f"{image}: {reason}" for image, reason in few)
+    return (f": {said}" if said else "") + (f"; and {more} more" if more else "")

@@ -1,0 +1,127 @@
+"""What a threshold comes to that is no number: published, the baseline's, another classifier's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vision_evals.core.errors import UserError
+from vision_evals.engine.jobs import Job
+from vision_evals.images.declared import declaration
+from vision_evals.images.sources import BUILT_IN
+from vision_evals.log import Metric, Verdict
+from vision_evals.suite.suite import Expectation, Reference, paired
+from vision_evals.verdict import verdict
+from vision_evals.verdict.baseline.numeric_gap import refusal
+from vision_evals.verdict.baseline.pairs import CONFIDENCE as GATE
+from vision_evals.verdict.baseline.pairs import pair
+from vision_evals.verdict.check_input import Measured, Question
+from vision_evals.verdict.paired import FEWEST
+from vision_evals.verdict.verdict import Absent, Pairs
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def threshold(
+    reference: Reference, expectation: Expectation, question: Question
+) -> verdict.Threshold:
+    """Return what a metric is held against, plus and minus not yet applied, or why there is none.
+
+    Args:
+        reference: as the suite names it.
+        expectation: that it stands in.
+        question: with the rows of everybody who was asked.
+    """
+    if reference.of == "published":
+        return _published(question.job, question.measured[0], expectation.metric)
+    if reference.of == "baseline":
+        return _baseline(reference, expectation, question)
+    if reference.of not in question.others:
+        return Absent(f"{reference.of} was not measured here")
+    for other in question.others[reference.of]:
+        if other.fallen is not None:
+            return Absent(f"{reference.of} is invalid: {other.fallen}", Verdict.INVALID)
+        if other.rows.empty:
+            return Absent(f"{reference.of} saw no picture")
+    metric = verdict.find(expectation.metric, expectation.at, question.metrics(reference.of))
+    if metric.value is None:
+        return Absent(f"{reference.of} has none: {metric.reason}")
+    return _pairs(reference, expectation, question, metric, question.others[reference.of][0].rows)
+
+
+def _baseline(
+    reference: Reference, expectation: Expectation, question: Question
+) -> verdict.Threshold:
+    """Return the number of the run that checkpoints are held against, or why it is none."""
+    beside = question.baseline
+    if beside is None:
+        return Absent(
+            "there is no baseline; name one with --evals-baseline RUN, or accept one with "
+            "`evals accept RUN` first"
+        )
+    if beside.refused is not None:
+        return Absent(beside.refused, beside.verdict)
+    try:
+        metric = verdict.find(expectation.metric, expectation.at, beside.item.metrics)
+    except LookupError:
+        return Absent("the baseline's run knows no such metric; accept a new one", Verdict.INVALID)
+    if metric.value is None:
+        return Absent(f"the baseline has none: {metric.reason}", Verdict.INVALID)
+    # a gate without a margin, or with one that asks for a gain, leaves paths nothing to differ by
+    sign = -1 if expectation.at_least is reference else 1
+    allowed = max(0.0, sign * reference.margin)
+    if said := refusal(beside.gaps, question.measure, metric.name, allowed):
+        return Absent(f"not comparable with the baseline, {said}", Verdict.INVALID)
+    return _pairs(reference, expectation, question, metric, beside.rows)
+
+
+def _pairs(
+    reference: Reference,
+    expectation: Expectation,
+    question: Question,
+    metric: Metric,
+    rows: pd.DataFrame,
+) -> verdict.Threshold:
+    """Return another network's metric, with the test on pairs where that is what decides."""
+    assert metric.value is not None
+    measure, several = question.measure, len(question.measured) > 1 or metric.spread
+    if several and expectation.confidence is not None:
+        return Absent("of a recipe's seeds the medians are compared, which have no interval")
+    if not paired(measure, expectation, reference) or several:
+        return metric.value
+    n = len(question.measured[0].rows)
+    if n < FEWEST and measure.metric(metric.name).interval != "wilson":
+        return Absent(f"{n} images say too little of a difference of means")
+    suite, confidence = question.job.suite, expectation.confidence or GATE
+    if suite.familywise:  # Bonferroni: the file fixes how many share the error, not the selection
+        confidence = 1 - (1 - confidence) / suite.gates
+    tables = rows, question.measured[0].rows
+    parameters, at = question.job.check.parameters, (metric.name, metric.at)
+    try:
+        found = pair(measure, tables, parameters, at, confidence, question.measured[0].seed)
+    except UserError as error:
+        return Absent(str(error), Verdict.INVALID)  # a gate that cannot be trusted is not skipped
+    return Pairs(metric.value, found)
+
+
+def _published(job: Job, measured: Measured, metric: str) -> verdict.Threshold:
+    """Return what is published, where the images are a sample of what it was measured on.
+
+    Pictures that somebody picked have an accuracy of their own, which says nothing of another.
+    """
+    if measured.limited:
+        return Absent("the run is limited, and never held against a full one")
+    classifier = measured.classifier
+    if classifier is None or metric not in classifier.published:
+        return Absent(f"nothing is published for {job.alias} with these weights")
+    wanted = classifier.classes.name
+    if job.source is None or measured.sample_of == wanted:
+        return classifier.published[metric]
+    place = job.source.place
+    path = None if place in BUILT_IN else declaration(Path(place))
+    repair = f': write sample_of = "{wanted}" in {path} if they are' if path else ""
+    if measured.sample_of is None:
+        return Absent(f"the images are not declared to be a sample of {wanted}{repair}")
+    declared = f"declared to be a sample of {measured.sample_of}, not of {wanted}"
+    return Absent(f"the images are {declared}{repair}")

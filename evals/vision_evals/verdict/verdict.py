@@ -1,0 +1,346 @@
+"""Measurement and expectation to verdict: pure, and never a pass without a number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from vision_evals import log
+from vision_evals.log import Gate, Judgement, Metric, Paired, Validity, Verdict
+from vision_evals.measures.intervals import wilson_images_needed
+from vision_evals.suite.suite import Expectation, Reference, same_point
+from vision_evals.verdict.paired import decide, images_needed, p_value, smallest_drop
+
+Side = Literal["at_least", "at_most"]
+"""Which way a bound holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """Why there is no number to hold a metric against."""
+
+    reason: str
+    verdict: Verdict = Verdict.INCONCLUSIVE
+    """What that makes of the threshold: a gate that cannot be held is no pass, for the checkpoint
+    that it guards may be the one it missed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Another network's metric on the same images, and the paired difference to it."""
+
+    value: float
+    """Of the other network."""
+    paired: Paired
+    """At the confidence that the gate is decided by."""
+
+
+Threshold = float | Pairs | Absent
+"""What a reference comes to, plus and minus not yet applied."""
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """By how much a metric moves on this machine when nothing that matters is changed."""
+
+    value: float
+    """In the metric's unit, 0 or more."""
+    measured: str
+    """ISO 8601 date."""
+
+
+def no_floor(metric: Metric) -> Floor | None:
+    """Return None: nothing was measured of this metric."""
+    del metric
+    return None
+
+
+_ORDER = [Verdict.INVALID, Verdict.FAILED, Verdict.INCONCLUSIVE, Verdict.PASSED]
+
+
+def judge(
+    expectation: Expectation,
+    metrics: Sequence[Metric],
+    reference: Callable[[Reference], Threshold],
+    floor: Callable[[Metric], Floor | None] = no_floor,
+) -> tuple[Judgement, ...]:
+    """Hold an expectation against the metrics: one judgement for each of its bounds.
+
+    A value within its noise floor of the threshold, on either side, is inconclusive: another batch
+    size may turn it over. A floor takes passes away, gives none, and moves no threshold.
+
+    Args:
+        expectation: what must hold.
+        metrics: of one classifier, at the expectation's confidence.
+        reference: turns ``{ of = ... }`` into the number, plus and minus not yet applied.
+        floor: what this machine moves a metric by, where that was measured.
+    """
+    metric = find(expectation.metric, expectation.at, metrics)
+    return tuple(
+        _judge(expectation, metric, side, bound, reference, floor(metric))
+        for side, bound in expectation.bounds
+    )
+
+
+def worst(judgements: Sequence[Judgement], validity: Sequence[Validity]) -> Verdict:
+    """Return the verdict of a check: invalid, failed, inconclusive, passed, in this order.
+
+    Warnings and known falls are shown and decide nothing. Without any expectation it is
+    *recorded*; when none of them applied, *not applicable*.
+    """
+    if any(check.invalidates for check in validity):
+        return Verdict.INVALID
+    if not judgements:
+        return Verdict.RECORDED
+    deciding = [j.verdict for j in judgements if not excused(j)]
+    for verdict in _ORDER:
+        if verdict in deciding:
+            return verdict
+    return Verdict.PASSED if any(excused(j) for j in judgements) else Verdict.NOT_APPLICABLE
+
+
+def excused(judgement: Judgement) -> bool:
+    """Whether a fall is only shown, as the suite asked."""
+    fell = judgement.verdict in {Verdict.FAILED, Verdict.INCONCLUSIVE}
+    return fell and (judgement.severity == "warn" or judgement.known is not None)
+
+
+def summary(verdict: Verdict, judgements: Sequence[Judgement], validity: Sequence[Validity]) -> str:
+    """Return one line for a person: the fallen first, numbers first."""
+    if verdict is Verdict.INVALID:
+        fallen = [f"{v.name}: {v.evidence}" for v in validity if v.invalidates]
+        fallen += [j.sentence for j in judgements if j.verdict is Verdict.INVALID]
+        return "INVALID: " + "; ".join(fallen)
+    said = [j.sentence for j in judgements if j.verdict is verdict and not excused(j)]
+    for j in judgements:
+        if excused(j):
+            said.append(f"{excuse(j)}: {j.sentence}")
+        elif j.verdict is Verdict.NOT_APPLICABLE is not verdict:
+            said.append(f"not applicable: {j.sentence}")
+        elif j.known is not None and j.verdict is Verdict.PASSED:
+            said.append(f"{j.metric} holds although known to fall ({j.known}): remove `known`")
+    return "; ".join(said) or str(verdict)
+
+
+def excuse(judgement: Judgement) -> str:
+    """Return why a fall fails nothing."""
+    return f"known ({judgement.known})" if judgement.known is not None else "warning"
+
+
+def find(name: str, at: object, metrics: Sequence[Metric]) -> Metric:
+    """Return the metric of this name, at this point of its axis; LookupError without one."""
+    for metric in metrics:
+        if metric.name == name and (at is None or same_point(metric.at, at)):
+            return metric
+    raise LookupError(f"no metric {name} at {at}")
+
+
+def _judge(
+    expectation: Expectation,
+    metric: Metric,
+    side: Side,
+    bound: float | Reference,
+    reference: Callable[[Reference], Threshold],
+    floor: Floor | None,
+) -> Judgement:
+    against = reference(bound) if isinstance(bound, Reference) else float(bound)
+    threshold = _number_of(against, bound)
+    wanted = _wanted(side, bound, threshold)
+    gate = None
+    if metric.value is None and metric.lost:
+        verdict, sentence = Verdict.FAILED, f"no {metric.name}: {metric.reason}, {wanted} wanted"
+    elif metric.value is None:
+        verdict, sentence = Verdict.NOT_APPLICABLE, f"no {metric.name}: {metric.reason}"
+    elif isinstance(against, Absent):
+        verdict, sentence = against.verdict, f"{metric.name} {wanted}: {against.reason}"
+    else:
+        assert threshold is not None
+        sentence = f"{_apart(metric.value, threshold)}, {wanted} wanted: "
+        if isinstance(against, Pairs):
+            assert isinstance(bound, Reference)
+            verdict, said, gate = _by_pairs(metric, side, bound, against.paired)
+        else:
+            verdict, said = _alone(expectation, metric, side, threshold)
+        sentence += said
+        if floor is not None and _softens(floor, metric.value, threshold, verdict, gate):
+            verdict = Verdict.INCONCLUSIVE
+            sentence += f"; within the noise floor of this machine ({_number(floor.value)}, "
+            sentence += f"measured {floor.measured})"
+    return Judgement(
+        metric=metric.name,
+        at=metric.at,
+        wanted=wanted,
+        threshold=threshold,
+        value=metric.value,
+        verdict=verdict,
+        sentence=sentence,
+        severity=expectation.severity,
+        known=expectation.known,
+        of=bound.of if isinstance(bound, Reference) else None,
+        gate=gate,
+        floor=None if floor is None else floor.value,
+    )
+
+
+def _alone(
+    expectation: Expectation, metric: Metric, side: Side, threshold: float
+) -> tuple[Verdict, str]:
+    """Hold a metric against a number: by its point, or by its interval where that is asked for."""
+    assert metric.value is not None
+    if expectation.confidence is None:
+        fits = metric.value >= threshold if side == "at_least" else metric.value <= threshold
+        return Verdict.PASSED if fits else Verdict.FAILED, describe(metric)
+    verdict = _by_interval(metric, side, threshold)
+    needed = verdict is Verdict.INCONCLUSIVE
+    return verdict, describe(metric) + (
+        _needed(metric, threshold, expectation.confidence) if needed else ""
+    )
+
+
+def _by_pairs(
+    metric: Metric, side: Side, bound: Reference, found: Paired
+) -> tuple[Verdict, str, Gate]:
+    """Decide by the paired difference whether a metric keeps the margin to another network's."""
+    alpha = (1 - found.confidence) / 2
+    verdict = decide(found, bound.margin, side, alpha)
+    said, needed = _described(metric, found), None
+    if bound.margin == 0 and (p := p_value(found, side)) is not None:
+        said += f", exact McNemar p = {p:.3g}"
+    if verdict is Verdict.INCONCLUSIVE:
+        needed = images_needed(found, bound.margin, side, alpha)
+        said += _more(found, bound.margin if side == "at_least" else -bound.margin, needed)
+    elif verdict is Verdict.PASSED and bound.margin == 0:
+        drop = smallest_drop(found, alpha)
+        said += "; no loss shown, and "
+        said += f"one of {_number(drop)} would have been" if drop else "no loss could have been"
+        said += ", eight times in ten"
+    return verdict, said, Gate(of=bound.of, margin=bound.margin, paired=found, needed=needed)
+
+
+def _more(found: Paired, margin: float, needed: int | None) -> str:
+    """Say how many images an inconclusive gate needs."""
+    if needed is None:
+        return (
+            "; the difference found lies short of the margin, and more images would not change it"
+        )
+    if margin == 0:
+        return f"; on fewer than {needed} images no loss could show"
+    if needed <= found.n:
+        return "; so many images would pass an equal network eight times in ten"
+    good = "an equal network" if found.difference * margin <= 0 or margin < 0 else "this gain"
+    return (
+        f"; about {needed - found.n:,} more images would give this gate a power of 80 % "
+        f"to pass {good}"
+    )
+
+
+def _described(metric: Metric, found: Paired) -> str:
+    at = f" at {metric.at}" if metric.at is not None else ""
+    low, high = _number(found.low), _number(found.high)
+    said = (
+        f"{metric.name}{at}, {_number(found.difference)} on the same images, "
+        f"{found.confidence * 100:.4g} % interval {low} to {high}, n = {found.n:,}"
+    )
+    if found.worse is None or found.better is None:
+        return said
+    worse, better = found.worse, found.better
+    if not metric.higher_is_better:  # there it is those that turned false that are better
+        worse, better = better, worse
+    return f"{said}, {worse:,} worse and {better:,} better"
+
+
+def _softens(
+    floor: Floor, value: float, threshold: float, verdict: Verdict, gate: Gate | None
+) -> bool:
+    """Whether noise of this machine makes a verdict inconclusive.
+
+    Of a gate it takes passes away only: a loss that was shown image by image stays one. A gate
+    without a margin asks whether a loss was shown, and an equal network lies on its very border.
+    """
+    if gate is not None and (verdict is not Verdict.PASSED or gate.margin == 0):
+        return False
+    return _within(value, threshold, floor)
+
+
+def _within(value: float, threshold: float, floor: Floor) -> bool:
+    # the slack is of floats: 0.9 - 0.85 is more than 0.95 - 0.9, and both are one image of 20
+    return floor.value > 0 and abs(value - threshold) <= floor.value * (1 + 1e-9)
+
+
+def _number_of(against: Threshold, bound: float | Reference) -> float | None:
+    """Return the number that a bound came to, plus and minus applied."""
+    if isinstance(against, Absent):
+        return None
+    value = against.value if isinstance(against, Pairs) else against
+    return value + bound.margin if isinstance(bound, Reference) else value
+
+
+def _wanted(side: Side, bound: float | Reference, threshold: float | None) -> str:
+    words = "at least" if side == "at_least" else "at most"
+    if not isinstance(bound, Reference):
+        return f"{words} {_number(bound)}"
+    of = {"published": "the published", "baseline": "that of the baseline"}
+    wanted = f"{words} {of.get(bound.of, f'that of {bound.of}')}"
+    wanted += f" + {_number(bound.plus)}" if bound.plus else ""
+    wanted += f" - {_number(bound.minus)}" if bound.minus else ""
+    return wanted if threshold is None else f"{wanted} = {_number(threshold)}"
+
+
+def _by_interval(metric: Metric, side: Side, threshold: float) -> Verdict:
+    if metric.low is None or metric.high is None:
+        return Verdict.INCONCLUSIVE
+    above, below = metric.low >= threshold, metric.high <= threshold
+    good, bad = (
+        (above, metric.high < threshold)
+        if side == "at_least"
+        else (
+            below,
+            metric.low > threshold,
+        )
+    )
+    if good:
+        return Verdict.PASSED
+    return Verdict.FAILED if bad else Verdict.INCONCLUSIVE
+
+
+def _needed(metric: Metric, threshold: float, confidence: float) -> str:
+    """Say how many more images would decide if the value stayed what it is."""
+    assert metric.value is not None
+    if metric.low is None or metric.high is None:
+        return f"; there is no interval: {metric.reason}"
+    if metric.method == "wilson":
+        total = wilson_images_needed(metric.value, threshold, confidence)
+    elif metric.value == threshold:
+        total = None
+    else:  # a bootstrap interval shrinks with the square root of n
+        width = max(metric.high - metric.value, metric.value - metric.low)
+        total = math.floor(metric.n * (width / abs(metric.value - threshold)) ** 2) + 1
+    if total is None or total <= metric.n:
+        return "; the value lies too close to the threshold for any number of images to decide"
+    return f"; about {total - metric.n:,} more {metric.denominator} would decide"
+
+
+def describe(metric: log.Metric) -> str:
+    """Return a metric in words: name, point, interval and n."""
+    at = f" at {metric.at}" if metric.at is not None else ""
+    if metric.spread:
+        interval = metric.reason or "the median over seeds"
+    elif metric.low is None or metric.high is None or metric.confidence is None:
+        interval = f"no interval ({metric.reason})" if metric.reason else "no interval"
+    else:
+        low, high = _number(metric.low), _number(metric.high)
+        interval = f"{metric.confidence * 100:g} % interval {low} to {high}"
+    return f"{metric.name}{at}, {interval}, n = {metric.n:,}"
+
+
+def _apart(value: float, threshold: float) -> str:
+    """Show so many digits that a value below its threshold never looks like it."""
+    if _number(value) == _number(threshold):
+        return repr(value)
+    return _number(value)
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}"

@@ -1,0 +1,228 @@
+"""The kill matrix on outcomes made by hand: who noticed, when it ends, what counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from vision_evals import log
+from vision_evals.cli.selftest.matrix import Open, Outcomes, Round, attempt, sound, verdict
+from vision_evals.cli.selftest.mutant import Mutant
+from vision_evals.core.errors import UserError
+from vision_evals.engine.jobs import Catalog
+from vision_evals.engine.trial import Outcome
+from vision_evals.log import Judgement, Validity, Verdict
+from vision_evals.models.classifier import Classifier
+from vision_evals.suite.options import read
+from vision_evals.validity.check import ValidityCheck, differentiating, every, holds
+
+SUITE = """
+evals = 1
+title = "t"
+models = ["squeezenet1_1_caffe"]
+[[check]]
+name = "seen"
+measure = "accuracy"
+images = "photographs"
+expect = []
+[[check]]
+name = "seen-again"
+measure = "accuracy"
+images = "photographs"
+expect = []
+[[check]]
+name = "attacked"
+measure = "fgsm"
+images = "photographs"
+expect = []
+epsilons = ["1/255"]
+"""
+
+
+@pytest.fixture
+def rounds(tmp_path: Path) -> tuple[Round, Round]:
+    file = tmp_path / "s.toml"
+    file.write_text(SUITE, encoding="utf-8")
+    catalog = Catalog.read(
+        read({}, tmp_path),
+    )
+    suite = catalog.suite(file, "s.toml")
+    jobs = tuple(catalog.jobs(suite, tmp_path))
+    return Round("cheap", jobs[:2]), Round("dear", jobs[2:])
+
+
+def outcome(
+    name: str, behaviour: Verdict = Verdict.PASSED, fallen: tuple[str, ...] = (), warn: str = ""
+) -> Outcome:
+    said = Judgement(
+        metric="top1",
+        wanted="at least 1",
+        threshold=1,
+        value=0,
+        verdict=behaviour,
+        sentence="0 < 1",
+    )
+    excused = said.model_copy(update={"metric": "known", "known": "said so"})
+    held = [Validity(name="calm", outcome="holds", evidence="e", meaning="m")]
+    fell = [Validity(id="S1", name=n, outcome="falls", evidence="e", meaning="m") for n in fallen]
+    soft = [
+        Validity(name=n, outcome="falls", severity="warn", evidence="e", meaning="m")
+        for n in filter(None, [warn])
+    ]
+    item = log.Item(
+        id=name, suite="s", check="c", classifier="x", measure="m", verdict=behaviour,
+        sentence="said", judgements=(excused, said),
+    )  # fmt: skip
+    logged = Verdict.INVALID if fallen else behaviour
+    whole = item.model_copy(update={"verdict": logged, "validity": (*held, *soft, *fell)})
+    return Outcome(whole, item)
+
+
+def same(one: Round, **given: object) -> dict[str, Outcome]:
+    return {job.id: outcome(job.id, **given) for job in one.jobs}  # type: ignore[arg-type]
+
+
+MUTANT = Mutant("m", "nothing", lambda _: None, lambda classifier: classifier)
+
+
+def test_noticed_by_both_ends_the_suites(
+    rounds: tuple[Round, Round], small: Callable[..., Classifier]
+) -> None:
+    before = {**same(rounds[0]), **same(rounds[1])}
+    asked = []
+
+    def judge(one: Round, _: Classifier, asking: bool) -> Outcomes:
+        asked.append((one.suite, asking))
+        return same(one, behaviour=Verdict.FAILED, fallen=("logits",))
+
+    found = attempt(MUTANT, small(), rounds, before, judge)
+    assert asked == [("cheap", True)]
+    assert found.suites == ("cheap",)
+    assert found.behaviour == log.Notice(item=rounds[0].jobs[0].id, name="top1", sentence="0 < 1")
+    assert found.structure is not None
+    assert found.structure.name == "S1 logits"
+    assert found.killed
+
+
+def test_what_fell_before_and_what_only_warns_notices_nothing(
+    rounds: tuple[Round, Round], small: Callable[..., Classifier]
+) -> None:
+    before = {
+        name: outcome(name, Verdict.FAILED, ("logits",)) for one in rounds for name in same(one)
+    }
+
+    def judge(one: Round, _: Classifier, asking: bool) -> Outcomes:
+        del asking
+        return same(one, behaviour=Verdict.FAILED, fallen=("logits",), warn="odd")
+
+    found = attempt(MUTANT, small(), rounds, before, judge)
+    assert (found.behaviour, found.structure) == (None, None)
+    assert found.suites == ("cheap", "dear")
+
+
+@pytest.mark.parametrize("after", [Verdict.NOT_APPLICABLE, Verdict.INVALID, Verdict.RECORDED])
+def test_an_item_without_numbers_is_no_kill_by_behaviour(
+    rounds: tuple[Round, Round], small: Callable[..., Classifier], after: Verdict
+) -> None:
+    before = {**same(rounds[0]), **same(rounds[1])}
+    found = attempt(MUTANT, small(), rounds, before, lambda o, *_: same(o, behaviour=after))
+    assert found.behaviour is None
+
+
+def test_structure_is_not_asked_again_and_behaviour_still_is(
+    rounds: tuple[Round, Round], small: Callable[..., Classifier]
+) -> None:
+    before = {**same(rounds[0]), **same(rounds[1])}
+    asked = []
+
+    def judge(one: Round, _: Classifier, asking: bool) -> Outcomes:
+        asked.append((one.suite, len(one.jobs), asking))
+        fell = Verdict.INCONCLUSIVE if one.suite == "dear" else Verdict.PASSED
+        return same(one, behaviour=fell, fallen=("logits",) if asking else ())
+
+    found = attempt(MUTANT, small(), rounds, before, judge)
+    assert asked == [("cheap", 2, True), ("dear", 1, False)]
+    assert found.behaviour is not None
+    assert found.behaviour.item == rounds[1].jobs[0].id
+
+
+def test_after_behaviour_only_open_questions_are_worth_a_pass(rounds: tuple[Round, Round]) -> None:
+    calm = ValidityCheck(
+        *("S1", "calm", "m.", "s", "cheap", "error", "classifier", every),
+        lambda _: holds("e"),
+    )
+    steep = replace(calm, id="S2", name="steep", guards=differentiating)
+    cheap, dear = rounds
+    nothing = Open((calm,))
+    assert nothing.of(cheap).jobs == cheap.jobs[:1]  # one job a measure
+    nothing.told(cheap, same(cheap))
+    assert nothing.of(dear).jobs == ()
+    more = Open((calm, steep))
+    more.told(cheap, same(cheap))
+    assert more.of(cheap).jobs == ()
+    assert more.of(dear).jobs == dear.jobs
+    own = Open((replace(calm, scope="measure"),))
+    own.told(cheap, same(cheap))
+    assert own.of(dear).jobs == dear.jobs
+    own.told(dear, same(dear))
+    assert own.of(dear).jobs == ()
+
+
+def test_a_mutant_that_does_not_apply_is_not_made(
+    rounds: tuple[Round, Round], small: Callable[..., Classifier]
+) -> None:
+    def never(*_: object) -> Outcomes:
+        raise AssertionError
+
+    odd = Mutant("m", "nothing", lambda _: "no such layer", lambda _: pytest.fail("made"))
+    found = attempt(odd, small(), rounds, {}, never)
+    assert found.inapplicable == "no such layer"
+    assert verdict([found]) == "killed 0 of 0 applicable; no survivors"
+
+
+def test_a_mutant_that_cannot_be_made_does_not_apply(
+    rounds: tuple[Round, Round], small: Callable[..., Classifier]
+) -> None:
+    def refuse(_: Classifier) -> Classifier:
+        raise TypeError("cannot pickle a lock")
+
+    odd = Mutant("m", "nothing", lambda _: None, refuse)
+    found = attempt(odd, small(), rounds, {}, lambda *_: {})
+    assert found.inapplicable == "it cannot be made: TypeError: cannot pickle a lock"
+    assert not found.killed
+
+
+def test_an_interrupted_matrix_does_not_speak_of_survivors() -> None:
+    entry = log.Mutant(name="a", about="", classifier="x")
+    killed = entry.model_copy(update={"structure": log.Notice(item="i", name="n", sentence="s")})
+    assert verdict([killed], 11) == "killed 1 of 1 applicable; interrupted, 11 not tried"
+    assert (
+        verdict([killed, entry], 0) == "killed 1 of 2 applicable; survivors: a (no check noticed)"
+    )
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [outcome("i", Verdict.FAILED), outcome("i", fallen=("x",)), outcome("i", Verdict.INCONCLUSIVE)],
+)
+def test_a_network_that_does_not_pass_is_no_ground(bad: Outcome) -> None:
+    sound({"i": outcome("i"), "j": outcome("j", Verdict.RECORDED)})
+    with pytest.raises(UserError, match=r"does not pass as it is.*\n.*i: said"):
+        sound({"i": bad})
+
+
+def test_the_verdict_leaves_out_what_does_not_apply() -> None:
+    notice = log.Notice(item="i", name="n", sentence="s")
+    entry = log.Mutant(name="a", about="", classifier="x")
+    mutants = [
+        entry.model_copy(update={"behaviour": notice}),
+        entry.model_copy(update={"structure": notice}),
+        entry.model_copy(update={"name": "b"}),
+        entry.model_copy(update={"name": "c", "excuse": "too small a change"}),
+        entry.model_copy(update={"name": "d", "inapplicable": "no such layer"}),
+    ]
+    wanted = "killed 2 of 4 applicable; survivors: b (no check noticed), c (too small a change)"
+    assert verdict(mutants) == wanted
