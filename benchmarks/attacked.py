@@ -12,13 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from subjects import classifier_of, fed, lane_of, probe_of, theirs
+from subjects import classifier_of, fast_path_of, fed, probe_of, theirs
 
 if TYPE_CHECKING:
     import torch
 
     from vision_evals.models.classifier import Classifier
-    from vision_evals.models.fast_path.fast_path import Lane
+    from vision_evals.models.fast_path.fast_path import FastPath
 
 STEPS, SHARE = 20, 0.1
 """Of PGD: steps, and the length of one as a share of epsilon."""
@@ -32,7 +32,7 @@ class Attacked:
     classifier: Classifier
     network: torch.nn.Module
     """As foolbox gets it."""
-    lane: Lane
+    fast_path: FastPath
     x: torch.Tensor
     label: torch.Tensor
     epsilons: list[float]
@@ -50,11 +50,13 @@ def attacks(name: str, folder: Path, asked: argparse.Namespace) -> None:
     with numerics(torch.device(asked.device), asked.precision):
         candidates = [2.0**-k for k in range(20, 1, -1)]
         epsilons = flipping_epsilons(classifier.logits, x, label, candidates)
-        lane = lane_of(classifier, asked.planned, asked.precision, asked.kernels)
-        one = Attacked(name, classifier, as_loaded(theirs(classifier)), lane, x, label, epsilons)
-        while lane.fast and lane.calibrating:
+        fast_path = fast_path_of(classifier, asked.planned, asked.precision, asked.kernels)
+        one = Attacked(
+            name, classifier, as_loaded(theirs(classifier)), fast_path, x, label, epsilons
+        )
+        while fast_path.fast and fast_path.calibrating:
             sweep(one)
-            lane.shown(len(x))
+            fast_path.shown(len(x))
         print(_swept(one, asked.repeats), flush=True)
         print(_climbed(one, max(1, asked.repeats // 2)), flush=True)
 
@@ -63,7 +65,7 @@ def sweep(one: Attacked) -> torch.Tensor:
     """Return (e, n) who is still right: one gradient, and a forward for each epsilon."""
     from vision_evals.attacks.signs import signed_step
 
-    probe = probe_of(one.classifier, one.x, one.label, one.lane)
+    probe = probe_of(one.classifier, one.x, one.label, one.fast_path)
     assert probe.answers is not None
     right, signs = probe.answers.accepted, probe.gradient.sign().contiguous()
 
@@ -85,11 +87,13 @@ def _swept(one: Attacked, repeats: int) -> str:
         [
             lambda: foolbox_sweep(one.network, one.x, one.label, one.epsilons),
             lambda: sweep(one),
-            lambda: fgsm.observe(probe_of(one.classifier, one.x, one.label, one.lane), written),
+            lambda: fgsm.observe(
+                probe_of(one.classifier, one.x, one.label, one.fast_path), written
+            ),
         ],
         repeats,
     )
-    told, stood = one.lane.record(), found[0].float().mean(dim=1)
+    told, stood = one.fast_path.record(), found[0].float().mean(dim=1)
     changed = float((found[0].cpu() != found[1].cpu()).float().mean())
     seconds = statistics.median(turn[1] for turn in turns)
     return (

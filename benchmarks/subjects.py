@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from vision_evals.log import Precision
     from vision_evals.measures.probe import Probe
     from vision_evals.models.classifier import Classifier
-    from vision_evals.models.fast_path.fast_path import Lane
+    from vision_evals.models.fast_path.fast_path import FastPath
 
 USUAL = {
     "resize": 256,
@@ -38,16 +38,18 @@ def classifier_of(name: str, device: str) -> Classifier:
     return build(name, card, Path(), download=False).to(device)
 
 
-def lane_of(classifier: Classifier, forwards: int, precision: Precision, kernels: Path) -> Lane:
+def fast_path_of(
+    classifier: Classifier, forwards: int, precision: Precision, kernels: Path
+) -> FastPath:
     """Return the path that so many forwards repay."""
     from vision_evals.models.fast_path.build import warm
-    from vision_evals.models.fast_path.fast_path import Lane
+    from vision_evals.models.fast_path.fast_path import FastPath
     from vision_evals.models.fast_path.policy import plan_of
 
     device = next(classifier.network.parameters()).device
     cached = warm(kernels, classifier, precision)
     plan = plan_of(classifier.network, forwards, device, precision, warm=cached)
-    return Lane(classifier, plan, kernels=kernels)
+    return FastPath(classifier, plan, kernels=kernels)
 
 
 def fed(
@@ -78,10 +80,14 @@ def theirs(classifier: Classifier) -> torch.nn.Module:
     return torch.nn.Sequential(Normalise(classifier.input), classifier.network)
 
 
-def probe_of(classifier: Classifier, x: torch.Tensor, label: torch.Tensor, lane: Lane) -> Probe:
+def probe_of(
+    classifier: Classifier, x: torch.Tensor, label: torch.Tensor, fast_path: FastPath
+) -> Probe:
     """Return a fresh probe: nothing is known of the batch yet."""
     from vision_evals.measures.probe import Answers, Probe
 
     ids = tuple(map(str, range(len(x))))
     known = Answers(label, label[:, None], label.unique())
-    return Probe(classifier, ids, x, known, differentiate=True, lane=lane, room=max(len(x), 32))
+    return Probe(
+        classifier, ids, x, known, differentiate=True, fast_path=fast_path, room=max(len(x), 32)
+    )

@@ -95,7 +95,7 @@ def test_every_path_decides_as_the_plain_one(
     from vision_evals.measures.probe import Probe
     from vision_evals.models.build import build
     from vision_evals.models.device import numerics
-    from vision_evals.models.fast_path.fast_path import Lane
+    from vision_evals.models.fast_path.fast_path import FastPath
     from vision_evals.models.fast_path.policy import Plan
     from vision_evals.models.registry import Registry
 
@@ -103,17 +103,17 @@ def test_every_path_decides_as_the_plain_one(
     card = Registry.read({}, None, Path()).card("efficientnet_lite0")
     classifier = build("efficientnet_lite0", *card, download=False).to(device)
     plan = Plan(precision, fold=True, compile=compiled, graph=True)  # type: ignore[arg-type]
-    lane = Lane(classifier, plan, kernels=tmp_path)
+    fast_path = FastPath(classifier, plan, kernels=tmp_path)
     images = sources.load(str(corpus), Path()).images
     spans = [range(256), range(256, 512)]
     with numerics(device, "fp32"):
         for batch in device_batches(images, spans, {classifier.geometry}, device, plain=0):
             x = to_unit(batch.pixels[classifier.geometry], device)
-            found = Probe(classifier, batch.ids, x, None, lane=lane).see(x).argmax(dim=1)
-            lane.shown(len(x))
+            found = Probe(classifier, batch.ids, x, None, fast_path=fast_path).see(x).argmax(dim=1)
+            fast_path.shown(len(x))
             with torch.inference_mode():
                 assert torch.equal(found, classifier.logits(x).argmax(dim=1))
-    told = lane.record()
+    told = fast_path.record()
     assert told.refused is None, told.refused
     assert told.graphed, told.because
     assert told.compiled is compiled, told.because

@@ -140,7 +140,7 @@ def test_a_killed_run_keeps_what_was_finished(tmp_path: Path, kill: signal.Signa
     assert [(item.check, item.verdict) for item in run.items] == [("few", log.Verdict.PASSED)]
     if kill is signal.SIGINT:
         assert (code, run.status) == (2, "interrupted")
-        assert run.walks[-1].n >= 256
+        assert run.passes[-1].n >= 256
         assert (directory / "report.html").is_file()
         assert list(directory.glob("tables/*many*.parquet"))
     else:

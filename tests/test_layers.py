@@ -23,7 +23,7 @@ LAYERS = (
     {"images"},
     {"classifiers"},
     {"attacks", "calls"},
-    {"lanes"},
+    {"fast_paths"},
     {"probe"},
     {"training"},
     {"measures"},

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vision_evals.core.errors import UserError
-from vision_evals.core.partition import Portion, dealt
+from vision_evals.core.partition import Partition, dealt
 from vision_evals.engine.shard import spans_of
 from vision_evals.suite.options import read
 
@@ -17,7 +17,7 @@ from vision_evals.suite.options import read
 @given(st.integers(0, 2000), st.integers(1, 300), st.integers(1, 40))
 def test_every_batch_goes_to_one_part(images: int, batch: int, n: int) -> None:
     spans = spans_of(images, batch)
-    parts = [list(dealt(spans, Portion(k, n))) for k in range(1, n + 1)]
+    parts = [list(dealt(spans, Partition(k, n))) for k in range(1, n + 1)]
     assert [span for part in parts for span in part] == spans  # side by side, each exactly once
     assert [i for part in parts for span in part for i in span] == list(range(images))
     sizes = [len(part) for part in parts]
@@ -27,10 +27,10 @@ def test_every_batch_goes_to_one_part(images: int, batch: int, n: int) -> None:
 @given(st.integers(1, 10**6), st.integers(1, 10**6))
 def test_as_written(k: int, n: int) -> None:
     if k <= n and n < 10**6:
-        assert str(Portion.parse(f"{k}/{n}")) == f"{k}/{n}"
+        assert str(Partition.parse(f"{k}/{n}")) == f"{k}/{n}"
     else:
         with pytest.raises(ValueError, match="such"):
-            Portion.parse(f"{k}/{n}")
+            Partition.parse(f"{k}/{n}")
 
 
 def test_a_whole_run_looks_at_everything() -> None:
@@ -46,5 +46,5 @@ def test_no_such_part(tmp_path: Path, text: str) -> None:
 
 
 def test_the_option(tmp_path: Path) -> None:
-    assert read({"shard": "2/8"}, tmp_path).portion == Portion(2, 8)
-    assert read({}, tmp_path).portion is None
+    assert read({"shard": "2/8"}, tmp_path).partition == Partition(2, 8)
+    assert read({}, tmp_path).partition is None

@@ -16,9 +16,9 @@ from torch import nn
 from vision_evals.core.errors import NotApplicableError
 from vision_evals.engine import tables
 from vision_evals.engine.batch_step import observe
-from vision_evals.engine.loop import walk
+from vision_evals.engine.loop import run_loop
 from vision_evals.engine.shard import SHARD
-from vision_evals.engine.tasks import Station, Task, Walked
+from vision_evals.engine.tasks import PassResult, Task, TaskGroup
 from vision_evals.images import sources
 from vision_evals.images.decode import Decoded, decode
 from vision_evals.images.image_set import ImageSet
@@ -28,7 +28,7 @@ from vision_evals.measures.accuracy import MEASURE, Parameters
 from vision_evals.measures.measure import Measure
 from vision_evals.measures.probe import Answers, Probe, answers
 from vision_evals.models.classifier import Classifier
-from vision_evals.models.fast_path.fast_path import Lane
+from vision_evals.models.fast_path.fast_path import FastPath
 from vision_evals.models.fast_path.policy import Plan
 
 Small = Callable[..., Classifier]
@@ -61,25 +61,25 @@ def image_set(tmp_path: Path) -> ImageSet:
 
 
 def go(
-    image_set: ImageSet, stations: list[Station], directory: Path, batch_size: int = 32, **more: Any
-) -> Walked:
-    walked = more.pop("walked", None) or Walked()
-    walk(
+    image_set: ImageSet, groups: list[TaskGroup], directory: Path, batch_size: int = 32, **more: Any
+) -> PassResult:
+    result = more.pop("walked", None) or PassResult()
+    run_loop(
         image_set,
-        stations,
+        groups,
         device=torch.device("cpu"),
         batch_size=batch_size,
         seed=0,
         directory=directory,
-        walked=walked,
+        result=result,
         **{"advance": silent, **more},
     )
-    return walked
+    return result
 
 
-def station(classifier: Classifier, image_set: ImageSet, *tasks: Task) -> Station:
+def group(classifier: Classifier, image_set: ImageSet, *tasks: Task) -> TaskGroup:
     known = answers(targets(image_set, classifier.classes))
-    return Station(classifier, known, tasks or (Task(MEASURE, Parameters(), "rows"),))
+    return TaskGroup(classifier, known, tasks or (Task(MEASURE, Parameters(), "rows"),))
 
 
 def merged(directory: Path, name: str = "rows") -> pd.DataFrame:
@@ -92,12 +92,12 @@ def merged(directory: Path, name: str = "rows") -> pd.DataFrame:
 def test_every_image_has_one_row_in_order(
     small: Small, image_set: ImageSet, tmp_path: Path, batch_size: int
 ) -> None:
-    walked = go(image_set, [station(small(), image_set)], tmp_path, batch_size)
+    result = go(image_set, [group(small(), image_set)], tmp_path, batch_size)
     rows = merged(tmp_path)
     assert list(rows["image"]) == [image.id for image in image_set.images]
-    assert walked.finished
-    assert walked.n == len(rows)
-    assert walked.digests.keys() == set(rows["image"])
+    assert result.finished
+    assert result.n == len(rows)
+    assert result.digests.keys() == set(rows["image"])
 
 
 def test_rows_reach_the_disk_shard_by_shard(
@@ -109,7 +109,7 @@ def test_rows_reach_the_disk_shard_by_shard(
         del n
         seen.append(len(list((tmp_path / "tables" / "rows.shards").glob("*.parquet"))))
 
-    go(image_set, [station(small(), image_set)], tmp_path, 64, advance=advance)
+    go(image_set, [group(small(), image_set)], tmp_path, 64, advance=advance)
     # a batch later: while the device is at work on the next one
     assert seen == [0, 0, 0, 0, 1, 1, 1, 1, 2]
 
@@ -125,10 +125,10 @@ def test_an_interruption_keeps_the_finished_shards(
         if done > SHARD:
             raise KeyboardInterrupt
 
-    walked = Walked()
+    result = PassResult()
     with pytest.raises(KeyboardInterrupt):
-        go(image_set, [station(small(), image_set)], tmp_path, 64, advance=advance, walked=walked)
-    assert not walked.finished
+        go(image_set, [group(small(), image_set)], tmp_path, 64, advance=advance, result=result)
+    assert not result.finished
     assert len(merged(tmp_path)) == SHARD
 
 
@@ -137,8 +137,8 @@ def test_an_image_is_decoded_once_for_all_classifiers(
 ) -> None:
     files = spied(monkeypatch)
     tasks = [Task(MEASURE, Parameters(), name) for name in ("a", "b", "c")]
-    stations = [station(small(alias=t.table), image_set, t) for t in tasks]
-    go(image_set, stations, tmp_path)
+    groups = [group(small(alias=t.table), image_set, t) for t in tasks]
+    go(image_set, groups, tmp_path)
     assert len(files) == len(image_set.images)
 
 
@@ -157,7 +157,7 @@ class Counting(nn.Module):
 def test_measures_share_one_forward(small: Small, image_set: ImageSet, tmp_path: Path) -> None:
     network = Counting()
     tasks = (Task(MEASURE, Parameters(), "a"), Task(MEASURE, Parameters(among="set"), "b"))
-    go(image_set, [station(small(network), image_set, *tasks)], tmp_path)
+    go(image_set, [group(small(network), image_set, *tasks)], tmp_path)
     assert sum(network.seen) == len(image_set.images)
     assert merged(tmp_path, "a")["nll"].equals(merged(tmp_path, "b")["nll"])
 
@@ -173,12 +173,12 @@ def test_a_network_that_breaks_stops_alone_and_keeps_its_finished_shards(
             return logits
 
     good, bad = Task(MEASURE, Parameters(), "good"), Task(MEASURE, Parameters(), "bad")
-    stations = [
-        station(small(Breaks(), "bad"), image_set, bad),
-        station(small(alias="good"), image_set, good),
+    groups = [
+        group(small(Breaks(), "bad"), image_set, bad),
+        group(small(alias="good"), image_set, good),
     ]
-    walked = go(image_set, stations, tmp_path)
-    assert walked.failures["bad"].startswith("ValueError: enough (test_passes_walk.py:")
+    result = go(image_set, groups, tmp_path)
+    assert result.failures["bad"].startswith("ValueError: enough (test_passes_walk.py:")
     assert len(merged(tmp_path, "good")) == len(image_set.images)
     assert len(merged(tmp_path, "bad")) == SHARD
 
@@ -191,8 +191,8 @@ def test_a_measure_that_does_not_apply_stops_alone(
 
     never: Measure = replace(MEASURE, observe=refuse)
     tasks = (Task(never, Parameters(), "never"), Task(MEASURE, Parameters(), "rows"))
-    walked = go(image_set, [station(small(), image_set, *tasks)], tmp_path)
-    assert walked.not_applicable == {"never": "no rectifier here"}
+    result = go(image_set, [group(small(), image_set, *tasks)], tmp_path)
+    assert result.not_applicable == {"never": "no rectifier here"}
     assert len(merged(tmp_path)) == len(image_set.images)
     assert tables.merge(tmp_path, "never") is None
 
@@ -209,11 +209,11 @@ class Small8(nn.Module):
 
 
 def test_out_of_memory_halves_the_batch(small: Small, image_set: ImageSet, tmp_path: Path) -> None:
-    walked = go(image_set, [station(small(Small8()), image_set)], tmp_path, 50)
-    assert walked.failures == {}
-    assert walked.rooms == {"small": 6}  # 50, 25, 12, 6: the batches that follow begin there
+    result = go(image_set, [group(small(Small8()), image_set)], tmp_path, 50)
+    assert result.failures == {}
+    assert result.rooms == {"small": 6}  # 50, 25, 12, 6: the batches that follow begin there
     tight = merged(tmp_path)
-    go(image_set, [station(small(), image_set)], tmp_path / "b", 50)
+    go(image_set, [group(small(), image_set)], tmp_path / "b", 50)
     assert tight["top5"].map(list).tolist() == merged(tmp_path / "b")["top5"].map(list).tolist()
 
 
@@ -237,7 +237,7 @@ def test_a_batch_is_only_tried_at_the_size_that_fitted_before(
             tried.append(len(pixels))
             return super().forward(pixels)
 
-    go(image_set, [station(small(Counted()), image_set)], tmp_path, 50)
+    go(image_set, [group(small(Counted()), image_set)], tmp_path, 50)
     assert [n for n in tried if n > 8] == [50, 25, 12]
 
 
@@ -255,17 +255,17 @@ def test_pixels_that_a_device_made_are_held_against_those_of_pil(
 
     monkeypatch.setattr("vision_evals.engine.loop.ahead", swapped)
     classifier = small()
-    lane = Lane(classifier, Plan("fp32"))
-    walked = go(image_set, [replace(station(classifier, image_set), lane=lane)], tmp_path)
+    fast_path = FastPath(classifier, Plan("fp32"))
+    result = go(image_set, [replace(group(classifier, image_set), fast_path=fast_path)], tmp_path)
     n = len(image_set.images)
-    told = lane.record()
-    assert walked.on_device == n
+    told = fast_path.record()
+    assert result.on_device == n
     assert told.pictures == n
     assert told.pictures_changed == sum(i.label in {"red", "green"} for i in image_set.images)
     # "green" of PIL is 128: of three colours a red picture differs by 255, 255, 0
     per_picture = {"red": 170, "green": 2 * 128 / 3, "blue": 0}
     first = [per_picture[str(image.label)] for image in image_set.images[:32]]
-    assert float(walked.pixel_error[0]) == pytest.approx(sum(first) / 32)
+    assert float(result.pixel_error[0]) == pytest.approx(sum(first) / 32)
 
 
 def test_a_network_that_fails_there_fails_alone(
@@ -279,14 +279,14 @@ def test_a_network_that_fails_there_fails_alone(
     monkeypatch.setattr("vision_evals.engine.loop.ahead", compared)
     broken, whole = small(nn.Flatten(), alias="bad"), small(alias="good")
     both = [
-        replace(station(one, image_set, Task(MEASURE, Parameters(), one.alias)), lane=lane)
+        replace(group(one, image_set, Task(MEASURE, Parameters(), one.alias)), fast_path=fast_path)
         for one in (broken, whole)
-        for lane in [Lane(one, Plan("fp32"))]
+        for fast_path in [FastPath(one, Plan("fp32"))]
     ]
-    walked = go(image_set, both, tmp_path)
-    assert list(walked.failures) == ["bad"]
-    assert both[0].lane is not None
-    assert both[0].lane.record().pictures == 0
+    result = go(image_set, both, tmp_path)
+    assert list(result.failures) == ["bad"]
+    assert both[0].fast_path is not None
+    assert both[0].fast_path.record().pictures == 0
     assert len(merged(tmp_path, "good")) == len(image_set.images)
 
 
@@ -295,9 +295,9 @@ def test_unreadable_pictures_are_left_out_and_named(
 ) -> None:
     for image in image_set.images[5:7]:
         image.path.write_bytes(b"not a picture")
-    walked = go(image_set, [station(small(), image_set)], tmp_path)
+    result = go(image_set, [group(small(), image_set)], tmp_path)
     gone = {image.id for image in image_set.images[5:7]}
-    assert walked.unreadable.keys() == gone
+    assert result.unreadable.keys() == gone
     assert set(merged(tmp_path)["image"]) == {i.id for i in image_set.images} - gone
 
 

@@ -40,7 +40,7 @@ def test_a_change_is_found_and_named(named: str) -> None:
     with torch.no_grad(), watch({"a": net}, changes):
         CHANGES[named](net)
     assert named in changes.found["a"]
-    assert changes.validity("a").outcome == "falls"
+    assert changes.validity("a").outcome == "failed"
     assert named in changes.validity("a").evidence
 
 
@@ -50,7 +50,7 @@ def test_a_forward_in_eval_mode_changes_nothing() -> None:
     with torch.inference_mode(), watch({"a": net}, changes):
         net(torch.rand(2, 3, 4, 4))
     assert changes.found == {}
-    assert changes.validity("a").outcome == "holds"
+    assert changes.validity("a").outcome == "passed"
 
 
 def test_only_the_changed_network_is_named() -> None:

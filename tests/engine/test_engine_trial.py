@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from vision_evals.core.progress import lines
 from vision_evals.engine.jobs import Catalog, Job
-from vision_evals.engine.plan import Manner
+from vision_evals.engine.plan import RunConfig
 from vision_evals.engine.resources import Resources
 from vision_evals.engine.trial import Outcome, trial
 from vision_evals.log import Verdict
@@ -72,11 +72,11 @@ def judge(tmp_path: Path, small: Callable[..., Classifier]) -> Callable[[nn.Modu
     )
     cpu, silent = torch.device("cpu"), lines(lambda _: None)
     whole = Resources(catalog.registry, cpu, None, frozenset(), tmp_path, silent)
-    manner = Manner(cpu, "fp32", None, 0, tmp_path, Examiner(()))
+    config = RunConfig(cpu, "fp32", None, 0, tmp_path, Examiner(()))
 
     def ask(network: nn.Module) -> Outcome:
         resources = whole.standing_in(small(network))
-        (outcome,) = trial(jobs, catalog, resources, manner, silent).values()
+        (outcome,) = trial(jobs, catalog, resources, config, silent).values()
         return outcome
 
     return ask

@@ -22,7 +22,7 @@ from vision_evals.suite.suite import Check, Suite
 from vision_evals.validity.checks import CHECKS
 from vision_evals.verdict.baseline.comparison import comparison
 from vision_evals.verdict.baseline.provenance import Side
-from vision_evals.verdict.baseline.reference import Beside
+from vision_evals.verdict.baseline.reference import BaselineEntry
 from vision_evals.verdict.baseline.thumbnails import thumbnails
 from vision_evals.verdict.check_input import Facts, Measured, Question
 from vision_evals.verdict.judge import judge
@@ -93,7 +93,7 @@ def _question(shown: Shown, suite: Suite, check: Check, network: Network) -> Que
 def _validity(measure: Measure) -> tuple[log.Validity, ...]:
     return tuple(
         log.Validity(
-            id=one.id, name=one.name, outcome="holds", severity=one.severity, cost=one.cost,
+            id=one.id, name=one.name, outcome="passed", severity=one.severity, cost=one.cost,
             evidence="of 32 images all agree, the largest difference is 3.1e-06",
             meaning=one.meaning, source=one.source,
         )
@@ -113,7 +113,7 @@ def _compared(
     told = comparison(shown.baseline, question.measure, (then, this), (before, now.rows))
     assert told.flips is not None, "of accuracy there are always some"
     told = told.model_copy(update={"flips": _thumbnails(told.flips, shown.directory)})
-    return replace(question, baseline=Beside(then, before)), told
+    return replace(question, baseline=BaselineEntry(then, before)), told
 
 
 def _before(rows: pd.DataFrame) -> pd.DataFrame:

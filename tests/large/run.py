@@ -166,8 +166,8 @@ def _run(
             for role in ids
         ),
         items=items,
-        walks=tuple(
-            log.Walk(
+        passes=tuple(
+            log.PassRecord(
                 images=role, batch_size=32, n=n, seconds=n / 100, decode_seconds=n / 120,
                 wait_seconds=n / 1000, forward_seconds=n / 130, rows_seconds=n / 5000,
             )

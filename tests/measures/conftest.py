@@ -11,9 +11,9 @@ import torch
 
 from vision_evals.core.tables import Table
 from vision_evals.engine import tables
-from vision_evals.engine.loop import walk
+from vision_evals.engine.loop import run_loop
 from vision_evals.engine.shard import join_of
-from vision_evals.engine.tasks import Station, Task, Walked
+from vision_evals.engine.tasks import PassResult, Task, TaskGroup
 from vision_evals.images import sources
 from vision_evals.images.image_set import ImageSet
 from vision_evals.images.labels import targets
@@ -53,18 +53,18 @@ def rows_of(tmp_path_factory: pytest.TempPathFactory) -> Rows:
         directory = tmp_path_factory.mktemp("rows")
         done: list[int] = []
         known = answers(targets(image_set, classifier.classes)) if image_set.labelled else None
-        walked, task = Walked(), Task(measure, parameters, "rows")
-        walk(
+        result, task = PassResult(), Task(measure, parameters, "rows")
+        run_loop(
             image_set,
-            (Station(classifier, known, (task,)),),
+            (TaskGroup(classifier, known, (task,)),),
             device=torch.device("cpu"),
             batch_size=batch_size,
             seed=0,
             directory=directory,
             advance=done.append,
-            walked=walked,
+            result=result,
         )
-        assert (walked.failures, walked.not_applicable, walked.invalid) == ({}, {}, {})
+        assert (result.failures, result.not_applicable, result.invalid) == ({}, {}, {})
         table = tables.merge(directory, "rows", join_of(task))
         assert table is not None
         return table

@@ -21,8 +21,8 @@ from torchvision.transforms import functional
 from vision_evals import log
 from vision_evals.core.paths import data_folder
 from vision_evals.engine import tables
-from vision_evals.engine.loop import walk
-from vision_evals.engine.tasks import Station, Task, Walked
+from vision_evals.engine.loop import run_loop
+from vision_evals.engine.tasks import PassResult, Task, TaskGroup
 from vision_evals.images import sources
 from vision_evals.images.image_set import ImageSet, limited
 from vision_evals.images.labels import ClassMap, targets
@@ -53,15 +53,15 @@ def rows_of(
     done: list[int] = []
     task = Task(MEASURE, Parameters(), "rows")
     known = answers(targets(image_set, classifier.classes))
-    walk(
+    run_loop(
         image_set,
-        (Station(classifier, known, (task,)),),
+        (TaskGroup(classifier, known, (task,)),),
         device=torch.device("cpu"),
         batch_size=batch_size,
         seed=0,
         directory=directory,
         advance=done.append,
-        walked=Walked(),
+        result=PassResult(),
     )
     rows = tables.merge(directory, "rows")
     assert rows is not None

@@ -277,14 +277,14 @@ def test_torchscript_hides_its_calls(small: Small) -> None:
 def test_evidence_and_plot(small: Small, image_set: ImageSet, rows_of: Rows) -> None:
     rows = rows_of(MEASURE, Parameters(), small(Planted()), image_set)
     finite, evidence = MEASURE.vouch(nn.Identity(), rows)
-    assert (finite.outcome, evidence.outcome) == ("holds", "holds")
+    assert (finite.outcome, evidence.outcome) == ("passed", "passed")
     assert evidence.evidence == "2 calls with 7 units"
     (plot,) = MEASURE.plots(rows, Parameters(), Subject("a", None, 0, 7))
     assert plot.ticks == ("network, call 1", "network, call 2")
     assert plot.lines[0].y == (0.25, 0.0)
     assert plot.lines[0].n == (4, 3)
     assert "on 7 images" in plot.about
-    assert MEASURE.vouch(nn.Identity(), rows.iloc[:0])[1].outcome == "falls"
+    assert MEASURE.vouch(nn.Identity(), rows.iloc[:0])[1].outcome == "failed"
 
 
 class Broken(nn.Module):
@@ -298,7 +298,7 @@ class Broken(nn.Module):
 
 def test_what_is_no_number_is_not_dead(small: Small, image_set: ImageSet, rows_of: Rows) -> None:
     rows = rows_of(MEASURE, Parameters(), small(Broken()), image_set, 3)
-    assert MEASURE.vouch(nn.Identity(), rows)[0].outcome == "falls"
+    assert MEASURE.vouch(nn.Identity(), rows)[0].outcome == "failed"
     whole = nn.Sequential(nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     bad = replace(probe(small(whole)), pixels=torch.full((4, 3, 16, 16), torch.nan))
     with pytest.raises(InvalidError, match="logits of 0 are NaN"):

@@ -190,7 +190,7 @@ def test_a_logit_that_stands_still_is_left_out(small: Make) -> None:
     assert found["r2_line"].n == found["r2_per_side"].n == 2
     assert found["r2_line"].denominator == "images whose label's logit moves"
     validity, _ = MEASURE.vouch(Dark(), rows)
-    assert validity.outcome == "cannot tell"
+    assert validity.outcome == "undecided"
     assert "moves on 2 of 6 images; the others are left out" in validity.evidence
     still = rows[rows["image"].isin([f"{i}.png" for i in range(4)])]
     found = metrics(still)
@@ -250,10 +250,10 @@ def test_crossings_by_hand() -> None:
 
 def test_crossings_within_the_first_step_are_too_coarse() -> None:
     _, validity = MEASURE.vouch(nn.Identity(), MADE)
-    assert validity.outcome == "cannot tell"
+    assert validity.outcome == "undecided"
     assert validity.evidence.startswith("3 of 4 images that turn wrong do so within the first step")
     late = MADE[MADE["image"].isin(["3.png", "4.png"])]
-    assert MEASURE.vouch(nn.Identity(), late)[1].outcome == "holds"
+    assert MEASURE.vouch(nn.Identity(), late)[1].outcome == "passed"
 
 
 def test_half_that_never_cross_have_no_median() -> None:

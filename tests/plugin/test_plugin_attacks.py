@@ -97,7 +97,7 @@ def project(pytester: pytest.Pytester) -> pytest.Pytester:
 def test_three_questions_share_one_walk(project: pytest.Pytester) -> None:
     project.runpytest("attacks.toml").assert_outcomes(passed=3)
     run = last_run(project)
-    assert len(run.walks) == 1
+    assert len(run.passes) == 1
     assert [len(item.pictures) for item in run.items] == [8, 8, 8]
     triptych = run.items[1].pictures[0]
     assert [panel.title.split()[0] for panel in triptych.panels] == [

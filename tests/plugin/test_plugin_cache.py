@@ -138,7 +138,7 @@ def test_a_second_run_finds_everything_and_says_the_same(project: pytest.Pyteste
     assert cached(second) == [N, N]
     assert plain(second) == plain(first)
     assert second.image_sets == first.image_sets
-    assert second.walks[0].forward_seconds == 0
+    assert second.passes[0].forward_seconds == 0
     for item, other in zip(first.items, second.items, strict=True):
         tables = [
             pd.read_parquet(project.path / "runs" / run.id / str(one.table))
@@ -305,7 +305,7 @@ def test_what_is_not_applicable_is_kept_too(project: pytest.Pytester) -> None:
         del os.environ["ACT"]
     assert second.items[1].verdict is Verdict.NOT_APPLICABLE
     assert second.items[1].sentence == first.items[1].sentence
-    assert second.walks[0].forward_seconds == 0
+    assert second.passes[0].forward_seconds == 0
 
 
 def test_evals_cache_lists_and_prunes(

@@ -263,8 +263,8 @@ def test_another_precision_is_compared_under_the_margin_alone(
     assert main(["accept", "runs/latest"]) == 0
     rough = "--evals-baseline=baseline", "--evals-precision=bf16"
     item = gate(project, "hair", *rough)
-    (lane,) = last_run(project).walks[0].lanes
-    assert (lane.calibrated, lane.answers, lane.plain) == (N, 0, True), lane
+    (fast_path,) = last_run(project).passes[0].fast_paths
+    assert (fast_path.calibrated, fast_path.answers, fast_path.plain) == (N, 0, True), fast_path
     assert item.verdict is Verdict.PASSED
     assert item.comparison is not None
     assert item.comparison.paths is None, "all images calibrated: every answer is the plain path's"
@@ -276,8 +276,8 @@ def test_another_precision_is_compared_under_the_margin_alone(
     gate(project, "even")
     assert main(["accept", "runs/latest", "--force"]) == 0
     refused = gate(project, "hair", *rough)
-    (lane,) = last_run(project).walks[0].lanes
-    assert (lane.answers, lane.plain) == (3 * N - lane.calibrated, False), lane
+    (fast_path,) = last_run(project).passes[0].fast_paths
+    assert (fast_path.answers, fast_path.plain) == (3 * N - fast_path.calibrated, False), fast_path
     assert refused.verdict is Verdict.INVALID
     assert "computed on different paths, forwards: fp32 there, bf16 on cpu" in refused.sentence
     assert "run the baseline again with --evals-precision bf16" in refused.sentence

@@ -139,8 +139,8 @@ def test_each_classifier_is_an_item_and_one_pass_serves_all(project: pytest.Pyte
     project.runpytest("colors.toml", "--evals-model=color", "--evals-model=wrong")
     run = last_run(project)
     assert len(run.items) == 2
-    assert len(run.walks) == 1
-    assert run.walks[0].n == 12
+    assert len(run.passes) == 1
+    assert run.passes[0].n == 12
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_ids_hold_in_folders_and_from_elsewhere(project: pytest.Pytester) -> Non
 def test_the_seconds_are_the_items_own(project: pytest.Pytester) -> None:
     project.runpytest("colors.toml", "--evals-model=color", "--evals-model=wrong")
     run = last_run(project)
-    assert 0 < sum(item.seconds for item in run.items) <= run.walks[0].seconds
+    assert 0 < sum(item.seconds for item in run.items) <= run.passes[0].seconds
 
 
 def test_other_toml_files_are_left_alone(pytester: pytest.Pytester) -> None:
@@ -842,7 +842,7 @@ def test_two_suites_with_images_of_one_name(project: pytest.Pytester) -> None:
 def test_one_place_written_in_two_ways_is_walked_once(project: pytest.Pytester) -> None:
     write_suite(project, SUITE.replace('"pictures"', '"pictures/../pictures"'), "second.toml")
     project.runpytest()
-    assert len(last_run(project).walks) == 1
+    assert len(last_run(project).passes) == 1
 
 
 def test_listed_answers_are_held_against_images_and_classes(project: pytest.Pytester) -> None:

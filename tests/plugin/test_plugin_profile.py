@@ -119,14 +119,14 @@ def test_the_log_says_which_path_made_a_number_also_from_the_cache(project: Path
     first, _ = go(project)
     again, _ = go(project)
     for run in (first, again):
-        (walk,) = run.walks
-        (lane,) = walk.lanes
+        (walk,) = run.passes
+        (fast_path,) = walk.fast_paths
         assert (walk.decoder, walk.on_device) == ("pil", 0)
-        assert (lane.classifier, lane.folded, lane.refused) == ("net", 1, None)
-        assert lane.images >= 16
-        assert lane.logit_error is not None
-        assert lane.changed == 0
-        assert lane.because.startswith("3,000 forwards: folded (from 2,000)")
+        assert (fast_path.classifier, fast_path.folded, fast_path.refused) == ("net", 1, None)
+        assert fast_path.images >= 16
+        assert fast_path.logit_error is not None
+        assert fast_path.changed == 0
+        assert fast_path.because.startswith("3,000 forwards: folded (from 2,000)")
     assert [item.cached for item in again.items] == [300, 300]
 
 
@@ -137,10 +137,10 @@ def test_bf16_decides_as_fp32(project: Path) -> None:
     bf16 = rows(project, rough, "one-step")
     for column in ("correct", "correct_8bit", "correct_noise", "correct_clean"):
         assert fp32[column].equals(bf16[column])
-    (lane,) = rough.walks[0].lanes
-    assert lane.precision == "bf16", lane.refused
-    assert lane.images == 256
-    assert lane.answers > 0
+    (fast_path,) = rough.passes[0].fast_paths
+    assert fast_path.precision == "bf16", fast_path.refused
+    assert fast_path.images == 256
+    assert fast_path.answers > 0
     later = fp32["image"].isin(fp32["image"].unique()[256:])
     assert not np.array_equal(fp32["margin"][later], bf16["margin"][later])
 

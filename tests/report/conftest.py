@@ -169,7 +169,7 @@ def accuracy_item(
         "pictures": tuple(pictures), "seconds": 1.25,
         "validity": (
             log.Validity(
-                id="S2", name="finite logits", outcome="holds",
+                id="S2", name="finite logits", outcome="passed",
                 evidence="20 of 20 rows are finite", source="Croce & Hein 2020",
                 meaning="A network that gives NaN is right by accident.",
             ),
@@ -197,7 +197,7 @@ def every_verdict(directory: Path) -> tuple[log.Item, ...]:
     )  # fmt: skip
     warned = judgement(metrics[0], 0.99, Verdict.FAILED, severity="warn")
     broken = log.Validity(
-        id="S3", name="class order", outcome="falls", source="timm#2456",
+        id="S3", name="class order", outcome="failed", source="timm#2456",
         evidence="another order of the classes is right on 19 of 20, this one on 1",
         meaning="Folder order taken for class order makes every number meaningless.",
     )  # fmt: skip
@@ -481,8 +481,8 @@ def make_run(*items: log.Item, **more: Any) -> log.Run:
             ),
         ),
         "items": items,
-        "walks": (
-            log.Walk(
+        "passes": (
+            log.PassRecord(
                 images="photographs", n=20, seconds=3.1, decode_seconds=1.2, wait_seconds=0.31,
                 forward_seconds=2.2, rows_seconds=0.11, picture_seconds=0.34,
             ),

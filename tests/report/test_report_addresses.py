@@ -11,7 +11,7 @@ import pytest
 
 from vision_evals import log, report
 from vision_evals.report import picture_budget
-from vision_evals.report.addresses import Beside, Inline
+from vision_evals.report.addresses import ExternalFiles, Inline
 
 HOSTILE = [
     "../../etc/passwd",
@@ -60,7 +60,7 @@ def test_beside_the_page_there_is_room_for_all(
 
 @pytest.mark.parametrize("file", HOSTILE)
 def test_names_in_the_folder_are_ours(tmp_path: Path, file: str) -> None:
-    beside = Beside()
+    beside = ExternalFiles()
     address = beside.address(b"content", file)
     assert re.fullmatch(r"pictures/[a-z0-9-]{1,100}-[0-9a-f]{16}\.webp", address)
     beside.put(tmp_path / "site")
@@ -69,7 +69,7 @@ def test_names_in_the_folder_are_ours(tmp_path: Path, file: str) -> None:
 
 
 def test_one_picture_under_two_names_and_two_under_one(tmp_path: Path) -> None:
-    beside = Beside()
+    beside = ExternalFiles()
     addresses = {beside.address(c, n) for c in (b"1", b"2") for n in ("a/x.webp", "b/x.webp")}
     assert len(addresses) == 2
     beside.put(tmp_path)

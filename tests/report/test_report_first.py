@@ -302,7 +302,7 @@ def test_what_fails_nothing_is_counted_and_linked(runs: ModuleType, tmp_path: Pa
         runs.judgement(metric, 0.95, Verdict.FAILED, severity="warn"),
         runs.judgement(metric, 0.99, Verdict.FAILED, known="an old model"),
     )
-    warns = log.Validity(name="steps", outcome="falls", severity="warn", evidence="e", meaning="m")
+    warns = log.Validity(name="steps", outcome="failed", severity="warn", evidence="e", meaning="m")
     one = item((metric,), *held, verdict=Verdict.PASSED, validity=(warns,))
     asides = view.page(runs.make_run(one), tmp_path, Inline()).asides
     assert [(aside.said, aside.anchor) for aside in asides] == [

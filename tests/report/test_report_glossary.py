@@ -87,7 +87,7 @@ def test_names_may_be_anything_and_anchors_stay_safe_and_unique(
     read: Callable[[log.Run], Any], runs: ModuleType
 ) -> None:
     broken = tuple(
-        log.Validity(name=name, outcome="falls", evidence="e", meaning=f"Against {number}.")
+        log.Validity(name=name, outcome="failed", evidence="e", meaning=f"Against {number}.")
         for number, name in enumerate(NAMES)
     )
     found = glossary([item_of(*NAMES, validity=broken)])
@@ -172,7 +172,7 @@ def test_every_interval_is_told_with_its_paper(method: str) -> None:
 def test_validity_checks_stand_by_number_and_each_once() -> None:
     def check(number: str, name: str) -> log.Validity:
         return log.Validity(
-            id=number, name=name, outcome="holds", evidence="e", meaning="m", source="s"
+            id=number, name=name, outcome="passed", evidence="e", meaning="m", source="s"
         )
 
     checks = (check("", "free"), check("S13", "noise"), check("S5", "logits"), check("S5", "soft"))

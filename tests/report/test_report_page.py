@@ -61,7 +61,7 @@ def test_every_verdict_is_counted_shown_and_explained(
 def test_numbers_of_an_invalid_check_pass_nothing(
     runs: ModuleType, tmp_path: Path, read: Read
 ) -> None:
-    broken = log.Validity(name="v", outcome="falls", evidence="e", meaning="m")
+    broken = log.Validity(name="v", outcome="failed", evidence="e", meaning="m")
     item = runs.accuracy_item(tmp_path, "a", verdict=Verdict.INVALID, validity=(broken,))
     assert item.judgements[0].verdict is Verdict.PASSED
     page = read(runs.make_run(item))
@@ -89,7 +89,7 @@ def test_an_unfinished_run_says_so_loudly(
 
 
 def test_an_empty_run(runs: ModuleType, read: Read) -> None:
-    run = runs.make_run(suites=(), image_sets=(), walks=(), warnings=())
+    run = runs.make_run(suites=(), image_sets=(), passes=(), warnings=())
     page = read(run)
     assert page.headings[0][1] == "Nothing was judged."
     for sentence in ("No check was selected.", "The run kept no pictures.", "No images were read."):

@@ -34,7 +34,7 @@ def test_the_worst_of_each_check_in_turn_and_the_fair_last(tmp_path: Path) -> No
     order = ("a1", "b1", "c1", "a2", "c2", "a3", "a4-fair", "b2-fair")
     wanted, cost = want(tmp_path, *names)
     for number in range(len(names) + 1):
-        found = picture_budget.shelf(wanted, tmp_path, Inline(), number * cost)
+        found = picture_budget.select(wanted, tmp_path, Inline(), number * cost)
         assert {one.name for one in found.shown} == set(order[:number])
         assert [one.name for one in found.left_out] == [
             name for name in names if name not in order[:number]
@@ -43,7 +43,7 @@ def test_the_worst_of_each_check_in_turn_and_the_fair_last(tmp_path: Path) -> No
 
 def test_no_byte_more_than_there_is_room_for(tmp_path: Path) -> None:
     wanted, cost = want(tmp_path, "a1", "b1")
-    found = picture_budget.shelf(wanted, tmp_path, Inline(), 2 * cost - 1)
+    found = picture_budget.select(wanted, tmp_path, Inline(), 2 * cost - 1)
     assert sum(len(shown.address) for shown in found.shown.values()) == cost
     assert [one.name for one in found.left_out] == ["b1"]
 
@@ -51,7 +51,7 @@ def test_no_byte_more_than_there_is_room_for(tmp_path: Path) -> None:
 def test_what_is_missing_takes_no_room(tmp_path: Path) -> None:
     wanted, cost = want(tmp_path, "a1", "a2")
     (tmp_path / "a1").unlink()
-    found = picture_budget.shelf(wanted, tmp_path, Inline(), cost)
+    found = picture_budget.select(wanted, tmp_path, Inline(), cost)
     assert {one.name for one in found.shown} == {"a2"}
     assert found.missing == {wanted[0]: "a1 is missing"}
     assert not found.left_out
@@ -62,6 +62,6 @@ def test_nothing_is_taken_from_outside_the_run(tmp_path: Path, file: str) -> Non
     inside = tmp_path / "run"
     inside.mkdir()
     picture(tmp_path, "outside")
-    found = picture_budget.shelf([Wanted(file, "n", "a", False)], inside, Inline(), 10**6)
+    found = picture_budget.select([Wanted(file, "n", "a", False)], inside, Inline(), 10**6)
     assert not found.shown
     assert list(found.missing.values()) == [f"{file} is missing"]

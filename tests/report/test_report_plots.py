@@ -132,7 +132,7 @@ def test_lines_of_other_lengths_and_no_lines_at_all(runs: ModuleType, read: Read
 
 
 def test_a_check_without_images_on_no_classifier_of_the_log(runs: ModuleType, read: Read) -> None:
-    page = read(runs.make_run(runs.descent(), classifiers=(), image_sets=(), walks=()))
+    page = read(runs.make_run(runs.descent(), classifiers=(), image_sets=(), passes=()))
     assert "quadratic on descent" in page.text
     (spec,) = page.specs
     assert spec["layer"][0]["encoding"]["y"]["scale"]["type"] == "log"

@@ -91,7 +91,7 @@ def test_directions_follow_the_metric_and_the_interval(runs: ModuleType, tmp_pat
     colours = {item.classifier: "c0" for item in run.items}
     found = compared(run, colours, tmp_path, Inline())
     assert found is not None
-    tones = {shift.metric: shift.tone for shift in found.besides[0].shifts}
+    tones = {shift.metric: shift.tone for shift in found.entries[0].shifts}
     # nll rose, which is worse; ece has no test on pairs, so nobody can say
     assert tones == {
         "top1_accuracy": "worse",
@@ -99,7 +99,7 @@ def test_directions_follow_the_metric_and_the_interval(runs: ModuleType, tmp_pat
         "ece": "open",
         "nll": "worse",
     }
-    first = found.besides[0].shifts[0]
+    first = found.entries[0].shifts[0]
     assert first.difference == "\N{MINUS SIGN}0.050"
     assert first.interval == "\N{MINUS SIGN}0.080 to \N{MINUS SIGN}0.020, 90 %"
 
@@ -124,8 +124,8 @@ def test_a_page_holds_only_so_many_thumbnails(
     colours = {item.classifier: "c0" for item in run.items}
     found = compared(run, colours, tmp_path, Inline())
     assert found is not None
-    assert found.besides[0].sides is not None
-    assert [turned.shown is not None for turned in found.besides[0].sides.lost] == [
+    assert found.entries[0].sides is not None
+    assert [turned.shown is not None for turned in found.entries[0].sides.lost] == [
         True, True, False, False, False,
     ]  # fmt: skip
     assert found.untold == 3

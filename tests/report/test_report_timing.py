@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from vision_evals.log import Lane, Walk
+from vision_evals.log import FastPath, PassRecord
 from vision_evals.report.timing import timing
 
 
-def said(**lane: object) -> str:
+def said(**fast_path: object) -> str:
     known = {"classifier": "net", "precision": "fp32", "layout": "channels_last", "because": "few"}
-    walk = Walk(
+    pass_record = PassRecord(
         images="photographs", n=1, seconds=1, decode_seconds=0, wait_seconds=0, forward_seconds=1,
-        rows_seconds=0, lanes=(Lane.model_validate({**known, **lane}),),
+        rows_seconds=0, fast_paths=(FastPath.model_validate({**known, **fast_path}),),
     )  # fmt: skip
-    (path,) = timing(walk).paths
+    (path,) = timing(pass_record).paths
     return path
 
 

@@ -24,10 +24,10 @@ def test_what_warns_is_on_the_first_screen_and_what_cannot_be_told_is_not(
     runs: ModuleType, tmp_path: Path
 ) -> None:
     found = (
-        one("logits", "holds"),
-        one("dice", "holds"),
-        one("steps", "falls", "warn"),
-        one("sample", "cannot tell"),
+        one("logits", "passed"),
+        one("dice", "passed"),
+        one("steps", "failed", "warn"),
+        one("sample", "undecided"),
     )
     item = runs.accuracy_item(tmp_path, "a", validity=found)
     assert trust(item) == "2 validity checks hold, 1 warns, 1 cannot tell"
@@ -45,8 +45,8 @@ def test_what_warns_is_on_the_first_screen_and_what_cannot_be_told_is_not(
 def test_only_a_fall_that_is_an_error_invalidates() -> None:
     outcomes = [
         (outcome, severity, one("x", outcome, severity).invalidates)
-        for outcome in ("holds", "falls", "cannot tell")
+        for outcome in ("passed", "failed", "undecided")
         for severity in ("error", "warn")
     ]
-    assert [o[:2] for o in outcomes if o[2]] == [("falls", "error")]
+    assert [o[:2] for o in outcomes if o[2]] == [("failed", "error")]
     assert log.Validity.model_fields["severity"].default == "error"

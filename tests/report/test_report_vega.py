@@ -29,17 +29,17 @@ def marks(spec: Mapping[str, Any], kind: str) -> list[dict[str, Any]]:
     sized = {**spec, "width": 400}
     scene = vl_convert.vegalite_to_scenegraph(sized)["scenegraph"]
 
-    def walk(node: Any) -> Iterator[dict[str, Any]]:
+    def pass_record(node: Any) -> Iterator[dict[str, Any]]:
         if isinstance(node, dict):
             if node.get("marktype") == kind and str(node.get("name", "")).endswith("marks"):
                 yield from (item for item in node["items"])
             for value in node.values():
-                yield from walk(value)
+                yield from pass_record(value)
         elif isinstance(node, list):
             for value in node:
-                yield from walk(value)
+                yield from pass_record(value)
 
-    return list(walk(scene))
+    return list(pass_record(scene))
 
 
 def item(plot: log.Plot, alias: str = "a") -> log.Item:
@@ -120,17 +120,17 @@ def test_a_sweep_is_drawn_in_powers_and_on_demand_to_scale(
 def _axis_texts(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
 
-    def walk(node: Any) -> None:
+    def pass_record(node: Any) -> None:
         if isinstance(node, dict):
             if node.get("marktype") == "text":
                 found.extend(node["items"])
             for value in node.values():
-                walk(value)
+                pass_record(value)
         elif isinstance(node, list):
             for value in node:
-                walk(value)
+                pass_record(value)
 
-    walk(vl_convert.vegalite_to_scenegraph({**spec, "width": 600}))
+    pass_record(vl_convert.vegalite_to_scenegraph({**spec, "width": 600}))
     return found
 
 

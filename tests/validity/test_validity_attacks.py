@@ -22,7 +22,12 @@ from vision_evals.core.tables import Table
 from vision_evals.measures import fgsm, targeted
 from vision_evals.measures.measure import Measure
 from vision_evals.validity import attacks, planted, power
-from vision_evals.validity.batch import ball_of_all, bench_of, iterated_of, telling_epsilon
+from vision_evals.validity.batch import (
+    ball_of_all,
+    build_validity_batch,
+    iterated_of,
+    telling_epsilon,
+)
 from vision_evals.validity.check import Evidence, Finding, ValidityCheck
 
 Make = Callable[..., Evidence]
@@ -62,7 +67,7 @@ def rows(n: int = 16, stand: int = 8) -> pd.DataFrame:
 
 
 @pytest.fixture
-def bench(asked: Make, small: Callable[..., Any], curved: nn.Module) -> Make:
+def validity_batch(asked: Make, small: Callable[..., Any], curved: nn.Module) -> Make:
     """Return what makes evidence of an attack on a network, the curved one if none is given."""
 
     def make(
@@ -124,83 +129,89 @@ class Masked(nn.Module):
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 @pytest.mark.parametrize("attack", [PGD, AutoPGD(steps=40)], ids=["pgd", "apgd"])
 @pytest.mark.parametrize("number", ["S1", "S11", "S12", "S16", "S21", "S26"])
-def test_a_good_attack_holds(number: str, attack: object, norm: str, bench: Make) -> None:
-    found = look(number, bench(attack, norm=norm))
-    assert found.outcome == "holds", found.evidence
+def test_a_good_attack_holds(number: str, attack: object, norm: str, validity_batch: Make) -> None:
+    found = look(number, validity_batch(attack, norm=norm))
+    assert found.outcome == "passed", found.evidence
 
 
 @pytest.mark.parametrize("attack", [IDLE, STUCK], ids=["idle", "stuck"])
 @pytest.mark.parametrize("number", ["S12", "S21"])
-def test_an_attack_that_goes_nowhere_falls(number: str, attack: object, bench: Make) -> None:
-    assert look(number, bench(attack)).outcome == "falls"
+def test_an_attack_that_goes_nowhere_falls(
+    number: str, attack: object, validity_batch: Make
+) -> None:
+    assert look(number, validity_batch(attack)).outcome == "failed"
 
 
-def test_an_attack_that_hands_back_the_image_falls_at_half_the_scale(bench: Make) -> None:
+def test_an_attack_that_hands_back_the_image_falls_at_half_the_scale(validity_batch: Make) -> None:
     """All 16 stand where a third would by chance: 3^-16."""
-    assert look("S11", bench(IDLE)).outcome == "falls"
-    assert look("S11", bench(IDLE, n=4)).outcome == "cannot tell"  # 3^-4 is above 1 %
+    assert look("S11", validity_batch(IDLE)).outcome == "failed"
+    assert look("S11", validity_batch(IDLE, n=4)).outcome == "undecided"  # 3^-4 is above 1 %
 
 
 @pytest.mark.parametrize("number", ["S12", "S21"])
-def test_a_masked_network_falls(number: str, bench: Make, curved: nn.Module) -> None:
+def test_a_masked_network_falls(number: str, validity_batch: Make, curved: nn.Module) -> None:
     still = ProjectedGradientDescent(steps=40, random_start=False)
-    assert look(number, bench(still, Masked(curved))).outcome == "falls"
+    assert look(number, validity_batch(still, Masked(curved))).outcome == "failed"
 
 
 @pytest.mark.parametrize("number", ["S12", "S16", "S21"])
-def test_one_image_tells_nothing(number: str, bench: Make) -> None:
+def test_one_image_tells_nothing(number: str, validity_batch: Make) -> None:
     table = rows(1, stand=1)
-    assert look(number, bench(n=1, table=table)).outcome == "cannot tell"
+    assert look(number, validity_batch(n=1, table=table)).outcome == "undecided"
 
 
-def test_images_wrong_when_clean_are_not_looked_at(bench: Make) -> None:
-    right = bench_of(bench()).criterion.label
+def test_images_wrong_when_clean_are_not_looked_at(validity_batch: Make) -> None:
+    right = build_validity_batch(validity_batch()).criterion.label
     label = torch.where(torch.arange(16) < 12, right, (right + 1) % 3)
-    given = bench(IDLE, label=label)
+    given = validity_batch(IDLE, label=label)
     assert look("S12", given).evidence.startswith("12 of 12 images stand")
     assert look("S11", given).evidence.startswith("12 of 16 images stand")
-    nobody = bench(label=(right + 1) % 3)
+    nobody = validity_batch(label=(right + 1) % 3)
     from vision_evals.validity.examine import _ask
 
     (check,) = (c for c in CHECKS if c.id == "S12")
     assert "none of the images" in _ask(check, nobody).evidence
 
 
-def test_a_ball_of_zero_that_moves_pixels(bench: Make) -> None:
+def test_a_ball_of_zero_that_moves_pixels(validity_batch: Make) -> None:
     """By one part in a million, which changes no answer."""
     leaking = Changed(lambda pixels, _: pixels + 1e-6)
-    found = look("S1", bench(leaking))
-    assert found.outcome == "falls"
+    found = look("S1", validity_batch(leaking))
+    assert found.outcome == "failed"
     assert found.evidence.startswith("of 2 images in a ball of 0, 2 change and 0 get another")
 
 
-@pytest.mark.parametrize(("wrong", "outcome"), [(0, "holds"), (1, "cannot tell"), (2, "falls")])
-def test_rows_at_zero_that_differ_from_clean(wrong: int, outcome: str, bench: Make) -> None:
+@pytest.mark.parametrize(("wrong", "outcome"), [(0, "passed"), (1, "undecided"), (2, "failed")])
+def test_rows_at_zero_that_differ_from_clean(
+    wrong: int, outcome: str, validity_batch: Make
+) -> None:
     table = rows()
     table.loc[(table["epsilon"] == "0") & table["image"].isin(list("01")[:wrong]), "correct"] = (
         False
     )
-    found = look("S1", bench(table=table))
+    found = look("S1", validity_batch(table=table))
     expected = binomtest(wrong, 16, 0.005, alternative="greater").pvalue
     assert found.outcome == outcome
-    assert (expected < 0.01) == (outcome == "falls")
+    assert (expected < 0.01) == (outcome == "failed")
 
 
-def test_how_large_the_balls_are(bench: Make) -> None:
+def test_how_large_the_balls_are(validity_batch: Make) -> None:
     """Moving each of 768 values by 0.5 has the Euclidean length 0.5 sqrt(768)."""
-    assert ball_of_all(bench(norm="l2"), 0.5).epsilon == pytest.approx(0.5 * 768**0.5, rel=1e-12)
-    assert ball_of_all(bench(), 0.5) == LinfBall(0.5)
-    assert isinstance(ball_of_all(bench(norm="l2"), 1.0), L2Ball)
+    assert ball_of_all(validity_batch(norm="l2"), 0.5).epsilon == pytest.approx(
+        0.5 * 768**0.5, rel=1e-12
+    )
+    assert ball_of_all(validity_batch(), 0.5) == LinfBall(0.5)
+    assert isinstance(ball_of_all(validity_batch(norm="l2"), 1.0), L2Ball)
 
 
-def test_which_budget_tells(bench: Make) -> None:
+def test_which_budget_tells(validity_batch: Make) -> None:
     """8 of 16 stand at 1/255; where nothing stands, the smallest above 0."""
-    assert telling_epsilon(bench()) == (1 / 255, True)
-    assert telling_epsilon(bench(table=rows(stand=0))) == (1 / 255, False)
+    assert telling_epsilon(validity_batch()) == (1 / 255, True)
+    assert telling_epsilon(validity_batch(table=rows(stand=0))) == (1 / 255, False)
     late = rows(stand=16)
     late.loc[(late["epsilon"] == "2/255") & (late["image"].astype(int) < 10), "correct"] = True
-    assert telling_epsilon(bench(table=late)) == (2 / 255, True)
-    assert telling_epsilon(bench(table=late[late["image"].astype(int) < 10]))[0] == 1 / 255
+    assert telling_epsilon(validity_batch(table=late)) == (2 / 255, True)
+    assert telling_epsilon(validity_batch(table=late[late["image"].astype(int) < 10]))[0] == 1 / 255
 
 
 @dataclass(frozen=True)
@@ -255,19 +266,19 @@ FLAT = (0.0, *[1.0] * 40)
 
 
 @pytest.mark.parametrize(
-    ("changed", "outcome"), [(0, "holds"), (2, "cannot tell"), (3, "falls"), (16, "falls")]
+    ("changed", "outcome"), [(0, "passed"), (2, "undecided"), (3, "failed"), (16, "failed")]
 )
 def test_verdicts_that_change_with_more_steps_or_starts(
     changed: int, outcome: str, scripted: Make
 ) -> None:
     expected = binomtest(changed, 16, 0.01, alternative="greater").pvalue
-    assert (expected < 0.01) == (outcome == "falls")
+    assert (expected < 0.01) == (outcome == "failed")
     longer = scripted(Scripted(FLAT, longer_broken=changed))
     more = scripted(Scripted(FLAT, restarts_broken=changed))
     assert look("S15", longer).outcome == outcome
     assert look("S15", longer).evidence.startswith(f"{changed} of 16 verdicts")
     assert look("S16", more).outcome == outcome
-    assert look("S16", longer).outcome == look("S15", more).outcome == "holds"
+    assert look("S16", longer).outcome == look("S15", more).outcome == "passed"
 
 
 @pytest.mark.parametrize(
@@ -282,7 +293,7 @@ def test_verdicts_that_change_with_more_steps_or_starts(
 def test_the_gain_of_the_last_steps(path: tuple[float, ...], share: str, scripted: Make) -> None:
     found = look("S15", scripted(Scripted(path)))
     assert f"the last steps made {share} of the gain" in found.evidence
-    assert found.outcome == ("falls" if float(share[:-1]) >= 5 else "holds")
+    assert found.outcome == ("failed" if float(share[:-1]) >= 5 else "passed")
 
 
 def test_a_path_that_gains_nothing_says_so(scripted: Make) -> None:
@@ -291,19 +302,19 @@ def test_a_path_that_gains_nothing_says_so(scripted: Make) -> None:
 
 
 @pytest.mark.parametrize("number", ["S15", "S16"])
-def test_no_more_of_an_attack(number: str, bench: Make) -> None:
+def test_no_more_of_an_attack(number: str, validity_batch: Make) -> None:
     from vision_evals.validity.examine import _ask
 
     (check,) = (c for c in CHECKS if c.id == number)
-    fixed = _ask(check, bench(IDLE))
-    assert (fixed.outcome, "no other number of steps" in fixed.evidence) == ("cannot tell", True)
-    fallen = _ask(check, bench(table=rows(stand=0)))
-    assert (fallen.outcome, "stands at any budget" in fallen.evidence) == ("cannot tell", True)
+    fixed = _ask(check, validity_batch(IDLE))
+    assert (fixed.outcome, "no other number of steps" in fixed.evidence) == ("undecided", True)
+    fallen = _ask(check, validity_batch(table=rows(stand=0)))
+    assert (fallen.outcome, "stands at any budget" in fallen.evidence) == ("undecided", True)
 
 
-def test_the_real_attack_converges(bench: Make) -> None:
-    found = look("S15", bench(AutoPGD(steps=100)))
-    assert found.outcome == "holds", found.evidence
+def test_the_real_attack_converges(validity_batch: Make) -> None:
+    found = look("S15", validity_batch(AutoPGD(steps=100)))
+    assert found.outcome == "passed", found.evidence
 
 
 class Batchy(nn.Module):
@@ -318,14 +329,14 @@ class Batchy(nn.Module):
         return out if len(pixels) > 1 else out.roll(1, dims=1)
 
 
-def test_answers_that_depend_on_the_batch(bench: Make, curved: nn.Module) -> None:
-    assert look("S26", bench(network=Batchy(curved))).outcome == "falls"
-    assert look("S26", bench(n=1)).outcome == "cannot tell"
+def test_answers_that_depend_on_the_batch(validity_batch: Make, curved: nn.Module) -> None:
+    assert look("S26", validity_batch(network=Batchy(curved))).outcome == "failed"
+    assert look("S26", validity_batch(n=1)).outcome == "undecided"
 
 
-def test_what_rounding_undoes(bench: Make) -> None:
+def test_what_rounding_undoes(validity_batch: Make) -> None:
     """Fallen: 8 at 1/255 and 16 at 2/255; every fourth image is right again: 2 and 4."""
-    assert "undoes 6 of 24 adversarials" in look("S26", bench()).evidence
+    assert "undoes 6 of 24 adversarials" in look("S26", validity_batch()).evidence
 
 
 def aimed(asked: Make, small: Callable[..., Any], network: nn.Module, attack: Any) -> Evidence:
@@ -349,25 +360,25 @@ def test_targeted_and_untargeted(asked: Make, small: Callable[..., Any], curved:
             )
 
     assert check.guards(targeted.MEASURE)
-    assert check.look(aimed(asked, small, curved, PGD)).outcome == "holds"
+    assert check.look(aimed(asked, small, curved, PGD)).outcome == "passed"
     idle = check.look(aimed(asked, small, curved, STUCK))
-    assert idle.outcome == "cannot tell", idle.evidence
+    assert idle.outcome == "undecided", idle.evidence
     found = check.look(aimed(asked, small, curved, Lame()))
-    assert found.outcome == "falls", found.evidence
+    assert found.outcome == "failed", found.evidence
 
 
-def test_one_step_is_exempt(bench: Make) -> None:
+def test_one_step_is_exempt(validity_batch: Make) -> None:
     guarded = {check.id for check in CHECKS if check.guards(fgsm.MEASURE)}
     assert guarded == {"S1", "S26"}
     with pytest.raises(Exception, match="takes one step"):
-        iterated_of(bench(FastGradientSign()))
+        iterated_of(validity_batch(FastGradientSign()))
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
-def test_what_is_planted_is_there(norm: str, bench: Make) -> None:
+def test_what_is_planted_is_there(norm: str, validity_batch: Make) -> None:
     """Score 0.1 at a border point, below 0 on inner points: seen by drawing them again."""
     ball = BALLS[norm](4 / 255)
-    alone = bench_of(bench()).of(torch.tensor([3]))
+    alone = build_validity_batch(validity_batch()).of(torch.tensor([3]))
     readout = planted.plant(alone, ball)
     assert readout is not None
 
@@ -395,16 +406,16 @@ def test_the_readout_is_ridge_regression() -> None:
         assert torch.allclose(planted._ridge(rows, wanted), expected, rtol=1e-8)
 
 
-def test_where_nothing_stands_apart_nothing_is_planted(bench: Make) -> None:
+def test_where_nothing_stands_apart_nothing_is_planted(validity_batch: Make) -> None:
     """A network that says the same of everything."""
 
     class Constant(nn.Module):
         def forward(self, pixels: torch.Tensor) -> torch.Tensor:
             return 0 * pixels.mean(dim=(2, 3)) + torch.tensor([1.0, 0.0, 0.0])
 
-    given = bench(network=Constant())
-    assert planted.plant(bench_of(given).of(torch.tensor([0])), LinfBall(0.01)) is None
-    assert look("S21", given).outcome == "cannot tell"
+    given = validity_batch(network=Constant())
+    assert planted.plant(build_validity_batch(given).of(torch.tensor([0])), LinfBall(0.01)) is None
+    assert look("S21", given).outcome == "undecided"
 
 
 def test_every_check_says_why() -> None:

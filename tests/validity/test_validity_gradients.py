@@ -90,13 +90,13 @@ BROKEN = {
 def test_a_good_gradient_reaches_the_pixels(small: Small, curved: nn.Module, asked: Make) -> None:
     for labelled in (True, False):
         found = gradients.reaches_pixels(asked(small(curved), labelled=labelled))
-        assert found.outcome == "holds", found.evidence
+        assert found.outcome == "passed", found.evidence
 
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_gradient_falls(name: str, small: Small, curved: nn.Module, asked: Make) -> None:
     found = gradients.reaches_pixels(asked(small(Before(curved, BROKEN[name]))))
-    assert found.outcome == "falls", found.evidence
+    assert found.outcome == "failed", found.evidence
 
 
 @pytest.mark.parametrize("name", ["downhill", "elsewhere"])
@@ -106,9 +106,9 @@ def test_a_false_gradient_does_not_hide_by_being_small(
     """The network answers louder than it says; along a random way, noise still does."""
     false = wrong_backward(lambda slope: BACKWARDS[name](slope) * 1e-8)
     evidence = asked(small(Before(curved, false)))
-    assert response.nothing_hidden(evidence).outcome == "falls"
+    assert response.nothing_hidden(evidence).outcome == "failed"
     if name == "downhill":
-        assert gradients.reaches_pixels(evidence).outcome == "falls"
+        assert gradients.reaches_pixels(evidence).outcome == "failed"
 
 
 BACKWARDS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
@@ -133,13 +133,13 @@ def test_a_good_network_hides_nothing(small: Small, curved: nn.Module, asked: Ma
     pooled = nn.Sequential(nn.MaxPool2d(2), curved)
     for network in (curved, pooled, Scaled(curved, 1e4)):
         found = response.nothing_hidden(asked(small(network)))
-        assert found.outcome == "holds", found.evidence
+        assert found.outcome == "passed", found.evidence
 
 
 @pytest.mark.parametrize("name", HIDDEN)
 def test_what_is_cut_away_is_found(name: str, small: Small, curved: nn.Module, asked: Make) -> None:
     found = response.nothing_hidden(asked(small(Before(curved, HIDDEN[name]))))
-    assert found.outcome == "falls", found.evidence
+    assert found.outcome == "failed", found.evidence
 
 
 def test_the_share_and_the_ratio_of_a_linear_network_are_known(small: Small, asked: Make) -> None:
@@ -161,7 +161,7 @@ def test_the_share_and_the_ratio_of_a_linear_network_are_known(small: Small, ask
     has[torch.arange(4), first] = has[torch.arange(4), second] = True
     has[:, 1] = False
     hidden = (moved * ~has).norm() / moved.norm()
-    assert found.outcome == "falls"
+    assert found.outcome == "failed"
     assert f"{float(hidden):.2g} comes through" in found.evidence
 
 
@@ -176,8 +176,8 @@ def test_half_precision_inside_is_no_mask(
 
     inner = copy.deepcopy(curved).to(half)
     evidence = asked(small(Half()))
-    assert gradients.reaches_pixels(evidence).outcome == "cannot tell"
-    assert response.nothing_hidden(evidence).outcome == "cannot tell"
+    assert gradients.reaches_pixels(evidence).outcome == "undecided"
+    assert response.nothing_hidden(evidence).outcome == "undecided"
 
 
 def test_nearly_saturated_probabilities_leave_too_few_to_tell(
@@ -185,7 +185,7 @@ def test_nearly_saturated_probabilities_leave_too_few_to_tell(
 ) -> None:
     network = Before(nn.Softmax(1), lambda x: 100 * curved(x))
     found = gradients.reaches_pixels(asked(small(network)))
-    assert found.outcome == "cannot tell"
+    assert found.outcome == "undecided"
 
 
 def test_one_class_leads_nowhere(small: Small, asked: Make) -> None:
@@ -205,7 +205,7 @@ def test_a_graph_that_is_cut_has_no_live_gradient(small: Small, asked: Make) -> 
             return pixels.detach().mean(dim=(2, 3))
 
     found = gradients.alive(asked(small(Cut())))
-    assert found.outcome == "falls"
+    assert found.outcome == "failed"
     assert "small has no gradient" in found.evidence
 
 
@@ -233,7 +233,7 @@ def test_a_clamp_at_black_and_white_is_no_mask(
     """Beyond [0, 1] the network is flat: pixels at the bounds stay where they are."""
     pixels = (2 * drawn(8) - 0.5).clamp(0, 1)
     found = gradients.reaches_pixels(asked(small(Before(curved, clamp)), pixels=pixels))
-    assert found.outcome == "holds", found.evidence
+    assert found.outcome == "passed", found.evidence
 
 
 def test_a_network_that_says_the_same_of_everything(small: Small, asked: Make) -> None:
@@ -242,7 +242,7 @@ def test_a_network_that_says_the_same_of_everything(small: Small, asked: Make) -
             return 0 * pixels.mean(dim=(2, 3)) + torch.arange(3.0)
 
     found = gradients.reaches_pixels(asked(small(Constant())))
-    assert found.outcome == "cannot tell"
+    assert found.outcome == "undecided"
     assert found.evidence.endswith("nothing either")
 
 
@@ -251,12 +251,12 @@ def test_the_derivative_of_a_large_logit_is_taken_too(
 ) -> None:
     """Scale is no excuse: the lead of the first answer does not saturate."""
     found = gradients.reaches_pixels(asked(small(Scaled(curved, 1e4))))
-    assert found.outcome == "holds", found.evidence
+    assert found.outcome == "passed", found.evidence
 
 
 def test_live_gradients_hold(small: Small, curved: nn.Module, asked: Make) -> None:
     found = gradients.alive(asked(small(curved)))
-    assert found.outcome == "holds"
+    assert found.outcome == "passed"
     assert found.evidence.startswith("0 of 16")
 
 
@@ -266,7 +266,7 @@ def test_a_saturated_softmax_kills_the_cross_entropy_but_not_dlr(
     evidence = asked(small(Scaled(curved, 1e6)))
     dead = int((evidence.probe.gradient.flatten(1) == 0).all(dim=1).sum())
     found = gradients.alive(evidence)
-    assert found.outcome == "falls"
+    assert found.outcome == "failed"
     assert dead == 16
     assert "16 of these 16 live under the DLR loss" in found.evidence
 
@@ -274,7 +274,7 @@ def test_a_saturated_softmax_kills_the_cross_entropy_but_not_dlr(
 def test_a_gradient_that_is_no_number_is_dead(small: Small, curved: nn.Module, asked: Make) -> None:
     network = Before(curved, wrong_backward(lambda slope: slope * float("nan")))
     found = gradients.alive(asked(small(network)))
-    assert found.outcome == "falls"
+    assert found.outcome == "failed"
     assert "16 of 16" in found.evidence
 
 
@@ -290,14 +290,14 @@ def test_a_few_dead_gradients_of_a_few_images_tell_nothing(
             return out * keep + out.detach() * (1 - keep)
 
     found = gradients.alive(asked(small(Sometimes())))
-    assert found.outcome == "cannot tell"
+    assert found.outcome == "undecided"
     assert found.evidence.startswith("2 of 16")
 
 
 def test_without_labels_there_is_no_loss(small: Small, curved: nn.Module, asked: Make) -> None:
     evidence = asked(small(curved), labelled=False)
-    assert gradients.alive(evidence).outcome == "cannot tell"
-    assert smoothness.smooth(evidence).outcome == "cannot tell"
+    assert gradients.alive(evidence).outcome == "undecided"
+    assert smoothness.smooth(evidence).outcome == "undecided"
 
 
 def test_a_smooth_loss_holds_and_a_sawtooth_falls(
@@ -305,8 +305,8 @@ def test_a_smooth_loss_holds_and_a_sawtooth_falls(
 ) -> None:
     smooth = smoothness.smooth(asked(small(curved)))
     jagged = Before(curved, lambda x: x + 0.2 * (x * 5000).sin())
-    assert smooth.outcome == "holds", smooth.evidence
-    assert smoothness.smooth(asked(small(jagged))).outcome == "falls"
+    assert smooth.outcome == "passed", smooth.evidence
+    assert smoothness.smooth(asked(small(jagged))).outcome == "failed"
 
 
 def test_the_change_of_a_loss_that_is_known(small: Small, asked: Make) -> None:
@@ -320,7 +320,7 @@ def test_the_change_of_a_loss_that_is_known(small: Small, asked: Make) -> None:
 
     found = smoothness.smooth(asked(small(Jumping())))
     before, after = (math.log(1 + 2 * math.exp(-z)) for z in (1.0, 0.5))
-    assert found.outcome == "falls"
+    assert found.outcome == "failed"
     assert f"by {(after - before) / before:.3g} of itself" in found.evidence
 
 
@@ -328,7 +328,7 @@ def test_an_attack_that_is_known_in_closed_form(
     small: Small, curved: nn.Module, asked: Make
 ) -> None:
     found = known.closed_form(asked(small(curved)))
-    assert found.outcome == "holds", found.evidence
+    assert found.outcome == "passed", found.evidence
 
 
 @pytest.mark.parametrize("wrong", ["half a step", "no sign"])
@@ -339,7 +339,7 @@ def test_a_wrong_attack_misses_its_closed_form(
         monkeypatch.setattr(LinfBall, "steepest", lambda _, gradient: gradient.sign() / 2)
     else:
         monkeypatch.setattr(LinfBall, "steepest", lambda _, gradient: gradient)
-    assert known.closed_form(asked(small(curved))).outcome == "falls"
+    assert known.closed_form(asked(small(curved))).outcome == "failed"
 
 
 @pytest.mark.slow
@@ -348,8 +348,8 @@ def test_the_reference_network_falls_and_not_without_steps(
 ) -> None:
     evidence = asked(small(curved))
     known._left.cache_clear()
-    assert known.reference_falls(evidence).outcome == "holds"
+    assert known.reference_falls(evidence).outcome == "passed"
     known._left.cache_clear()
     monkeypatch.setattr(known, "EPSILON", 1e-6)
-    assert known.reference_falls(evidence).outcome == "falls"
+    assert known.reference_falls(evidence).outcome == "failed"
     known._left.cache_clear()

@@ -49,9 +49,9 @@ def test_all_that_can_be_told_holds_and_nothing_is_left_behind(packaged: Evidenc
         *cheap,
         *Examiner((*smoothness.CHECKS, *known.CHECKS)).examine(packaged, "thorough"),
     )
-    wrong = {v.name: v.evidence for v in everything if v.outcome == "falls"}
+    wrong = {v.name: v.evidence for v in everything if v.outcome == "failed"}
     assert wrong == {}
-    assert {v.name for v in everything if v.outcome == "cannot tell"} == UNCLEAR
+    assert {v.name for v in everything if v.outcome == "undecided"} == UNCLEAR
     assert {v.name for v in everything} == {check.name for check in CHECKS}
 
 

@@ -104,11 +104,11 @@ def test_good_rows_hold(check: ValidityCheck, evidence: Make) -> None:
         return  # below: its rows are others
     given = evidence(table)
     given = replace(given, classifier=replace(given.classifier, sha256="1" * 64))
-    assert check.look(given).outcome == "holds"
+    assert check.look(given).outcome == "passed"
 
 
 @pytest.mark.parametrize(
-    ("outside", "outcome"), [(1e-7, "holds"), (2e-6, "falls"), (float("nan"), "falls")]
+    ("outside", "outcome"), [(1e-7, "passed"), (2e-6, "failed"), (float("nan"), "failed")]
 )
 def test_a_leak_of_one_point_falls(outside: float, outcome: str, evidence: Make) -> None:
     table = sweep(GOOD)
@@ -120,7 +120,7 @@ def test_a_leak_of_one_point_falls(outside: float, outcome: str, evidence: Make)
 
 
 def test_rows_that_do_not_say_where_they_lie(evidence: Make) -> None:
-    assert rows.inside(evidence(sweep(GOOD).drop(columns="outside"))).outcome == "cannot tell"
+    assert rows.inside(evidence(sweep(GOOD).drop(columns="outside"))).outcome == "undecided"
 
 
 def aimed(**columns: Sequence[Any]) -> pd.DataFrame:
@@ -140,20 +140,22 @@ def aimed(**columns: Sequence[Any]) -> pd.DataFrame:
 def test_targeted_rows_leave_ball_or_box(column: str, worst: float, evidence: Make) -> None:
     parameters = targeted.Parameters(target="red", budgets=("4/255",))
     good = aimed()
-    assert rows.inside(evidence(good, targeted.MEASURE, parameters)).outcome == "holds"
+    assert rows.inside(evidence(good, targeted.MEASURE, parameters)).outcome == "passed"
     good.loc[3, column] = worst
-    assert rows.inside(evidence(good, targeted.MEASURE, parameters)).outcome == "falls"
+    assert rows.inside(evidence(good, targeted.MEASURE, parameters)).outcome == "failed"
 
 
 @pytest.mark.parametrize(
-    ("still", "outcome"), [(0, "holds"), (1, "holds"), (2, "cannot tell"), (6, "falls")]
+    ("still", "outcome"), [(0, "passed"), (1, "passed"), (2, "undecided"), (6, "failed")]
 )
 def test_targets_that_gain_nothing(still: int, outcome: str, evidence: Make) -> None:
     after = [0.01] * still + [0.9] * (20 - still)
     given = evidence(aimed(confidence=after), targeted.MEASURE, targeted.Parameters(target="red"))
     found = rows.target_gains(given)
     assert found.outcome == outcome
-    assert (binomtest(still, 20, 0.05, alternative="greater").pvalue < 0.01) == (outcome == "falls")
+    assert (binomtest(still, 20, 0.05, alternative="greater").pvalue < 0.01) == (
+        outcome == "failed"
+    )
 
 
 def test_images_with_nothing_to_gain_do_not_count(evidence: Make) -> None:
@@ -161,9 +163,9 @@ def test_images_with_nothing_to_gain_do_not_count(evidence: Make) -> None:
         confidence=[0.01] * 20, steps=[0] * 10 + [3] * 10, already=[False] * 10 + [True] * 10
     )
     given = evidence(done, targeted.MEASURE, targeted.Parameters(target="red"))
-    assert rows.target_gains(given).outcome == "cannot tell"
+    assert rows.target_gains(given).outcome == "undecided"
     old = evidence(done.drop(columns="confidence_clean"), targeted.MEASURE, given.parameters)
-    assert rows.target_gains(old).outcome == "cannot tell"
+    assert rows.target_gains(old).outcome == "undecided"
 
 
 def test_the_largest_budget_is_asked(evidence: Make) -> None:
@@ -175,19 +177,17 @@ def test_the_largest_budget_is_asked(evidence: Make) -> None:
             targeted.MEASURE,
             targeted.Parameters(target="red"),
         )
-        assert rows.target_gains(given).outcome == "holds"
+        assert rows.target_gains(given).outcome == "passed"
 
 
-@pytest.mark.parametrize(
-    ("missed", "outcome"), [(1, "cannot tell"), (2, "cannot tell"), (3, "falls")]
-)
+@pytest.mark.parametrize(("missed", "outcome"), [(1, "undecided"), (2, "undecided"), (3, "failed")])
 def test_one_step_breaks_what_stands(missed: int, outcome: str, evidence: Make) -> None:
     """Each image misses at two epsilons and counts once."""
     one_step = [[1, 0, 0, 0, 0]] * missed + [[1, 1, 1, 0, 0]] * (20 - missed)
     found = curves.beats_one_step(evidence(sweep(GOOD[:20], correct_fgsm=one_step)))
     expected = binomtest(missed, 20, 0.01, alternative="greater").pvalue
     assert found.outcome == outcome
-    assert (expected < 0.01) == (outcome == "falls")
+    assert (expected < 0.01) == (outcome == "failed")
     assert found.evidence.startswith(f"{missed} of 20 images fall to one step")
     assert found.evidence.endswith("at 1/510, 1/255")
 
@@ -195,20 +195,20 @@ def test_one_step_breaks_what_stands(missed: int, outcome: str, evidence: Make) 
 def test_images_wrong_when_clean_are_no_success_of_one_step(evidence: Make) -> None:
     table = sweep([[1, 1, 0, 0, 0]] * 6 + [[0, 1, 1, 1, 1]] * 14)
     table.loc[~table["correct_clean"], "correct_fgsm"] = False
-    assert curves.beats_one_step(evidence(table)).outcome == "holds"
+    assert curves.beats_one_step(evidence(table)).outcome == "passed"
 
 
 @pytest.mark.parametrize("check", [curves.beats_one_step, rows.no_silent_success])
 def test_one_image_tells_nothing_about_a_rate(
     check: Callable[[Evidence], Finding], evidence: Make
 ) -> None:
-    assert check(evidence(sweep(GOOD[:1]))).outcome == "cannot tell"
+    assert check(evidence(sweep(GOOD[:1]))).outcome == "undecided"
 
 
 @pytest.mark.parametrize(
     ("up", "down", "outcome"),
-    [(0, 0, "holds"), (1, 0, "cannot tell"), (8, 0, "cannot tell"), (9, 0, "falls"),
-     (5, 4, "holds"), (9, 3, "cannot tell"), (12, 1, "falls")],
+    [(0, 0, "passed"), (1, 0, "undecided"), (8, 0, "undecided"), (9, 0, "failed"),
+     (5, 4, "passed"), (9, 3, "undecided"), (12, 1, "failed")],
 )  # fmt: skip
 def test_a_drop_of_success(up: int, down: int, outcome: str, evidence: Make) -> None:
     """``up`` images get up from 1/255 to 2/255, ``down`` fall; the others fall at 4/255.
@@ -222,8 +222,8 @@ def test_a_drop_of_success(up: int, down: int, outcome: str, evidence: Make) -> 
     change = np.array([1] * up + [-1] * down + [0] * (n - up - down), dtype=float)
     within = change.mean() <= change.std() / np.sqrt(n) + 1e-12
     p = binomtest(up, up + down, alternative="greater").pvalue if up + down else 1.0
-    assert (outcome == "holds") == within
-    assert (outcome == "falls") == (not within and p < 0.01 / 3)
+    assert (outcome == "passed") == within
+    assert (outcome == "failed") == (not within and p < 0.01 / 3)
 
 
 def test_success_is_counted_over_images_right_when_clean(evidence: Make) -> None:
@@ -234,17 +234,17 @@ def test_success_is_counted_over_images_right_when_clean(evidence: Make) -> None
 
 
 def test_a_curve_that_shows_nothing(evidence: Make) -> None:
-    assert curves.more_breaks_more(evidence(sweep([[1] * 5] * 20))).outcome == "cannot tell"
-    assert curves.more_breaks_more(evidence(sweep(GOOD[:6]))).outcome == "cannot tell"
+    assert curves.more_breaks_more(evidence(sweep([[1] * 5] * 20))).outcome == "undecided"
+    assert curves.more_breaks_more(evidence(sweep(GOOD[:6]))).outcome == "undecided"
     short = sweep(GOOD)
     short = short[short["epsilon"].isin(["0", "1/255"])]
-    assert curves.more_breaks_more(evidence(short)).outcome == "cannot tell"
+    assert curves.more_breaks_more(evidence(short)).outcome == "undecided"
 
 
 @pytest.mark.parametrize(
     ("won", "lost", "outcome"),
-    [(7, 0, "holds"), (6, 0, "cannot tell"), (0, 3, "cannot tell"), (0, 4, "falls"),
-     (14, 14, "falls"), (5, 5, "cannot tell"), (30, 10, "holds")],
+    [(7, 0, "passed"), (6, 0, "undecided"), (0, 3, "undecided"), (0, 4, "failed"),
+     (14, 14, "failed"), (5, 5, "undecided"), (30, 10, "passed")],
 )  # fmt: skip
 def test_against_noise(won: int, lost: int, outcome: str, evidence: Make) -> None:
     """An image of each kind tells at 1/255 only, and a few more tell at 4/255."""
@@ -255,15 +255,15 @@ def test_against_noise(won: int, lost: int, outcome: str, evidence: Make) -> Non
     assert found.evidence.startswith(f"at 1/255, {won} of the {won + lost} images")
     ahead = binomtest(won, won + lost, 0.5, alternative="greater").pvalue < 0.01
     behind = binomtest(won, won + lost, 0.75, alternative="less").pvalue < 0.01
-    assert (outcome == "holds", outcome == "falls") == (ahead, behind and not ahead)
+    assert (outcome == "passed", outcome == "failed") == (ahead, behind and not ahead)
 
 
 def test_noise_that_does_the_same(evidence: Make) -> None:
     same = [[bool(one) for one in stand] for stand in GOOD]
-    assert curves.beats_noise(evidence(sweep(GOOD, correct_noise=same))).outcome == "cannot tell"
+    assert curves.beats_noise(evidence(sweep(GOOD, correct_noise=same))).outcome == "undecided"
 
 
-@pytest.mark.parametrize(("right", "outcome"), [(0, "falls"), (1, "holds")])
+@pytest.mark.parametrize(("right", "outcome"), [(0, "failed"), (1, "passed")])
 def test_robustness_of_nobody_is_no_number(right: int, outcome: str, evidence: Make) -> None:
     stands = [[1, 1, 0, 0, 0]] * right + [[0, 0, 0, 0, 0]] * (24 - right)
     found = rows.somebody_attacked(evidence(sweep(stands)))
@@ -271,7 +271,7 @@ def test_robustness_of_nobody_is_no_number(right: int, outcome: str, evidence: M
     assert found.evidence.startswith(f"{right} of 24 images are right when clean")
 
 
-@pytest.mark.parametrize(("blind", "outcome"), [(0, "holds"), (2, "cannot tell"), (5, "falls")])
+@pytest.mark.parametrize(("blind", "outcome"), [(0, "passed"), (2, "undecided"), (5, "failed")])
 def test_images_that_stand_after_a_gradient_of_nothing(
     blind: int, outcome: str, evidence: Make
 ) -> None:
@@ -282,10 +282,12 @@ def test_images_that_stand_after_a_gradient_of_nothing(
     found = rows.never_blind(evidence(table))
     assert found.outcome == outcome, found.evidence
     assert found.evidence.startswith(f"{blind} of 24 images stand")
-    assert (outcome == "falls") == (binomtest(blind, 24, 0.05, alternative="greater").pvalue < 0.01)
+    assert (outcome == "failed") == (
+        binomtest(blind, 24, 0.05, alternative="greater").pvalue < 0.01
+    )
 
 
-@pytest.mark.parametrize(("silent", "outcome"), [(1, "cannot tell"), (3, "falls")])
+@pytest.mark.parametrize(("silent", "outcome"), [(1, "undecided"), (3, "failed")])
 def test_success_that_is_not_handed_back(silent: int, outcome: str, evidence: Make) -> None:
     table = sweep(GOOD)
     table.loc[table["image"].isin([f"{i}.png" for i in range(silent)]), "ever"] = True
@@ -298,14 +300,14 @@ def test_success_that_is_not_handed_back(silent: int, outcome: str, evidence: Ma
 def test_a_curve_that_is_too_short(gone: set[str], evidence: Make) -> None:
     """Without 0, with four epsilons, or with three that do not reach the end."""
     table = sweep(GOOD)
-    assert curves.curve(evidence(table[~table["epsilon"].isin(gone)])).outcome == "falls"
+    assert curves.curve(evidence(table[~table["epsilon"].isin(gone)])).outcome == "failed"
 
 
 def test_a_curve_at_whose_end_one_stands(evidence: Make) -> None:
     found = curves.curve(evidence(sweep([*GOOD, [1, 1, 1, 1, 1]])))
-    assert found == Finding("falls", "5 epsilons; 1 of 21 images stand at the worst of them")
+    assert found == Finding("failed", "5 epsilons; 1 of 21 images stand at the worst of them")
     nobody = curves.curve(evidence(sweep([[0, 0, 0, 0, 0]])))
-    assert nobody.outcome == "cannot tell"
+    assert nobody.outcome == "undecided"
 
 
 def broken(**changes: Any) -> Measure:
@@ -335,7 +337,7 @@ def broken(**changes: Any) -> Measure:
 )
 def test_a_metric_that_does_not_add_up(changes: Any, said: str, evidence: Make) -> None:
     found = described.denominators(evidence(sweep(GOOD), broken(**changes)))
-    assert found.outcome == "falls"
+    assert found.outcome == "failed"
     assert said in found.evidence
 
 
@@ -350,15 +352,15 @@ def test_every_measure_of_images_is_guarded(measure: Measure) -> None:
 def test_a_description(evidence: Make) -> None:
     given = evidence(sweep(GOOD), fgsm.MEASURE, fgsm.Parameters(epsilons=("0", "1/255", 0.007)))
     own = described.full_description(given)
-    assert own.outcome == "cannot tell"
+    assert own.outcome == "undecided"
     assert "no file whose hash is known" in own.evidence
     known = replace(given.classifier, sha256="1" * 64)
     found = described.full_description(replace(given, classifier=known))
-    assert found.outcome == "holds"
+    assert found.outcome == "passed"
     for part in ('epsilons = ["0", "1/255", 0.007]', "fgsm: norm linf", "seed 0", "torch 2"):
         assert part in found.evidence
     unnamed = replace(given.classifier, fingerprint="", sha256="1" * 64)
-    assert described.full_description(replace(given, classifier=unnamed)).outcome == "falls"
+    assert described.full_description(replace(given, classifier=unnamed)).outcome == "failed"
 
 
 def test_an_attack_is_described_by_its_numbers(evidence: Make) -> None:
@@ -386,5 +388,5 @@ class Vague(Table):
 )
 def test_a_description_that_lacks_something(parameters: Table, said: str, evidence: Make) -> None:
     found = described.full_description(evidence(sweep(GOOD), MEASURE, parameters))
-    assert found.outcome == "falls"
+    assert found.outcome == "failed"
     assert said in found.evidence

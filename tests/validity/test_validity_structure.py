@@ -34,7 +34,7 @@ LOOKS = {check.name: check.look for check in structure.CHECKS}
 @pytest.mark.parametrize("name", LOOKS)
 def test_a_good_network_holds(name: str, small: Small, curved: nn.Module, asked: Make) -> None:
     found = LOOKS[name](asked(small(curved)))
-    assert found.outcome == "holds", found.evidence
+    assert found.outcome == "passed", found.evidence
 
 
 def test_a_module_in_training_mode_is_named(small: Small, curved: nn.Module, asked: Make) -> None:
@@ -42,7 +42,7 @@ def test_a_module_in_training_mode_is_named(small: Small, curved: nn.Module, ask
     evidence = asked(small(network))
     network[1].train()
     found = structure.eval_mode(evidence)
-    assert found.outcome == "falls"
+    assert found.outcome == "failed"
     assert found.evidence == "1 of 8 modules are in training mode: 1"
 
 
@@ -50,7 +50,7 @@ def test_dice_in_eval_mode_are_seen(small: Small, curved: nn.Module, asked: Make
     evidence = asked(small(Wrapped(curved, lambda out: out + 0.01 * torch.randn_like(out))))
     before = torch.get_rng_state()
     found = structure.same_again(evidence)
-    assert found.outcome == "falls"
+    assert found.outcome == "failed"
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -63,20 +63,20 @@ def test_one_answer_that_is_not_a_number_is_no_sameness(small: Small, asked: Mak
             out = pixels.mean(dim=(2, 3))
             return out * float("nan") if self.calls == 4 else out
 
-    assert structure.same_again(asked(small(Failing()), labelled=False)).outcome == "falls"
+    assert structure.same_again(asked(small(Failing()), labelled=False)).outcome == "failed"
 
 
 def test_a_network_that_looks_at_its_neighbours(
     small: Small, curved: nn.Module, asked: Make
 ) -> None:
     evidence = asked(small(Wrapped(curved, lambda out: out - 0.1 * out.mean(dim=0))))
-    assert structure.same_again(evidence).outcome == "holds"
-    assert structure.same_in_every_batch(evidence).outcome == "falls"
+    assert structure.same_again(evidence).outcome == "passed"
+    assert structure.same_in_every_batch(evidence).outcome == "failed"
 
 
 def test_neighbours_in_sevens_only(small: Small, curved: nn.Module, asked: Make) -> None:
     evidence = asked(small(Wrapped(curved, lambda out: out + (len(out) == 7))))
-    assert structure.same_in_every_batch(evidence).outcome == "falls"
+    assert structure.same_in_every_batch(evidence).outcome == "failed"
 
 
 def test_a_batch_that_is_refused_does_not_hide_another(
@@ -87,7 +87,7 @@ def test_a_batch_that_is_refused_does_not_hide_another(
             raise ValueError("expected more than 1 value")
         return out + sevens * (len(out) == 7)
 
-    for sevens, outcome in ((0, "cannot tell"), (1, "falls")):
+    for sevens, outcome in ((0, "undecided"), (1, "failed")):
         evidence = asked(small(Wrapped(curved, lambda out, s=sevens: fussy(out, s))))  # type: ignore[misc]
         found = structure.same_in_every_batch(evidence)
         assert found.outcome == outcome
@@ -95,18 +95,18 @@ def test_a_batch_that_is_refused_does_not_hide_another(
 
 
 def test_one_image_is_one_batch(small: Small, curved: nn.Module, asked: Make) -> None:
-    assert structure.same_in_every_batch(asked(small(curved), 1)).outcome == "cannot tell"
+    assert structure.same_in_every_batch(asked(small(curved), 1)).outcome == "undecided"
 
 
 @pytest.mark.parametrize(
     ("change", "outcome", "said"),
     [
-        (lambda out: out.softmax(dim=1), "falls", "probabilities"),
-        (lambda out: (1000 * out).softmax(dim=1), "falls", "probabilities"),
-        (lambda out: out.softmax(dim=1).half().float(), "falls", "probabilities"),
-        (lambda out: out.log_softmax(dim=1), "holds", "log-probabilities"),
-        (lambda out: out.sigmoid(), "holds", "rows from"),
-        (lambda out: out - out.mean(dim=1, keepdim=True) + 1 / 3, "holds", "rows from"),
+        (lambda out: out.softmax(dim=1), "failed", "probabilities"),
+        (lambda out: (1000 * out).softmax(dim=1), "failed", "probabilities"),
+        (lambda out: out.softmax(dim=1).half().float(), "failed", "probabilities"),
+        (lambda out: out.log_softmax(dim=1), "passed", "log-probabilities"),
+        (lambda out: out.sigmoid(), "passed", "rows from"),
+        (lambda out: out - out.mean(dim=1, keepdim=True) + 1 / 3, "passed", "rows from"),
     ],
     ids=["softmax", "saturated", "in half precision", "log softmax", "sigmoid", "sums alone"],
 )
@@ -154,5 +154,5 @@ def test_optimisation_inside_is_counted(
             return out
 
     found = structure.forward_only(asked(small(Purifying()), labelled=False))
-    assert found.outcome == "falls"
+    assert found.outcome == "failed"
     assert found.evidence.startswith("3 calls")

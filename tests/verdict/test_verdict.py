@@ -154,9 +154,9 @@ def made(outcome: Verdict, **more: Any) -> Judgement:
     )
 
 
-HOLDS = Validity(name="v", outcome="holds", evidence="e", meaning="m")
-FALLS = Validity(name="v", outcome="falls", evidence="e", meaning="m")
-CANNOT_TELL = Validity(name="v", outcome="cannot tell", evidence="e", meaning="m")
+HOLDS = Validity(name="v", outcome="passed", evidence="e", meaning="m")
+FALLS = Validity(name="v", outcome="failed", evidence="e", meaning="m")
+CANNOT_TELL = Validity(name="v", outcome="undecided", evidence="e", meaning="m")
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def variation(batch: int, precision: Precision = "fp32") -> Variation:
     return Variation(device="cpu", precision=precision, batch_size=batch, threads=1)
 
 
-def question(fingerprint: str = "f", **more: object) -> Asked:
+def check_input(fingerprint: str = "f", **more: object) -> Asked:
     fields = {"classifier": "a", "check": "c", "measure": "m", "parameters": {"x": [1, "1/255"]}}
     return Asked.model_validate(
         {**fields, "fingerprint": fingerprint, "images": ("i",), **more}, strict=True
@@ -38,7 +38,7 @@ def question(fingerprint: str = "f", **more: object) -> Asked:
 
 def taken(*values: float | None, precision: Precision = "fp32") -> Entry:
     rows = [(variation(1 + n, precision), [metric("v", v)]) for n, v in enumerate(values)]
-    return entry(question(), rows, "2026-11-24")
+    return entry(check_input(), rows, "2026-11-24")
 
 
 @given(st.lists(st.tuples(VALUES, VALUES), min_size=2, max_size=8))
@@ -49,7 +49,7 @@ def test_a_floor_is_the_largest_distance_from_the_reference(
         (variation(1 + n), [metric("a", a, "0"), metric("a", b, "1")])
         for n, (a, b) in enumerate(pairs)
     ]
-    found = entry(question(), rows, "2026-11-24")
+    found = entry(check_input(), rows, "2026-11-24")
     table = np.array(pairs)
     expected = np.abs(table - table[0]).max(axis=0)
     assert [m.at for m in found.floors] == ["0", "1"]
@@ -71,12 +71,12 @@ def test_a_metric_without_a_value_somewhere_has_no_floor() -> None:
 def test_precisions_never_share_a_floor() -> None:
     exact = taken(0.5, 0.51)
     rows = [(variation(n, "bf16"), [metric("v", v)]) for n, v in ((1, 0.7), (2, 0.72))]
-    rough = entry(question(), rows, "2026-11-25", exact)
+    rough = entry(check_input(), rows, "2026-11-25", exact)
     assert rough.floors[0].from_fp32 == pytest.approx(0.2)
     assert exact.floors[0].from_fp32 is None
     noise = Noise(machine="m").merged((exact, rough))
     for precision, expected in (("fp32", 0.01), ("bf16", 0.02), ("tf32", None)):
-        found = noise.floor(question(), precision, metric("v", 0.5))  # type: ignore[arg-type]
+        found = noise.floor(check_input(), precision, metric("v", 0.5))  # type: ignore[arg-type]
         assert (found and found.value) == (expected and pytest.approx(expected))
 
 
@@ -92,15 +92,15 @@ def test_precisions_never_share_a_floor() -> None:
 )
 def test_another_question_has_no_floor(other: dict[str, object]) -> None:
     noise = Noise(machine="m").merged((taken(1.0, 2.0),))
-    assert noise.floor(question(), "fp32", metric("v", 1.0)) is not None
-    assert noise.floor(question(**other), "fp32", metric("v", 1.0)) is None  # type: ignore[arg-type]
-    assert noise.floor(question(), "fp32", metric("w", 1.0)) is None
-    assert noise.floor(question(), "fp32", metric("v", 1.0, at="0")) is None
+    assert noise.floor(check_input(), "fp32", metric("v", 1.0)) is not None
+    assert noise.floor(check_input(**other), "fp32", metric("v", 1.0)) is None  # type: ignore[arg-type]
+    assert noise.floor(check_input(), "fp32", metric("w", 1.0)) is None
+    assert noise.floor(check_input(), "fp32", metric("v", 1.0, at="0")) is None
 
 
 def test_names_for_people_do_not_count() -> None:
     noise = Noise(machine="m").merged((taken(1.0, 2.0),))
-    assert noise.floor(question(classifier="b", check="d"), "fp32", metric("v", 1.0)) is not None
+    assert noise.floor(check_input(classifier="b", check="d"), "fp32", metric("v", 1.0)) is not None
 
 
 def test_the_newer_entry_stays_unless_it_was_interrupted() -> None:
@@ -115,12 +115,12 @@ def test_runs_of_other_variations_never_lower_a_floor() -> None:
     """One thread at three batch sizes, then all threads, interrupted: each saw its own."""
     one = taken(1.0, 1.5, 1.0)
     rows = [(variation(n), [metric("v", v)]) for n, v in ((1, 1.0), (7, 1.25), (8, 1.0), (9, 1.0))]
-    both = Noise(machine="m").merged((one,)).merged((entry(question(), rows, "2026-11-25"),))
+    both = Noise(machine="m").merged((one,)).merged((entry(check_input(), rows, "2026-11-25"),))
     (found,) = both.entries
     assert [moved.floor for moved in found.floors] == [0.5]
     assert {v.batch_size for v in found.variations} == {1, 2, 3, 7, 8, 9}
     wide = [(variation(n), [metric("v", 1.0)]) for n in (1, 2, 3, 7, 8, 9)]
-    (last,) = both.merged((entry(question(), wide, "2026-11-26"),)).entries
+    (last,) = both.merged((entry(check_input(), wide, "2026-11-26"),)).entries
     assert [moved.floor for moved in last.floors] == [0.0]
 
 
@@ -135,7 +135,7 @@ def test_a_file_comes_back_as_it_was_and_is_merged(tmp_path: Path) -> None:
     write(file, noise)
     found = read(file, "m", said.append)
     assert (found, said) == (noise, [])
-    assert found.floor(question(), "fp32", metric("v", 0.1)) is not None
+    assert found.floor(check_input(), "fp32", metric("v", 0.1)) is not None
     assert [path.name for path in file.parent.iterdir()] == [file.name]
 
 

@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Portion:
+class Partition:
     """Part ``k`` of ``n``."""
 
     k: int
@@ -19,7 +19,7 @@ class Portion:
     n: int
 
     @classmethod
-    def parse(cls, text: str) -> Portion:
+    def parse(cls, text: str) -> Partition:
         """Read ``2/8``.
 
         Raises:
@@ -54,6 +54,6 @@ class Portion:
         return batches[len(batches) * (self.k - 1) // self.n : len(batches) * self.k // self.n]
 
 
-def dealt(batches: Sequence[T], portion: Portion | None) -> Sequence[T]:
+def dealt(batches: Sequence[T], partition: Partition | None) -> Sequence[T]:
     """Return the batches that a run looks at: all, unless it is a part."""
-    return batches if portion is None else portion.of(batches)
+    return batches if partition is None else partition.of(batches)

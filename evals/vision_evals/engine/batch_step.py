@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from vision_evals.engine.shard import Planned, Shard
-    from vision_evals.engine.tasks import Station, Task, Walked
+    from vision_evals.engine.tasks import PassResult, Task, TaskGroup
     from vision_evals.images.geometry import Geometry
     from vision_evals.images.reader import Batch
     from vision_evals.measures.measure import Columns
@@ -32,55 +32,55 @@ class Visit:
     """Who looks at a shard, and how."""
 
     plan: Planned
-    stations: Sequence[Station]
+    groups: Sequence[TaskGroup]
     device: torch.device
     seed: int
     gradients: frozenset[str]
     """Names of classifiers of which some task wants the gradient, also one that is kept."""
 
 
-def look(batch: Batch, visit: Visit, shard: Shard, walked: Walked) -> None:
+def run_batch(batch: Batch, visit: Visit, shard: Shard, result: PassResult) -> None:
     """Ask every station what its tasks ask, and hold the columns in the shard.
 
     Args:
         batch: some images, at least one of them readable.
         visit: who looks.
         shard: filled.
-        walked: filled, with who failed and what stopped.
+        result: filled, with who failed and what stopped.
     """
     started = time.perf_counter()
     pixels = {geometry: to_unit(raw, visit.device) for geometry, raw in batch.pixels.items()}
-    _compare(batch, pixels, visit, walked)
-    for station in visit.stations:
-        name = station.classifier.name
-        if station.lane is not None and station.lane.fast and station.lane.calibrating:
+    _compare(batch, pixels, visit, result)
+    for group in visit.groups:
+        name = group.classifier.name
+        if group.fast_path is not None and group.fast_path.fast and group.fast_path.calibrating:
             shard.calibrated.add(name)
-        for probe, task in _asked(station, batch, pixels, visit):
-            stopped = task.table in {*walked.not_applicable, *walked.invalid}
-            if name in walked.failures or stopped:
+        for probe, task in _asked(group, batch, pixels, visit):
+            stopped = task.table in {*result.not_applicable, *result.invalid}
+            if name in result.failures or stopped:
                 continue
             before = _generators(visit.device)
             began, shared = time.perf_counter(), probe.shared_seconds
             try:
                 with timed("attack" if task.measure.attack else "measure"):
-                    shard.add(task, probe, observe(task, probe, walked.rooms))
+                    shard.add(task, probe, observe(task, probe, result.rooms))
             except NotApplicableError as error:
-                walked.not_applicable[task.table] = str(error)
+                result.not_applicable[task.table] = str(error)
                 shard.stopped[task.table] = "not_applicable"
             except InvalidError as error:
-                walked.invalid[task.table] = str(error)
+                result.invalid[task.table] = str(error)
                 shard.stopped[task.table] = "invalid"
             except Exception as error:  # noqa: BLE001 - one network's failure is not the others'
-                walked.failures[name] = f"{type(error).__name__}: {error}{_place(error)}"
+                result.failures[name] = f"{type(error).__name__}: {error}{_place(error)}"
             spent = time.perf_counter() - began + shared
-            walked.seconds[task.table] += spent
+            result.seconds[task.table] += spent
             shard.seconds[task.table] += spent
             if not all(map(torch.equal, before, _generators(visit.device))):
-                walked.drew.add(name)
+                result.drew.add(name)
                 shard.drew.add(task.table)
-    for lane in (station.lane for station in visit.stations if station.lane):
-        lane.shown(len(batch.ids))
-    walked.spent["look"] += time.perf_counter() - started
+    for fast_path in (group.fast_path for group in visit.groups if group.fast_path):
+        fast_path.shown(len(batch.ids))
+    result.spent["look"] += time.perf_counter() - started
 
 
 def observe(task: Task, probe: Probe, rooms: dict[str, int]) -> Columns:
@@ -117,7 +117,7 @@ def _cat(
 
 
 def _compare(
-    batch: Batch, pixels: Mapping[Geometry, torch.Tensor], visit: Visit, walked: Walked
+    batch: Batch, pixels: Mapping[Geometry, torch.Tensor], visit: Visit, result: PassResult
 ) -> None:
     """Measure how far pixels that a device made are from PIL's, and what that does."""
     if batch.plain is None or not batch.by_device:
@@ -126,16 +126,16 @@ def _compare(
         (batch.pixels[geometry].float() - plain.float())[[*batch.by_device]].abs().mean()
         for geometry, plain in batch.plain.items()
     ]
-    walked.pixel_error.append(torch.stack(errors).amax())
-    for station in visit.stations:
-        if station.lane is not None and station.classifier.name not in walked.failures:
-            geometry = station.classifier.geometry
-            known = station.answers
+    result.pixel_error.append(torch.stack(errors).amax())
+    for group in visit.groups:
+        if group.fast_path is not None and group.classifier.name not in result.failures:
+            geometry = group.classifier.geometry
+            known = group.answers
             right = None if known is None else known.of(batch.positions, visit.device).accepted
             plain = to_unit(batch.plain[geometry], visit.device)
             rows = torch.tensor(batch.by_device, device=visit.device)
-            station.lane.parity.compare(
-                station.classifier,
+            group.fast_path.parity.compare(
+                group.classifier,
                 pixels[geometry][rows],
                 plain[rows],
                 None if right is None else right[rows],
@@ -143,22 +143,22 @@ def _compare(
 
 
 def _asked(
-    station: Station,
+    group: TaskGroup,
     batch: Batch,
     pixels: Mapping[Geometry, torch.Tensor],
     visit: Visit,
 ) -> Iterator[tuple[Probe, Task]]:
     probe = Probe(
-        station.classifier,
+        group.classifier,
         batch.ids,
-        pixels[station.classifier.geometry],
-        station.answers.of(batch.positions, visit.device) if station.answers else None,
+        pixels[group.classifier.geometry],
+        group.answers.of(batch.positions, visit.device) if group.answers else None,
         visit.seed,
-        differentiate=station.classifier.name in visit.gradients,
-        lane=station.lane,
-        room=station.room,
+        differentiate=group.classifier.name in visit.gradients,
+        fast_path=group.fast_path,
+        room=group.room,
     )
-    return ((probe, task) for task in station.tasks)
+    return ((probe, task) for task in group.tasks)
 
 
 def _generators(device: torch.device) -> list[torch.Tensor]:

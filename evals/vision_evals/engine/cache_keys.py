@@ -15,8 +15,8 @@ from PIL import features
 from vision_evals.core.cache.code import code_digest, own_code
 from vision_evals.core.cache.describe import UnknownValueError, describe
 from vision_evals.core.cache.store import Cache
-from vision_evals.engine.plan import Manner, Pass, batch_of
-from vision_evals.engine.tasks import Station, Task
+from vision_evals.engine.plan import Pass, RunConfig, batch_of
+from vision_evals.engine.tasks import Task, TaskGroup
 from vision_evals.images.image_set import Image
 from vision_evals.log.environment import versions
 from vision_evals.measures.measure import Measure
@@ -29,31 +29,31 @@ from vision_evals.models.training.store import answers
 class Asked:
     """A task of a pass, and the key of its question."""
 
-    station: Station
+    group: TaskGroup
     task: Task
-    question: str
+    check_input: str
     """Of everything that changes a row, but for the images."""
 
     def deeper(self, *more: object) -> str:
         """Return the key of a question that rests on this one."""
-        return _hash([self.question, *more])
+        return _hash([self.check_input, *more])
 
 
-def questions(this: Pass, manner: Manner, cache: Cache) -> dict[str, Asked]:
+def questions(this: Pass, config: RunConfig, cache: Cache) -> dict[str, Asked]:
     """Return every task of a pass whose key can be told, by table; of the others it is said."""
     asked = {}
-    for station in this.stations.values():
-        reply = _reply(station, cache)
-        for task in station.tasks:
-            question = None if reply is None else _question(this, station, task, manner, reply)
-            if question is not None:
-                asked[task.table] = Asked(station, task, question)
+    for group in this.groups.values():
+        reply = _reply(group, cache)
+        for task in group.tasks:
+            check_input = None if reply is None else _question(this, group, task, config, reply)
+            if check_input is not None:
+                asked[task.table] = Asked(group, task, check_input)
     return asked
 
 
-def _reply(station: Station, cache: Cache) -> str | None:
+def _reply(group: TaskGroup, cache: Cache) -> str | None:
     """Return what a network says of noise; None where nobody can tell what it computes."""
-    classifier = station.classifier
+    classifier = group.classifier
     if classifier.name not in cache.replies:
         why = traceable(classifier.network, classifier.card)
         said = None
@@ -68,27 +68,29 @@ def _reply(station: Station, cache: Cache) -> str | None:
     return cache.replies[classifier.name]
 
 
-def _question(this: Pass, station: Station, task: Task, manner: Manner, reply: str) -> str | None:
+def _question(
+    this: Pass, group: TaskGroup, task: Task, config: RunConfig, reply: str
+) -> str | None:
     """Return the key of everything that changes a row, but for the images; None without one."""
-    among = None if station.answers is None else station.answers.among.tolist()
+    among = None if group.answers is None else group.answers.among.tolist()
     try:
         measure = _measure(task.measure)
     except UnknownValueError as error:
-        assert manner.cache is not None
-        manner.cache.warn(f"{task.measure.name}: its rows are not kept: {error}")
+        assert config.cache is not None
+        config.cache.warn(f"{task.measure.name}: its rows are not kept: {error}")
         return None
     return _hash(
         {
-            "classifier": [station.classifier.fingerprint, reply],
+            "classifier": [group.classifier.fingerprint, reply],
             "measure": measure,
             "parameters": task.parameters.model_dump(mode="json"),
             "among": among,
-            "seed": manner.seed,
-            "precision": manner.precision,
-            "device": [manner.device.type, name_of(manner.device), torch.get_num_threads()],
-            "batch": [batch_of(this, manner), station.room, station.classifier.layout],
-            "path": None if station.lane is None else station.lane.plan.key,
-            "differentiate": any(other.measure.gradient for other in station.tasks),
+            "seed": config.seed,
+            "precision": config.precision,
+            "device": [config.device.type, name_of(config.device), torch.get_num_threads()],
+            "batch": [batch_of(this, config), group.room, group.classifier.layout],
+            "path": None if group.fast_path is None else group.fast_path.plan.key,
+            "differentiate": any(other.measure.gradient for other in group.tasks),
             "versions": versions(),
             "decoders": [features.version(name) for name in ("jpg", "webp", "zlib", "libtiff")],
             "code": code_digest(),

@@ -10,8 +10,8 @@ import pandas as pd
 
 from vision_evals import log
 from vision_evals.engine import state_guard
-from vision_evals.engine.plan import Manner, Pass, probe_of
-from vision_evals.engine.tasks import Station, Task, Walked
+from vision_evals.engine.plan import Pass, RunConfig, probe_of
+from vision_evals.engine.tasks import PassResult, Task, TaskGroup
 from vision_evals.images.image_set import ImageSet
 from vision_evals.log import Validity
 from vision_evals.models.classifier import Classifier
@@ -27,7 +27,7 @@ def examined(
     this: Pass,
     rows: Mapping[str, pd.DataFrame | None],
     changes: state_guard.Changes,
-    manner: Manner,
+    config: RunConfig,
     known: Collection[str] = (),
 ) -> dict[str, tuple[Validity, ...]]:
     """Ask every classifier and task whether its numbers can be trusted, by table.
@@ -36,27 +36,27 @@ def examined(
         this: walked.
         rows: by table.
         changes: filled with what the networks were left with.
-        manner: how to compute.
+        config: how to compute.
         known: tables that were asked before.
     """
     started = time.perf_counter()
     found: dict[str, tuple[Validity, ...]] = {}
-    if all(task.table in known for station in this.stations.values() for task in station.tasks):
+    if all(task.table in known for group in this.groups.values() for task in group.tasks):
         return found
-    images = bench(this.image_set, this.walked.digests)
-    networks = {name: station.classifier.network for name, station in this.stations.items()}
-    with state_guard.watch(networks, changes), numerics(manner.device, manner.precision):
-        for name, station in this.stations.items():
-            left = [task for task in station.tasks if task.table not in known]
-            if name in this.walked.failures or not images or not left:
+    images = validity_batch(this.image_set, this.result.digests)
+    networks = {name: group.classifier.network for name, group in this.groups.items()}
+    with state_guard.watch(networks, changes), numerics(config.device, config.precision):
+        for name, group in this.groups.items():
+            left = [task for task in group.tasks if task.table not in known]
+            if name in this.result.failures or not images or not left:
                 continue
-            probe = probe_of(this, station, images, manner)
+            probe = probe_of(this, group, images, config)
             for task in left:
                 table = rows.get(task.table)
-                if table is None or table.empty or task.table in this.walked.not_applicable:
+                if table is None or table.empty or task.table in this.result.not_applicable:
                     continue
                 evidence = Evidence(
-                    station.classifier,
+                    group.classifier,
                     probe,
                     tuple(this.image_set.images[i] for i in images),
                     this.image_set,
@@ -64,17 +64,17 @@ def examined(
                     task.parameters,
                     table,
                 )
-                found[task.table] = manner.examiner.examine(evidence, depth_of(task, manner))
+                found[task.table] = config.examiner.examine(evidence, depth_of(task, config))
     this.validity_seconds += time.perf_counter() - started
     return found
 
 
-def depth_of(task: Task, manner: Manner) -> log.Depth:
+def depth_of(task: Task, config: RunConfig) -> log.Depth:
     """Return which checks are asked of a task: the deeper of what run and check want."""
-    return "thorough" if "thorough" in {manner.depth, task.depth} else "cheap"
+    return "thorough" if "thorough" in {config.depth, task.depth} else "cheap"
 
 
-def bench(image_set: ImageSet, readable: Collection[str]) -> tuple[int, ...]:
+def validity_batch(image_set: ImageSet, readable: Collection[str]) -> tuple[int, ...]:
     """Return the positions of a few images that could be read, chosen by hash of id."""
     places = [i for i, image in enumerate(image_set.images) if image.id in readable]
     chosen = sorted(places, key=lambda i: hashlib.sha256(image_set.images[i].id.encode()).digest())
@@ -82,39 +82,39 @@ def bench(image_set: ImageSet, readable: Collection[str]) -> tuple[int, ...]:
 
 
 def seen(
-    this: Pass, station: Station, task: Task, table: pd.DataFrame, changes: state_guard.Changes
+    this: Pass, group: TaskGroup, task: Task, table: pd.DataFrame, changes: state_guard.Changes
 ) -> tuple[Validity, ...]:
     """Return what the walk itself tells of a task's rows.
 
     Args:
         this: walked.
-        station: whose task.
+        group: whose task.
         task: what was asked.
         table: its rows.
         changes: what the network was left with.
     """
-    name, refused = station.classifier.name, _refused(task, this.walked)
+    name, refused = group.classifier.name, _refused(task, this.result)
     return (
-        *_trained(station.classifier),
-        _ran(name, this.walked),
+        *_trained(group.classifier),
+        _ran(name, this.result),
         changes.validity(name),
-        _drew(name, this.walked),
-        *_decided(lane_record(this, name)),
+        _drew(name, this.result),
+        *_decided(fast_path_record(this, name)),
         *refused,
-        *(() if refused or table.empty else task.measure.vouch(station.classifier.network, table)),
+        *(() if refused or table.empty else task.measure.vouch(group.classifier.network, table)),
         finite(table),
     )
 
 
-def _refused(task: Task, walked: Walked) -> tuple[Validity, ...]:
+def _refused(task: Task, result: PassResult) -> tuple[Validity, ...]:
     """Return why a measure refused to answer for this network, if it did."""
-    if task.table not in walked.invalid:
+    if task.table not in result.invalid:
         return ()
     return (
         Validity(
             name=f"{task.measure.name} can be measured",
-            outcome="falls",
-            evidence=walked.invalid[task.table],
+            outcome="failed",
+            evidence=result.invalid[task.table],
             meaning="A measure that does not see what it counts would give a number all the same.",
         ),
     )
@@ -127,57 +127,57 @@ def _trained(classifier: Classifier) -> tuple[Validity, ...]:
     return (
         Validity(
             name="the training converged",
-            outcome="falls" if training.diverged else "holds",
+            outcome="failed" if training.diverged else "passed",
             evidence=training.diverged or f"weights of epoch {training.returned_epoch}",
             meaning="A network whose training diverged is not what its recipe describes.",
         ),
     )
 
 
-def _ran(name: str, walked: Walked) -> Validity:
-    failure = walked.failures.get(name)
+def _ran(name: str, result: PassResult) -> Validity:
+    failure = result.failures.get(name)
     return Validity(
         name="the network ran",
-        outcome="holds" if failure is None else "falls",
-        evidence=failure or f"on all of {walked.n} images",
+        outcome="passed" if failure is None else "failed",
+        evidence=failure or f"on all of {result.n} images",
         meaning="Numbers from the images before a crash are not numbers of the whole set.",
     )
 
 
-def lane_record(this: Pass, name: str) -> log.Lane | None:
+def fast_path_record(this: Pass, name: str) -> log.FastPath | None:
     """Return by which path a classifier answered, here or in the run that kept its rows."""
-    lane, kept = this.stations[name].lane, this.walked.lanes.get(name)
-    if lane is None or (kept is not None and not lane.used):
+    fast_path, kept = this.groups[name].fast_path, this.result.fast_paths.get(name)
+    if fast_path is None or (kept is not None and not fast_path.used):
         return kept
-    return lane.record()
+    return fast_path.record()
 
 
-def _decided(lane: log.Lane | None) -> tuple[Validity, ...]:
+def _decided(fast_path: log.FastPath | None) -> tuple[Validity, ...]:
     """Return whether a fast path kept the plain one's decisions, as far as it was looked."""
-    if lane is None or lane.plain:
+    if fast_path is None or fast_path.plain:
         return ()
-    seen = lane.rechecked and not lane.changed
+    seen = fast_path.rechecked and not fast_path.changed
     return (
         Validity(
             name="decisions of the fast path",
-            outcome="holds" if seen else "falls" if lane.changed else "cannot tell",
+            outcome="passed" if seen else "failed" if fast_path.changed else "undecided",
             # in fp32 it claims to be the same network; bf16 is another precision, that is said
-            severity="warn" if lane.precision == "bf16" else "error",
+            severity="warn" if fast_path.precision == "bf16" else "error",
             evidence=(
-                f"{lane.changed} of {lane.rechecked:,} sure answers that were looked at again "
-                f"differ; {lane.repeated:,} of {lane.answers:,} were close and repeated"
+                f"{fast_path.changed} of {fast_path.rechecked:,} sure answers that were looked at again "
+                f"differ; {fast_path.repeated:,} of {fast_path.answers:,} were close and repeated"
             ),
             meaning="A faster path may change the digits of a number, and not what was decided.",
         ),
     )
 
 
-def _drew(name: str, walked: Walked) -> Validity:
-    drew = name in walked.drew
+def _drew(name: str, result: PassResult) -> Validity:
+    drew = name in result.drew
     return Validity(
         id="S4",
         name="deterministic",
-        outcome="falls" if drew else "holds",
+        outcome="failed" if drew else "passed",
         evidence="drew from a global generator in eval mode"
         if drew
         else "no draw from a global generator",

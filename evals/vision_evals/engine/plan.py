@@ -16,11 +16,11 @@ from torch.nn.parameter import is_lazy
 from vision_evals import log
 from vision_evals.core.cache.store import Cache
 from vision_evals.core.errors import NotApplicableError, UserError
-from vision_evals.core.partition import Portion
+from vision_evals.core.partition import Partition
 from vision_evals.engine import tables
 from vision_evals.engine.jobs import Catalog, Job
 from vision_evals.engine.resources import Resources
-from vision_evals.engine.tasks import Station, Task, Walked
+from vision_evals.engine.tasks import PassResult, Task, TaskGroup
 from vision_evals.images.geometry import to_unit
 from vision_evals.images.image_set import ImageSet
 from vision_evals.images.reader import batches
@@ -35,11 +35,11 @@ from vision_evals.validity.examine import Examiner
 from vision_evals.verdict.check_input import Measured
 
 if TYPE_CHECKING:
-    from vision_evals.engine.shard_cache import Shelf
+    from vision_evals.engine.shard_cache import ShardCache
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class RunConfig:
     """How a run computes, the same for all of its passes."""
 
     device: torch.device
@@ -59,7 +59,7 @@ class Manner:
     """Folder in which compiled kernels are kept."""
     trace: Path | None = None
     """Folder of torch profiler traces; None: nothing is traced."""
-    portion: Portion | None = None
+    partition: Partition | None = None
     """Which part of every image set is looked at; None: all of it."""
 
 
@@ -71,9 +71,9 @@ class Pass:
     role: str
     """Name of the image set in the log, unique in the run."""
     image_set: ImageSet
-    stations: dict[str, Station]
+    groups: dict[str, TaskGroup]
     """By name of the classifier."""
-    walked: Walked = field(default_factory=Walked)
+    result: PassResult = field(default_factory=PassResult)
     measured: dict[str, Measured] = field(default_factory=dict)
     """By table; filled when the walk is through."""
     broken: str | None = None
@@ -82,7 +82,7 @@ class Pass:
     """Pixels of the largest pictures that its batches are to suit; None: its own stations'."""
     gradients: bool = True
     """Whether anybody who was selected wants gradients of its images."""
-    shelf: Shelf | None = None
+    shard_cache: ShardCache | None = None
     """The cache as this pass sees it."""
     picture_seconds: float = 0.0
     validity_seconds: float = 0.0
@@ -90,11 +90,11 @@ class Pass:
     @property
     def whole(self) -> str | None:
         """Key of all its images in the cache; None before the walk is through, or without one."""
-        return None if self.shelf is None else self.shelf.whole(self.walked)
+        return None if self.shard_cache is None else self.shard_cache.whole(self.result)
 
     def names(self, alias: str) -> tuple[str, ...]:
         """Return the names of the classifiers of an alias: several where a recipe has seeds."""
-        return tuple(n for n, s in self.stations.items() if s.classifier.alias == alias)
+        return tuple(n for n, s in self.groups.items() if s.classifier.alias == alias)
 
 
 def task_of(job: Job, name: str, source: Source) -> Task:
@@ -133,14 +133,14 @@ def prepare(job: Job, resources: Resources) -> None:
     measure.prepare(image_set, classifier.classes, job.alias, job.check.parameters)
 
 
-def stations(
+def groups(
     jobs: Iterable[Job], source: Source, catalog: Catalog, resources: Resources
-) -> dict[str, Station]:
+) -> dict[str, TaskGroup]:
     """Return every classifier that can be loaded, by name, with all that the jobs ask of it.
 
     A classifier that a threshold names is asked too, whether or not its own item was selected.
     """
-    found: dict[str, Station] = {}
+    found: dict[str, TaskGroup] = {}
     image_set = resources.image_set(source)
     for job in jobs:
         if _measure(job).labels and not image_set.labelled:
@@ -155,8 +155,8 @@ def stations(
             for classifier in classifiers:
                 name = classifier.name
                 task = task_of(job, name, source)
-                station = found.setdefault(name, Station(classifier, answers, ()))
-                found[name] = replace(station, tasks=_with(station.tasks, task))
+                group = found.setdefault(name, TaskGroup(classifier, answers, ()))
+                found[name] = replace(group, tasks=_with(group.tasks, task))
     return found
 
 
@@ -207,14 +207,14 @@ def _measure(job: Job) -> Measure:
     return job.check.spec
 
 
-def batch_of(this: Pass, manner: Manner) -> int:
+def batch_of(this: Pass, config: RunConfig) -> int:
     """Return how many images a forward of this pass takes."""
-    if manner.batch_size is not None:
-        return manner.batch_size
-    return default_batch(manner.device, _area_of(this), gradients=this.gradients)
+    if config.batch_size is not None:
+        return config.batch_size
+    return default_batch(config.device, _area_of(this), gradients=this.gradients)
 
 
-def room_of(this: Pass, manner: Manner, network: nn.Module) -> int | None:
+def room_of(this: Pass, config: RunConfig, network: nn.Module) -> int | None:
     """Return how many images a forward without gradients takes; None: a batch of this pass.
 
     A GPU is to be filled. On a CPU larger batches only pay where a network is mostly dense layers,
@@ -223,29 +223,29 @@ def room_of(this: Pass, manner: Manner, network: nn.Module) -> int | None:
     layers = [module for module in network.modules() if isinstance(module, nn.Linear)]
     dense = sum(layer.weight.numel() for layer in layers if not is_lazy(layer.weight))
     whole = sum(weight.numel() for weight in network.parameters() if not is_lazy(weight))
-    if manner.batch_size is not None or (manner.device.type == "cpu" and 2 * dense < whole):
+    if config.batch_size is not None or (config.device.type == "cpu" and 2 * dense < whole):
         return None
-    return default_batch(manner.device, _area_of(this), gradients=False)
+    return default_batch(config.device, _area_of(this), gradients=False)
 
 
 def _area_of(this: Pass) -> int:
-    areas = [station.classifier.geometry.area for station in this.stations.values()]
+    areas = [group.classifier.geometry.area for group in this.groups.values()]
     return this.area or max(areas, default=224 * 224)
 
 
-def probe_of(this: Pass, station: Station, positions: Sequence[int], manner: Manner) -> Probe:
+def probe_of(this: Pass, group: TaskGroup, positions: Sequence[int], config: RunConfig) -> Probe:
     """Return a probe on a few images, decoded once more."""
     chosen = [this.image_set.images[i] for i in positions]
-    geometry = station.classifier.geometry
+    geometry = group.classifier.geometry
     (batch,) = batches(chosen, [range(len(chosen))], {geometry})
-    if any(this.walked.digests.get(name) != sha256 for name, sha256 in batch.digests.items()):
+    if any(this.result.digests.get(name) != sha256 for name, sha256 in batch.digests.items()):
         raise UserError("pictures changed while the run was looking at them; run it again")
     seen = [positions[i] for i in batch.positions]
     return Probe(
-        station.classifier,
+        group.classifier,
         batch.ids,
-        to_unit(batch.pixels[geometry], manner.device),
-        station.answers and station.answers.of(seen, manner.device),
-        manner.seed,
+        to_unit(batch.pixels[geometry], config.device),
+        group.answers and group.answers.of(seen, config.device),
+        config.seed,
         differentiate=True,
     )

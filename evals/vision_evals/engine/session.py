@@ -29,7 +29,7 @@ from vision_evals.engine.plan import Pass, task_of
 from vision_evals.engine.publish import Published, publish
 from vision_evals.engine.questions import roles, together
 from vision_evals.engine.resources import Resources
-from vision_evals.engine.setup import begun, device_of, manner_of
+from vision_evals.engine.setup import device_of, first_log, run_config
 from vision_evals.log import Verdict
 from vision_evals.log.profiling.stages import Stages, counting, timed
 from vision_evals.measures.measure import Measure
@@ -84,8 +84,8 @@ class Session:
         here = machine()
         file = place(options.cache, here)
         self._noise = read(file, here, self._warn)
-        self._manner = manner_of(options, device, worker)
-        self.directory = self._manner.directory
+        self._config = run_config(options, device, worker)
+        self.directory = self._config.directory
         keeping = not options.table.no_cache
         folder = options.cache if keeping else self.directory / OWN_CACHE
         named = frozenset(job.alias for job in jobs if job.named)
@@ -94,9 +94,9 @@ class Session:
         )
         if keeping:
             kept = Cache(folder, self._warn)
-            self._manner = replace(self._manner, cache=kept, kernels=user_kernels())
+            self._config = replace(self._config, cache=kept, kernels=user_kernels())
         noise = file.name if self._noise.entries else None
-        self.log = begun(options, self._manner, command, (job.suite for job in jobs), noise)
+        self.log = first_log(options, self._config, command, (job.suite for job in jobs), noise)
         if self._baseline is not None:
             known = self._baseline.stored.record
             self.log = self.log.model_copy(update={"baseline": known})
@@ -118,7 +118,7 @@ class Session:
         with self._recording(job):
             if job.missing is not None:
                 raise UnavailableError(job.missing)
-            elsewhere(job, self._manner.portion)
+            elsewhere(job, self._config.partition)
             if _measure(job).subject is not None:
                 return
             plan.prepare(job, self._resources)
@@ -152,51 +152,51 @@ class Session:
             second = self._pass(job.against, job)
             against = self._everyone(second, job, job.against)
         passes = [one for one in (this, second) if one is not None]
-        sets = [run_pass.image_set_record(one, self._manner.portion) for one in passes]
+        sets = [run_pass.image_set_record(one, self._config.partition) for one in passes]
         floor = self._floor(job, passes)
-        question = Question(job, _measure(job), measured, others, against, floor=floor)
-        item = self._answered(question, sets)
+        check_input = Question(job, _measure(job), measured, others, against, floor=floor)
+        item = self._answered(check_input, sets)
         paths = {image.id: image.path for image in this.image_set.images}
         if self._catalog.options.pictures:
             item = baseline.illustrated(item, paths, self.directory)
         return self._illustrated(item, this, job, source)
 
-    def _answered(self, question: Question, images: Sequence[log.ImageSet]) -> log.Item:
+    def _answered(self, check_input: Question, images: Sequence[log.ImageSet]) -> log.Item:
         """Return the verdict, or of a part of the images what a verdict can be made of."""
         role, against = (*(one.role for one in images), None, None)[:2]
-        if self._manner.portion is not None:
-            return set_aside(question, role, against, self._manner.portion)
+        if self._config.partition is not None:
+            return set_aside(check_input, role, against, self._config.partition)
         if self._baseline is None:
-            return judge(question, role, against)
+            return judge(check_input, role, against)
         now = self._now()
-        question = replace(question, baseline=self._baseline.beside(question, now, images))
-        return self._baseline.compared(judge(question, role, against), question, now)
+        check_input = replace(check_input, baseline=self._baseline.beside(check_input, now, images))
+        return self._baseline.compared(judge(check_input, role, against), check_input, now)
 
     def _now(self) -> Now:
-        walks = tuple(run_pass.walk_record(this, self._manner) for this in self._passes.values())
-        return Now(self.log.settings, self._resources.records, walks)
+        passes = tuple(run_pass.pass_record(this, self._config) for this in self._passes.values())
+        return Now(self.log.settings, self._resources.records, passes)
 
     def _floor(self, job: Job, passes: Sequence[Pass]) -> Callable[[log.Metric], Floor | None]:
         """Return what is known of this machine's noise in the metrics of a walked job."""
         images = [run_pass.image_set_record(this).fingerprint for this in passes]
         digest = self._resources.records[job.alias].fingerprint
-        question = asked(job, str(digest), [str(image) for image in images])
-        return partial(self._noise.floor, question, self._manner.precision)
+        check_input = asked(job, str(digest), [str(image) for image in images])
+        return partial(self._noise.floor, check_input, self._config.precision)
 
     def _tabulated(self, job: Job) -> log.Item:
         """Return the verdict on a job whose rows come from no image."""
         started, measure = time.perf_counter(), _measure(job)
         aliases = {job.alias, *job.check.references(job.alias)}
-        measured, families = self._rows(job, measure, job.alias), {}
+        measured, seed_results_by_alias = self._rows(job, measure, job.alias), {}
         for alias in sorted(aliases - {job.alias}):
             with contextlib.suppress(UserError):  # said of the threshold that names it
-                families[alias] = self._rows(job, measure, alias)
-        item = self._answered(Question(job, measure, measured, families), ())
+                seed_results_by_alias[alias] = self._rows(job, measure, alias)
+        item = self._answered(Question(job, measure, measured, seed_results_by_alias), ())
         written = {job.alias: measured}
-        if self._manner.portion is not None:  # who joins the parts has no classifier to ask
-            written |= families
-        for alias, family in written.items():
-            rows = [m.rows.assign(seed=seed_of(m)) for m in family]
+        if self._config.partition is not None:  # who joins the parts has no classifier to ask
+            written |= seed_results_by_alias
+        for alias, seed_results in written.items():
+            rows = [m.rows.assign(seed=seed_of(m)) for m in seed_results]
             table = pd.concat(rows, ignore_index=True)
             tables.write(self.directory, _table_name(job, alias), table)
         seconds = time.perf_counter() - started
@@ -204,7 +204,7 @@ class Session:
         return item.model_copy(update={"table": table, "seconds": seconds})
 
     def _rows(self, job: Job, measure: Measure, alias: str) -> Family:
-        seed, parameters = self._manner.seed, job.check.parameters
+        seed, parameters = self._config.seed, job.check.parameters
         table = tables.file(_table_name(job, alias))
         if measure.subject is not None:
             return (Measured(None, measure.tabulate(None, parameters), seed, table=table),)
@@ -243,13 +243,13 @@ class Session:
             raise UserError(this.broken)
         for name in this.names(job.alias):
             own = task_of(job, name, source).table
-            if own in this.walked.not_applicable:
-                raise NotApplicableError(this.walked.not_applicable[own])
+            if own in this.result.not_applicable:
+                raise NotApplicableError(this.result.not_applicable[own])
         found: dict[str, Family] = {}
-        for name, station in this.stations.items():
+        for name, group in this.groups.items():
             measured = this.measured.get(task_of(job, name, source).table)
             if measured is not None:
-                alias = station.classifier.alias
+                alias = group.classifier.alias
                 found[alias] = (*found.get(alias, ()), measured)
         return found
 
@@ -264,18 +264,18 @@ class Session:
         drawn: tuple[log.Picture, ...] = ()
         rows = this.measured[first.table].rows
         count = self._catalog.options.pictures
-        shown = item.metrics or (self._manner.portion and item.verdict is Verdict.RECORDED)
+        shown = item.metrics or (self._config.partition and item.verdict is Verdict.RECORDED)
         if count and not rows.empty and shown:
             try:
                 with timed("pictures"):
-                    drawn = run_pass.draw(this, first, names[0], count, self._manner)
+                    drawn = run_pass.draw(this, first, names[0], count, self._config)
                 if self._catalog.options.table.keep_adversarials:
-                    run_pass.keep(this, first, names[0], self._manner)
+                    run_pass.keep(this, first, names[0], self._config)
             except Exception as error:  # noqa: BLE001 - see above
                 self._warnings[f"no pictures for {item.id}: {type(error).__name__}: {error}"] = None
-        seconds = sum(this.walked.seconds[task.table] for task in tasks)
+        seconds = sum(this.result.seconds[task.table] for task in tasks)
         table = None if rows.empty else tables.file(first.table)
-        cached = this.walked.cached[first.table]
+        cached = this.result.cached[first.table]
         known = {"table": table, "pictures": drawn, "seconds": seconds, "cached": cached}
         return item.model_copy(update=known)
 
@@ -285,16 +285,16 @@ class Session:
         key = source, who
         if key not in self._passes:
             about = [other for other in asking if source in {other.source, other.against}]
-            looking = plan.stations(about, source, self._catalog, self._resources)
+            looking = plan.groups(about, source, self._catalog, self._resources)
             image_set = self._resources.image_set(source)
             area = plan.area(self._jobs, source, self._catalog)
             steep = plan.gradients(self._jobs, source)
             role = self._roles[source]
             this = Pass(source, role, image_set, looking, area=area, gradients=steep)
             self._passes[key] = this
-            run_pass.run(this, self._manner, self._progress)
-            if self._manner.portion is not None:
-                run_pass.list_images(this, self._manner)
+            run_pass.run(this, self._config, self._progress)
+            if self._config.partition is not None:
+                run_pass.list_images(this, self._config)
         return self._passes[key]
 
     def _asking(self, source: Source, job: Job) -> tuple[str, Sequence[Job]]:
@@ -335,7 +335,7 @@ class Session:
         self._write("running")
 
     def _write(self, status: log.Status) -> None:
-        passes, portion = self._passes.values(), self._manner.portion
+        passes, partition = self._passes.values(), self._config.partition
         selected = tuple(job.id for job in self._jobs)
         seconds = time.perf_counter() - self._start
         self.log = self.log.model_copy(
@@ -344,9 +344,9 @@ class Session:
                 "seconds": seconds,
                 "profile": self._stages and self._stages.record(seconds),
                 "classifiers": classifiers(self._resources.records.values(), selected),
-                "image_sets": image_sets(run_pass.image_set_record(p, portion) for p in passes),
+                "image_sets": image_sets(run_pass.image_set_record(p, partition) for p in passes),
                 "items": tuple(self._items.values()),
-                "walks": tuple(run_pass.walk_record(this, self._manner) for this in passes),
+                "passes": tuple(run_pass.pass_record(this, self._config) for this in passes),
                 "selected": selected,
                 "not_run": tuple(name for name in selected if name not in self._items),
                 "warnings": (*self._resources.remarks, *self._warnings),

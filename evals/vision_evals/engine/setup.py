@@ -12,7 +12,7 @@ from vision_evals import log
 from vision_evals.core.errors import UserError
 from vision_evals.core.run_dirs import new_directory
 from vision_evals.core.worker import Worker
-from vision_evals.engine.plan import Manner
+from vision_evals.engine.plan import RunConfig
 from vision_evals.log.environment import environment
 from vision_evals.models.device import by_turn, default_batch, name_of, numerics, resolve
 from vision_evals.suite.options import Options
@@ -39,7 +39,7 @@ def device_of(options: Options, worker: Worker | None = None) -> torch.device:
         return device
 
 
-def manner_of(options: Options, device: torch.device, worker: Worker | None = None) -> Manner:
+def run_config(options: Options, device: torch.device, worker: Worker | None = None) -> RunConfig:
     """Make the directory of a run, or of a worker's part of it, and return how it computes.
 
     Raises:
@@ -51,7 +51,7 @@ def manner_of(options: Options, device: torch.device, worker: Worker | None = No
     _can_hold(options.trace, "trace")
     _can_hold(options.report_dir, "report-dir")
     directory = None if worker is None else worker.directory(options.run_dir)
-    return Manner(
+    return RunConfig(
         device=device,
         precision=table.precision,
         batch_size=None if table.batch_size == "auto" else table.batch_size,
@@ -60,13 +60,13 @@ def manner_of(options: Options, device: torch.device, worker: Worker | None = No
         examiner=Examiner(CHECKS),
         depth=table.validity,
         trace=options.trace,
-        portion=options.portion,
+        partition=options.partition,
     )
 
 
-def begun(
+def first_log(
     options: Options,
-    manner: Manner,
+    config: RunConfig,
     command: str,
     suites: Iterable[Suite],
     noise: str | None = None,
@@ -75,23 +75,23 @@ def begun(
 
     Args:
         options: of the run.
-        manner: how it computes.
+        config: how it computes.
         command: as somebody typed it.
         suites: each is told once.
         noise: file of the noise floors that it judges by.
     """
-    device = manner.device
+    device = config.device
     return log.Run(
-        id=manner.directory.name,
+        id=config.directory.name,
         status="running",
         started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         command=command,
         settings=log.Settings(
-            seed=manner.seed,
+            seed=config.seed,
             device=str(device),
             device_name=name_of(device),
-            precision=manner.precision,
-            batch_size=manner.batch_size or default_batch(device),
+            precision=config.precision,
+            batch_size=config.batch_size or default_batch(device),
             shard=options.table.shard,
             pictures=options.pictures,
             noise=noise,

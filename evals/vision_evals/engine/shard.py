@@ -14,7 +14,7 @@ import torch
 from vision_evals.engine import tables
 
 if TYPE_CHECKING:
-    from vision_evals.engine.tasks import Task, Walked
+    from vision_evals.engine.tasks import PassResult, Task
     from vision_evals.images.reader import Batch
     from vision_evals.measures.measure import Columns
     from vision_evals.measures.probe import Probe
@@ -108,17 +108,17 @@ class Shard:
             self._arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self._arrived.record()
 
-    def write(self, walked: Walked) -> None:
+    def write(self, result: PassResult) -> None:
         """Move the rows to the host and to disk."""
         started = time.perf_counter()
         if self._arrived is not None:
             self._arrived.synchronize()
         for table, parts in self._parts.items():
-            if table in {*walked.not_applicable, *walked.invalid}:
+            if table in {*result.not_applicable, *result.invalid}:
                 continue
             tables.add_shard(self.directory, table, self.plan.index, parts, self._joins[table])
         self._parts = {}
-        walked.spent["rows"] += time.perf_counter() - started
+        result.spent["rows"] += time.perf_counter() - started
 
 
 def join_of(task: Task) -> tables.Join | None:

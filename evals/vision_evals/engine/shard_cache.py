@@ -16,17 +16,17 @@ from vision_evals.core.errors import UserError
 from vision_evals.engine import tables
 from vision_evals.engine.cache_keys import Asked, images_key, questions
 from vision_evals.engine.pictures import file_name
-from vision_evals.engine.plan import Manner, Pass
+from vision_evals.engine.plan import Pass, RunConfig
 from vision_evals.engine.shard import Planned, Shard
 from vision_evals.engine.state_guard import changed_since, state_of
-from vision_evals.engine.tasks import Station, Walked
+from vision_evals.engine.tasks import PassResult, TaskGroup
 from vision_evals.images.image_set import Image
 from vision_evals.images.reader import digests
-from vision_evals.log import Depth, Lane, Picture, Validity
+from vision_evals.log import Depth, FastPath, Picture, Validity
 
 
 @dataclass(frozen=True)
-class Shelf:
+class ShardCache:
     """The cache, as one pass sees it."""
 
     cache: Cache
@@ -39,13 +39,13 @@ class Shelf:
     _found: dict[int, Found] = field(default_factory=dict)
 
     def take(
-        self, plans: Sequence[Planned], directory: Path, walked: Walked
+        self, plans: Sequence[Planned], directory: Path, result: PassResult
     ) -> Mapping[int, Found]:
         """Put the rows that are kept where the walk would have, and return which, by shard.
 
         Files of images are only read where something is kept of a question at all.
         """
-        known = [t for t, one in self.asked.items() if self.cache.holds("shards", one.question)]
+        known = [t for t, one in self.asked.items() if self.cache.holds("shards", one.check_input)]
         positions = [position for plan in plans for position in plan.positions]
         if not known or not positions:
             return {}
@@ -53,35 +53,35 @@ class Shelf:
         for plan in plans:
             mine = [hashes[p] for p in plan.positions]
             key = images_key([self.images[p] for p in plan.positions], mine)
-            entries = {t: self.cache.get("shards", self.asked[t].question, key) for t in known}
+            entries = {t: self.cache.get("shards", self.asked[t].check_input, key) for t in known}
             kept = {table: entry for table, entry in entries.items() if _sound(entry)}
             for table, entry in kept.items():
-                self._put_back(table, plan, entry, directory, walked)
+                self._put_back(table, plan, entry, directory, result)
             if kept:
                 abouts = {table: entry.about for table, entry in kept.items()}
                 self._found[plan.index] = Found(plan, mine, abouts)
         return self._found
 
     def _put_back(
-        self, table: str, plan: Planned, entry: Entry, directory: Path, walked: Walked
+        self, table: str, plan: Planned, entry: Entry, directory: Path, result: PassResult
     ) -> None:
         if entry.payload:
             tables.put_shard(directory, table, plan.index, entry.payload)
         about = entry.about
-        walked.seconds[table] += about["seconds"]
-        walked.cached[table] += sum(map(len, plan.spans)) - len(about["unreadable"])
-        name = self.asked[table].station.classifier.name
+        result.seconds[table] += about["seconds"]
+        result.cached[table] += sum(map(len, plan.spans)) - len(about["unreadable"])
+        name = self.asked[table].group.classifier.name
         if about["drew"]:
-            walked.drew.add(name)
+            result.drew.add(name)
         with contextlib.suppress(ValidationError):  # of a cache that somebody else wrote
-            kept = Lane.model_validate({**(about.get("lane") or {}), "classifier": name})
-            walked.lanes[name] = kept
+            kept = FastPath.model_validate({**(about.get("lane") or {}), "classifier": name})
+            result.fast_paths[name] = kept
         if about["not_applicable"]:
-            walked.not_applicable.setdefault(table, about["not_applicable"])
+            result.not_applicable.setdefault(table, about["not_applicable"])
         if about["invalid"]:
-            walked.invalid.setdefault(table, about["invalid"])
+            result.invalid.setdefault(table, about["invalid"])
 
-    def keep(self, shard: Shard, stations: Sequence[Station], walked: Walked) -> None:
+    def keep(self, shard: Shard, groups: Sequence[TaskGroup], result: PassResult) -> None:
         """Keep what a shard left of networks that are as they were.
 
         Raises:
@@ -89,19 +89,19 @@ class Shelf:
         """
         if shard.plan.index in self._found:
             self._found[shard.plan.index].hold(shard)
-        for station in stations:
-            name = station.classifier.name
+        for group in groups:
+            name = group.classifier.name
             # a calibration that came after rows from the cache would be another one next time
             late = name in shard.calibrated and not shard.plan.first
-            if late or name in walked.failures or "" in shard.hashes:
+            if late or name in result.failures or "" in shard.hashes:
                 continue
-            if not changed_since(self.before[name], station.classifier.network):
-                for task in station.tasks:
-                    self._keep(task.table, shard, walked)
+            if not changed_since(self.before[name], group.classifier.network):
+                for task in group.tasks:
+                    self._keep(task.table, shard, result)
 
-    def _keep(self, table: str, shard: Shard, walked: Walked) -> None:
+    def _keep(self, table: str, shard: Shard, result: PassResult) -> None:
         one, how = self.asked.get(table), shard.stopped.get(table)
-        if one is None or (how is None and table in {*walked.invalid, *walked.not_applicable}):
+        if one is None or (how is None and table in {*result.invalid, *result.not_applicable}):
             return  # an earlier shard stopped it: nothing is known of this one
         images = [self.images[p] for p in shard.plan.positions]
         about = {
@@ -110,27 +110,29 @@ class Shelf:
             "oriented": shard.oriented,
             "seconds": shard.seconds[table],
             "drew": table in shard.drew,
-            "lane": None if one.station.lane is None else one.station.lane.record().model_dump(),
-            "not_applicable": walked.not_applicable[table] if how == "not_applicable" else None,
-            "invalid": walked.invalid[table] if how == "invalid" else None,
+            "lane": None
+            if one.group.fast_path is None
+            else one.group.fast_path.record().model_dump(),
+            "not_applicable": result.not_applicable[table] if how == "not_applicable" else None,
+            "invalid": result.invalid[table] if how == "invalid" else None,
         }
         payload = tables.shard_bytes(shard.directory, table, shard.plan.index)
         key = images_key(images, shard.hashes)
-        self.cache.put("shards", one.question, key, Entry(about, payload))
+        self.cache.put("shards", one.check_input, key, Entry(about, payload))
 
-    def whole(self, walked: Walked) -> str | None:
+    def whole(self, result: PassResult) -> str | None:
         """Return the key of all images of a walk; None where it did not finish."""
-        if not walked.finished:
+        if not result.finished:
             return None
-        seen = sorted(walked.hashes)
-        return images_key([self.images[p] for p in seen], [walked.hashes[p] for p in seen])
+        seen = sorted(result.hashes)
+        return images_key([self.images[p] for p in seen], [result.hashes[p] for p in seen])
 
     def validity(
         self, table: str, whole: str, depth: Depth, *about: object
     ) -> tuple[Validity, ...]:
         """Return what was found of a table's numbers, nothing where that is not kept."""
-        question = self.asked[table].deeper(depth, *about)
-        entry = self.cache.get("measured", question, whole)
+        check_input = self.asked[table].deeper(depth, *about)
+        entry = self.cache.get("measured", check_input, whole)
         try:
             return () if entry is None else _VALIDITY.validate_json(entry.payload)
         except ValidationError:
@@ -195,14 +197,14 @@ class Found:
             raise UserError("pictures changed while the run was looking at them; run it again")
 
 
-def opened(this: Pass, manner: Manner) -> Shelf | None:
+def shard_cache_of(this: Pass, config: RunConfig) -> ShardCache | None:
     """Return the cache as a pass sees it; None where nothing is kept."""
-    if manner.cache is None:
+    if config.cache is None:
         return None
-    asked = questions(this, manner, manner.cache)
-    networks = {name: one.classifier.network for name, one in this.stations.items()}
+    asked = questions(this, config, config.cache)
+    networks = {name: one.classifier.network for name, one in this.groups.items()}
     before = {name: state_of(network) for name, network in networks.items()}
-    return Shelf(manner.cache, this.image_set.images, asked, before)
+    return ShardCache(config.cache, this.image_set.images, asked, before)
 
 
 class _Drawn(BaseModel):
@@ -232,7 +234,7 @@ def _sound(entry: Entry | None) -> TypeGuard[Entry]:
 def _told(one: Asked, n: int) -> dict[str, Any]:
     """Return what `evals cache` says of an entry."""
     return {
-        "classifier": one.station.classifier.name,
+        "classifier": one.group.classifier.name,
         "measure": one.task.measure.name,
         "n": n,
         "written": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

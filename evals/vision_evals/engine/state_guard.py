@@ -29,7 +29,7 @@ class Changes:
         return Validity(
             id="S30",
             name="state restored",
-            outcome="falls" if found else "holds",
+            outcome="failed" if found else "passed",
             evidence=f"changed: {shown}" if found else "modes, buffers, weights, hooks are equal",
             meaning="A network that changes while it is looked at is not the one that ships.",
         )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from vision_evals.measures.measure import Measure
     from vision_evals.measures.probe import Answers
     from vision_evals.models.classifier import Classifier
-    from vision_evals.models.fast_path.fast_path import Lane
+    from vision_evals.models.fast_path.fast_path import FastPath
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,20 +30,20 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Station:
+class TaskGroup:
     """A classifier that the images pass by, and what is asked of it."""
 
     classifier: Classifier
     answers: Answers | None
     tasks: tuple[Task, ...]
-    lane: Lane | None = None
+    fast_path: FastPath | None = None
     """How it answers where no gradient is wanted."""
     room: int | None = None
     """Images in one such forward: places of a sweep share it; None: as many as a batch has."""
 
 
 @dataclass
-class Walked:
+class PassResult:
     """What a pass leaves behind, filled as it walks, so that an interruption loses nothing."""
 
     n: int = 0
@@ -60,7 +60,7 @@ class Walked:
     """Table to the reason: that task alone stops."""
     invalid: dict[str, str] = field(default_factory=dict)
     """Table to why its rows would be wrong: that task alone stops."""
-    lanes: dict[str, log.Lane] = field(default_factory=dict)
+    fast_paths: dict[str, log.FastPath] = field(default_factory=dict)
     """Name of a classifier to the path by which rows from the cache were made."""
     rooms: dict[str, int] = field(default_factory=dict)
     """Name of a classifier to how many images fit into memory, where a batch did not."""

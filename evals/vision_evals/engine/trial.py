@@ -12,7 +12,7 @@ from vision_evals.core.errors import NotApplicableError, UserError
 from vision_evals.core.progress import Progress
 from vision_evals.engine import plan, run_pass
 from vision_evals.engine.jobs import Catalog, Job
-from vision_evals.engine.plan import Manner, Pass, task_of
+from vision_evals.engine.plan import Pass, RunConfig, task_of
 from vision_evals.engine.resources import Resources
 from vision_evals.log import Verdict
 from vision_evals.measures.measure import Measure
@@ -36,7 +36,7 @@ def trial(
     jobs: Sequence[Job],
     catalog: Catalog,
     resources: Resources,
-    manner: Manner,
+    config: RunConfig,
     progress: Progress,
 ) -> dict[str, Outcome]:
     """Return what each job came to, by its id. Nothing is kept and nothing is read back.
@@ -45,7 +45,7 @@ def trial(
         jobs: about images that are there, and classifiers that are not trained here.
         catalog: for the classifiers that thresholds name.
         resources: classifiers and image sets; what they hold is what is judged.
-        manner: how to compute; rows lie below its directory while this runs. Its examiner's
+        config: how to compute; rows lie below its directory while this runs. Its examiner's
             checks are asked anew.
         progress: shown each pass.
 
@@ -58,9 +58,9 @@ def trial(
             plan.prepare(job, resources)
         except NotApplicableError as error:
             refused[job.id] = str(error)
-    with tempfile.TemporaryDirectory(dir=manner.directory, prefix=".trial-") as folder:
+    with tempfile.TemporaryDirectory(dir=config.directory, prefix=".trial-") as folder:
         (Path(folder) / "tables").mkdir()
-        own = replace(manner, directory=Path(folder), examiner=Examiner(manner.examiner.checks))
+        own = replace(config, directory=Path(folder), examiner=Examiner(config.examiner.checks))
         able = [job for job in jobs if job.id not in refused]
         passes = _passes(able, catalog, resources, own, progress)
         return {
@@ -78,7 +78,7 @@ def _passes(
     jobs: Sequence[Job],
     catalog: Catalog,
     resources: Resources,
-    manner: Manner,
+    config: RunConfig,
     progress: Progress,
 ) -> dict[Source, Pass]:
     """Walk every image set once, with all that the jobs ask of it."""
@@ -95,9 +95,9 @@ def _passes(
         if source is None or source in passes:
             continue
         together = [job for job in jobs if source in {job.source, job.against}]
-        looking = plan.stations(together, source, catalog, resources)
+        looking = plan.groups(together, source, catalog, resources)
         this = Pass(source, role or "", resources.image_set(source), looking)
-        run_pass.run(this, manner, progress)
+        run_pass.run(this, config, progress)
         passes[source] = this
     return passes
 
@@ -113,39 +113,39 @@ def _outcome(job: Job, passes: Mapping[Source, Pass]) -> Outcome:
         measured = others.pop(job.alias)
     except NotApplicableError as error:
         return _refused(job, str(error), role)
-    question = Question(job, measure, measured, others, against)
+    check_input = Question(job, measure, measured, others, against)
     trusting = replace(
-        question,
+        check_input,
         measured=_trusted(measured),
-        others={alias: _trusted(family) for alias, family in others.items()},
-        against={alias: _trusted(family) for alias, family in against.items()},
+        others={alias: _trusted(seed_results) for alias, seed_results in others.items()},
+        against={alias: _trusted(seed_results) for alias, seed_results in against.items()},
     )
-    return Outcome(_judged(question, role), _judged(trusting, role))
+    return Outcome(_judged(check_input, role), _judged(trusting, role))
 
 
 def _everyone(this: Pass, job: Job, source: Source) -> dict[str, Family]:
     """Return what a job's question gave on a pass, by alias."""
     found: dict[str, Family] = {}
-    for name, station in this.stations.items():
-        table, alias = task_of(job, name, source).table, station.classifier.alias
+    for name, group in this.groups.items():
+        table, alias = task_of(job, name, source).table, group.classifier.alias
         if table in this.measured:
             found[alias] = (*found.get(alias, ()), this.measured[table])
-        elif alias == job.alias and table in this.walked.not_applicable:
-            raise NotApplicableError(this.walked.not_applicable[table])
+        elif alias == job.alias and table in this.result.not_applicable:
+            raise NotApplicableError(this.result.not_applicable[table])
     if job.alias not in found:
         raise NotApplicableError(f"{job.alias} is not asked this about {source}")
     return found
 
 
-def _trusted(family: Family) -> Family:
-    return tuple(replace(member, validity=()) for member in family)
+def _trusted(seed_results: Family) -> Family:
+    return tuple(replace(member, validity=()) for member in seed_results)
 
 
-def _judged(question: Question, role: str) -> log.Item:
+def _judged(check_input: Question, role: str) -> log.Item:
     """Return the entry; where there are no numbers to judge, an INVALID one that says why."""
     try:
-        return judge(question, role)
+        return judge(check_input, role)
     except UserError as error:
-        return unjudged(question.job, Verdict.INVALID, str(error), role)
+        return unjudged(check_input.job, Verdict.INVALID, str(error), role)
     except Exception as error:  # noqa: BLE001 - metrics of rows that validity checks refuse
-        return unjudged(question.job, Verdict.INVALID, repr(error), role)
+        return unjudged(check_input.job, Verdict.INVALID, repr(error), role)

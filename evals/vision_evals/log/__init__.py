@@ -10,8 +10,8 @@ from __future__ import annotations
 from vision_evals.log.classifier import Classifier, Epoch, Training
 from vision_evals.log.comparison import Change, Comparison, Flip, Flips, Gate, Paired, Seen
 from vision_evals.log.disk import json_schema, read, write
-from vision_evals.log.fast_path import Lane
-from vision_evals.log.images import ImageSet, Unreadable, Walk
+from vision_evals.log.fast_path import FastPath
+from vision_evals.log.images import ImageSet, PassRecord, Unreadable
 from vision_evals.log.item import Item
 from vision_evals.log.mutant import Mutant, Notice
 from vision_evals.log.pictures import Line, Mark, Panel, Picture, Plot
@@ -30,13 +30,13 @@ __all__ = [
     "Depth",
     "Environment",
     "Epoch",
+    "FastPath",
     "Flip",
     "Flips",
     "Gate",
     "ImageSet",
     "Item",
     "Judgement",
-    "Lane",
     "Line",
     "Mark",
     "Metric",
@@ -44,6 +44,7 @@ __all__ = [
     "Notice",
     "Paired",
     "Panel",
+    "PassRecord",
     "Picture",
     "Plot",
     "Precision",
@@ -61,7 +62,6 @@ __all__ = [
     "Unreadable",
     "Validity",
     "Verdict",
-    "Walk",
     "json_schema",
     "read",
     "write",

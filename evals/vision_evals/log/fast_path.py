@@ -7,7 +7,7 @@ from typing import Literal
 from vision_evals.log.record import Precision, Record
 
 
-class Lane(Record):
+class FastPath(Record):
     """How forwards alone were computed, and how far that is from the plain path.
 
     The plain path is the network as it was loaded, run by torch operation for operation, at the

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from vision_evals.log.fast_path import Lane
+from vision_evals.log.fast_path import FastPath
 from vision_evals.log.record import Record
 
 
@@ -48,7 +48,7 @@ class ImageSet(Record):
     """Pictures whose EXIF orientation was ignored, as in the published numbers."""
 
 
-class Walk(Record):
+class PassRecord(Record):
     """Where the time of one pass went, and how it was computed."""
 
     images: str
@@ -77,7 +77,7 @@ class Walk(Record):
     """Mean absolute difference of those of the calibration from PIL's, of 255."""
     fitting: dict[str, int] = Field(default_factory=dict)
     """Classifier to how many images fit into memory at once, where a batch did not."""
-    lanes: tuple[Lane, ...] = ()
+    fast_paths: tuple[FastPath, ...] = ()
     """How each classifier's forwards were computed."""
     validity_seconds: float = 0.0
     """Asking classifiers and attacks whether their numbers can be trusted, after the walk."""

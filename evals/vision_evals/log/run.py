@@ -8,7 +8,7 @@ from pydantic import Field
 
 from vision_evals.log.classifier import Classifier
 from vision_evals.log.comparison import Gate
-from vision_evals.log.images import ImageSet, Walk
+from vision_evals.log.images import ImageSet, PassRecord
 from vision_evals.log.item import Item
 from vision_evals.log.mutant import Mutant
 from vision_evals.log.profile import Profile
@@ -112,7 +112,7 @@ class Run(Record):
     classifiers: tuple[Classifier, ...] = ()
     image_sets: tuple[ImageSet, ...] = ()
     items: tuple[Item, ...] = ()
-    walks: tuple[Walk, ...] = ()
+    passes: tuple[PassRecord, ...] = ()
     profile: Profile | None = None
     """Where the time went; null where nobody asked."""
     mutants: tuple[Mutant, ...] = ()

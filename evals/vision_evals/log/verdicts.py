@@ -95,7 +95,7 @@ class Validity(Record):
     """Such as ``S5``; empty for what only one measure asks."""
     name: str
     """Such as ``output is logits``."""
-    outcome: Literal["holds", "falls", "cannot tell"]
+    outcome: Literal["passed", "failed", "undecided"]
     """What cannot be told is shown, and decides nothing."""
     severity: Literal["error", "warn"] = "error"
     """A check that falls makes the verdict INVALID; one that warns is shown."""
@@ -111,7 +111,7 @@ class Validity(Record):
     @property
     def invalidates(self) -> bool:
         """Whether no number that depends on it can be believed."""
-        return self.outcome == "falls" and self.severity == "error"
+        return self.outcome == "failed" and self.severity == "error"
 
 
 class Judgement(Record):

@@ -236,7 +236,7 @@ def vouch(network: nn.Module, rows: pd.DataFrame) -> tuple[Validity, ...]:  # no
     return (
         Validity(
             name="finite activations",
-            outcome="falls" if len(bad) else "holds",
+            outcome="failed" if len(bad) else "passed",
             evidence=f"{len(bad)} of {len(rows):,} units are NaN or infinite somewhere"
             + (f", first in {bad['layer'].iloc[0]}" if len(bad) else ""),
             meaning="What is not a number is not above 0 either, and would count as dead.",
@@ -244,7 +244,7 @@ def vouch(network: nn.Module, rows: pd.DataFrame) -> tuple[Validity, ...]:  # no
         Validity(
             id="S29",
             name="rectifiers were seen",
-            outcome="holds" if calls else "falls",
+            outcome="passed" if calls else "failed",
             evidence=f"{calls} calls with {len(rows):,} units",
             meaning="Where no rectifier is seen, no dead unit is, and every threshold would pass.",
         ),

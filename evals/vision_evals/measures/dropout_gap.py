@@ -150,7 +150,7 @@ def vouch(network: nn.Module, rows: pd.DataFrame) -> tuple[Validity, ...]:
     return (
         Validity(
             name="every dropout was switched",
-            outcome="cannot tell" if others else "holds",
+            outcome="undecided" if others else "passed",
             evidence=f"{evidence}; left off: {shown}" if others else evidence,
             meaning="Training switches on all that drops at random; here only calls of dropout "
             "are. An `if self.training:` in a network's own code cannot be seen.",

@@ -233,7 +233,7 @@ def vouch(network: nn.Module, rows: pd.DataFrame) -> tuple[Validity, ...]:
     return (
         Validity(
             name="the gradient leads somewhere",
-            outcome="cannot tell" if still else "holds",
+            outcome="undecided" if still else "passed",
             evidence=f"the label's logit moves on {len(moves) - still} of {len(moves)} images"
             + ("; the others are left out of R^2" if still else ""),
             meaning="Where the loss is flat to the last bit, its gradient is 0 and shows no "
@@ -241,7 +241,7 @@ def vouch(network: nn.Module, rows: pd.DataFrame) -> tuple[Validity, ...]:
         ),
         Validity(
             name="steps are finer than crossings",
-            outcome="cannot tell" if 2 * at_once > crossed else "holds",
+            outcome="undecided" if 2 * at_once > crossed else "passed",
             evidence=f"{at_once} of {crossed} images that turn wrong do so within the first step "
             f"of {step:.2g}",
             meaning="Within a step the margin is taken for a straight line. It often falls fastest "

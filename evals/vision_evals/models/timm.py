@@ -14,18 +14,18 @@ from vision_evals.core.errors import UnavailableError, UserError, did_you_mean
 from vision_evals.models.card import Card, Input
 from vision_evals.models.checkpoint import fit, load_state_dict
 from vision_evals.models.download import fetch, hash_digits, hub_file, missing
-from vision_evals.models.source import Facts, Weights
+from vision_evals.models.source import NetworkFacts, Weights
 from vision_evals.models.weights_file import sha256_of
 
 _FILES = ("model.safetensors", "pytorch_model.bin")
 TIMEOUT = 10.0
 
 
-def facts(card: Card) -> Facts:
+def facts(card: Card) -> NetworkFacts:
     """Return the preprocessing of the weights; timm publishes its accuracies elsewhere."""
     published = _published(card)
     if card.input is not None or not _has_weights(published):
-        return Facts(card.input)
+        return NetworkFacts(card.input)
     config = _timm().data.resolve_data_config(pretrained_cfg=published.to_dict())
     _, *crop = config["input_size"]
     resize: Any = [math.floor(side / config["crop_pct"]) for side in crop]
@@ -36,7 +36,7 @@ def facts(card: Card) -> Facts:
             f"{card.network}: its pictures are fitted by {config['crop_mode']!r} to "
             f"{crop[0]} x {crop[1]}, which is not known here; write a card with its input"
         )
-    return Facts(
+    return NetworkFacts(
         Input(
             resize=resize,
             crop=crop[0] if crop[0] == crop[1] else crop,

@@ -16,14 +16,14 @@ from vision_evals.models.card import Card, Input
 from vision_evals.models.checkpoint import fit, load_state_dict
 from vision_evals.models.download import fetch, hash_digits, hub_file, missing
 from vision_evals.models.registry import torchvision_names
-from vision_evals.models.source import Facts, Weights
+from vision_evals.models.source import NetworkFacts, Weights
 from vision_evals.models.weights_file import sha256_of
 
 _METRICS = {"acc@1": "top1_accuracy", "acc@5": "top5_accuracy"}
 _OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 
 
-def facts(card: Card) -> Facts:
+def facts(card: Card) -> NetworkFacts:
     """Return the transforms and accuracies that torchvision publishes for the card's weights."""
     published = _published(card)
     transforms = published.transforms()
@@ -36,7 +36,9 @@ def facts(card: Card) -> Facts:
         std=tuple(transforms.std),
     )
     # percentages have three decimals: fractions have five
-    return Facts(given, {name: round(accuracies[k] / 100, 5) for k, name in _METRICS.items()})
+    return NetworkFacts(
+        given, {name: round(accuracies[k] / 100, 5) for k, name in _METRICS.items()}
+    )
 
 
 def unavailable(card: Card) -> str | None:

@@ -12,12 +12,12 @@ from vision_evals.core.errors import UserError
 from vision_evals.core.imports import importable, load
 from vision_evals.models.card import Card
 from vision_evals.models.checkpoint import fit
-from vision_evals.models.source import Facts, Weights
+from vision_evals.models.source import NetworkFacts, Weights
 
 
-def facts(card: Card) -> Facts:  # noqa: ARG001 - only the card's author knows
+def facts(card: Card) -> NetworkFacts:  # noqa: ARG001 - only the card's author knows
     """Return that nothing is known."""
-    return Facts(None)
+    return NetworkFacts(None)
 
 
 def unavailable(card: Card) -> str | None:  # noqa: ARG001

@@ -55,7 +55,7 @@ class Inline:
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class ExternalFiles:
     """Names below ``pictures/``, where `put` writes what was asked for."""
 
     source: str = "'self' file:"  # a page that was opened from a disk has no self

@@ -91,9 +91,9 @@ def check(anchor: str, item: Item, colour: str, command: str) -> Check:
         falls=tuple(fall for judgement, fall in falls if not words.excuse(judgement)),
         excused=tuple(fall for judgement, fall in falls if words.excuse(judgement)),
         broken=tuple(v for v in item.validity if v.invalidates),
-        warned=tuple(v for v in item.validity if v.outcome == "falls" and not v.invalidates),
-        unsure=tuple(v for v in item.validity if v.outcome == "cannot tell"),
-        holding=tuple(v for v in item.validity if v.outcome == "holds"),
+        warned=tuple(v for v in item.validity if v.outcome == "failed" and not v.invalidates),
+        unsure=tuple(v for v in item.validity if v.outcome == "undecided"),
+        holding=tuple(v for v in item.validity if v.outcome == "passed"),
         trust=trust(item),
         command=words.reproduce(item.id, command),
     )
@@ -101,9 +101,9 @@ def check(anchor: str, item: Item, colour: str, command: str) -> Check:
 
 def trust(item: Item) -> str:
     """Return ``12 validity checks hold, 1 falls, 1 warns, 2 cannot tell``."""
-    holding = sum(v.outcome == "holds" for v in item.validity)
+    holding = sum(v.outcome == "passed" for v in item.validity)
     fallen = sum(v.invalidates for v in item.validity)
-    warned = sum(v.outcome == "falls" for v in item.validity) - fallen
+    warned = sum(v.outcome == "failed" for v in item.validity) - fallen
     unsure = len(item.validity) - holding - fallen - warned
     said = [f"{words.plural(holding, 'validity check')} {'holds' if holding == 1 else 'hold'}"]
     said += [f"{fallen} {'falls' if fallen == 1 else 'fall'}"] if fallen else []

@@ -39,7 +39,7 @@ def gallery(run: Run, colours: Mapping[str, str], directory: Path, addresses: Ad
     sets = {images.role: images for images in run.image_sets}
     every = [(subject, _wanted(subject, sets)) for subject in subjects(run.items)]
     judged = sum(item.verdict.judged for item in run.items)
-    stock = picture_budget.shelf(
+    stock = picture_budget.select(
         [one for _, one in every], directory, addresses, picture_budget.room(judged)
     )
     kept = [(subject, one) for subject, one in every if one not in stock.left_out]

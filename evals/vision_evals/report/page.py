@@ -13,7 +13,7 @@ import vision_evals
 from vision_evals.core.paths import whole_file
 from vision_evals.log import Run
 from vision_evals.report import scripts, view
-from vision_evals.report.addresses import Addresses, Beside, Inline
+from vision_evals.report.addresses import Addresses, ExternalFiles, Inline
 from vision_evals.report.environment import environment
 from vision_evals.report.templates import blamed
 
@@ -53,7 +53,7 @@ def write_folder(
         folder: of the report. Pictures of an older report there are replaced; other files stay.
         templates: as for `render`.
     """
-    beside = Beside()
+    beside = ExternalFiles()
     html = _report(run, run_directory, beside, templates)
     beside.put(folder)
     page = _put(html, folder / "index.html")

@@ -53,7 +53,7 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
+class Selection:
     """What became of the pictures that were wanted."""
 
     shown: Mapping[Wanted, Shown]
@@ -66,7 +66,7 @@ def room(judged: int) -> int:
     return min(PICTURES, max(PAGE - SCRIPTS - FLIPS - CHECK * judged, LEAST))
 
 
-def shelf(wanted: Sequence[Wanted], directory: Path, addresses: Addresses, room: int) -> Shelf:
+def select(wanted: Sequence[Wanted], directory: Path, addresses: Addresses, room: int) -> Selection:
     """Take pictures from the run directory until a section is full.
 
     Args:
@@ -91,7 +91,7 @@ def shelf(wanted: Sequence[Wanted], directory: Path, addresses: Addresses, room:
         room -= cost
         address = addresses.address(found.content, one.file)
         shown[one] = Shown(address, found.width, found.height)
-    return Shelf(shown, missing, tuple(one for one in dict.fromkeys(wanted) if one in left_out))
+    return Selection(shown, missing, tuple(one for one in dict.fromkeys(wanted) if one in left_out))
 
 
 def _turns(wanted: Sequence[Wanted]) -> Iterator[Wanted]:

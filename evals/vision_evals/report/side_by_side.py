@@ -64,7 +64,7 @@ class Sides:
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class SideBySide:
     """One check beside that of the other run."""
 
     item: Item
@@ -82,7 +82,7 @@ class Compared:
     baseline: Baseline
     date: str
     gates: str | None
-    besides: tuple[Beside, ...]
+    entries: tuple[SideBySide, ...]
     headline: str
     """How many images turned wrong, without a full stop."""
     untold: int
@@ -97,24 +97,24 @@ def compared(
     if run.baseline is None or not told:
         return None
     wanted = [(flip, one) for item in told for flip, one in _wanted(item)]
-    stock = picture_budget.shelf(
+    stock = picture_budget.select(
         [one for _, one in wanted], directory, addresses, picture_budget.FLIPS
     )
     shown = {flip: stock.shown[one] for flip, one in wanted if one in stock.shown}
-    besides = tuple(_beside(item, colours[item.classifier], shown) for item in told)
+    entries = tuple(_beside(item, colours[item.classifier], shown) for item in told)
     return Compared(
         baseline=run.baseline,
         date=words.date(run.baseline.started),
         gates=gates(run),
-        besides=besides,
-        headline=_headline(besides),
+        entries=entries,
+        headline=_headline(entries),
         untold=sum(one in stock.left_out for _, one in wanted),
     )
 
 
-def _headline(besides: Sequence[Beside]) -> str:
+def _headline(entries: Sequence[SideBySide]) -> str:
     """Return the count of the one check, or the largest of several: they share their images."""
-    worse = [one.sides.worse for one in besides if one.sides is not None]
+    worse = [one.sides.worse for one in entries if one.sides is not None]
     if not worse:
         return "No check says who was right"
     if not any(worse):
@@ -147,12 +147,12 @@ def _wanted(item: Item) -> Iterator[tuple[Flip, Wanted]]:
                 yield flip, Wanted(flip.file, flip.image, item.id, fair=flip not in flips.lost)
 
 
-def _beside(item: Item, colour: str, shown: Mapping[Flip, Shown]) -> Beside:
+def _beside(item: Item, colour: str, shown: Mapping[Flip, Shown]) -> SideBySide:
     told = item.comparison
     assert told is not None
     shifts = tuple(shift(change, item) for change in told.changes)
     open_ = shifts if len(shifts) <= FOLDED else tuple(_first(shifts, item))
-    return Beside(
+    return SideBySide(
         item=item,
         colour=colour,
         told=told,

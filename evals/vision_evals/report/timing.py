@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vision_evals.log import Lane, Walk
+from vision_evals.log import FastPath, PassRecord
 from vision_evals.report import rounding
 
 
@@ -33,16 +33,16 @@ class Timing:
     """How each classifier's forwards were computed, a sentence each."""
 
 
-def timing(walk: Walk) -> Timing:
+def timing(pass_record: PassRecord) -> Timing:
     """Return a walk as a bar. What threads did is added up over them and stands apart."""
     named = {
-        "waiting for pixels": walk.wait_seconds,
-        "networks and measures": walk.forward_seconds,
-        "rows": walk.rows_seconds,
-        "pictures": walk.picture_seconds,
+        "waiting for pixels": pass_record.wait_seconds,
+        "networks and measures": pass_record.forward_seconds,
+        "rows": pass_record.rows_seconds,
+        "pictures": pass_record.picture_seconds,
     }
-    rest = walk.seconds - sum(named.values())
-    if rest > 0.005 * walk.seconds:
+    rest = pass_record.seconds - sum(named.values())
+    if rest > 0.005 * pass_record.seconds:
         named["other"] = rest
     whole = sum(named.values()) or 1.0
     parts = []
@@ -52,28 +52,28 @@ def timing(walk: Walk) -> Timing:
         parts.append(Part(name, f"t{index}", start, duration / whole, text))
         start += duration / whole
     return Timing(
-        images=walk.images,
-        n=rounding.count(walk.n),
-        total=rounding.seconds(walk.seconds),
-        rate=f"{walk.n / walk.seconds:,.3g}" if walk.seconds else "none",
+        images=pass_record.images,
+        n=rounding.count(pass_record.n),
+        total=rounding.seconds(pass_record.seconds),
+        rate=f"{pass_record.n / pass_record.seconds:,.3g}" if pass_record.seconds else "none",
         parts=tuple(parts),
-        decoding=rounding.seconds(walk.decode_seconds),
-        paths=tuple(map(_path, walk.lanes)),
+        decoding=rounding.seconds(pass_record.decode_seconds),
+        paths=tuple(map(_path, pass_record.fast_paths)),
     )
 
 
-def _path(lane: Lane) -> str:
+def _path(fast_path: FastPath) -> str:
     """Say by which path a classifier answered, and what was measured of it."""
-    done = [lane.precision, lane.layout.replace("_", " ")]
-    done += [f"{lane.folded} batch norms folded"] if lane.folded else []
-    done += [word for word in ("compiled", "graphed") if getattr(lane, word)]
-    said = f"{lane.classifier}: {', '.join(done)}"
-    if lane.refused is not None:
-        return f"{said}; the plain path, since of a faster one: {lane.refused}"
-    if lane.plain or lane.logit_error is None:
+    done = [fast_path.precision, fast_path.layout.replace("_", " ")]
+    done += [f"{fast_path.folded} batch norms folded"] if fast_path.folded else []
+    done += [word for word in ("compiled", "graphed") if getattr(fast_path, word)]
+    said = f"{fast_path.classifier}: {', '.join(done)}"
+    if fast_path.refused is not None:
+        return f"{said}; the plain path, since of a faster one: {fast_path.refused}"
+    if fast_path.plain or fast_path.logit_error is None:
         return said
     return (
-        f"{said}; on {lane.images} images logits differ by up to {lane.logit_error:.2g} from the "
-        f"plain path's; {lane.repeated:,} of {lane.answers:,} later answers were close and "
-        f"repeated, {lane.changed:,} of {lane.rechecked:,} others that were looked at again changed"
+        f"{said}; on {fast_path.images} images logits differ by up to {fast_path.logit_error:.2g} from the "
+        f"plain path's; {fast_path.repeated:,} of {fast_path.answers:,} later answers were close and "
+        f"repeated, {fast_path.changed:,} of {fast_path.rechecked:,} others that were looked at again changed"
     )

@@ -116,7 +116,7 @@ def page(run: Run, directory: Path, addresses: Addresses) -> Page:
         gallery=gallery(run, colours, directory, addresses),
         compared=compared(run, colours, directory, addresses),
         mutants=matrix(run.mutants, finished=run.status == "finished"),
-        timings=tuple(timing(walk) for walk in run.walks),
+        timings=tuple(timing(pass_record) for pass_record in run.passes),
         glossary=glossary(run.items),
     )
 

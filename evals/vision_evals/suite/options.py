@@ -11,12 +11,12 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from vision_evals.core.errors import UserError
-from vision_evals.core.partition import Portion
+from vision_evals.core.partition import Partition
 from vision_evals.core.tables import Table, validate
 from vision_evals.log import Depth, Precision
 
 Count = Annotated[int, Field(ge=1)]
-Part = Annotated[str, AfterValidator(lambda text: str(Portion.parse(text)))]
+Part = Annotated[str, AfterValidator(lambda text: str(Partition.parse(text)))]
 DEFAULT_ROLE = "photographs"
 
 
@@ -129,9 +129,9 @@ class Options:
         return self.table.report != "none"
 
     @property
-    def portion(self) -> Portion | None:
+    def partition(self) -> Partition | None:
         """The part that is looked at, where machines share a run."""
-        return None if self.table.shard is None else Portion.parse(self.table.shard)
+        return None if self.table.shard is None else Partition.parse(self.table.shard)
 
     @property
     def pictures(self) -> int:

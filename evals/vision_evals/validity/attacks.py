@@ -10,17 +10,23 @@ from vision_evals.attacks.criteria import TargetedMisclassification
 from vision_evals.attacks.pgd import ProjectedGradientDescent
 from vision_evals.measures.epsilons import value
 from vision_evals.measures.targeted import target_of
-from vision_evals.validity.batch import attack_of, ball_of, bench_of, strike, telling_epsilon
+from vision_evals.validity.batch import (
+    attack_of,
+    ball_of,
+    build_validity_batch,
+    strike,
+    telling_epsilon,
+)
 from vision_evals.validity.check import (
     Evidence,
     Finding,
     ValidityCheck,
     attacking,
-    falls,
-    holds,
+    failed,
     named,
+    passed,
     rate,
-    unclear,
+    undecided,
 )
 
 TWO, FEW = 2, 4
@@ -29,22 +35,24 @@ TWO, FEW = 2, 4
 
 def zero_changes_nothing(evidence: Evidence) -> Finding:
     """S1: pixels bit for bit on the bench; answers in the rows, where a sweep holds 0."""
-    bench = bench_of(evidence).first(TWO)
+    validity_batch = build_validity_batch(evidence).first(TWO)
     ball = ball_of(evidence, 0.0)
-    moved = strike(bench, attack_of(evidence), ball).attacked.pixels
-    changed = int((moved != bench.pixels).flatten(1).any(dim=1).sum())
+    moved = strike(validity_batch, attack_of(evidence), ball).attacked.pixels
+    changed = int((moved != validity_batch.pixels).flatten(1).any(dim=1).sum())
     with torch.no_grad():
-        before, after = (bench.victim.logits(x).argmax(dim=1) for x in (bench.pixels, moved))
+        before, after = (
+            validity_batch.victim.logits(x).argmax(dim=1) for x in (validity_batch.pixels, moved)
+        )
     other = int((before != after).sum())
     said = f"of {len(moved)} images in a ball of 0, {changed} change and {other} get another answer"
     if changed or other:
-        return falls(said)
+        return failed(said)
     rows = evidence.rows
     if not {"epsilon", "correct", "correct_clean"} <= set(rows):
-        return holds(said)
+        return passed(said)
     at = rows[rows["epsilon"].map(value) == 0]
     if at.empty:
-        return holds(said)
+        return passed(said)
     differ = int((at["correct"].astype(bool) != at["correct_clean"].astype(bool)).sum())
     found = rate(differ, len(at), 0.005, "rows at epsilon 0 are right otherwise than when clean")
     return found._replace(evidence=f"{said}; {found.evidence}")
@@ -52,16 +60,16 @@ def zero_changes_nothing(evidence: Evidence) -> Finding:
 
 def targeted_no_stronger(evidence: Evidence) -> Finding:
     """S20: who is led to the target is led away from the label; the way away is the shorter."""
-    bench = bench_of(evidence)
+    validity_batch = build_validity_batch(evidence)
     attack, ball = attack_of(evidence), ball_of(evidence, telling_epsilon(evidence)[0])
     index = target_of(evidence.classifier.classes, evidence.parameters.target)  # type: ignore[attr-defined]
-    target = torch.full_like(bench.criterion.label, index)
-    led = strike(bench, attack, ball, TargetedMisclassification(target)).broken
+    target = torch.full_like(validity_batch.criterion.label, index)
+    led = strike(validity_batch, attack, ball, TargetedMisclassification(target)).broken
     if isinstance(attack, ProjectedGradientDescent):
         attack = replace(attack, early_stop=True)  # away is away, wherever on the path
-    away = strike(bench, attack, ball).broken
+    away = strike(validity_batch, attack, ball).broken
     if not led.any():
-        return unclear(f"nothing leaves its label towards the target within {ball.epsilon:.3g}")
+        return undecided(f"nothing leaves its label towards the target within {ball.epsilon:.3g}")
     missed = int((led & ~away).sum())
     found = rate(missed, len(away), 0.01, "images leave their label only when led to the target")
     return found._replace(
@@ -72,16 +80,16 @@ def targeted_no_stronger(evidence: Evidence) -> Finding:
 
 def same_again(evidence: Evidence) -> Finding:
     """S26: what the attack hands back, in one batch and one by one."""
-    bench = bench_of(evidence).first(FEW)
+    validity_batch = build_validity_batch(evidence).first(FEW)
     ball = ball_of(evidence, telling_epsilon(evidence)[0])
-    struck = strike(bench, attack_of(evidence), ball)
-    moved = ball.project(struck.attacked.pixels, bench.pixels)
+    struck = strike(validity_batch, attack_of(evidence), ball)
+    moved = ball.project(struck.attacked.pixels, validity_batch.pixels)
     with torch.no_grad():
-        together = bench.victim.logits(moved).argmax(dim=1)
-        singly = torch.cat([bench.victim.logits(one[None]).argmax(dim=1) for one in moved])
+        together = validity_batch.victim.logits(moved).argmax(dim=1)
+        singly = torch.cat([validity_batch.victim.logits(one[None]).argmax(dim=1) for one in moved])
     said = _undone(evidence)
     if len(moved) < 2:
-        return unclear(f"one image is a batch of one already; {said}")
+        return undecided(f"one image is a batch of one already; {said}")
     differ = int((together != singly).sum())
     found = rate(differ, len(moved), 0.005, "answers differ in a batch of one")
     return found._replace(evidence=f"{found.evidence}; {said}")

@@ -17,7 +17,7 @@ from vision_evals.validity.gradients import hold_two_classes
 from vision_evals.validity.rows import budgets
 
 
-class Bench(NamedTuple):
+class ValidityBatch(NamedTuple):
     """Images to attack: n of them, all named rightly when clean."""
 
     victim: Victim
@@ -25,13 +25,13 @@ class Bench(NamedTuple):
     criterion: Misclassification
     draws: Draws
 
-    def of(self, rows: torch.Tensor) -> Bench:
+    def of(self, rows: torch.Tensor) -> ValidityBatch:
         """Return some of the images, by indices."""
-        return Bench(
+        return ValidityBatch(
             self.victim, self.pixels[rows], self.criterion.of(rows), self.draws.of(rows.tolist())
         )
 
-    def first(self, n: int) -> Bench:
+    def first(self, n: int) -> ValidityBatch:
         """Return the first n images, or all if there are fewer."""
         return self.of(torch.arange(min(n, len(self.pixels)), device=self.pixels.device))
 
@@ -67,7 +67,7 @@ def iterated_of(evidence: Evidence) -> Attack:
     return attack
 
 
-def bench_of(evidence: Evidence) -> Bench:
+def build_validity_batch(evidence: Evidence) -> ValidityBatch:
     """Return the images that are named rightly; without labels, the network's answer is right.
 
     Raises:
@@ -84,7 +84,7 @@ def bench_of(evidence: Evidence) -> Bench:
     if not len(right):
         raise NotApplicableError("none of the images looked at is named rightly when clean")
     draws = Draws(probe.seed, probe.ids)
-    return Bench(evidence.classifier, probe.pixels, criterion, draws).of(right)
+    return ValidityBatch(evidence.classifier, probe.pixels, criterion, draws).of(right)
 
 
 def ball_of(evidence: Evidence, epsilon: float) -> Ball:
@@ -123,17 +123,19 @@ def telling_epsilon(evidence: Evidence) -> tuple[float, bool]:
     return value(min(standing, key=lambda size: abs(shares[size] - 0.5))), True
 
 
-def strike(bench: Bench, attack: Attack, ball: Ball, criterion: Criterion | None = None) -> Struck:
+def strike(
+    validity_batch: ValidityBatch, attack: Attack, ball: Ball, criterion: Criterion | None = None
+) -> Struck:
     """Attack; whether an image is broken is decided here, by misclassification.
 
     Args:
-        bench: whom.
+        validity_batch: whom.
         attack: with what.
         ball: how far.
         criterion: what the attack is after, if not misclassification.
     """
-    aim = bench.criterion if criterion is None else criterion
-    attacked = attack(bench.victim, bench.pixels, aim, ball, bench.draws)
+    aim = validity_batch.criterion if criterion is None else criterion
+    attacked = attack(validity_batch.victim, validity_batch.pixels, aim, ball, validity_batch.draws)
     with torch.no_grad():
-        logits = bench.victim.logits(ball.project(attacked.pixels, bench.pixels))
-    return Struck(attacked, bench.criterion.met(logits))
+        logits = validity_batch.victim.logits(ball.project(attacked.pixels, validity_batch.pixels))
+    return Struck(attacked, validity_batch.criterion.met(logits))

@@ -24,7 +24,7 @@ RARE = 0.01
 class Finding(NamedTuple):
     """What a validity check found."""
 
-    outcome: Literal["holds", "falls", "cannot tell"]
+    outcome: Literal["passed", "failed", "undecided"]
     evidence: str
     """The numbers, in one sentence without a full stop."""
 
@@ -74,19 +74,19 @@ class ValidityCheck:
     """The answer. NotApplicableError, and any error of a network, count as *cannot tell*."""
 
 
-def holds(evidence: str) -> Finding:
+def passed(evidence: str) -> Finding:
     """Return that there is evidence for it."""
-    return Finding("holds", evidence)
+    return Finding("passed", evidence)
 
 
-def falls(evidence: str) -> Finding:
+def failed(evidence: str) -> Finding:
     """Return that there is evidence against it."""
-    return Finding("falls", evidence)
+    return Finding("failed", evidence)
 
 
-def unclear(evidence: str) -> Finding:
+def undecided(evidence: str) -> Finding:
     """Return that there is evidence for neither."""
-    return Finding("cannot tell", evidence)
+    return Finding("undecided", evidence)
 
 
 def rate(bad: int, n: int, limit: float, what: str) -> Finding:
@@ -106,13 +106,13 @@ def rate(bad: int, n: int, limit: float, what: str) -> Finding:
 
     said = f"{bad} of {n} {what}, at most {limit:.3g} of them allowed"
     if n == 0 or float(binom.sf(n - 1, n, limit)) >= RARE:
-        return unclear(f"{said}; too few to tell")
+        return undecided(f"{said}; too few to tell")
     chance = float(binom.sf(bad - 1, n, limit))
     if chance < RARE:
-        return falls(f"{said} (by chance with p = {chance:.1g})")
+        return failed(f"{said} (by chance with p = {chance:.1g})")
     if bad / n <= limit:
-        return holds(said)
-    return unclear(f"{said}; so many come about by chance with p = {chance:.2g}")
+        return passed(said)
+    return undecided(f"{said}; so many come about by chance with p = {chance:.2g}")
 
 
 def every(_: Measure) -> bool:

@@ -13,11 +13,11 @@ from vision_evals.validity.check import (
     Evidence,
     Finding,
     ValidityCheck,
-    falls,
-    holds,
+    failed,
     named,
+    passed,
     rate,
-    unclear,
+    undecided,
 )
 from vision_evals.validity.rows import CARLINI, budgets
 
@@ -64,7 +64,7 @@ def more_breaks_more(evidence: Evidence) -> Finding:
     broken = ~wide(evidence.rows, "correct")[_positive(evidence.rows)]
     n, sizes = len(broken), list(broken.columns)
     if len(sizes) < 2 or not broken.to_numpy().any():
-        return unclear("fewer than two epsilons above 0" if len(sizes) < 2 else "nothing fell")
+        return undecided("fewer than two epsilons above 0" if len(sizes) < 2 else "nothing fell")
     drops = []
     for small, large in itertools.pairwise(sizes):
         lost = int((broken[small] & ~broken[large]).sum())
@@ -77,10 +77,10 @@ def more_breaks_more(evidence: Evidence) -> Finding:
     said = f"success on {n} images: {shares}"
     if not drops:
         few = 0.5**n >= RARE
-        return unclear(f"{said}; too few to tell") if few else holds(said)
+        return undecided(f"{said}; too few to tell") if few else passed(said)
     p, worst = min(drops)
     rare = p < RARE / (len(sizes) - 1)  # as many neighbours are compared
-    return (falls if rare else unclear)(f"{said}; {worst} (p = {p:.2g})")
+    return (failed if rare else undecided)(f"{said}; {worst} (p = {p:.2g})")
 
 
 def beats_noise(evidence: Evidence) -> Finding:
@@ -95,23 +95,23 @@ def beats_noise(evidence: Evidence) -> Finding:
     stands, noisy = (wide(evidence.rows, c)[sizes] for c in ("correct", "correct_noise"))
     differ = (stands != noisy).sum()
     if not differ.sum():
-        return unclear("no image tells the attack from noise")
+        return undecided("no image tells the attack from noise")
     size = str(differ.idxmax())
     n, won = int(differ[size]), int((noisy[size] & ~stands[size]).sum())
     p = float(binomtest(won, n, alternative="greater").pvalue)
     said = f"at {size}, {won} of the {n} images that only one of the two breaks fall to the attack"
     said += f", p = {p:.2g}"
     if p < RARE:
-        return holds(said)
+        return passed(said)
     lost = float(binomtest(won, n, 0.75, alternative="less").pvalue)
-    return falls(said) if lost < RARE else unclear(f"{said}; too few to tell")
+    return failed(said) if lost < RARE else undecided(f"{said}; too few to tell")
 
 
 def curve(evidence: Evidence) -> Finding:
     """S24: five epsilons, 0 among them, up to one at which all have fallen."""
     sizes, stands = budgets(evidence.rows, "epsilon"), wide(evidence.rows, "correct")
     if stands.empty:
-        return unclear("no image is right when clean")
+        return undecided("no image is right when clean")
     left = {size: int(stands[size].sum()) for size in sizes}
     fallen = [size for size in sizes if not left[size] and value(size) > 0]
     zero = any(value(size) == 0 for size in sizes)
@@ -120,7 +120,7 @@ def curve(evidence: Evidence) -> Finding:
         if fallen
         else f"{min(left.values())} of {len(stands)} images stand at the worst of them"
     )
-    return holds(said) if len(sizes) >= 5 and zero and fallen else falls(said)
+    return passed(said) if len(sizes) >= 5 and zero and fallen else failed(said)
 
 
 CHECKS = (

@@ -12,9 +12,9 @@ from vision_evals.validity.check import (
     Finding,
     ValidityCheck,
     every,
-    falls,
-    holds,
-    unclear,
+    failed,
+    passed,
+    undecided,
 )
 from vision_evals.validity.parity import declared
 
@@ -44,15 +44,15 @@ def same_pixels(evidence: Evidence) -> Finding:
         by_hand = _cropped(_resized(picture, said), said)
         seen = evidence.probe.pixels[places[image.id]].cpu().numpy().transpose(1, 2, 0) * 255.0
         if seen.shape != by_hand.shape:
-            return falls(f"{image.id} is {seen.shape[:2]}, by hand {by_hand.shape[:2]}")
+            return failed(f"{image.id} is {seen.shape[:2]}, by hand {by_hand.shape[:2]}")
         differences.append(float(np.abs(seen - by_hand).mean()))
     if not differences:
-        return unclear("no picture is plain RGB or grey")
+        return undecided("no picture is plain RGB or grey")
     text = (
         f"{len(differences)} pictures, prepared once more by hand, differ by at most "
         f"{max(differences):.2g} of 255 on the mean of their pixels"
     )
-    return holds(text) if max(differences) <= LEVELS else falls(text)
+    return passed(text) if max(differences) <= LEVELS else failed(text)
 
 
 def _opened(image: Image) -> NDArray[np.uint8] | None:

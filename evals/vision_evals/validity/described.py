@@ -18,9 +18,9 @@ from vision_evals.validity.check import (
     Finding,
     ValidityCheck,
     every,
-    falls,
-    holds,
-    unclear,
+    failed,
+    passed,
+    undecided,
 )
 
 
@@ -40,9 +40,9 @@ def denominators(evidence: Evidence) -> Finding:
     wrong = [said for metric in found for said in _wrong(metric, evidence)]
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        return falls("; ".join(wrong[:3]) + more)
+        return failed("; ".join(wrong[:3]) + more)
     counted = sum(metric.method == "wilson" for metric in found)
-    return holds(f"{len(found)} metrics, {counted} of them counts of at most {subject.images}")
+    return passed(f"{len(found)} metrics, {counted} of them counts of at most {subject.images}")
 
 
 def _wrong(metric: Metric, evidence: Evidence) -> Iterator[str]:
@@ -82,20 +82,20 @@ def full_description(evidence: Evidence) -> Finding:
     written = parameters.model_dump(mode="json")
     missing = sorted(set(type(parameters).model_fields) - set(written))
     if missing:
-        return falls(f"the log would lack {', '.join(missing)}")
+        return failed(f"the log would lack {', '.join(missing)}")
     if type(parameters).model_validate(json.loads(json.dumps(written))) != parameters:
-        return falls("the parameters read back from JSON are others")
+        return failed("the parameters read back from JSON are others")
     axis = evidence.measure.axis
     budgets = written.get(axis[1], ()) if axis else ()
     inexact = [str(size) for size in budgets if not _exact(size)]
     if inexact:
-        return falls(f"{', '.join(inexact)} of {axis and axis[1]} are no exact numbers")
+        return failed(f"{', '.join(inexact)} of {axis and axis[1]} are no exact numbers")
     if not classifier.fingerprint.strip():
-        return falls("the classifier has no fingerprint")
+        return failed("the classifier has no fingerprint")
     said = "; ".join(_described(evidence, written))
     if classifier.sha256 is None:
-        return unclear(f"the weights have no file whose hash is known; {said}")
-    return holds(said)
+        return undecided(f"the weights have no file whose hash is known; {said}")
+    return passed(said)
 
 
 def _exact(size: object) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from vision_evals.core.errors import InvalidError, NotApplicableError
 from vision_evals.log import Depth, Validity
-from vision_evals.validity.check import Evidence, Finding, ValidityCheck, attacking, unclear
+from vision_evals.validity.check import Evidence, Finding, ValidityCheck, attacking, undecided
 
 MASKING = {"S4", "S6", "S7", "S8"}
 """Where one of these falls, an attack that fails has shown nothing."""
@@ -40,7 +40,7 @@ class Examiner:
         if check.scope == "images":
             key = (*key, evidence.image_set.source)
         known = self._answers.get(key)
-        if known is None or known.outcome == "cannot tell":  # other images may say more
+        if known is None or known.outcome == "undecided":  # other images may say more
             self._answers[key] = _ask(check, evidence)
         return self._answers[key]
 
@@ -49,9 +49,9 @@ def _ask(check: ValidityCheck, evidence: Evidence) -> Finding:
     try:
         return check.look(evidence)
     except (NotApplicableError, InvalidError) as error:
-        return unclear(str(error))
+        return undecided(str(error))
     except Exception as error:  # noqa: BLE001 - a network may be of any kind; it is shown
-        return unclear(f"could not be asked: {type(error).__name__}: {error}")
+        return undecided(f"could not be asked: {type(error).__name__}: {error}")
 
 
 def _validity(check: ValidityCheck, finding: Finding) -> Validity:
@@ -74,14 +74,14 @@ def _believable(evidence: Evidence, found: Sequence[Validity]) -> tuple[Validity
     asked = [v for v in found if v.id in MASKING]
     fallen, unsure = (
         "; ".join(f"{v.id} {v.name} {outcome}" for v in asked if v.outcome == outcome)
-        for outcome in ("falls", "cannot tell")
+        for outcome in ("failed", "undecided")
     )
     ids = ", ".join(dict.fromkeys(v.id for v in asked))
     return (
         Validity(
             id="S28",
             name="no sign of a masked gradient",
-            outcome="falls" if fallen else "cannot tell" if unsure or not asked else "holds",
+            outcome="failed" if fallen else "undecided" if unsure or not asked else "passed",
             evidence=f"{fallen}: an upper bound on robustness, unreliable"
             if fallen
             else unsure or f"none of {ids} falls",

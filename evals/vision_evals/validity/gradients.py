@@ -12,10 +12,10 @@ from vision_evals.validity.check import (
     Finding,
     ValidityCheck,
     differentiating,
-    falls,
-    holds,
+    failed,
+    passed,
     rate,
-    unclear,
+    undecided,
 )
 from vision_evals.validity.looking import exactly, shown, uniform
 
@@ -41,11 +41,11 @@ def alive(evidence: Evidence) -> Finding:
     probe = evidence.probe
     hold_two_classes(evidence)
     if probe.answers is None:
-        return unclear("the images have no labels, and so no loss")
+        return undecided("the images have no labels, and so no loss")
     try:
         dead = _dead(probe.gradient)
     except InvalidError as error:
-        return falls(str(error))
+        return failed(str(error))
     bad, n = int(dead.sum()), len(dead)
     found = rate(bad, n, DEAD, "images with a gradient that is 0 or not finite")
     if not bad:
@@ -76,11 +76,11 @@ def reaches_pixels(evidence: Evidence) -> Finding:
     with exactly(pixels.device):
         logits, gradient = lead_gradient(evidence, pixels)
         if gradient is None:
-            return falls("the logits do not lead back to the pixels")
+            return failed("the logits do not lead back to the pixels")
         if bool(_dead(gradient).all()):
             return _silent(evidence, pixels, logits)
         if coarse(logits):
-            return unclear("the logits are of half precision: so small a step is lost in them")
+            return undecided("the logits are of half precision: so small a step is lost in them")
         return _compared(evidence, pixels, logits.argmax(dim=1), gradient)
 
 
@@ -132,7 +132,7 @@ def _silent(evidence: Evidence, pixels: torch.Tensor, logits: torch.Tensor) -> F
     after = shown(evidence.classifier, moved)
     change = float((after - logits).abs().amax())
     said = f"the gradient is 0 on {len(pixels)} images, and noise of 8/255 moves logits by "
-    return falls(f"{said}{change:.2g}") if change else unclear(f"{said}nothing either")
+    return failed(f"{said}{change:.2g}") if change else undecided(f"{said}nothing either")
 
 
 def _compared(
@@ -141,10 +141,10 @@ def _compared(
     n = len(pixels)
     gradient = gradient * movable(pixels)
     if bool(gradient.isnan().any()):
-        return falls("parts of the gradient are not numbers")
+        return failed("parts of the gradient are not numbers")
     moving = ~_dead(gradient)
     if not bool(moving.any()):
-        return unclear("the gradient is 0 at every pixel that is neither black nor white")
+        return undecided("the gradient is 0 at every pixel that is neither black nor white")
     pixels, first, gradient = pixels[moving], first[moving], gradient[moving]
     length = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
     way = gradient / length[:, None, None, None]
@@ -156,7 +156,7 @@ def _compared(
     # also what the gradient does not tell of is heard
     heard = torch.maximum(told, (up - down).abs()) > AUDIBLE * logits[0].abs().amax().double()
     if 2 * int(heard.sum()) < n:
-        return unclear(
+        return undecided(
             f"a step along the gradient is too small a change for fp32 on {n - int(heard.sum())} "
             f"of {n} images"
         )
@@ -167,7 +167,7 @@ def _compared(
         f"answer by {middle:.3g} of what the gradient says (median of {len(answered)} images, "
         f"{float(answered.amin()):.2g} to {float(answered.amax()):.2g})"
     )
-    return holds(said) if abs(middle - 1) <= AGREE else falls(said)
+    return passed(said) if abs(middle - 1) <= AGREE else failed(said)
 
 
 def _signs(evidence: Evidence, pixels: torch.Tensor) -> torch.Tensor:

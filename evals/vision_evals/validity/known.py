@@ -29,10 +29,10 @@ from vision_evals.validity.check import (
     Finding,
     ValidityCheck,
     differentiating,
-    falls,
-    holds,
+    failed,
+    passed,
     rate,
-    unclear,
+    undecided,
 )
 from vision_evals.validity.looking import exactly
 
@@ -85,7 +85,7 @@ def closed_form(evidence: Evidence) -> Finding:
     known = np.logaddexp(0, EPSILON * np.abs(weight).sum() - margin)
     error = float(np.abs(loss / known - 1).max())
     said = f"loss of {len(pixels)} images after one step is off by {error:.1e} of its closed form"
-    return holds(said) if error < CLOSE else falls(said)
+    return passed(said) if error < CLOSE else failed(said)
 
 
 def _plane(seed: int, pixels: torch.Tensor) -> tuple[np.ndarray, float]:
@@ -101,7 +101,7 @@ def reference_falls(evidence: Evidence) -> Finding:
     try:
         left, n = _left(str(evidence.probe.pixels.device))
     except UnavailableError as error:
-        return unclear(str(error))
+        return undecided(str(error))
     return rate(left, n, LEFT, f"images still right of {REFERENCE} after PGD-20 at 4/255")
 
 

@@ -14,10 +14,10 @@ from vision_evals.validity.check import (
     Finding,
     ValidityCheck,
     every,
-    falls,
-    holds,
+    failed,
     labelled,
-    unclear,
+    passed,
+    undecided,
 )
 from vision_evals.validity.looking import shown, undisturbed
 from vision_evals.validity.sample import mcnemar
@@ -27,16 +27,16 @@ def synset_table(evidence: Evidence) -> Finding:
     """Read the shipped table once more and hold the names of the logits against it."""
     classes = evidence.classifier.classes
     if classes.name != "imagenet":
-        return unclear(f"the classes are {classes.name}, of which no table is shipped")
+        return undecided(f"the classes are {classes.name}, of which no table is shipped")
     file = data_folder("fixtures") / "labels" / "imagenet.csv"
     with file.open(encoding="utf-8", newline="") as lines:
         table = {int(row["index"]): (row["synset"], row["name"]) for row in csv.DictReader(lines)}
     mine = dict(enumerate(zip(classes.synsets or (), classes.names, strict=False)))
     wrong = sorted(i for i in table.keys() | mine.keys() if table.get(i) != mine.get(i))
     if not wrong:
-        return holds(f"{len(table)} synsets and names are those of the table, in its order")
+        return passed(f"{len(table)} synsets and names are those of the table, in its order")
     i = wrong[0]
-    return falls(
+    return failed(
         f"{len(wrong)} of {len(table)} classes are not the table's: "
         f"class {i} is {mine.get(i)}, in the table {table.get(i)}"
     )
@@ -50,9 +50,9 @@ def channels(evidence: Evidence) -> Finding:
     """
     pixels = evidence.probe.pixels
     if torch.equal(pixels, pixels.flip(1)):
-        return unclear("the images are grey")
+        return undecided("the images are grey")
     found = _better(evidence, {"with red and blue swapped": pixels.flip(1)})
-    if found.outcome != "falls":
+    if found.outcome != "failed":
         return found
     with undisturbed(pixels.device):
         swapped, moved = (
@@ -62,7 +62,7 @@ def channels(evidence: Evidence) -> Finding:
     gained, lost = int((swapped & ~moved).sum()), int((moved & ~swapped).sum())
     against = mcnemar(gained, lost, f"with all channels moved by one {int(moved.sum())}")
     said = f"{found.evidence}; {against.evidence}"
-    return falls(said) if against.outcome == "falls" else unclear(said)
+    return failed(said) if against.outcome == "failed" else undecided(said)
 
 
 def scale(evidence: Evidence) -> Finding:
@@ -83,9 +83,9 @@ def _better(evidence: Evidence, others: dict[str, torch.Tensor]) -> Finding:
         gained, lost = int(won.sum()), int((as_is & ~altered).sum())
         said = f"{what} {int(altered.sum())} of {len(as_is)} right, as declared {int(as_is.sum())}"
         if not as_is.any() and not altered.any():
-            found.append(unclear(f"{said}: the network knows none of them"))
+            found.append(undecided(f"{said}: the network knows none of them"))
         elif gained > lost and _all_alike(evidence, won):
-            found.append(unclear(f"{said}: all that it gains is of one class, as by a constant"))
+            found.append(undecided(f"{said}: all that it gains is of one class, as by a constant"))
         else:
             found.append(mcnemar(gained, lost, said, RARE / len(others)))
     return _gravest(found)
@@ -105,7 +105,7 @@ def _all_alike(evidence: Evidence, rows: torch.Tensor) -> bool:
 
 def _gravest(found: list[Finding]) -> Finding:
     outcomes = [finding.outcome for finding in found]
-    for outcome in ("falls", "cannot tell", "holds"):
+    for outcome in ("failed", "undecided", "passed"):
         if outcome in outcomes:
             said = "; ".join(one.evidence for one in found if one.outcome == outcome)
             return Finding(outcome, said)

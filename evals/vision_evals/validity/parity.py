@@ -14,9 +14,9 @@ from vision_evals.validity.check import (
     Finding,
     ValidityCheck,
     every,
-    falls,
-    holds,
-    unclear,
+    failed,
+    passed,
+    undecided,
 )
 from vision_evals.validity.looking import SAME, apart, exactly, shown
 
@@ -52,7 +52,7 @@ def raw_logits(evidence: Evidence) -> Finding:
         f"logits of {len(pixels)} images differ from those of the bare network, fed by hand, by "
         f"{share:.2g} of the largest"
     )
-    return holds(evidence_said) if share < SAME else falls(evidence_said)
+    return passed(evidence_said) if share < SAME else failed(evidence_said)
 
 
 def as_declared(evidence: Evidence) -> Finding:
@@ -64,19 +64,19 @@ def as_published(evidence: Evidence) -> Finding:
     """Compare a card's own preprocessing with what was published with the weights."""
     card = evidence.classifier.card
     if card.input is None:
-        return unclear("the card leaves the preprocessing to its source")
+        return undecided("the card leaves the preprocessing to its source")
     if card.checkpoint is not None:
-        return unclear("the weights are a file of the user's own")
+        return undecided("the weights are a file of the user's own")
     published = source_of(card).facts(card.model_copy(update={"input": None})).input
     if published is None:
-        return unclear("nothing was published with the weights")
+        return undecided("nothing was published with the weights")
     return _compared(card.input, published, "on the card", "published")
 
 
 def _compared(one: Input, other: Input, here: str, there: str) -> Finding:
     fields = {name: (getattr(one, name), getattr(other, name)) for name in type(one).model_fields}
     wrong = [f"{name} {a} {here}, {b} {there}" for name, (a, b) in fields.items() if a != b]
-    return falls("; ".join(wrong)) if wrong else holds(f"{len(fields)} fields are equal: {one}")
+    return failed("; ".join(wrong)) if wrong else passed(f"{len(fields)} fields are equal: {one}")
 
 
 _SOURCE = (

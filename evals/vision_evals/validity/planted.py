@@ -10,10 +10,10 @@ from vision_evals.attacks.attack import Victim
 from vision_evals.attacks.balls import Ball
 from vision_evals.attacks.criteria import Misclassification
 from vision_evals.validity.batch import (
-    Bench,
+    ValidityBatch,
     attack_of,
     ball_of,
-    bench_of,
+    build_validity_batch,
     climbing,
     iterated_of,
     strike,
@@ -48,7 +48,7 @@ class Readout:
         return torch.stack([torch.zeros_like(score), score], dim=1).to(pixels.dtype)
 
 
-def plant(bench: Bench, ball: Ball) -> Readout | None:
+def plant(validity_batch: ValidityBatch, ball: Ball) -> Readout | None:
     """Return a readout of a bench of one image, or None where no border point stands apart.
 
     Zimmermann et al. 2022, section 4: inner points are the image and points drawn from its ball,
@@ -66,15 +66,21 @@ def plant(bench: Bench, ball: Ball) -> Readout | None:
     drawn at random within the ball do not find it.
     """
     within = torch.cat(
-        [bench.pixels]
-        + [ball.sample(bench.pixels, _generators(bench, "inner", i)) for i in range(INNER)]
+        [validity_batch.pixels]
+        + [
+            ball.sample(validity_batch.pixels, _generators(validity_batch, "inner", i))
+            for i in range(INNER)
+        ]
     )
     border = torch.cat(
-        [ball.noise(bench.pixels, _generators(bench, "border", i)) for i in range(BORDER)]
+        [
+            ball.noise(validity_batch.pixels, _generators(validity_batch, "border", i))
+            for i in range(BORDER)
+        ]
     )
     with torch.no_grad():
-        inner = bench.victim.logits(within).double()
-        candidates = bench.victim.logits(border).double()
+        inner = validity_batch.victim.logits(within).double()
+        candidates = validity_batch.victim.logits(border).double()
     mean = inner.mean(dim=0)
     best: tuple[float, torch.Tensor, float] | None = None
     for candidate in candidates:
@@ -90,12 +96,15 @@ def plant(bench: Bench, ball: Ball) -> Readout | None:
         return None
     gap, weight, highest = best
     return Readout(
-        f"a readout of {bench.victim.alias}", bench.victim, weight / gap, highest / gap + BARELY
+        f"a readout of {validity_batch.victim.alias}",
+        validity_batch.victim,
+        weight / gap,
+        highest / gap + BARELY,
     )
 
 
-def _generators(bench: Bench, kind: str, number: int) -> list[torch.Generator]:
-    return bench.draws.generators("planted", kind, str(number))
+def _generators(validity_batch: ValidityBatch, kind: str, number: int) -> list[torch.Generator]:
+    return validity_batch.draws.generators("planted", kind, str(number))
 
 
 def _ridge(rows: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
@@ -110,10 +119,13 @@ def _ridge(rows: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
 def found(evidence: Evidence) -> Finding:
     """S21: each image has a readout of its own, so each is attacked alone."""
     iterated_of(evidence)
-    bench, ball = bench_of(evidence), ball_of(evidence, telling_epsilon(evidence)[0])
+    validity_batch, ball = (
+        build_validity_batch(evidence),
+        ball_of(evidence, telling_epsilon(evidence)[0]),
+    )
     readouts, missed = 0, 0
-    for i in range(min(IMAGES, len(bench.pixels))):
-        alone = bench.of(torch.tensor([i], device=bench.pixels.device))
+    for i in range(min(IMAGES, len(validity_batch.pixels))):
+        alone = validity_batch.of(torch.tensor([i], device=validity_batch.pixels.device))
         readout = plant(alone, ball)
         if readout is None:
             continue

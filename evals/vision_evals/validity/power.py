@@ -13,13 +13,13 @@ from vision_evals.validity.batch import (
     attack_of,
     ball_of,
     ball_of_all,
-    bench_of,
+    build_validity_batch,
     climbing,
     iterated_of,
     strike,
     telling_epsilon,
 )
-from vision_evals.validity.check import Evidence, Finding, ValidityCheck, falls, named, rate
+from vision_evals.validity.check import Evidence, Finding, ValidityCheck, failed, named, rate
 
 
 @runtime_checkable
@@ -38,9 +38,9 @@ class Adjustable(Attack, Protocol):
 def big_budget(evidence: Evidence) -> Finding:
     """S11: within half of the scale lies a grey image, the same for all."""
     attack, ball = iterated_of(evidence), ball_of_all(evidence, 0.5)
-    bench, n = bench_of(evidence), len(evidence.probe.ids)
-    stand = int((~strike(bench, attack, ball).broken).sum())
-    right = (bench.criterion.accepted >= 0).sum(dim=1).double().mean()
+    validity_batch, n = build_validity_batch(evidence), len(evidence.probe.ids)
+    stand = int((~strike(validity_batch, attack, ball).broken).sum())
+    right = (validity_batch.criterion.accepted >= 0).sum(dim=1).double().mean()
     chance = float(right) / len(evidence.classifier.classes)
     found = rate(stand, n, chance, "images stand")
     return found._replace(evidence=f"{found.evidence}; {ball.norm} within {ball.epsilon:.3g}")
@@ -53,7 +53,7 @@ def unbounded(evidence: Evidence) -> Finding:
     survivor among few says nothing of its rate, and is shown as such; several fall.
     """
     attack, ball = iterated_of(evidence), ball_of_all(evidence, 1.0)
-    stand = ~strike(bench_of(evidence), attack, ball).broken
+    stand = ~strike(build_validity_batch(evidence), attack, ball).broken
     return rate(int(stand.sum()), len(stand), 0.01, "images stand though every image is allowed")
 
 
@@ -64,8 +64,11 @@ def converged(evidence: Evidence) -> Finding:
     that was gained from the first iterate on; over the images that stand.
     """
     attack, ball = _adjustable(evidence)
-    bench = bench_of(evidence)
-    once, twice = strike(bench, attack, ball), strike(bench, attack.longer(), ball)
+    validity_batch = build_validity_batch(evidence)
+    once, twice = (
+        strike(validity_batch, attack, ball),
+        strike(validity_batch, attack.longer(), ball),
+    )
     changed = int((once.broken != twice.broken).sum())
     found = rate(changed, len(once.broken), 0.01, "verdicts change with twice the steps")
     share = _late_gain(once)
@@ -73,7 +76,7 @@ def converged(evidence: Evidence) -> Finding:
         return found._replace(evidence=f"{found.evidence}; no image stands that gained anything")
     said = f"{found.evidence}; the last steps made {share:.1%} of the gain, at most 5 % allowed"
     if share >= 0.05:
-        return falls(said)
+        return failed(said)
     return found._replace(evidence=said)
 
 
@@ -93,8 +96,8 @@ def _late_gain(struck: Struck) -> float | None:
 def enough_restarts(evidence: Evidence) -> Finding:
     """S16: one start against five."""
     attack, ball = _adjustable(evidence)
-    bench = bench_of(evidence)
-    one, five = (strike(bench, attack.with_restarts(n), ball).broken for n in (1, 5))
+    validity_batch = build_validity_batch(evidence)
+    one, five = (strike(validity_batch, attack.with_restarts(n), ball).broken for n in (1, 5))
     return rate(int((one != five).sum()), len(one), 0.01, "verdicts change with 5 starts for 1")
 
 

@@ -9,9 +9,9 @@ from vision_evals.validity.check import (
     Finding,
     ValidityCheck,
     differentiating,
-    falls,
-    holds,
-    unclear,
+    failed,
+    passed,
+    undecided,
 )
 from vision_evals.validity.gradients import AUDIBLE, QUARTER, coarse, lead, lead_gradient, movable
 from vision_evals.validity.looking import exactly, shown, uniform
@@ -38,7 +38,7 @@ def nothing_hidden(evidence: Evidence) -> Finding:
     with exactly(pixels.device):
         logits, gradient = lead_gradient(evidence, pixels)
         if gradient is None or not bool(gradient.isfinite().all()):
-            return unclear("there is no gradient to hold against it")
+            return undecided("there is no gradient to hold against it")
         free = movable(pixels)
         noise = QUARTER * (uniform(evidence, pixels) - 0.5).sign() * free
         whole = _between(evidence, pixels, noise)
@@ -46,9 +46,9 @@ def nothing_hidden(evidence: Evidence) -> Finding:
         first = logits.argmax(dim=1)
         loudest = float(logits.abs().amax())
         if not float(whole.abs().amax()) > AUDIBLE * loudest:
-            return unclear("noise of a quarter of a level is too small a change for fp32")
+            return undecided("noise of a quarter of a level is too small a change for fp32")
         if coarse(logits):
-            return unclear("the logits are of half precision: so small a step is lost in them")
+            return undecided("the logits are of half precision: so small a step is lost in them")
         cut = float(hidden.norm() / whole.norm())
         told = 2 * QUARTER * torch.linalg.vector_norm((gradient * free).flatten(1), dim=1)
         answered = (lead(whole + logits.double(), first) - lead(logits.double(), first)).abs()
@@ -58,7 +58,7 @@ def nothing_hidden(evidence: Evidence) -> Finding:
         f"of the answer to noise of a quarter of a level on {len(pixels)} images, {cut:.2g} comes "
         f"through values without a gradient, and the whole is {times:.2g} times what it tells"
     )
-    return falls(said) if cut > CUT or times > UNTOLD else holds(said)
+    return failed(said) if cut > CUT or times > UNTOLD else passed(said)
 
 
 def _between(evidence: Evidence, pixels: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:

@@ -12,11 +12,11 @@ from vision_evals.validity.check import (
     Finding,
     ValidityCheck,
     attacking,
-    falls,
-    holds,
+    failed,
     named,
+    passed,
     rate,
-    unclear,
+    undecided,
 )
 
 if TYPE_CHECKING:
@@ -45,13 +45,13 @@ def inside(evidence: Evidence) -> Finding:
         columns = (rows[name].to_numpy(float) for name in ("linf", "low", "high"))
         beyond = _beyond(widths, *columns)
     else:
-        return unclear("the rows do not say how far outside an image lies")
+        return undecided("the rows do not say how far outside an image lies")
     lost = int(np.isnan(beyond).sum())
     out = int((beyond > SLACK * np.maximum(widths, 1)).sum())
     largest = float(np.nanmax(beyond)) if lost < len(beyond) else float("nan")
     said = f"{out} of {len(beyond)} points lie outside, by {largest:.3g} at most"
     said += f"; {lost} are not numbers" if lost else ""
-    return falls(said) if out or lost else holds(said)
+    return failed(said) if out or lost else passed(said)
 
 
 def _beyond(
@@ -80,7 +80,7 @@ def somebody_attacked(evidence: Evidence) -> Finding:
     """S25: of images that are wrong by themselves, none is attacked, and none can stand."""
     right = evidence.rows[evidence.rows["correct_clean"].astype(bool)]["image"].nunique()
     said = f"{right} of {evidence.rows['image'].nunique()} images are right when clean"
-    return holds(said) if right else falls(f"{said}: nobody was attacked")
+    return passed(said) if right else failed(f"{said}: nobody was attacked")
 
 
 def never_blind(evidence: Evidence) -> Finding:
@@ -99,7 +99,7 @@ def target_gains(evidence: Evidence) -> Finding:
     """S20: at the largest budget; images done before the first step have nothing to gain."""
     rows = evidence.rows
     if "confidence_clean" not in rows:
-        return unclear("the rows do not say how likely the target was before")
+        return undecided("the rows do not say how likely the target was before")
     at = rows[rows["budget"] == budgets(rows, "budget")[-1]]
     at = at[~at["already"].astype(bool) & (at["steps"] != 0)]
     still = at["confidence"] <= at["confidence_clean"] * (1 + 1e-3)  # a forward rounds differently

@@ -12,11 +12,11 @@ from vision_evals.validity.check import (
     Evidence,
     Finding,
     ValidityCheck,
-    falls,
-    holds,
+    failed,
     labelled,
     named,
-    unclear,
+    passed,
+    undecided,
 )
 
 ENOUGH = 5
@@ -30,8 +30,8 @@ def mcnemar(gained: int, lost: int, said: str, rare: float = RARE) -> Finding:
     chance = float(binom.sf(gained - 1, gained + lost, 0.5)) if gained + lost else 1.0
     said = f"{said} ({gained} gained, {lost} lost, p = {chance:.2g})"
     if chance < rare:
-        return falls(said)
-    return holds(said) if gained <= lost else unclear(said)
+        return failed(said)
+    return passed(said) if gained <= lost else undecided(said)
 
 
 def order(evidence: Evidence) -> Finding:
@@ -97,19 +97,19 @@ def clean_accuracy(evidence: Evidence) -> Finding:
     image_set, classifier, rows = evidence.image_set, evidence.classifier, evidence.rows
     published = classifier.published.get("top1_accuracy")
     if published is None:
-        return unclear("no accuracy is published of these weights and this preprocessing")
+        return undecided("no accuracy is published of these weights and this preprocessing")
     if image_set.sample_of != classifier.classes.name:
-        return unclear(f"the images were chosen, not sampled from {classifier.classes.name}")
+        return undecided(f"the images were chosen, not sampled from {classifier.classes.name}")
     if len(image_set.images) < image_set.total:
-        return unclear(f"{len(image_set.images)} of {image_set.total} images were looked at")
+        return undecided(f"{len(image_set.images)} of {image_set.total} images were looked at")
     if "correct1" not in rows or getattr(evidence.parameters, "among", "all") != "all":
-        return unclear("the rows do not say which images are right among all classes")
+        return undecided("the rows do not say which images are right among all classes")
     right, n = int(rows["correct1"].sum()), len(rows)
     if min(binomtest(k, n, published).pvalue for k in (0, n)) >= RARE:
-        return unclear(f"{n} images are too few for a published {published:.3f}")
+        return undecided(f"{n} images are too few for a published {published:.3f}")
     chance = float(binomtest(right, n, published).pvalue)
     said = f"{right} of {n} images right, {published:.3f} published (p = {chance:.2g})"
-    return falls(said) if chance < RARE else holds(said)
+    return failed(said) if chance < RARE else passed(said)
 
 
 CHECKS = (

@@ -8,9 +8,9 @@ from vision_evals.validity.check import (
     Finding,
     ValidityCheck,
     differentiating,
-    falls,
-    holds,
-    unclear,
+    failed,
+    passed,
+    undecided,
 )
 from vision_evals.validity.looking import exactly, shown, uniform
 
@@ -27,7 +27,7 @@ def smooth(evidence: Evidence) -> Finding:
     """Shake each image by half a level of grey and see how far its loss moves."""
     probe = evidence.probe
     if probe.answers is None:
-        return unclear("the images have no labels, and so no loss")
+        return undecided("the images have no labels, and so no loss")
     noise = NOISE / 2 * (2 * uniform(evidence, probe.pixels) - 1)
     label = probe.answers.label[:, None]
     with exactly(probe.pixels.device):
@@ -36,13 +36,13 @@ def smooth(evidence: Evidence) -> Finding:
         after = cross_entropy(shown(evidence.classifier, moved), label)
     told = before > TINY_LOSS
     if not bool(told.any()):
-        return unclear(f"the loss of each of {len(before)} images is below {TINY_LOSS:g}")
+        return undecided(f"the loss of each of {len(before)} images is below {TINY_LOSS:g}")
     change = float(((after - before).abs() / before)[told].double().mean())
     said = (
         f"noise of up to half a level of 255 changes the loss by {change:.3g} of itself on the "
         f"mean of {int(told.sum())} images, at most {ROUGH:g} allowed"
     )
-    return holds(said) if change < ROUGH else falls(said)
+    return passed(said) if change < ROUGH else failed(said)
 
 
 CHECKS = (

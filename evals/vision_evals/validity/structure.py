@@ -14,9 +14,9 @@ from vision_evals.validity.check import (
     ValidityCheck,
     differentiating,
     every,
-    falls,
-    holds,
-    unclear,
+    failed,
+    passed,
+    undecided,
 )
 from vision_evals.validity.looking import SAME, apart, exactly, shown, undisturbed
 
@@ -34,9 +34,9 @@ def eval_mode(evidence: Evidence) -> Finding:
     modules = dict(evidence.classifier.network.named_modules())
     training = [name or "network" for name, module in modules.items() if module.training]
     if not training:
-        return holds(f"none of {len(modules)} modules is in training mode")
+        return passed(f"none of {len(modules)} modules is in training mode")
     more = f" and {len(training) - 5} more" if len(training) > 5 else ""
-    return falls(
+    return failed(
         f"{len(training)} of {len(modules)} modules are in training mode: "
         f"{', '.join(training[:5])}{more}"
     )
@@ -50,14 +50,14 @@ def same_again(evidence: Evidence) -> Finding:
         first, *others = (shown(evidence.classifier, pixels) for _ in range(TIMES))
     worst = _worst([apart(other, first) for other in others])
     said = f"{TIMES} forwards of {len(pixels)} images differ by {worst:.2g} of the largest logit"
-    return holds(said) if worst < SAME else falls(said)
+    return passed(said) if worst < SAME else failed(said)
 
 
 def same_in_every_batch(evidence: Evidence) -> Finding:
     """Ask for the same images one by one, in sevens, and all at once."""
     pixels = evidence.probe.pixels[:FEW]
     if len(pixels) == 1:
-        return unclear("there is one image, and so one batch")
+        return undecided("there is one image, and so one batch")
     worst, refused = {}, []
     with exactly(pixels.device):
         together = shown(evidence.classifier, pixels)
@@ -71,8 +71,8 @@ def same_in_every_batch(evidence: Evidence) -> Finding:
     said = f"logits of {len(pixels)} images at once differ from those {'; '.join(found)} of the "
     said = "; ".join([f"{said}largest logit"] * bool(found) + refused)
     if found and not _worst([*worst.values()]) < SAME:
-        return falls(said)
-    return unclear(said) if refused else holds(said)
+        return failed(said)
+    return undecided(said) if refused else passed(said)
 
 
 def _in_batches(evidence: Evidence, pixels: torch.Tensor, size: int) -> torch.Tensor:
@@ -90,15 +90,15 @@ def gives_logits(evidence: Evidence) -> Finding:
     logits = evidence.probe.logits.detach().double()
     n, classes = logits.shape
     if classes < 2:
-        return unclear("with one class there is nothing to sum over")
+        return undecided("with one class there is nothing to sum over")
     sums = logits.sum(dim=1)
     between = ((logits >= 0) & (logits <= 1)).all(dim=1)
     if bool((between & ((sums - 1).abs() < SUMS)).all()):
-        return falls(f"each of {n} rows lies in [0, 1] and sums to 1: probabilities")
+        return failed(f"each of {n} rows lies in [0, 1] and sums to 1: probabilities")
     if bool((logits.logsumexp(dim=1).abs() < LOG_SUMS).all()):
-        return holds(f"{n} rows of log-probabilities, which are logits shifted")
+        return passed(f"{n} rows of log-probabilities, which are logits shifted")
     low, high = float(logits.amin()), float(logits.amax())
-    return holds(f"{n} rows from {low:.3g} to {high:.3g}, which sum to {float(sums.mean()):.3g}")
+    return passed(f"{n} rows from {low:.3g} to {high:.3g}, which sum to {float(sums.mean()):.3g}")
 
 
 class _Differentiations(TorchFunctionMode):
@@ -127,7 +127,7 @@ def forward_only(evidence: Evidence) -> Finding:
     with undisturbed(pixels.device), torch.enable_grad(), seen:
         evidence.classifier.logits(pixels.clone().requires_grad_())
     said = f"{seen.count} calls for a gradient inside one forward"
-    return falls(said) if seen.count else holds(said)
+    return failed(said) if seen.count else passed(said)
 
 
 CHECKS = (

@@ -13,7 +13,7 @@ from vision_evals.log import Metric, Plot, Validity
 from vision_evals.measures.measure import Measure, Subject
 from vision_evals.suite.spec import MetricSpec
 from vision_evals.verdict import verdict
-from vision_evals.verdict.baseline.reference import Beside
+from vision_evals.verdict.baseline.reference import BaselineEntry
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,7 +90,7 @@ class Question:
     """The same question to the other classifiers, by alias."""
     against: Mapping[str, Family] = field(default_factory=dict)
     """The same of the second image set, by alias, for checks that compare."""
-    baseline: Beside | None = None
+    baseline: BaselineEntry | None = None
     """The same check of the run that checkpoints are held against; None without such a run."""
     floor: Callable[[Metric], verdict.Floor | None] = verdict.no_floor
     """By how much this machine moves a metric of this question, where that was measured."""
@@ -137,12 +137,12 @@ class Question:
                     against=None if other is None else other.rows,
                     against_role=table.against or "",
                     others={
-                        a: family[0].rows
-                        for a, family in everyone.items()
+                        a: seed_results[0].rows
+                        for a, seed_results in everyone.items()
                         if self.measure.compares
                         and a != alias
-                        and family[0].fallen is None
-                        and family[0].classes == member.classes
+                        and seed_results[0].fallen is None
+                        and seed_results[0].classes == member.classes
                     },
                 ),
             )

@@ -22,30 +22,30 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def judge(question: Question, role: str | None, against: str | None = None) -> log.Item:
+def judge(check_input: Question, role: str | None, against: str | None = None) -> log.Item:
     """Return the entry of a job, without its table, pictures and seconds.
 
     Args:
-        question: what was asked, and the rows.
+        check_input: what was asked, and the rows.
         role: name of the image set in the log; None for a measure that looks at none.
         against: name of the second image set in the log, for checks that compare two.
 
     Raises:
         UserError: not one picture could be read.
     """
-    job, measured = question.job, question.measured
-    tables = [*measured, *question.against.get(job.alias, ())]
+    job, measured = check_input.job, check_input.measured
+    tables = [*measured, *check_input.against.get(job.alias, ())]
     validity = gathered(tables)
     if any(check.invalidates for check in validity):
         sentence = verdict.summary(Verdict.INVALID, (), validity)
         return unjudged(job, Verdict.INVALID, sentence, role, validity, against)
     if any(table.rows.empty for table in tables):
         raise UserError(f"not one picture of {job.source} could be read{_named(measured[0])}")
-    metrics = question.metrics(job.alias)
+    metrics = check_input.metrics(job.alias)
     judgements = [
         judgement
         for expectation in job.check.expectations(job.alias)
-        for judgement in _hold(expectation, metrics, question)
+        for judgement in _hold(expectation, metrics, check_input)
     ]
     judgements += _readable(job, measured[0])
     outcome = verdict.worst(judgements, validity)
@@ -57,12 +57,12 @@ def judge(question: Question, role: str | None, against: str | None = None) -> l
         metrics=metrics,
         references=tuple(
             with_interval(reference)
-            for reference in question.measure.references
+            for reference in check_input.measure.references
             if reference.classes in {None, classes and classes.name}
         ),
         judgements=tuple(judgements),
         validity=validity,
-        plots=question.plots(),
+        plots=check_input.plots(),
     )
 
 
@@ -119,7 +119,7 @@ def finite(rows: pd.DataFrame) -> Validity:
     names = ", ".join(dict.fromkeys(rows.iloc[bad.nonzero()[0][:3], 0].astype(str)))
     return Validity(
         name="finite rows",
-        outcome="falls" if bad.any() else "holds",
+        outcome="failed" if bad.any() else "passed",
         evidence=f"{int(bad.sum())} of {len(rows)} rows are NaN or infinite"
         + (f", first {names}" if bad.any() else ""),
         meaning="A network whose outputs are not numbers cannot be right or wrong.",
@@ -135,21 +135,21 @@ def with_interval(reference: log.Reference) -> log.Reference:
 
 
 def _hold(
-    expectation: Expectation, metrics: tuple[Metric, ...], question: Question
+    expectation: Expectation, metrics: tuple[Metric, ...], check_input: Question
 ) -> tuple[Judgement, ...]:
     if expectation.confidence not in {None, CONFIDENCE}:
-        metrics = question.metrics(question.job.alias, expectation.confidence or CONFIDENCE)
+        metrics = check_input.metrics(check_input.job.alias, expectation.confidence or CONFIDENCE)
 
     def look_up(reference: Reference) -> verdict.Threshold:
-        return threshold(reference, expectation, question)
+        return threshold(reference, expectation, check_input)
 
-    held = verdict.judge(expectation, metrics, look_up, question.floor)
-    return tuple(_by_path(judgement, question) for judgement in held)
+    held = verdict.judge(expectation, metrics, look_up, check_input.floor)
+    return tuple(_by_path(judgement, check_input) for judgement in held)
 
 
-def _by_path(judgement: Judgement, question: Question) -> Judgement:
+def _by_path(judgement: Judgement, check_input: Question) -> Judgement:
     """Say that the baseline's number came by another path, where the gate holds across it."""
-    gaps = question.baseline.gaps if question.baseline is not None else ()
+    gaps = check_input.baseline.gaps if check_input.baseline is not None else ()
     if not gaps or judgement.of != "baseline" or judgement.threshold is None:
         return judgement
     return judgement.model_copy(update={"sentence": f"{judgement.sentence}; {remark(gaps)}"})

@@ -24,37 +24,39 @@ if TYPE_CHECKING:
 
 
 def threshold(
-    reference: Reference, expectation: Expectation, question: Question
+    reference: Reference, expectation: Expectation, check_input: Question
 ) -> verdict.Threshold:
     """Return what a metric is held against, plus and minus not yet applied, or why there is none.
 
     Args:
         reference: as the suite names it.
         expectation: that it stands in.
-        question: with the rows of everybody who was asked.
+        check_input: with the rows of everybody who was asked.
     """
     if reference.of == "published":
-        return _published(question.job, question.measured[0], expectation.metric)
+        return _published(check_input.job, check_input.measured[0], expectation.metric)
     if reference.of == "baseline":
-        return _baseline(reference, expectation, question)
-    if reference.of not in question.others:
+        return _baseline(reference, expectation, check_input)
+    if reference.of not in check_input.others:
         return Absent(f"{reference.of} was not measured here")
-    for other in question.others[reference.of]:
+    for other in check_input.others[reference.of]:
         if other.fallen is not None:
             return Absent(f"{reference.of} is invalid: {other.fallen}", Verdict.INVALID)
         if other.rows.empty:
             return Absent(f"{reference.of} saw no picture")
-    metric = verdict.find(expectation.metric, expectation.at, question.metrics(reference.of))
+    metric = verdict.find(expectation.metric, expectation.at, check_input.metrics(reference.of))
     if metric.value is None:
         return Absent(f"{reference.of} has none: {metric.reason}")
-    return _pairs(reference, expectation, question, metric, question.others[reference.of][0].rows)
+    return _pairs(
+        reference, expectation, check_input, metric, check_input.others[reference.of][0].rows
+    )
 
 
 def _baseline(
-    reference: Reference, expectation: Expectation, question: Question
+    reference: Reference, expectation: Expectation, check_input: Question
 ) -> verdict.Threshold:
     """Return the number of the run that checkpoints are held against, or why it is none."""
-    beside = question.baseline
+    beside = check_input.baseline
     if beside is None:
         return Absent(
             "there is no baseline; name one with --evals-baseline RUN, or accept one with "
@@ -71,35 +73,35 @@ def _baseline(
     # a gate without a margin, or with one that asks for a gain, leaves paths nothing to differ by
     sign = -1 if expectation.at_least is reference else 1
     allowed = max(0.0, sign * reference.margin)
-    if said := refusal(beside.gaps, question.measure, metric.name, allowed):
+    if said := refusal(beside.gaps, check_input.measure, metric.name, allowed):
         return Absent(f"not comparable with the baseline, {said}", Verdict.INVALID)
-    return _pairs(reference, expectation, question, metric, beside.rows)
+    return _pairs(reference, expectation, check_input, metric, beside.rows)
 
 
 def _pairs(
     reference: Reference,
     expectation: Expectation,
-    question: Question,
+    check_input: Question,
     metric: Metric,
     rows: pd.DataFrame,
 ) -> verdict.Threshold:
     """Return another network's metric, with the test on pairs where that is what decides."""
     assert metric.value is not None
-    measure, several = question.measure, len(question.measured) > 1 or metric.spread
+    measure, several = check_input.measure, len(check_input.measured) > 1 or metric.spread
     if several and expectation.confidence is not None:
         return Absent("of a recipe's seeds the medians are compared, which have no interval")
     if not paired(measure, expectation, reference) or several:
         return metric.value
-    n = len(question.measured[0].rows)
+    n = len(check_input.measured[0].rows)
     if n < FEWEST and measure.metric(metric.name).interval != "wilson":
         return Absent(f"{n} images say too little of a difference of means")
-    suite, confidence = question.job.suite, expectation.confidence or GATE
+    suite, confidence = check_input.job.suite, expectation.confidence or GATE
     if suite.familywise:  # Bonferroni: the file fixes how many share the error, not the selection
         confidence = 1 - (1 - confidence) / suite.gates
-    tables = rows, question.measured[0].rows
-    parameters, at = question.job.check.parameters, (metric.name, metric.at)
+    tables = rows, check_input.measured[0].rows
+    parameters, at = check_input.job.check.parameters, (metric.name, metric.at)
     try:
-        found = pair(measure, tables, parameters, at, confidence, question.measured[0].seed)
+        found = pair(measure, tables, parameters, at, confidence, check_input.measured[0].seed)
     except UserError as error:
         return Absent(str(error), Verdict.INVALID)  # a gate that cannot be trusted is not skipped
     return Pairs(metric.value, found)

@@ -17,7 +17,7 @@ from vision_evals.engine.trial import Outcome
 from vision_evals.log import Judgement, Validity, Verdict
 from vision_evals.models.classifier import Classifier
 from vision_evals.suite.options import read
-from vision_evals.validity.check import ValidityCheck, differentiating, every, holds
+from vision_evals.validity.check import ValidityCheck, differentiating, every, passed
 
 SUITE = """
 evals = 1
@@ -66,10 +66,10 @@ def outcome(
         sentence="0 < 1",
     )
     excused = said.model_copy(update={"metric": "known", "known": "said so"})
-    held = [Validity(name="calm", outcome="holds", evidence="e", meaning="m")]
-    fell = [Validity(id="S1", name=n, outcome="falls", evidence="e", meaning="m") for n in fallen]
+    held = [Validity(name="calm", outcome="passed", evidence="e", meaning="m")]
+    fell = [Validity(id="S1", name=n, outcome="failed", evidence="e", meaning="m") for n in fallen]
     soft = [
-        Validity(name=n, outcome="falls", severity="warn", evidence="e", meaning="m")
+        Validity(name=n, outcome="failed", severity="warn", evidence="e", meaning="m")
         for n in filter(None, [warn])
     ]
     item = log.Item(
@@ -152,7 +152,7 @@ def test_structure_is_not_asked_again_and_behaviour_still_is(
 def test_after_behaviour_only_open_questions_are_worth_a_pass(rounds: tuple[Round, Round]) -> None:
     calm = ValidityCheck(
         *("S1", "calm", "m.", "s", "cheap", "error", "classifier", every),
-        lambda _: holds("e"),
+        lambda _: passed("e"),
     )
     steep = replace(calm, id="S2", name="steep", guards=differentiating)
     cheap, dear = rounds

@@ -127,7 +127,7 @@ def facts() -> Callable[[log.Run], dict[str, Any]]:
 
     def plain(run: log.Run) -> dict[str, Any]:
         left = run.model_dump(mode="json")
-        for key in ("id", "started", "seconds", "command", "walks"):
+        for key in ("id", "started", "seconds", "command", "passes"):
             del left[key]
         left["warnings"].sort()
         for item in left["items"]:

@@ -106,7 +106,7 @@ def test_merged_items_are_those_of_the_whole_run(runs: tuple[log.Run, log.Run]) 
         # a part may have too few images to tell what the whole tells, and never the reverse
         ours, theirs = worst(one), worst(other)
         assert ours.keys() == theirs.keys()
-        order = ["falls", "cannot tell", "holds"]
+        order = ["failed", "undecided", "passed"]
         worse = [key for key in ours if ours[key] != theirs[key]]
         assert all(order.index(theirs[key]) < order.index(ours[key]) for key in worse)
         assert len(worse) < len(ours) / 4
@@ -121,10 +121,10 @@ def test_merged_items_are_those_of_the_whole_run(runs: tuple[log.Run, log.Run]) 
 
 
 def worst(item: log.Item) -> dict[str, str]:
-    order = ["falls", "cannot tell", "holds"]
+    order = ["failed", "undecided", "passed"]
     found: dict[str, str] = {}
     for check in item.validity:
-        found[check.name] = min(check.outcome, found.get(check.name, "holds"), key=order.index)
+        found[check.name] = min(check.outcome, found.get(check.name, "passed"), key=order.index)
     return found
 
 
@@ -145,8 +145,8 @@ def test_more_parts_than_batches(project: Path, runs: tuple[log.Run, log.Run]) -
     for k in (1, 2, 3):
         options = [f"--evals-shard={k}/3", "--evals-batch-size=20", "--evals-model=one"]
         assert judge(project, f"sparse{k}", *options, "--evals-keep-adversarials") == 0
-    walks = [log.read(project / f"sparse{k}" / "latest").walks for k in (1, 2, 3)]
-    assert [walk[0].n for walk in walks] == [0, 19, 8]  # two batches, one picture unreadable
+    passes = [log.read(project / f"sparse{k}" / "latest").passes for k in (1, 2, 3)]
+    assert [walk[0].n for walk in passes] == [0, 19, 8]  # two batches, one picture unreadable
     kept = {f.name for k in (2, 3) for f in (project / f"sparse{k}").rglob("adversarials/*/*.png")}
     with contextlib.chdir(project):
         named = [f"sparse{k}/latest" for k in (3, 1, 2)]
@@ -228,7 +228,7 @@ def test_parts_that_are_there_twice_or_missing(copied: Path) -> None:
         (lambda run: run["environment"]["versions"].update(torch="0.1"), "version of torch: "),
         (lambda run: run["items"][0]["parameters"].update(bins=3), "parameters of all.toml::"),
         (lambda run: run["selected"].reverse(), "selected checks: "),
-        (lambda run: run["walks"][0].update(batch_size=5), "batch size on photographs: 4 and 5"),
+        (lambda run: run["passes"][0].update(batch_size=5), "batch size on photographs: 4 and 5"),
         (lambda run: run.update(status="interrupted"), "part 2 of 3 is interrupted"),
         (lambda run: run.update(not_run=["x"]), "1 checks did not run"),
         (lambda run: run["items"][0]["rows"][0].update(n=3), "looked at "),
@@ -298,7 +298,7 @@ def test_a_part_that_fell_makes_the_whole_invalid(copied: Path) -> None:
         for item in run["items"]:
             for rows in item["rows"]:
                 if rows["classifier"] == "one" and item["measure"] == "accuracy":
-                    rows["validity"][0].update(outcome="falls", evidence="it fell")
+                    rows["validity"][0].update(outcome="failed", evidence="it fell")
 
     edit(copied, "part2/latest", fall)
     assert main(["merge", *places(), "--out", "fallen"]) == 1
@@ -313,7 +313,7 @@ def test_a_part_that_fell_makes_the_whole_invalid(copied: Path) -> None:
 
 def test_reading_parts_in_any_order(project: Path) -> None:
     found = parts([project / place for place in reversed(places())])
-    assert [part.portion.k for part in found] == [1, 2, 3]
+    assert [part.partition.k for part in found] == [1, 2, 3]
 
 
 RECIPES = """

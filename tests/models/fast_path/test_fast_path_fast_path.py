@@ -16,7 +16,7 @@ from vision_evals.measures.probe import Answers, Probe
 from vision_evals.models.classifier import Classifier
 from vision_evals.models.fast_path import fast_path as module
 from vision_evals.models.fast_path.build import Built
-from vision_evals.models.fast_path.fast_path import SAFETY, Lane
+from vision_evals.models.fast_path.fast_path import SAFETY, FastPath
 from vision_evals.models.fast_path.margins import decision, margin
 from vision_evals.models.fast_path.policy import Plan
 
@@ -49,12 +49,14 @@ def rough(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seen
 
 
-def probe(classifier: Classifier, n: int, lane: Lane | None, *, labelled: bool = True) -> Probe:
+def probe(
+    classifier: Classifier, n: int, fast_path: FastPath | None, *, labelled: bool = True
+) -> Probe:
     torch.manual_seed(n)
     x = torch.rand(n, 3, 1, 1).expand(n, 3, 16, 16).clone()
     label = classifier.logits(x).argmax(dim=1)
     known = Answers(label, label[:, None], torch.arange(3)) if labelled else None
-    return Probe(classifier, tuple(map(str, range(n))), x, known, lane=lane)
+    return Probe(classifier, tuple(map(str, range(n))), x, known, fast_path=fast_path)
 
 
 def moved(one: Probe, by: float) -> Callable[[Any], torch.Tensor]:
@@ -66,17 +68,17 @@ def test_no_decision_differs_though_every_logit_does(
     small: Small, rough: list[int], labelled: bool
 ) -> None:
     classifier = small(Colours())
-    lane = Lane(classifier, ROUGH)
+    fast_path = FastPath(classifier, ROUGH)
     places, found, wanted = (0.0, 0.1, 0.2), torch.empty(0), torch.empty(0)
     for n in (300, 500, 400):
-        one = probe(classifier, n, lane, labelled=labelled)
+        one = probe(classifier, n, fast_path, labelled=labelled)
         right = one.answers.accepted if one.answers else None
         found = one.looks([moved(one, by) for by in places], right)
         wanted = torch.stack([classifier.logits(moved(one, by)(slice(None))) for by in places])
         both = (decision(logits.flatten(0, 1), _all(right, 3)) for logits in (found, wanted))
         assert torch.equal(*both)
-        lane.shown(n)
-    told = lane.record()
+        fast_path.shown(n)
+    told = fast_path.record()
     assert told.images == 300
     assert told.calibrated == 900
     assert told.logit_error == pytest.approx(0.05, rel=0.05)
@@ -107,12 +109,12 @@ def test_a_path_that_is_worse_later_than_in_its_calibration_is_found_out(
 
     monkeypatch.setattr(module, "built", built_as(forward))
     classifier = small(Colours())
-    lane = Lane(classifier, Plan("bf16"))
-    probe(classifier, 300, lane).see(probe(classifier, 300, lane).pixels)
-    lane.shown(300)
-    one = probe(classifier, 2000, lane)
+    fast_path = FastPath(classifier, Plan("bf16"))
+    probe(classifier, 300, fast_path).see(probe(classifier, 300, fast_path).pixels)
+    fast_path.shown(300)
+    one = probe(classifier, 2000, fast_path)
     one.see(one.pixels)
-    told = lane.record()
+    told = fast_path.record()
     assert told.rechecked > 5
     assert told.changed == told.rechecked
 
@@ -130,15 +132,15 @@ def test_a_path_that_is_no_good_is_given_up(
 ) -> None:
     monkeypatch.setattr(module, "built", built_as(forward))
     classifier = small(Colours())
-    lane = Lane(classifier, ROUGH)
-    one = probe(classifier, 300, lane)
+    fast_path = FastPath(classifier, ROUGH)
+    one = probe(classifier, 300, fast_path)
     found = one.see(one.pixels)
-    lane.shown(300)
+    fast_path.shown(300)
     assert torch.equal(found, classifier.logits(one.pixels))
-    assert lane.refused is not None
-    assert said in lane.refused
-    assert lane.record().plain
-    assert lane.record().answers == 0
+    assert fast_path.refused is not None
+    assert said in fast_path.refused
+    assert fast_path.record().plain
+    assert fast_path.record().answers == 0
     assert torch.equal(one.see(one.pixels), found)
 
 
@@ -147,11 +149,11 @@ def test_in_fp32_what_is_no_rounding_is_given_up(
 ) -> None:
     monkeypatch.setattr(module, "built", built_as(lambda x: 10.1 * x.mean(dim=(2, 3))))
     classifier = small(Colours())
-    lane = Lane(classifier, Plan("fp32", fold=True))
-    one = probe(classifier, 20, lane)
+    fast_path = FastPath(classifier, Plan("fp32", fold=True))
+    one = probe(classifier, 20, fast_path)
     one.see(one.pixels)
-    lane.shown(20)
-    assert "which is no rounding" in str(lane.refused)
+    fast_path.shown(20)
+    assert "which is no rounding" in str(fast_path.refused)
 
 
 def test_what_cannot_be_built_is_said(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,10 +162,10 @@ def test_what_cannot_be_built_is_said(small: Small, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(module, "built", refuse)
     classifier = small(Colours())
-    one = probe(classifier, 3, Lane(classifier, ROUGH))
+    one = probe(classifier, 3, FastPath(classifier, ROUGH))
     assert torch.equal(one.see(one.pixels), classifier.logits(one.pixels))
-    assert one.lane is not None
-    assert one.lane.refused == "TypeError: symbolically traced variables cannot be used"
+    assert one.fast_path is not None
+    assert one.fast_path.refused == "TypeError: symbolically traced variables cannot be used"
 
 
 def test_a_path_that_raises_after_it_has_answered_is_no_plain_one(
@@ -178,12 +180,12 @@ def test_a_path_that_raises_after_it_has_answered_is_no_plain_one(
 
     monkeypatch.setattr(module, "built", built_as(forward))
     classifier = small(Colours())
-    lane = Lane(classifier, ROUGH)
+    fast_path = FastPath(classifier, ROUGH)
     for n in (300, 300, 20):
-        one = probe(classifier, n, lane)
+        one = probe(classifier, n, fast_path)
         assert torch.allclose(one.see(one.pixels), classifier.logits(one.pixels))
-        lane.shown(n)
-    told = lane.record()
+        fast_path.shown(n)
+    told = fast_path.record()
     assert told.refused == "RuntimeError: expected a batch of 300"
     assert (told.plain, told.precision, told.answers) == (False, "bf16", 300)
 
@@ -197,36 +199,36 @@ def test_what_is_no_number_is_not_sure(small: Small, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(module, "built", built_as(forward))
     classifier = small(Colours())
-    lane = Lane(classifier, ROUGH)
-    one = probe(classifier, 300, lane)
+    fast_path = FastPath(classifier, ROUGH)
+    one = probe(classifier, 300, fast_path)
     one.see(one.pixels)
-    lane.shown(300)
+    fast_path.shown(300)
     assert torch.equal(one.see(one.pixels), classifier.logits(one.pixels))
-    assert lane.record().repeated == 300
+    assert fast_path.record().repeated == 300
 
 
 def test_what_is_given_back_is_built_again_and_stays_measured(
     small: Small, rough: list[int]
 ) -> None:
     classifier = small(Colours())
-    lane = Lane(classifier, ROUGH)
-    one = probe(classifier, 300, lane)
+    fast_path = FastPath(classifier, ROUGH)
+    one = probe(classifier, 300, fast_path)
     one.see(one.pixels)
-    lane.shown(300)
-    told = lane.record()
-    lane.release()
-    assert lane.record() == told
+    fast_path.shown(300)
+    told = fast_path.record()
+    fast_path.release()
+    assert fast_path.record() == told
     one.see(one.pixels)
     assert len(rough) == 2
 
 
 def test_the_plain_path_is_looked_at_once(small: Small) -> None:
     classifier = small(Colours())
-    lane = Lane(classifier, Plan("fp32"))
-    one = probe(classifier, 40, lane)
+    fast_path = FastPath(classifier, Plan("fp32"))
+    one = probe(classifier, 40, fast_path)
     assert torch.equal(one.see(one.pixels), classifier.logits(one.pixels))
-    lane.shown(40)
-    told = lane.record()
+    fast_path.shown(40)
+    told = fast_path.record()
     assert told.plain
     assert (told.images, told.answers, told.logit_error) == (0, 0, None)
 

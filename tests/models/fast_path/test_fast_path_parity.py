@@ -21,7 +21,7 @@ from vision_evals.models.build import build
 from vision_evals.models.classifier import Classifier
 from vision_evals.models.device import numerics
 from vision_evals.models.fast_path.build import built, user_kernels, warm
-from vision_evals.models.fast_path.fast_path import Lane
+from vision_evals.models.fast_path.fast_path import FastPath
 from vision_evals.models.fast_path.parity import Parity
 from vision_evals.models.fast_path.policy import Plan
 from vision_evals.models.registry import Registry
@@ -47,9 +47,11 @@ def shown(classifier: Classifier) -> Probe:
     return Probe(classifier, tuple(i.id for i in image_set.images), x, known, differentiate=True)
 
 
-def swept(shown: Probe, lane: Lane | None, room: int | None = None) -> dict[str, torch.Tensor]:
+def swept(
+    shown: Probe, fast_path: FastPath | None, room: int | None = None
+) -> dict[str, torch.Tensor]:
     with numerics(CPU, "fp32"):
-        found = fgsm.observe(replace(shown, lane=lane, room=room), fgsm.Parameters())
+        found = fgsm.observe(replace(shown, fast_path=fast_path, room=room), fgsm.Parameters())
     return {name: torch.as_tensor(column) for name, column in found.items()}
 
 
@@ -57,16 +59,16 @@ def swept(shown: Probe, lane: Lane | None, room: int | None = None) -> dict[str,
 def test_a_sweep_decides_as_on_the_plain_path(shown: Probe, precision: str) -> None:
     """After a calibration on the same pictures, with every answer that is sure from the copy."""
     classifier = shown.classifier
-    lane = Lane(classifier, Plan(precision, fold=True))  # type: ignore[arg-type]
+    fast_path = FastPath(classifier, Plan(precision, fold=True))  # type: ignore[arg-type]
     plain = swept(shown, None)
-    first = swept(shown, lane)
-    lane.shown(256)
-    assert not lane.calibrating
-    second = swept(shown, lane, room=64)
+    first = swept(shown, fast_path)
+    fast_path.shown(256)
+    assert not fast_path.calibrating
+    second = swept(shown, fast_path, room=64)
     for found in (first, second):
         for name in ("correct", "correct_8bit", "correct_noise", "correct_clean"):
             assert torch.equal(found[name], plain[name])
-    told = lane.record()
+    told = fast_path.record()
     assert told.refused is None
     assert told.folded == (49 if classifier.alias == "efficientnet_lite0" else 0)
     assert told.changed == 0

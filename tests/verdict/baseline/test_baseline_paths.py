@@ -28,7 +28,7 @@ from vision_evals.verdict.baseline.gap_bounds import BOUNDS
 from vision_evals.verdict.baseline.numeric_gap import distance, gaps, refusal, remark
 from vision_evals.verdict.baseline.paths import Path as Taken
 from vision_evals.verdict.baseline.provenance import Side, differences, side
-from vision_evals.verdict.baseline.reference import Beside, beside, early
+from vision_evals.verdict.baseline.reference import BaselineEntry, beside, early
 from vision_evals.verdict.baseline.stored import Stored
 from vision_evals.verdict.check_input import Facts, Measured, Question
 from vision_evals.verdict.judge import judge
@@ -54,27 +54,27 @@ def half(changed: int = 0, **more: Any) -> dict[str, Any]:
     return {**known, "logit_error": 0.02, "changed": changed, **more}
 
 
-def lane(name: str = "net", **more: Any) -> log.Lane:
+def fast_path(name: str = "net", **more: Any) -> log.FastPath:
     known = {"classifier": name, "precision": "fp32", "layout": "contiguous", "because": "a rule"}
-    return log.Lane(**{**known, **more})
+    return log.FastPath(**{**known, **more})
 
 
-def walk(*lanes: log.Lane, images: str = "p", **more: Any) -> log.Walk:
+def pass_record(*fast_paths: log.FastPath, images: str = "p", **more: Any) -> log.PassRecord:
     times = ("seconds", "decode_seconds", "wait_seconds", "forward_seconds", "rows_seconds")
     spent: dict[str, Any] = dict.fromkeys(times, 0.0)
-    return log.Walk(images=images, n=N, lanes=lanes, **spent, **more)
+    return log.PassRecord(images=images, n=N, fast_paths=fast_paths, **spent, **more)
 
 
 def run(
-    *lanes: dict[str, Any],
-    walks: tuple[log.Walk, ...] | None = None,
+    *fast_paths: dict[str, Any],
+    passes: tuple[log.PassRecord, ...] | None = None,
     seeds: tuple[int, ...] = (),
     **settings: Any,
 ) -> log.Run:
     """Return the log of a run of these lanes, one for each seed where there are any."""
     known = {"device": "cpu", "device_name": "a processor", "batch_size": 4}
-    called = [f"net, seed {seed}" for seed in seeds] or ["net"] * len(lanes)
-    found = [lane(name, **more) for name, more in zip(called, lanes, strict=True)]
+    called = [f"net, seed {seed}" for seed in seeds] or ["net"] * len(fast_paths)
+    found = [fast_path(name, **more) for name, more in zip(called, fast_paths, strict=True)]
     card = log.Classifier(
         alias="net",
         network="n:N",
@@ -91,7 +91,7 @@ def run(
         environment=log.Environment(versions={}, platform="p", threads=1),
         classifiers=(card,),
         image_sets=(IMAGES,),
-        walks=(walk(*found),) if walks is None else walks,
+        passes=(pass_record(*found),) if passes is None else passes,
     )
 
 
@@ -137,12 +137,12 @@ def held(then: log.Run, now: log.Run, expect: str) -> log.Judgement:
     request = Request("net", "net", None)
     job = Job("s.toml::a[net]", suite, suite.checks[0], request, True, False, None, None)
     here = Measured(Facts(ClassMap("c", tuple("abcdefghi"), None)), rows(), 0, images=N)
-    question = Question(job, MEASURE, (here,))
-    before = side(then, item(question.metrics("net")))
+    check_input = Question(job, MEASURE, (here,))
+    before = side(then, item(check_input.metrics("net")))
     cards = {card.alias: card for card in now.classifiers}
-    after = Now(now.settings, cards, now.walks).side(job, (IMAGES,))
+    after = Now(now.settings, cards, now.passes).side(job, (IMAGES,))
     assert differences(before, after) == ()
-    found = Beside(before, rows(), gaps=gaps(before.paths, after.paths))
+    found = BaselineEntry(before, rows(), gaps=gaps(before.paths, after.paths))
     (judgement,) = judge(Question(job, MEASURE, (here,), baseline=found), "p").judgements
     return judgement
 
@@ -227,10 +227,14 @@ def test_the_worst_seed_and_the_worst_part_of_a_run_count() -> None:
         assert held(then, run(PLAIN, PLAIN, seeds=seeds), TOP1).verdict is (
             Verdict.PASSED if worst[0] == half(0) else Verdict.INVALID
         )
-        parts = tuple(walk(lane(**one)) for one in worst)
-        assert gaps(side(run(walks=parts), item()).paths, side(then, item()).paths) == ()
-    others = (walk(lane("other", **half(99))), walk(lane(**half(99)), images="q"), walk(lane()))
-    assert gaps(side(run(walks=others), item()).paths, side(run(PLAIN), item()).paths) == ()
+        parts = tuple(pass_record(fast_path(**one)) for one in worst)
+        assert gaps(side(run(passes=parts), item()).paths, side(then, item()).paths) == ()
+    others = (
+        pass_record(fast_path("other", **half(99))),
+        pass_record(fast_path(**half(99)), images="q"),
+        pass_record(fast_path()),
+    )
+    assert gaps(side(run(passes=others), item()).paths, side(run(PLAIN), item()).paths) == ()
 
 
 def test_tf32_is_refused_by_name_and_early() -> None:
@@ -281,7 +285,9 @@ def test_devices_and_decoders_are_compared_where_they_were_measured() -> None:
     assert held(gpu, run(PLAIN), TOP1).verdict is Verdict.PASSED
     assert held(gpu, run(GPU, device="cuda:1"), BARE).verdict is Verdict.PASSED  # one path
     pictures = {**hosted, "pictures": 1000, "pictures_changed": 6}
-    decoded = run(walks=(walk(lane(**pictures), decoder="nvjpeg", on_device=N),), device="cuda:0")
+    decoded = run(
+        passes=(pass_record(fast_path(**pictures), decoder="nvjpeg", on_device=N),), device="cuda:0"
+    )
     assert held(decoded, gpu, TOP1).verdict is Verdict.PASSED
     both = held(run(PLAIN), decoded, TOP1)  # 3 + 6 of 1,000
     assert both.verdict is Verdict.PASSED
@@ -289,7 +295,9 @@ def test_devices_and_decoders_are_compared_where_they_were_measured() -> None:
         both.sentence
     )
     rough = {**pictures, **half(1)}
-    every = run(walks=(walk(lane(**rough), decoder="nvjpeg", on_device=N),), device="cuda:0")
+    every = run(
+        passes=(pass_record(fast_path(**rough), decoder="nvjpeg", on_device=N),), device="cuda:0"
+    )
     assert held(run(PLAIN), every, TOP1).verdict is Verdict.INVALID  # and 1 more
     loss = held(decoded, gpu, NLL)  # of pixels no logit was compared
     assert loss.verdict is Verdict.INVALID
@@ -307,14 +315,14 @@ def test_lanes_of_another_device_are_another_path() -> None:
 
 
 def test_old_logs_are_plain_on_their_device() -> None:
-    old = run(walks=(walk(),))
+    old = run(passes=(pass_record(),))
     for expect in (TOP1, ECE):
         assert "path" not in held(old, run(PLAIN), expect).sentence
     assert held(old, run(half(9), precision="bf16"), TOP1).verdict is Verdict.PASSED
-    rough = held(run(walks=(), precision="bf16"), run(PLAIN), TOP1)
+    rough = held(run(passes=(), precision="bf16"), run(PLAIN), TOP1)
     assert rough.verdict is Verdict.INVALID
     assert "bf16 on cpu (contiguous) (not measured) there" in rough.sentence
-    gpu = held(run(walks=(), device="cuda:0"), run(PLAIN), TOP1)
+    gpu = held(run(passes=(), device="cuda:0"), run(PLAIN), TOP1)
     assert "cuda (contiguous) (not measured) there" in gpu.sentence
     # lanes that did not say their device yet
     assert side(run(PLAIN, device="cuda:0"), item()).paths[0].device.words == "cuda (contiguous)"

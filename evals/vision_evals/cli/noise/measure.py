@@ -16,7 +16,7 @@ from vision_evals.core import progress
 from vision_evals.core.errors import UnreadableError, UserError
 from vision_evals.core.progress import Advance
 from vision_evals.engine.jobs import Catalog, Job
-from vision_evals.engine.plan import Manner
+from vision_evals.engine.plan import RunConfig
 from vision_evals.engine.resources import Resources
 from vision_evals.engine.trial import trial
 from vision_evals.images.decode import read as decode
@@ -136,7 +136,7 @@ def _take(
         return progress.bar(f"{step}: {title}", total, unit)
 
     with tempfile.TemporaryDirectory(prefix="evals-noise-") as folder, threads(variation.threads):
-        manner = Manner(
+        config = RunConfig(
             torch.device(variation.device),
             variation.precision,
             variation.batch_size,
@@ -144,7 +144,7 @@ def _take(
             Path(folder),
             Examiner(()),
         )
-        outcomes = trial(jobs, catalog, resources, manner, show)
+        outcomes = trial(jobs, catalog, resources, config, show)
     for job in jobs:
         item = outcomes[job.id].item
         if item.verdict in {Verdict.INVALID, Verdict.NOT_APPLICABLE} and not item.metrics:

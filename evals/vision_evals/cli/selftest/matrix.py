@@ -48,7 +48,7 @@ class Open:
         """Take what a round answered."""
         self._measures |= {measure_of(job).name for job in one.jobs}
         for outcome in outcomes.values():
-            self._held |= {v.name for v in outcome.item.validity if v.outcome == "holds"}
+            self._held |= {v.name for v in outcome.item.validity if v.outcome == "passed"}
 
     def of(self, one: Round) -> Round:
         """Return the first job of each measure that a check with no answer yet guards."""

@@ -19,7 +19,7 @@ from vision_evals.core.progress import Advance, Progress
 from vision_evals.core.run_dirs import point_latest
 from vision_evals.engine.jobs import Catalog, Job
 from vision_evals.engine.resources import Resources
-from vision_evals.engine.setup import begun, device_of, manner_of
+from vision_evals.engine.setup import device_of, first_log, run_config
 from vision_evals.engine.trial import trial
 from vision_evals.models.classifier import Classifier
 from vision_evals.models.registry import Request
@@ -103,10 +103,10 @@ class Selftest:
             with contextlib.suppress(UserError):  # said where a threshold names it
                 self._resources.classifiers(catalog.request(name))
         self._classifier = found[0]
-        self._manner = manner_of(options, device)
-        self.directory = self._manner.directory
+        self._config = run_config(options, device)
+        self.directory = self._config.directory
         suites = (job.suite for one in plan.rounds for job in one.jobs)
-        self.log = begun(options, self._manner, command, suites).model_copy(
+        self.log = first_log(options, self._config, command, suites).model_copy(
             update={"classifiers": tuple(self._resources.records.values())}
         )
         self._write("running")
@@ -152,13 +152,13 @@ class Selftest:
             yield attempt(mutant, self._classifier, self._plan.rounds, before, judge, self._asked())
 
     def _asked(self) -> tuple[ValidityCheck, ...]:
-        thorough = self._manner.depth == "thorough"
-        return tuple(c for c in self._manner.examiner.checks if thorough or c.cost == "cheap")
+        thorough = self._config.depth == "thorough"
+        return tuple(c for c in self._config.examiner.checks if thorough or c.cost == "cheap")
 
     def _judge(self, one: Round, classifier: Classifier, name: str, *, asking: bool) -> Outcomes:
-        manner = self._manner if asking else replace(self._manner, examiner=Examiner(()))
+        config = self._config if asking else replace(self._config, examiner=Examiner(()))
         resources = self._resources.standing_in(classifier)
-        return trial(one.jobs, self._catalog, resources, manner, _named(self._progress, name))
+        return trial(one.jobs, self._catalog, resources, config, _named(self._progress, name))
 
     def _write(self, status: log.Status) -> None:
         seconds = time.perf_counter() - self._start

@@ -103,7 +103,7 @@ def _brief(run: log.Run) -> log.Run:
     """Return a run without what only its own report shows: hundreds must fit into memory."""
     shown = {"plots": (), "pictures": (), "rows": (), "validity": (), "references": ()}
     items = tuple(item.model_copy(update={**shown, "comparison": None}) for item in run.items)
-    whole = {"classifiers": (), "walks": (), "mutants": (), "selected": (), "profile": None}
+    whole = {"classifiers": (), "passes": (), "mutants": (), "selected": (), "profile": None}
     return run.model_copy(update={**whole, "items": items})
 
 

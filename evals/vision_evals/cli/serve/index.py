@@ -50,7 +50,7 @@ def address(name: str) -> str:
 def _row(name: str, run: Run) -> Row:
     counts = Counter(item.verdict for item in run.items)
     limits = sorted({images.limit for images in run.image_sets if images.limit is not None})
-    portion = [f"part {run.settings.shard}"] if run.settings.shard else []
+    partition = [f"part {run.settings.shard}"] if run.settings.shard else []
     return Row(
         name=name,
         run=None if run.id == name else run.id,
@@ -64,5 +64,5 @@ def _row(name: str, run: Run) -> Row:
         counts=tuple((verdict, counts[verdict]) for verdict in Verdict if counts[verdict]),
         environment=run.environment,
         baseline=run.baseline,
-        images=words.listed([*(f"limited to {limit:,} images" for limit in limits), *portion]),
+        images=words.listed([*(f"limited to {limit:,} images" for limit in limits), *partition]),
     )

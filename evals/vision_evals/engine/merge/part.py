@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from vision_evals import log
 from vision_evals.core.errors import NotApplicableError
-from vision_evals.core.partition import Portion
+from vision_evals.core.partition import Partition
 from vision_evals.engine.jobs import Job
 from vision_evals.log import Verdict
 from vision_evals.verdict import verdict
@@ -16,54 +16,54 @@ from vision_evals.verdict.judge import gathered, unjudged
 JOINED = "judged by `evals merge`"
 
 
-def elsewhere(job: Job, portion: Portion | None) -> None:
+def elsewhere(job: Job, partition: Partition | None) -> None:
     """Leave what looks at no image to the first part: it cannot be cut.
 
     Raises:
         NotApplicableError: this is another part.
     """
-    if portion is not None and portion.k > 1 and job.source is None:
+    if partition is not None and partition.k > 1 and job.source is None:
         raise NotApplicableError(
-            f"{portion.words}: {job.check.spec.name} looks at no images, and is left to part 1"
+            f"{partition.words}: {job.check.spec.name} looks at no images, and is left to part 1"
         )
 
 
 def set_aside(
-    question: Question, role: str | None, against: str | None, portion: Portion
+    check_input: Question, role: str | None, against: str | None, partition: Partition
 ) -> log.Item:
     """Return the entry of a job of which a part of the images was seen: its rows, and no number.
 
     Args:
-        question: what was asked, and the rows.
+        check_input: what was asked, and the rows.
         role: name of the image set; None for a measure that looks at none.
         against: name of the second image set.
-        portion: which part.
+        partition: which part.
     """
-    job = question.job
-    validity = gathered([*question.measured, *question.against.get(job.alias, ())])
+    job = check_input.job
+    validity = gathered([*check_input.measured, *check_input.against.get(job.alias, ())])
     invalid = any(check.invalidates for check in validity)
     outcome = Verdict.INVALID if invalid else Verdict.RECORDED
-    said = f"{portion.words}, {JOINED}"
+    said = f"{partition.words}, {JOINED}"
     sentence = verdict.summary(outcome, (), validity) if invalid else said
     item = unjudged(job, outcome, sentence, role, validity, against)
-    return item.model_copy(update={"rows": tuple(_rows(question, role, against))})
+    return item.model_copy(update={"rows": tuple(_rows(check_input, role, against))})
 
 
-def _rows(question: Question, role: str | None, against: str | None) -> Iterator[log.Rows]:
+def _rows(check_input: Question, role: str | None, against: str | None) -> Iterator[log.Rows]:
     """Yield an entry for each table that a metric of the question could read."""
-    job = question.job
+    job = check_input.job
     named = {job.alias, *job.check.references(job.alias)}
-    compared = set(question.others) if question.measure.compares else set()
-    everyone = {**question.others, job.alias: question.measured}
+    compared = set(check_input.others) if check_input.measure.compares else set()
+    everyone = {**check_input.others, job.alias: check_input.measured}
     yield from _entries(everyone, named | compared, role, second=False)
-    yield from _entries(question.against, named, against, second=True)
+    yield from _entries(check_input.against, named, against, second=True)
 
 
 def _entries(
-    families: Mapping[str, Family], needed: set[str], role: str | None, *, second: bool
+    seed_results_by_alias: Mapping[str, Family], needed: set[str], role: str | None, *, second: bool
 ) -> Iterator[log.Rows]:
-    for alias in sorted(needed & set(families)):
-        for member in families[alias]:
+    for alias in sorted(needed & set(seed_results_by_alias)):
+        for member in seed_results_by_alias[alias]:
             yield log.Rows(
                 classifier=alias,
                 seed=seed_of(member),

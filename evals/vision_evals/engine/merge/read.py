@@ -10,7 +10,7 @@ from typing import Any
 
 from vision_evals import log
 from vision_evals.core.errors import UserError
-from vision_evals.core.partition import Portion
+from vision_evals.core.partition import Partition
 
 ELSEWHERE = {"device", "device_name", "noise", "shard"}
 """Settings in which parts may differ: machines do."""
@@ -23,12 +23,12 @@ TIMES = {"load_seconds", "trainings", "weights"}
 class Part:
     """One part of a run."""
 
-    portion: Portion
+    partition: Partition
     directory: Path
     log: log.Run
 
     def __str__(self) -> str:
-        return f"{self.portion.words} ({self.directory})"
+        return f"{self.partition.words} ({self.directory})"
 
 
 def parts(places: Sequence[Path]) -> tuple[Part, ...]:
@@ -41,22 +41,22 @@ def parts(places: Sequence[Path]) -> tuple[Part, ...]:
         UserError: a log cannot be read, is no part, is unfinished or there twice; parts are
             missing, or are parts of different runs. It names what differs.
     """
-    found = sorted((_part(place) for place in places), key=lambda part: part.portion.k)
+    found = sorted((_part(place) for place in places), key=lambda part: part.partition.k)
     first = found[0]
     for part in found[1:]:
-        if part.portion.n != first.portion.n:
+        if part.partition.n != first.partition.n:
             raise UserError(
                 f"{first} and {part} were not cut into equally many parts; merge parts of one run"
             )
     for one, other in pairwise(found):
-        if one.portion == other.portion:
+        if one.partition == other.partition:
             raise UserError(
-                f"{one.portion.words} is there twice: {one.directory} and {other.directory}; their "
+                f"{one.partition.words} is there twice: {one.directory} and {other.directory}; their "
                 "images would count twice, so leave one of them out"
             )
-    missing = sorted(set(range(1, first.portion.n + 1)) - {part.portion.k for part in found})
+    missing = sorted(set(range(1, first.partition.n + 1)) - {part.partition.k for part in found})
     if missing:
-        named = ", ".join(f"{k}/{first.portion.n}" for k in missing)
+        named = ", ".join(f"{k}/{first.partition.n}" for k in missing)
         raise UserError(f"parts are missing: {named}; run them with --evals-shard, or name them")
     for part in found[1:]:
         _same_run(first, part)
@@ -69,13 +69,13 @@ def _part(place: Path) -> Part:
     if run.settings.shard is None:
         raise UserError(f"{place}: is a whole run, no part of one (--evals-shard K/N)")
     try:
-        portion = Portion.parse(run.settings.shard)
+        partition = Partition.parse(run.settings.shard)
     except ValueError as error:
         raise UserError(f"{place}: not a run log: settings.shard: {error}") from None
     if run.status != "finished" or run.not_run:
         left = f", {len(run.not_run)} checks did not run" if run.not_run else ""
-        raise UserError(f"{place}: {portion.words} is {run.status}{left}; run it again")
-    return Part(portion, directory, run)
+        raise UserError(f"{place}: {partition.words} is {run.status}{left}; run it again")
+    return Part(partition, directory, run)
 
 
 def _same_run(one: Part, other: Part) -> None:
@@ -112,7 +112,7 @@ def _identity(run: log.Run) -> Iterator[tuple[str, Any]]:
     for images in run.image_sets:
         told = images.model_dump(include={"source", "n", "total", "limit", "sample_of"})
         yield from ((f"{key} of images {images.role}", value) for key, value in told.items())
-    for walk in run.walks:
+    for walk in run.passes:
         yield f"batch size on {walk.images}", walk.batch_size
     yield "selected checks", run.selected
     for item in run.items:

@@ -23,7 +23,7 @@ from vision_evals.suite.options import Source
 from vision_evals.suite.suite import Check, Suite, digest, parse
 from vision_evals.verdict.check_input import Facts, Measured
 
-WORST = ("falls", "cannot tell", "holds")
+WORST = ("failed", "undecided", "passed")
 """Outcomes of validity checks."""
 
 
@@ -119,7 +119,7 @@ def facts(classifier: log.Classifier | None, seed: int | None) -> Facts | None:
 
 
 @dataclass
-class Shelf:
+class JoinedRows:
     """Rows of all parts, each table joined once."""
 
     parts: Sequence[Part]
@@ -130,7 +130,7 @@ class Shelf:
     """By the file that it will be in."""
     _known: dict[tuple[tuple[int, str], ...], str] = field(default_factory=dict)
 
-    def families(
+    def seed_results_by_alias(
         self, items: Sequence[log.Item], asked: Measure, *, against: bool
     ) -> dict[str, tuple[Measured, ...]]:
         """Return what one question gave, by alias, from its entry in each part.
@@ -175,7 +175,7 @@ class Shelf:
 
     def _file(self, found: Sequence[tuple[Part, str]], asked: Measure) -> str | None:
         """Join a table once, and return the file that it will be in."""
-        key = tuple((part.portion.k, file) for part, file in found)
+        key = tuple((part.partition.k, file) for part, file in found)
         if not key:
             return None
         if key not in self._known:
@@ -223,4 +223,4 @@ def _worst(same: Sequence[tuple[Part, Validity]], parts: int) -> Validity:
     part, check = min(same, key=lambda one: (not one[1].invalidates, WORST.index(one[1].outcome)))
     if len(same) == parts and all(other == check for _, other in same):
         return check
-    return check.model_copy(update={"evidence": f"{part.portion.words}: {check.evidence}"})
+    return check.model_copy(update={"evidence": f"{part.partition.words}: {check.evidence}"})

@@ -16,7 +16,7 @@ from vision_evals.core.run_dirs import new_directory
 from vision_evals.engine.jobs import Job
 from vision_evals.engine.merge import rejudge, tables
 from vision_evals.engine.merge.read import Part, by_id
-from vision_evals.engine.merge.rejudge import Shelf
+from vision_evals.engine.merge.rejudge import JoinedRows
 from vision_evals.engine.merge.union import classifiers, once, settings
 from vision_evals.engine.pictures import pick
 from vision_evals.log import Verdict
@@ -58,15 +58,17 @@ def merge(this: Merge, command: str, warnings: Sequence[str] = ()) -> log.Run:
     first = runs[0]
     image_sets = _image_sets(this.parts)
     known = classifiers((c for run in runs for c in run.classifiers), first.selected)
-    shelf = Shelf(
+    shard_cache = JoinedRows(
         this.parts,
         {one.role: one for one in image_sets},
         {one.alias: one for one in known},
         first.settings.seed,
     )
     entries = [by_id(run) for run in runs]
-    items = tuple(_item(this, shelf, [one[name] for one in entries]) for name in first.selected)
-    _write(this, shelf)
+    items = tuple(
+        _item(this, shard_cache, [one[name] for one in entries]) for name in first.selected
+    )
+    _write(this, shard_cache)
     devices = once(run.settings.device_name for run in runs)
     said = [f"parts ran on different devices: {', '.join(devices)}"] if len(devices) > 1 else []
     return first.model_copy(
@@ -81,7 +83,7 @@ def merge(this: Merge, command: str, warnings: Sequence[str] = ()) -> log.Run:
             "classifiers": known,
             "image_sets": image_sets,
             "items": items,
-            "walks": tuple(walk for run in runs for walk in run.walks),
+            "passes": tuple(walk for run in runs for walk in run.passes),
             "warnings": once([*(w for run in runs for w in run.warnings), *said, *warnings]),
         }
     )
@@ -109,13 +111,16 @@ def _image_sets(parts: Sequence[Part]) -> tuple[log.ImageSet, ...]:
     return tuple(found)
 
 
-def _item(this: Merge, shelf: Shelf, entries: Sequence[log.Item]) -> log.Item:
+def _item(this: Merge, shard_cache: JoinedRows, entries: Sequence[log.Item]) -> log.Item:
     """Return the entry of one check on one classifier, from that of each part."""
     first = entries[0]
     if first.suite not in this.suites:
         raise UserError(f"{first.id}: its log does not list the suite {first.suite}")
     job = rejudge.job(
-        first, this.suites[first.suite], shelf.image_sets, shelf.classifiers.get(first.classifier)
+        first,
+        this.suites[first.suite],
+        shard_cache.image_sets,
+        shard_cache.classifiers.get(first.classifier),
     )
     if job.source is None:
         entries = entries[:1]
@@ -127,70 +132,74 @@ def _item(this: Merge, shelf: Shelf, entries: Sequence[log.Item]) -> log.Item:
         if item.verdict in NUMBERLESS:
             return item.model_copy(update={**spent, "rows": ()})
         if not item.rows:
-            words = f"{part.portion.words}: {item.sentence}"
+            words = f"{part.partition.words}: {item.sentence}"
             return item.model_copy(update={**spent, "sentence": words})
-    question = _question(this, shelf, job, entries)
-    item = _judged(this, shelf, question, first)
-    own = question.measured[0]
-    drawn = _pictures(this, question, entries) if item.metrics else ()
+    check_input = _question(this, shard_cache, job, entries)
+    item = _judged(this, shard_cache, check_input, first)
+    own = check_input.measured[0]
+    drawn = _pictures(this, check_input, entries) if item.metrics else ()
     return item.model_copy(update={**spent, "table": own.table, "pictures": drawn})
 
 
-def _question(this: Merge, shelf: Shelf, job: Job, entries: Sequence[log.Item]) -> Question:
+def _question(
+    this: Merge, shard_cache: JoinedRows, job: Job, entries: Sequence[log.Item]
+) -> Question:
     measure = rejudge.measure(job.check)
-    others = shelf.families(entries, measure, against=False)
+    others = shard_cache.seed_results_by_alias(entries, measure, against=False)
     if job.alias not in others:
         raise UserError(f"{job.id}: the parts hold no rows of {job.alias}; run them again")
     measured: Family = others.pop(job.alias)
-    against = shelf.families(entries, measure, against=True)
-    floor = _floor(this, shelf, job, entries[0])
+    against = shard_cache.seed_results_by_alias(entries, measure, against=True)
+    floor = _floor(this, shard_cache, job, entries[0])
     return Question(job, measure, measured, others, against, floor=floor)
 
 
 def _floor(
-    this: Merge, shelf: Shelf, job: Job, item: log.Item
+    this: Merge, shard_cache: JoinedRows, job: Job, item: log.Item
 ) -> Callable[[log.Metric], Floor | None]:
     roles = dict.fromkeys(rows.images for rows in item.rows if rows.images is not None)
-    classifier = shelf.classifiers.get(job.alias)
+    classifier = shard_cache.classifiers.get(job.alias)
     if this.noise is None or classifier is None or not roles:
         return no_floor
-    images = [str(shelf.image_sets[role].fingerprint) for role in roles]
-    question = asked(job, str(classifier.fingerprint), images)
-    return partial(this.noise.floor, question, this.parts[0].log.settings.precision)
+    images = [str(shard_cache.image_sets[role].fingerprint) for role in roles]
+    check_input = asked(job, str(classifier.fingerprint), images)
+    return partial(this.noise.floor, check_input, this.parts[0].log.settings.precision)
 
 
-def _judged(this: Merge, shelf: Shelf, question: Question, first: log.Item) -> log.Item:
+def _judged(
+    this: Merge, shard_cache: JoinedRows, check_input: Question, first: log.Item
+) -> log.Item:
     """Return the verdict; what cannot be judged is INVALID and says why, as in a session."""
     roles = first.images, first.against
     try:
         if this.baseline is None:
-            return judge(question, *roles)
+            return judge(check_input, *roles)
         sets = [
-            shelf.image_sets[role]
+            shard_cache.image_sets[role]
             for role in roles
-            if role is not None and role in shelf.image_sets
+            if role is not None and role in shard_cache.image_sets
         ]
         settings = this.parts[0].log.settings.model_copy(update={"shard": None})
-        walks = tuple(walk for part in this.parts for walk in part.log.walks)
-        now = Now(settings, shelf.classifiers, walks)
-        this.baseline.early(question.job, now, sets)
-        question = replace(question, baseline=this.baseline.beside(question, now, sets))
-        return this.baseline.compared(judge(question, *roles), question, now)
+        passes = tuple(walk for part in this.parts for walk in part.log.passes)
+        now = Now(settings, shard_cache.classifiers, passes)
+        this.baseline.early(check_input.job, now, sets)
+        check_input = replace(check_input, baseline=this.baseline.beside(check_input, now, sets))
+        return this.baseline.compared(judge(check_input, *roles), check_input, now)
     except UserError as error:
-        return unjudged(question.job, Verdict.INVALID, str(error))
+        return unjudged(check_input.job, Verdict.INVALID, str(error))
     except Exception as error:  # noqa: BLE001 - a measure may be a user's own
-        return unjudged(question.job, Verdict.INVALID, repr(error))
+        return unjudged(check_input.job, Verdict.INVALID, repr(error))
 
 
 def _pictures(
-    this: Merge, question: Question, entries: Sequence[log.Item]
+    this: Merge, check_input: Question, entries: Sequence[log.Item]
 ) -> tuple[log.Picture, ...]:
     """Pick among the pictures of all parts as a whole run would have among all images.
 
     What the whole run picks, its part has picked: the worst of all are among the worst of a part,
     and the first of all by hash among the first of a part.
     """
-    measure, rows = question.measure, question.measured[0].rows
+    measure, rows = check_input.measure, check_input.measured[0].rows
     count = this.parts[0].log.settings.pictures
     if measure.badness is None or rows.empty or not count:
         return ()
@@ -210,10 +219,10 @@ def _pictures(
     return tuple(found)
 
 
-def _write(this: Merge, shelf: Shelf) -> None:
+def _write(this: Merge, shard_cache: JoinedRows) -> None:
     """Make the run, write the tables, copy the pictures that were picked and what was kept."""
     new_directory(this.directory.parent, this.directory)
-    for file, table in shelf.joined.items():
+    for file, table in shard_cache.joined.items():
         pq.write_table(table, this.directory / file, compression="zstd")
     for file, place in this.pictures.items():
         (this.directory / file).parent.mkdir(exist_ok=True)

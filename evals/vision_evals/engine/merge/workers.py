@@ -90,7 +90,7 @@ def _joined(
             "classifiers": classifiers((c for run in runs for c in run.classifiers), selected),
             "image_sets": image_sets(i for run in runs for i in run.image_sets),
             "items": tuple(items[item] for item in selected if item in items),
-            "walks": tuple(walk for run in runs for walk in run.walks),
+            "passes": tuple(walk for run in runs for walk in run.passes),
             "not_run": tuple(item for item in selected if item not in items),
             "warnings": once([*(w for run in runs for w in run.warnings), *said]),
         }

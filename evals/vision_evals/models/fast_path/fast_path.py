@@ -35,7 +35,7 @@ Pixels = Callable[[torch.Tensor], torch.Tensor]
 
 
 @dataclass
-class Lane:
+class FastPath:
     """Answers on the plan's path, and measures how far it is from the plain one.
 
     The first images are looked at on both paths, and answered by the plain one. From then on an
@@ -195,7 +195,7 @@ class Lane:
         differs = decision(fast, accepted) != decision(exact, accepted)
         self._pairs.append((margin(fast, accepted), differs))
 
-    def record(self) -> log.Lane:
+    def record(self) -> log.FastPath:
         """Return the entry in the log."""
         known: dict[str, Any] = {}
         if self._pairs and self._error is not None:
@@ -213,7 +213,7 @@ class Lane:
             known |= dict(zip(("repeated", "rechecked", "changed"), tally, strict=True))
         # also of a path that was given up after it had answered
         path, fast = self._built, self.fast or bool(self._answers)
-        return log.Lane(
+        return log.FastPath(
             classifier=self.classifier.name,
             precision=self.plan.precision if fast or self.plan.precision == "tf32" else "fp32",
             layout=self.classifier.layout,

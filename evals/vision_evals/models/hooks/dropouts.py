@@ -69,7 +69,7 @@ FLOOR = -1.7580993408473766
 """What a SELU tends to far below 0: -lambda alpha (Klambauer et al. 2017, section 2)."""
 
 
-class Masked(NamedTuple):
+class MaskedDropouts(NamedTuple):
     """One forward under one mask an image."""
 
     logits: Tensor
@@ -78,7 +78,9 @@ class Masked(NamedTuple):
     """Of dropout, in this forward."""
 
 
-def masked(classifier: Classifier, pixels: Tensor, draws: Sequence[torch.Generator]) -> Masked:
+def masked(
+    classifier: Classifier, pixels: Tensor, draws: Sequence[torch.Generator]
+) -> MaskedDropouts:
     """Return what a classifier says with dropout, and dropout alone, switched on.
 
     Inverted dropout (Srivastava et al. 2014): what is kept is divided by 1 - p. BatchNorm and
@@ -102,7 +104,7 @@ def masked(classifier: Classifier, pixels: Tensor, draws: Sequence[torch.Generat
             f"dropout stays on in eval mode: {'; '.join(masks.on)}; "
             "let the call ask for training=self.training"
         )
-    return Masked(logits, masks.calls)
+    return MaskedDropouts(logits, masks.calls)
 
 
 @dataclass

@@ -16,7 +16,7 @@ from vision_evals.verdict.baseline.comparison import comparison
 from vision_evals.verdict.baseline.paths import Path as Taken
 from vision_evals.verdict.baseline.paths import names, paths
 from vision_evals.verdict.baseline.provenance import Side
-from vision_evals.verdict.baseline.reference import Beside, beside, early
+from vision_evals.verdict.baseline.reference import BaselineEntry, beside, early
 from vision_evals.verdict.baseline.stored import Stored
 from vision_evals.verdict.baseline.thumbnails import thumbnails
 from vision_evals.verdict.check_input import Question
@@ -30,7 +30,7 @@ class Now:
     settings: log.Settings
     classifiers: Mapping[str, log.Classifier]
     """By alias, as far as they are loaded."""
-    walks: Sequence[log.Walk] | None = None
+    passes: Sequence[log.PassRecord] | None = None
     """As far as they went: they say by which path numbers came. None: nobody says, so that
     precisions must be equal."""
 
@@ -46,10 +46,10 @@ class Now:
         return Side(entry, card, self.settings, tuple(images), self._paths(job.alias, images))
 
     def _paths(self, alias: str, images: Sequence[log.ImageSet]) -> tuple[Taken, ...]:
-        if self.walks is None:
+        if self.passes is None:
             return ()
         called = names(alias, self.classifiers.get(alias))
-        return paths(self.walks, self.settings, [one.role for one in images], called)
+        return paths(self.passes, self.settings, [one.role for one in images], called)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,22 +69,24 @@ class Baseline:
         if job.check.on_baseline(job.alias):
             early(self.stored, now.side(job, images))
 
-    def beside(self, question: Question, now: Now, images: Sequence[log.ImageSet]) -> Beside | None:
+    def beside(
+        self, check_input: Question, now: Now, images: Sequence[log.ImageSet]
+    ) -> BaselineEntry | None:
         """Return the same check of that run; None where it has none."""
-        side, rows = now.side(question.job, images), question.measured[0].rows
+        side, rows = now.side(check_input.job, images), check_input.measured[0].rows
         return beside(self.stored, side, rows, same_is_skipped=self.same_is_skipped)
 
-    def compared(self, item: log.Item, question: Question, now: Now) -> log.Item:
+    def compared(self, item: log.Item, check_input: Question, now: Now) -> log.Item:
         """Add what changed, and which images flipped, to an entry that was judged."""
-        found, rows = question.baseline, question.measured[0].rows
+        found, rows = check_input.baseline, check_input.measured[0].rows
         if found is None or not item.metrics or rows.empty:
             return item
         sides = found.side, Side(item, now.classifiers.get(item.classifier), now.settings, ())
         tables = found.rows, rows
         told = comparison(
-            self.stored.run.id, question.measure, sides, tables, found.differs, found.gaps
+            self.stored.run.id, check_input.measure, sides, tables, found.differs, found.gaps
         )
-        if len(question.measured) > 1:  # of a recipe's seeds no one stands for the others
+        if len(check_input.measured) > 1:  # of a recipe's seeds no one stands for the others
             told = told.model_copy(update={"flips": None})
         return item.model_copy(update={"comparison": told})
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from vision_evals import log
 from vision_evals.suite.spec import Spec
 from vision_evals.verdict.baseline.flips import first_share, flips
-from vision_evals.verdict.baseline.numeric_gap import Gap, remark
+from vision_evals.verdict.baseline.numeric_gap import NumericGap, remark
 from vision_evals.verdict.baseline.pairs import changes
 from vision_evals.verdict.baseline.provenance import Side, other_images, other_question
 
@@ -22,7 +22,7 @@ def comparison(
     sides: tuple[Side, Side],
     rows: tuple[pd.DataFrame, pd.DataFrame],
     differs: tuple[str, ...] = (),
-    gaps: Sequence[Gap] = (),
+    gaps: Sequence[NumericGap] = (),
 ) -> log.Comparison:
     """Hold an entry against the same one of another run.
 

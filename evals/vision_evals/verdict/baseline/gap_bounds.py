@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from vision_evals.verdict.baseline.paths import Far
+from vision_evals.verdict.baseline.paths import PathError
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class Bound:
     by: Literal["decisions", "logits"]
     times: float
 
-    def of(self, far: Far) -> float | None:
+    def of(self, far: PathError) -> float | None:
         """Return by how much the metric moves at most; None where that was not measured."""
         value = far.share if self.by == "decisions" else far.logit
         return None if value is None else self.times * value

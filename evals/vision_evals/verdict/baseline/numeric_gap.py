@@ -7,35 +7,35 @@ from dataclasses import dataclass
 
 from vision_evals.suite.spec import Spec
 from vision_evals.verdict.baseline.gap_bounds import BOUNDS, Bound
-from vision_evals.verdict.baseline.paths import STEPS, Far, Path
+from vision_evals.verdict.baseline.paths import STEPS, Path, PathError
 
 
 @dataclass(frozen=True, slots=True)
-class Gap:
+class NumericGap:
     """A step in which the paths of two sides differ."""
 
     step: str
     words: tuple[str, str]
     """Before, now."""
-    far: tuple[tuple[Far, ...], tuple[Far, ...]]
+    far: tuple[tuple[PathError, ...], tuple[PathError, ...]]
     """Before, now: of every path of a side; the worst counts."""
 
 
-def gaps(then: Sequence[Path], now: Sequence[Path]) -> tuple[Gap, ...]:
+def gaps(then: Sequence[Path], now: Sequence[Path]) -> tuple[NumericGap, ...]:
     """Return the steps in which two sides differ; none where a side's paths are not known."""
     return tuple(_gaps(then, now)) if then and now else ()
 
 
-def _gaps(*sides: Sequence[Path]) -> Iterator[Gap]:
+def _gaps(*sides: Sequence[Path]) -> Iterator[NumericGap]:
     for step in STEPS:
         before, now = ([path.step(step) for path in paths] for paths in sides)
         first, second = (" and ".join(sorted({one.words for one in x})) for x in (before, now))
         if first != second:
             far = tuple(one.far for one in before), tuple(one.far for one in now)
-            yield Gap(step, (first, second), far)
+            yield NumericGap(step, (first, second), far)
 
 
-def distance(found: Sequence[Gap], spec: Spec, metric: str) -> float | None:
+def distance(found: Sequence[NumericGap], spec: Spec, metric: str) -> float | None:
     """Return by how much the paths move a metric at most: the differences of both sides added.
 
     None where no bound is known of the metric, or a difference was not measured. Decoders and
@@ -55,7 +55,7 @@ def distance(found: Sequence[Gap], spec: Spec, metric: str) -> float | None:
     return total
 
 
-def refusal(found: Sequence[Gap], spec: Spec, metric: str, allowed: float) -> str | None:
+def refusal(found: Sequence[NumericGap], spec: Spec, metric: str, allowed: float) -> str | None:
     """Return why a gate may not compare across these paths, if it may not.
 
     Args:
@@ -78,7 +78,7 @@ def refusal(found: Sequence[Gap], spec: Spec, metric: str, allowed: float) -> st
     return f"{remark(found)}; {why}; {_repair(found)}"
 
 
-def remark(found: Sequence[Gap]) -> str:
+def remark(found: Sequence[NumericGap]) -> str:
     """Return in which steps two paths differ, with what was measured of each."""
     said = (
         f"{gap.step}: {gap.words[0]}{_measured(gap.far[0])} there, "
@@ -88,7 +88,7 @@ def remark(found: Sequence[Gap]) -> str:
     return f"computed on different paths, {'; '.join(said)}"
 
 
-def _repair(found: Sequence[Gap]) -> str:
+def _repair(found: Sequence[NumericGap]) -> str:
     """Say how the baseline comes by this run's path."""
     words, options = {gap.step: gap.words for gap in found}, []
     if "forwards" in words:
@@ -104,7 +104,7 @@ def _repair(found: Sequence[Gap]) -> str:
     return f"run the baseline again with {', '.join(options)}"
 
 
-def _worst(side: Sequence[Far], bound: Bound | None, *, swept: bool) -> float | None:
+def _worst(side: Sequence[PathError], bound: Bound | None, *, swept: bool) -> float | None:
     """Return by how much a side moves a metric at most, by its worst path."""
     worst = 0.0
     for far in side:
@@ -115,7 +115,7 @@ def _worst(side: Sequence[Far], bound: Bound | None, *, swept: bool) -> float | 
     return worst
 
 
-def _measured(side: Sequence[Far]) -> str:
+def _measured(side: Sequence[PathError]) -> str:
     """Return the numbers of a side's worst path; nothing of one that is the reference's."""
     far = max(side, key=lambda far: float("inf") if far.share is None else far.share)
     if far.plain:

@@ -12,7 +12,7 @@ ENOUGH = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Far:
+class PathError:
     """How far a step of a path is from the reference's, where one run looked at both."""
 
     plain: bool = False
@@ -37,7 +37,7 @@ class Far:
         return 0.0 if self.plain else self.error
 
 
-PLAIN = Far(plain=True)
+PLAIN = PathError(plain=True)
 """Of a step that the reference takes too."""
 
 
@@ -46,7 +46,7 @@ class Step:
     """One step of a path: two of equal words are the same."""
 
     words: str
-    far: Far
+    far: PathError
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def names(alias: str, card: log.Classifier | None) -> frozenset[str]:
 
 
 def paths(
-    walks: Sequence[log.Walk],
+    passes: Sequence[log.PassRecord],
     settings: log.Settings,
     roles: Sequence[str],
     called: frozenset[str],
@@ -92,38 +92,48 @@ def paths(
     were, nobody measured.
 
     Args:
-        walks: of the run.
+        passes: of the run.
         settings: of the run.
         roles: images of the check; without any it made no forward that had a choice.
         called: names of its classifier's lanes.
     """
     if not roles:
         return ()
-    about = [walk for walk in walks if walk.images in roles]
+    about = [pass_record for pass_record in passes if pass_record.images in roles]
     found = dict.fromkeys(
-        _path(walk, lane, settings) for walk in about for lane in walk.lanes
-        if lane.classifier in called
+        _path(pass_record, fast_path, settings) for pass_record in about for fast_path in pass_record.fast_paths
+        if fast_path.classifier in called
     )  # fmt: skip
     return tuple(found) or tuple(_unsaid(settings))
 
 
-def _path(walk: log.Walk, lane: log.Lane, settings: log.Settings) -> Path:
+def _path(pass_record: log.PassRecord, fast_path: log.FastPath, settings: log.Settings) -> Path:
     kinds = _kinds(settings)
-    kind = lane.device if lane.device in kinds else kinds[0]  # lanes that did not say are "cpu"
-    by_device = Far(n=lane.pictures, changed=lane.pictures_changed)
-    hosted = Far(n=lane.hosted, changed=lane.hosted_changed, error=lane.hosted_error)
-    place = f"{kind} ({lane.layout})"
-    forwards = Step("tf32" if lane.precision == "tf32" else "fp32", PLAIN)
-    if not lane.plain:
-        done = ("folded", lane.folded), ("compiled", lane.compiled), ("graphed", lane.graphed)
-        said = ", ".join([lane.precision, *(word for word, whether in done if whether)])
+    kind = (
+        fast_path.device if fast_path.device in kinds else kinds[0]
+    )  # lanes that did not say are "cpu"
+    by_device = PathError(n=fast_path.pictures, changed=fast_path.pictures_changed)
+    hosted = PathError(
+        n=fast_path.hosted, changed=fast_path.hosted_changed, error=fast_path.hosted_error
+    )
+    place = f"{kind} ({fast_path.layout})"
+    forwards = Step("tf32" if fast_path.precision == "tf32" else "fp32", PLAIN)
+    if not fast_path.plain:
+        done = (
+            ("folded", fast_path.folded),
+            ("compiled", fast_path.compiled),
+            ("graphed", fast_path.graphed),
+        )
+        said = ", ".join([fast_path.precision, *(word for word, whether in done if whether)])
         # kernels of another device or layout make another difference
         forwards = Step(
             f"{said} on {place}",
-            Far(n=lane.rechecked, changed=lane.changed, error=lane.logit_error),
+            PathError(
+                n=fast_path.rechecked, changed=fast_path.changed, error=fast_path.logit_error
+            ),
         )
     return Path(
-        Step(walk.decoder, PLAIN if walk.decoder == "pil" else by_device),
+        Step(pass_record.decoder, PLAIN if pass_record.decoder == "pil" else by_device),
         Step(place, PLAIN if kind == "cpu" else hosted),
         forwards,
     )
@@ -135,8 +145,8 @@ def _unsaid(settings: log.Settings) -> Iterator[Path]:
         place = f"{kind} ({settings.memory_layout or 'contiguous'})"
         yield Path(
             Step("pil", PLAIN),
-            Step(place, PLAIN if kind == "cpu" else Far()),
-            Step(f"bf16 on {place}", Far()) if rough else Step(settings.precision, PLAIN),
+            Step(place, PLAIN if kind == "cpu" else PathError()),
+            Step(f"bf16 on {place}", PathError()) if rough else Step(settings.precision, PLAIN),
         )
 
 

@@ -40,7 +40,7 @@ def side(run: log.Run, item: log.Item) -> Side:
         card,
         run.settings,
         tuple(sets[role] for role in roles if role in sets),
-        paths(run.walks, run.settings, roles, names(item.classifier, card)),
+        paths(run.passes, run.settings, roles, names(item.classifier, card)),
     )
 
 
@@ -50,7 +50,7 @@ def differences(then: Side, now: Side) -> tuple[str, ...]:
     What is not known yet, such as the fingerprint of images nobody has walked over, is left out.
     Paths are not looked at: how far they may differ is for each gate to say, see `apart`.
     """
-    return (*other_question(then, now), *_manner(then, now), *_images(then, now))
+    return (*other_question(then, now), *_config(then, now), *_images(then, now))
 
 
 def other_question(then: Side, now: Side) -> tuple[str, ...]:
@@ -95,7 +95,7 @@ def _measure(then: Side, now: Side) -> Iterator[str]:
             yield f"parameter {key} = {_brief(before)} there, {_brief(after)} here"
 
 
-def _manner(then: Side, now: Side) -> Iterator[str]:
+def _config(then: Side, now: Side) -> Iterator[str]:
     pairs: list[tuple[str, str, str]] = []
     precisions = then.settings.precision, now.settings.precision
     if "tf32" in precisions or not (then.paths and now.paths):  # how far that is, nobody measures

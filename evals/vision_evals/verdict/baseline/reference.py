@@ -9,7 +9,7 @@ from vision_evals import log
 from vision_evals.core.errors import UserError
 from vision_evals.log import Verdict
 from vision_evals.verdict.baseline import stored
-from vision_evals.verdict.baseline.numeric_gap import Gap, gaps
+from vision_evals.verdict.baseline.numeric_gap import NumericGap, gaps
 from vision_evals.verdict.baseline.provenance import (
     Side,
     differences,
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class BaselineEntry:
     """An entry of the baseline."""
 
     side: Side
     rows: pd.DataFrame
     differs: tuple[str, ...] = ()
     """What is not equal beside the network."""
-    gaps: tuple[Gap, ...] = ()
+    gaps: tuple[NumericGap, ...] = ()
     """In what the paths differ by which the numbers came: each gate says how far they may."""
     refused: str | None = None
     """Why no gate may hold against it."""
@@ -46,7 +46,7 @@ class Beside:
 
 def beside(
     baseline: Stored, now: Side, rows: pd.DataFrame, *, same_is_skipped: bool = False
-) -> Beside | None:
+) -> BaselineEntry | None:
     """Return the same check of the baseline; None where it has none.
 
     Args:
@@ -62,7 +62,7 @@ def beside(
         return None  # said where the job was prepared
     then = side(baseline.run, item)
     differs = differences(then, now)
-    found = Beside(then, table, differs, gaps(then.paths, now.paths))
+    found = BaselineEntry(then, table, differs, gaps(then.paths, now.paths))
     if item.verdict is Verdict.INVALID and not item.metrics:
         return _refused(found, f"the baseline's own numbers are invalid: {item.sentence}")
     reason = other_images(table, rows)
@@ -99,5 +99,7 @@ def early(baseline: Stored, now: Side) -> None:
         )
 
 
-def _refused(found: Beside, reason: str, verdict: Verdict = Verdict.INVALID) -> Beside:
+def _refused(
+    found: BaselineEntry, reason: str, verdict: Verdict = Verdict.INVALID
+) -> BaselineEntry:
     return replace(found, refused=reason, verdict=verdict)
