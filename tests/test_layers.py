@@ -1,10 +1,14 @@
-"""Imports go one way, and what must stay light stays light (DESIGN: rooms)."""
+"""Imports go down the floors of the house, and what must stay light stays light.
+
+See docs/architecture.md.
+"""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,77 +17,112 @@ import vision_evals
 
 PACKAGE = Path(vision_evals.__file__).parent
 
-LAYERS = (
-    {"errors", "paths", "imports", "names", "portion", "worker"},
-    {"schema", "log", "statistics", "paired", "progress", "draws", "cache", "profiling"},
-    {"spec"},
-    {"suite", "options", "environment", "device"},
-    {"verdict", "summary"},
-    {"results", "init"},
-    {"images"},
-    {"classifiers"},
-    {"attacks", "calls"},
-    {"fast_paths"},
-    {"probe"},
-    {"training"},
-    {"measures"},
-    {"validity"},
-    {"selection", "compare"},
-    {"judging", "share"},
-    {"baseline"},
-    {"passes"},
-    {"start"},
-    {"session", "merge", "trial", "noise", "predict", "fool", "check_file"},
-    {"selftest"},
-    {"plugin", "cli", "serve", "xdist", "controller"},
-)
-"""From the ground up: a room imports from its own layer and those before it."""
+BELOW = {
+    "core": set(),
+    "log": {"core"},
+    "suite": {"core", "log"},
+    "report": {"core", "log"},
+    "images": {"core", "log", "suite"},
+    "models": {"core", "log", "suite", "images"},
+    "attacks": {"core", "log", "suite", "images", "models"},
+    "measures": {"core", "log", "suite", "images", "models", "attacks"},
+    "validity": {"core", "log", "suite", "images", "models", "attacks", "measures"},
+    "verdict": {"core", "log", "suite", "images", "models", "attacks", "measures"},
+    "engine": {"core", "log", "suite", "report", "images", "models", "attacks", "measures", "validity", "verdict"},
+    "cli": {"core", "log", "suite", "report", "images", "models", "attacks", "measures", "validity", "verdict", "engine"},
+    "plugin": {"core", "log", "suite", "report", "images", "models", "attacks", "measures", "validity", "verdict", "engine"},
+}  # fmt: skip
+"""Room to the rooms that it may import."""
 
-ALONE = {"report": {"errors", "paths", "log"}}
-"""The report reads the log and nothing else, so an old run renders without torch."""
+FILES = sorted(PACKAGE.rglob("*.py"))
 
 
-def imports(file: Path) -> set[str]:
-    """Return the rooms of ``evals`` that a file imports, at the top or inside functions."""
+def name_of(file: Path) -> str:
+    parts = file.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+NAMES = {name_of(file): file for file in FILES}
+
+
+@cache
+def tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+def imports(file: Path, *, inside: bool = True) -> set[str]:
+    """Return the modules of ours that a file imports.
+
+    Args:
+        file: read.
+        inside: also those within functions, which cost and bind at another time.
+    """
     found = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "evals":
-            parts = (node.module or "").split(".")
-            names = [parts[1]] if len(parts) > 1 else [alias.name for alias in node.names]
-            found |= set(names) - {"__version__"}
-    return found
+    late = {n for f in ast.walk(tree(file)) if isinstance(f, ast.FunctionDef) for n in ast.walk(f)}
+    for node in ast.walk(tree(file)):
+        if node in late and not inside:
+            continue
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "vision_evals":
+            named = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in NAMES else str(node.module) for name in named}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name in NAMES}
+    return found - {"vision_evals"}
 
 
-def rooms() -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
-    for file in PACKAGE.rglob("*.py"):
-        room = file.relative_to(PACKAGE).parts[0].removesuffix(".py")
-        found.setdefault(room, set()).update(imports(file) - {room})
-    found.pop("__init__")
-    return found
+def room(name: str) -> str:
+    return name.split(".")[1]
 
 
-def test_every_room_has_a_layer() -> None:
-    assert set(rooms()) == set().union(*LAYERS) | set(ALONE)
+def test_the_house_has_thirteen_rooms_and_nothing_stands_outside() -> None:
+    assert {f.name for f in PACKAGE.iterdir() if f.is_dir() and f.name != "__pycache__"} == {*BELOW}
+    assert {file.name for file in PACKAGE.glob("*.py")} == {"__init__.py", "__main__.py"}
 
 
-@pytest.mark.parametrize("room", sorted(rooms()))
-def test_imports_go_one_way(room: str) -> None:
-    if room in ALONE:
-        allowed = ALONE[room]
-    else:
-        level = next(i for i, layer in enumerate(LAYERS) if room in layer)
-        allowed = set().union(*LAYERS[: level + 1])
-        reporting = {"session", "merge", "selftest", "compare", "cli", "serve", "results"}
-        allowed |= set(ALONE) if room in reporting else set()
-    assert rooms()[room] <= allowed
+@pytest.mark.parametrize("name", BELOW)
+def test_a_room_imports_what_is_below_it(name: str) -> None:
+    found = {
+        f"{name_of(file)} imports {module}"
+        for file in (PACKAGE / name).rglob("*.py")
+        for module in imports(file)
+        if room(module) not in {name, *BELOW[name]}
+    }
+    assert not found
+
+
+def test_no_file_imports_in_a_circle() -> None:
+    graph = {name: imports(file) & NAMES.keys() - {name} for name, file in NAMES.items()}
+    # a package's __init__ re-exports its own files, which never import it
+    while free := {name for name, used in graph.items() if not used & graph.keys()}:
+        graph = {name: used for name, used in graph.items() if name not in free}
+    assert not graph
+
+
+def test_nothing_imports_the_source_root_as_a_package() -> None:
+    """``evals.vision_evals`` would be a second copy, whose classes are not the first's."""
+    root = PACKAGE.parents[1]
+    assert not (root / "evals" / "__init__.py").exists()
+    for folder in ("evals", "tests", "benchmarks"):
+        for file in (root / folder).rglob("*.py"):
+            modules = {
+                name
+                for node in ast.walk(tree(file))
+                for name in (
+                    [alias.name for alias in node.names]
+                    if isinstance(node, ast.Import)
+                    else [node.module or ""]
+                    if isinstance(node, ast.ImportFrom)
+                    else []
+                )
+            }
+            assert not any(name.split(".")[0] == "evals" for name in modules), file
 
 
 def test_only_the_plugin_imports_pytest() -> None:
-    for file in PACKAGE.rglob("*.py"):
+    for file in FILES:
         names = {
-            name
-            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+            name.split(".")[0]
+            for node in ast.walk(tree(file))
             if isinstance(node, ast.Import | ast.ImportFrom)
             for name in (
                 [alias.name for alias in node.names]
@@ -91,9 +130,7 @@ def test_only_the_plugin_imports_pytest() -> None:
                 else [node.module or ""]
             )
         }
-        # the last two are asked for by pytest-xdist, which has pytest loaded
-        may = file.name in {"plugin.py", "xdist.py", "controller.py"}
-        assert may or not any(n.split(".")[0] in {"pytest", "xdist"} for n in names), file
+        assert room(name_of(file)) == "plugin" or not names & {"pytest", "xdist"}, file
 
 
 def test_no_measure_imports_another() -> None:
@@ -104,38 +141,39 @@ def test_no_measure_imports_another() -> None:
         assert not any(f"measures.{other} import" in text for other in measures)
 
 
+def loaded(code: str) -> set[str]:
+    """Return the modules that a new process has after running some code."""
+    code += "; import sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
 @pytest.mark.parametrize(
     "module",
     [
-        "vision_evals.plugin",
-        "vision_evals.suite.suite",
-        "vision_evals.engine.jobs",
-        "vision_evals.report",
-        "vision_evals.report.export.files",
-        "vision_evals.report.export.junit",
-        "vision_evals.report.export.annotations",
-        "vision_evals.report.export.tracking",
-        "vision_evals.report.export.mlflow",
-        "vision_evals.cli.init",
-        "vision_evals.log",
-        "vision_evals.cli",
-        "vision_evals.measures.accuracy",
-        "vision_evals.verdict",
-        "vision_evals.cli.merge",
-        "vision_evals.cli.serve.server",
+        "cli",
+        "cli.init",
+        "cli.merge",
+        "cli.serve.server",
+        "engine.jobs",
+        "log",
+        "measures.accuracy",
+        "plugin",
+        "report",
+        "report.export.annotations",
+        "report.export.files",
+        "report.export.junit",
+        "report.export.mlflow",
+        "report.export.tracking",
+        "suite.suite",
+        "verdict.judge",
     ],
 )
 def test_without_torch(module: str) -> None:
-    code = f"import sys, {module}; print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
+    assert "torch" not in loaded(f"import vision_evals.{module}")
 
 
 def test_the_plugin_alone_is_light() -> None:
     """``import vision_evals.plugin`` loads nothing that pytest has not loaded already."""
-    code = (
-        "import pytest, sys; before = set(sys.modules); import vision_evals.plugin;"
-        "print(sorted(n for n in set(sys.modules) - before if not n.startswith('evals')))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() in {"[]", "['difflib']"}
+    more = loaded("import vision_evals.plugin") - loaded("import pytest")
+    assert {name for name in more if name.split(".")[0] != "vision_evals"} <= {"difflib"}
