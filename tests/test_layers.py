@@ -17,7 +17,7 @@ import vision_evals
 
 PACKAGE = Path(vision_evals.__file__).parent
 
-BELOW = {
+BELOW: dict[str, set[str]] = {
     "core": set(),
     "log": {"core"},
     "suite": {"core", "log"},
@@ -28,11 +28,10 @@ BELOW = {
     "measures": {"core", "log", "suite", "images", "models", "attacks"},
     "validity": {"core", "log", "suite", "images", "models", "attacks", "measures"},
     "verdict": {"core", "log", "suite", "images", "models", "attacks", "measures"},
-    "engine": {"core", "log", "suite", "report", "images", "models", "attacks", "measures", "validity", "verdict"},
-    "cli": {"core", "log", "suite", "report", "images", "models", "attacks", "measures", "validity", "verdict", "engine"},
-    "plugin": {"core", "log", "suite", "report", "images", "models", "attacks", "measures", "validity", "verdict", "engine"},
-}  # fmt: skip
+}
 """Room to the rooms that it may import."""
+BELOW["engine"] = {*BELOW, "report"}
+BELOW["cli"] = BELOW["plugin"] = {*BELOW}
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 

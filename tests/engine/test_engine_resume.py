@@ -70,7 +70,8 @@ import os, random, shutil, signal, sys, time
 from pathlib import Path
 # everything is imported once and nothing is computed: what is forked is as good as new
 import pandas, pyarrow.parquet, pytest, torch, torchvision
-import vision_evals.engine.session, vision_evals.measures.accuracy, vision_evals.measures.dead_relu, vision_evals.engine.shard_cache
+import vision_evals.engine.session, vision_evals.engine.shard_cache
+import vision_evals.measures.accuracy, vision_evals.measures.dead_relu
 torch.set_num_threads(1)
 ARGUMENTS = ["kept.toml", "-q", "-p", "no:cacheprovider", "--evals-device=cpu"]
 

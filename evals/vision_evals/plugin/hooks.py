@@ -1,7 +1,6 @@
 """The pytest plugin: options, collection, items, summary.
 
-Only this module imports pytest, and with pytest-xdist `vision_evals.plugin.controller` and `vision_evals.plugin.scheduler`.
-Nothing heavier than the standard library is imported until a suite is collected: a project that
+Only this room imports pytest, and pytest-xdist where it is used. Nothing heavier than the standard library is imported until a suite is collected: a project that
 merely has the package installed pays nothing.
 """
 

@@ -92,7 +92,8 @@ def test_a_full_disk_leaves_no_half_of_an_entry(tmp_path: Path) -> None:
 
 def test_many_processes_at_once_do_no_harm(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from vision_evals.core.cache.store import Cache, Entry;"
+        "import sys; from pathlib import Path\n"
+        "from vision_evals.core.cache.store import Cache, Entry\n"
         "here = Cache(Path(sys.argv[1]), lambda said: sys.exit(said))\n"
         "for i in range(300):\n"
         "    name = str(i % 7)\n"

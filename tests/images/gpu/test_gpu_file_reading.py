@@ -173,7 +173,8 @@ def test_two_killed_over_the_same_files_are_an_error(
 @needs_proc
 def test_nothing_outlives_who_asked(photographs: tuple[Path, ...], tmp_path: Path) -> None:
     script = (
-        "import sys, time; from pathlib import Path; from vision_evals.images.gpu import file_reading\n"
+        "import sys, time; from pathlib import Path\n"
+        "from vision_evals.images.gpu import file_reading\n"
         f"file_reading._place = lambda: Path({str(tmp_path)!r})\n"
         "readers = file_reading.Readers(2); print(flush=True); time.sleep(60)"
     )

@@ -1,8 +1,8 @@
 """Pictures from disk to batches of pixels on a device, ahead of the networks.
 
 Processes read the files, the device decodes and resizes what it can, and PIL does the rest exactly
-as `vision_evals.images.reader` does. One thread in the background leads, on a stream of its own; nobody
-who computes waits for it on the host.
+as `vision_evals.images.reader` does. One thread in the background leads, on a stream of its own;
+whoever computes does not wait for it on the host.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A process that reads picture files for `vision_evals.images.gpu.file_reading`, where no GIL is shared.
+"""A process that reads picture files for `images.gpu.file_reading`, where no GIL is shared.
 
 It is run by its path, isolated, and imports nothing but a few of Python's own modules: it is there
 in some 30 ms. Each line of JSON that comes in asks for a batch, each that goes out answers.
@@ -52,7 +52,7 @@ def gather(paths: list[bytes], into: bytes, room: int) -> dict[str, object]:
 
     Returns:
         ``sizes`` in bytes, None for what is not there; ``hashes``, sha256, else empty; ``errors``
-        in the words of `vision_evals.images.decode.load`, None also for what was left out; ``seconds``.
+        in the words of `images.decode.load`, None also for what was left out; ``seconds``.
     """
     started = time.perf_counter()
     sizes: list[int | None] = []

@@ -56,13 +56,13 @@ def supports(geometry: Geometry) -> bool:
 
 
 def fits(height: int, width: int, geometry: Geometry) -> bool:
-    """Return whether a picture is not so oblong that `vision_evals.images.geometry.pixels` refuses it."""
+    """Return whether a picture is not so oblong that `images.geometry.pixels` refuses it."""
     short, long = sorted((height, width))
     return not isinstance(geometry.resize, int) or geometry.resize**2 * long // short <= LIMIT
 
 
 def resample(pictures: Sequence[torch.Tensor], geometry: Geometry) -> torch.Tensor:
-    """Return what the geometry leaves of each picture, as `vision_evals.images.geometry.pixels` would.
+    """Return what the geometry leaves of each picture, as `images.geometry.pixels` would.
 
     Args:
         pictures: n of uint8 (3, h, w), RGB, at least one, each of its own size, on one device.
