@@ -63,7 +63,7 @@ def image_set(tmp_path: Path) -> ImageSet:
 def go(
     image_set: ImageSet, groups: list[TaskGroup], directory: Path, batch_size: int = 32, **more: Any
 ) -> PassResult:
-    result = more.pop("walked", None) or PassResult()
+    result = more.pop("result", None) or PassResult()
     run_loop(
         image_set,
         groups,
@@ -178,7 +178,7 @@ def test_a_network_that_breaks_stops_alone_and_keeps_its_finished_shards(
         group(small(alias="good"), image_set, good),
     ]
     result = go(image_set, groups, tmp_path)
-    assert result.failures["bad"].startswith("ValueError: enough (test_passes_walk.py:")
+    assert result.failures["bad"].startswith(f"ValueError: enough ({Path(__file__).name}:")
     assert len(merged(tmp_path, "good")) == len(image_set.images)
     assert len(merged(tmp_path, "bad")) == SHARD
 
