@@ -37,14 +37,14 @@ class Wish:
     """Folder that gets the triptych and the 8-bit PNG."""
 
 
-def fool(catalog: Catalog, wish: Wish, device_name: str) -> None:
+def fool(catalog: Catalog, wish: Wish) -> None:
     """Turn a picture into the target for each classifier, and say what it says of the PNG.
 
     Raises:
         UserError: the picture, a classifier or the target is not to be had, or the target is what
             the network sees already.
     """
-    device = resolve(device_name)
+    device = resolve(catalog.options.table.device)
     named = frozenset(request.alias for request in catalog.requests)
     resources = Resources(
         catalog.registry, device, None, named, catalog.options.cache, progress.bar

@@ -5,48 +5,43 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from vision_evals.cli.told import catalog
+from vision_evals.cli.told import add_options, catalog, networks
 from vision_evals.core.errors import UserError
 
 FEW = 5
 """Classifiers for which a listing says why they are not here."""
+
+AS_MEASURED = "as in the measure `targeted`"
+"""Its parameters own their defaults, and reading them here would load them for every command."""
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add these commands to the parser."""
     models = commands.add_parser("models", help="list classifiers, and whether they are here")
     models.add_argument("name", nargs="*", help="show only names that contain one of these")
-    models.add_argument("--cards", help="TOML file with model cards of your own")
+    add_options(models, "models")
     models.set_defaults(run=_models)
 
     predict = commands.add_parser("predict", help="what a network sees in a picture: its top-5")
     predict.add_argument("picture", nargs="+", help="picture, or folder of pictures")
-    predict.add_argument(
-        "--model", action="append", metavar="[ALIAS=]NAME[@PATH]", help="may be given several times"
-    )
-    predict.add_argument("--cards", help="TOML file with model cards of your own")
-    predict.add_argument("--device", default="auto", help="auto, cpu, cuda:1, mps, ...")
+    add_options(predict, "predict")
     predict.set_defaults(run=_predict)
 
     fool = commands.add_parser("fool", help="turn a picture into a class of your choice")
     fool.add_argument("picture", type=Path, help="one picture")
-    fool.add_argument(
-        "--model", action="append", metavar="[ALIAS=]NAME[@PATH]", help="may be given several times"
-    )
     fool.add_argument("--target", required=True, help="class by exact name, synset or index")
     fool.add_argument("--out", type=Path, default=Path(), help="folder for the pictures")
     fool.add_argument("--budget", default="4/255", help="pixel scale [0, 1] (default: 4/255)")
-    fool.add_argument("--steps", default=20, type=int, help="at most so many (default: 20)")
-    fool.add_argument("--until", default=0.9, type=float, help="confidence wanted (default: 0.9)")
-    fool.add_argument("--cards", help="TOML file with model cards of your own")
-    fool.add_argument("--device", default="auto", help="auto, cpu, cuda:1, mps, ...")
+    fool.add_argument("--steps", type=int, help=f"at most so many (default: {AS_MEASURED})")
+    fool.add_argument("--until", type=float, help=f"confidence wanted (default: {AS_MEASURED})")
+    add_options(fool, "fool")
     fool.set_defaults(run=_fool)
 
     check_file = commands.add_parser(
         "check-file", help="look into a file of weights, without running anything in it"
     )
     check_file.add_argument("path", nargs="+", type=Path, help="file of weights")
-    check_file.add_argument("--cards", help="TOML file with model cards of your own")
+    add_options(check_file, "check-file")
     check_file.add_argument("--json", action="store_true", help="one JSON list, for programs")
     check_file.set_defaults(run=_check_file)
 
@@ -84,21 +79,20 @@ def _models(options: argparse.Namespace) -> None:
 
 def _predict(options: argparse.Namespace) -> None:
     from vision_evals.cli.predict import predict
-    from vision_evals.engine.jobs import DEFAULTS
 
-    predict(catalog(options, options.model or DEFAULTS), options.picture, options.device)
+    predict(networks(options), options.picture)
 
 
 def _fool(options: argparse.Namespace) -> None:
     from vision_evals.cli.fool import Wish, fool
     from vision_evals.core.tables import validate
-    from vision_evals.engine.jobs import DEFAULTS
     from vision_evals.measures.targeted import Parameters
 
     asked = {"target": options.target, "budgets": (options.budget,)}
-    asked |= {"steps": options.steps, "until": options.until}
+    given = {"steps": options.steps, "until": options.until}
+    asked |= {key: value for key, value in given.items() if value is not None}
     wish = Wish(options.picture, validate(Parameters, asked, "evals fool"), options.out)
-    fool(catalog(options, options.model or DEFAULTS), wish, options.device)
+    fool(networks(options), wish)
 
 
 def _check_file(options: argparse.Namespace) -> int:

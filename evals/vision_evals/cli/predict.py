@@ -24,13 +24,13 @@ from vision_evals.models.device import numerics, resolve
 TOP = 5
 
 
-def predict(catalog: Catalog, pictures: Sequence[str], device_name: str) -> None:
+def predict(catalog: Catalog, pictures: Sequence[str]) -> None:
     """Print every network's top-5 of every picture, with bars.
 
     Raises:
         UserError: a picture or a network is not to be had; the others are shown first.
     """
-    device = resolve(device_name)
+    device = resolve(catalog.options.table.device)
     named = frozenset(request.alias for request in catalog.requests)
     resources = Resources(
         catalog.registry, device, None, named, catalog.options.cache, progress.bar

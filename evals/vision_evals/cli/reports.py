@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from vision_evals.cli.told import told
+from vision_evals.cli.told import add_options, told
 from vision_evals.core.errors import UserError, printable
 
 PORT = 8765
@@ -20,15 +20,14 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "run_dir", type=Path, metavar="RUN", nargs="+", help="folder that holds run.json"
     )
     report.add_argument("--out", type=Path, help="of one run; default: report.html in its folder")
-    report.add_argument(
-        "--evals-report-dir", metavar="DIR", help="of one run; its report as a folder too"
-    )
+    add_options(report, "report")
     report.set_defaults(run=_report)
 
     compare = commands.add_parser("compare", help="what changed between two runs, image by image")
     compare.add_argument("before", metavar="RUN[:ALIAS]", help="compared with")
     compare.add_argument("now", metavar="RUN[:ALIAS]", help="compared")
     compare.add_argument("--out", type=Path, default=Path("compare.html"), help="the page")
+    add_options(compare, "compare")
     compare.set_defaults(run=_compare)
 
     serve = commands.add_parser(
@@ -42,14 +41,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "--port", type=_port, default=PORT, help=f"default: {PORT}; 0: any that is free"
     )
     serve.add_argument("--open", action="store_true", help="open the page in the browser")
+    add_options(serve, "serve")
     serve.set_defaults(run=_serve)
-
-    for command in (report, compare, serve):
-        command.add_argument(
-            "--evals-templates",
-            metavar="DIR",
-            help="templates of your own that go before ours of the same names",
-        )
 
 
 def _report(options: argparse.Namespace) -> int:

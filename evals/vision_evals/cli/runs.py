@@ -8,13 +8,8 @@ import shlex
 import sys
 from pathlib import Path
 
-from vision_evals.cli.told import told
+from vision_evals.cli.told import add_options, told
 from vision_evals.core.errors import UserError, printable
-
-_MERGE = {"run-dir": "FOLDER", "report": "PATH", "report-dir": "DIR", "templates": "DIR",
-          "cache": "FOLDER", "inconclusive": "fail|skip", "baseline": "RUN[:ALIAS]",
-          "same": "fail|skip", "markdown": "PATH"}  # fmt: skip
-"""And where parts of a run are joined."""
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -28,8 +23,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     merge = commands.add_parser("merge", help="join the parts of a run (pytest --evals-shard K/N)")
     merge.add_argument("run_dir", type=Path, metavar="RUN", nargs="+", help="folder of a part")
     merge.add_argument("--out", type=Path, help="folder of the joined run (default: a new run)")
-    for name, shown in _MERGE.items():
-        merge.add_argument(f"--evals-{name}", metavar=shown, help="as for pytest")
+    add_options(merge, "merge")
     merge.set_defaults(run=_merge)
 
     mlflow = commands.add_parser("mlflow", help="log a finished run to MLflow")
@@ -40,7 +34,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
     cache = commands.add_parser("cache", help="what is kept of earlier runs, and how much")
     cache.add_argument("action", nargs="?", choices=["prune"], help="remove what is not needed")
-    cache.add_argument("--evals-cache", metavar="FOLDER", help="as for pytest")
+    add_options(cache, "cache")
     cache.add_argument("--older-than", metavar="30d", help="prune what was not used for so long")
     cache.add_argument("--larger-than", metavar="5GB", help="prune down to this size")
     cache.add_argument("--all", action="store_true", help="prune everything")

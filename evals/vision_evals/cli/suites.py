@@ -8,24 +8,8 @@ import shlex
 import sys
 from pathlib import Path
 
-from vision_evals.cli.told import judge_by, judged_by
+from vision_evals.cli.told import add_options, catalog
 from vision_evals.core.paths import data_folder
-
-_SELFTEST = {
-    "cards": "FILE",
-    "device": "NAME",
-    "limit": "N",
-    "seed": "N",
-    "run-dir": "FOLDER",
-    "report": "PATH",
-    "report-dir": "DIR",
-    "templates": "DIR",
-    "validity": "DEPTH",
-}
-"""Options that mean what they mean to pytest, in a self-test."""
-
-_NOISE = {"cards": "FILE", "cache": "FOLDER"}
-"""And where noise is measured."""
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -48,11 +32,14 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     selftest = commands.add_parser(
         "selftest", help="break a network on purpose, and see which checks of the suites notice"
     )
-    judge_by(selftest, "default: accuracy, art, fgsm and airplane as shipped", _SELFTEST)
+    shipped = "default: accuracy, art, fgsm and airplane as shipped"
+    selftest.add_argument("suite", nargs="*", type=Path, help=shipped)
+    add_options(selftest, "selftest")
     selftest.set_defaults(run=_selftest)
 
     noise = commands.add_parser("noise", help="measure by how much numbers move on this machine")
-    judge_by(noise, "default: shipped accuracy and fgsm", _NOISE)
+    noise.add_argument("suite", nargs="*", type=Path, help="default: shipped accuracy and fgsm")
+    add_options(noise, "noise")
     noise.set_defaults(run=_noise)
 
 
@@ -83,10 +70,10 @@ def _init(options: argparse.Namespace) -> int:
 def _selftest(options: argparse.Namespace) -> int:
     from vision_evals.cli.selftest.command import command
 
-    return command(judged_by(options), options.suite, shlex.join(["evals", *sys.argv[1:]]))
+    return command(catalog(options), options.suite, shlex.join(["evals", *sys.argv[1:]]))
 
 
 def _noise(options: argparse.Namespace) -> None:
     from vision_evals.cli.noise.screen import noise
 
-    noise(judged_by(options), options.suite)
+    noise(catalog(options), options.suite)

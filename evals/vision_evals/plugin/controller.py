@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from vision_evals.core.errors import UserError
-from vision_evals.plugin.hooks import (
+from vision_evals.plugin.finish import (
     ASIDE,
     REPORT,
     RUN,
@@ -25,7 +25,7 @@ from vision_evals.plugin.hooks import (
     hold,
     said_if_unwritten,
 )
-from vision_evals.plugin.hooks import publish as tell
+from vision_evals.plugin.finish import publish as tell
 
 _SHARED = pytest.StashKey["_Shared"]()
 

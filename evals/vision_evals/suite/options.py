@@ -5,78 +5,29 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, get_type_hints
 
-from pydantic import AfterValidator, Field
+from pydantic import BaseModel, Field, create_model
 
 from vision_evals.core.errors import UserError
 from vision_evals.core.partition import Partition
 from vision_evals.core.tables import Table, validate
-from vision_evals.log import Depth, Precision
+from vision_evals.suite import option_types
+from vision_evals.suite.declared_options import PREFIX, OptionsTable, declared
 
-Count = Annotated[int, Field(ge=1)]
-Part = Annotated[str, AfterValidator(lambda text: str(Partition.parse(text)))]
 DEFAULT_ROLE = "photographs"
 
 
-class OptionsTable(Table):
-    """``[tool.evals]``; each key but ``models`` is also an option ``--evals-KEY``."""
-
-    model: tuple[str, ...] = ()
-    """``[ALIAS=]NAME[@PATH]``: classifiers to judge; a pattern as PATH means each of its files."""
-    cards: str | None = None
-    """TOML file with model cards."""
-    images: tuple[str, ...] = ()
-    """``[ROLE=]SOURCE``: what a role stands for; photographs without a role."""
-    limit: Count | None = None
-    """Only N images, by hash of id."""
-    device: str = "auto"
-    """``auto``, ``cpu``, ``cuda:1``, ``mps``, ..."""
-    precision: Precision = "fp32"
-    """Of convolutions and matrix products."""
-    batch_size: Count | Literal["auto"] = "auto"
-    """Images in one forward."""
-    seed: Annotated[int, Field(ge=0)] = 0
-    """Every generator derives from it."""
-    run_dir: str = "runs"
-    """Where runs are kept."""
-    report: str | None = None
-    """Path of the HTML report, or ``none``; by default beside the run log."""
-    report_dir: str | None = None
-    """Folder for the report with its pictures beside it."""
-    templates: str | None = None
-    """Folder of templates that go before the report's own of the same names."""
-    markdown: str | None = None
-    """Path of a summary in Markdown."""
-    mlflow: str | None = None
-    """Address of an MLflow tracking server or store that runs are logged to."""
-    pictures: Annotated[int, Field(ge=0, le=8)] | Literal["none"] = 8
-    """Pictures a check and classifier, at most 8."""
-    baseline: str | None = None
-    """``RUN[:ALIAS]``: the run whose classifiers the gates compare with."""
-    same: Literal["fail", "skip"] = "fail"
-    """What a gate does whose two sides are the very same network."""
-    validity: Depth = "cheap"
-    """Which validity checks run: the cheap ones, or thorough ones too."""
-    inconclusive: Literal["fail", "skip"] = "fail"
-    """What an inconclusive verdict does to the exit code."""
-    recipes: bool = False
-    """Train and judge recipes also when classifiers are named."""
-    cache: str = ".evals_cache"
-    """Where finished shards of rows, evidence, pictures and trained recipes are kept."""
-    no_cache: bool = False
-    """Compute everything anew, and keep nothing."""
-    profile: bool = False
-    """Say where the time went."""
-    trace: str | None = None
-    """Folder for torch profiler traces of the first batches of each pass."""
-    shard: Part | None = None
-    """``2/8``: look at this part of every image set only, for `evals merge`."""
-    keep_adversarials: bool = False
-    """Keep the smallest adversarial of every image as an 8-bit PNG in the run."""
-    models: dict[str, Any] = Field(default_factory=dict)
-    """Model cards."""
+@cache
+def _checked(table: type = OptionsTable) -> type[BaseModel]:
+    """Return the declared options as a table that checks what is written in it."""
+    hints = get_type_hints(table, localns=vars(option_types), include_extras=True)
+    values = {option.key: (hints.pop(option.key), option.default) for option in declared(table)}
+    tables = {key: (hint, Field(default_factory=dict)) for key, hint in hints.items()}
+    model: type[BaseModel] = create_model(table.__name__, __base__=Table, **values, **tables)
+    return model
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,11 +104,12 @@ def read(given: Mapping[str, Any], cwd: Path) -> Options:
     root = cwd if file is None else file.parent
     mistakes = _mistakes(written, f"{file}, [tool.evals]")
     for key, value in given.items():
-        mistakes += _mistakes({key: value}, f"--evals-{key.replace('_', '-')}")
+        mistakes += _mistakes({key: value}, PREFIX + key.replace("_", "-"))
     if mistakes:
         raise UserError("\n".join(mistakes))
-    table = OptionsTable.model_validate({**written, **given})
-    base = {key: cwd if key in given else root for key in OptionsTable.model_fields}
+    checked = _checked().model_validate({**written, **given})
+    table = OptionsTable(**dict(checked))
+    base = {option.key: cwd if option.key in given else root for option in declared()}
 
     def place(key: str) -> Path | None:
         text = getattr(table, key)
@@ -187,7 +139,7 @@ def read(given: Mapping[str, Any], cwd: Path) -> Options:
 
 def _mistakes(table: Mapping[str, Any], where: str) -> list[str]:
     try:
-        validate(OptionsTable, table, where)
+        validate(_checked(), table, where)
     except UserError as error:
         return [str(error)]
     return []
@@ -202,8 +154,11 @@ def _tool_table(cwd: Path) -> tuple[Path | None, dict[str, Any]]:
             data = tomllib.loads(file.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UserError(f"{file}: not valid TOML: {error}") from None
-        table = data.get("tool", {}).get("evals")
+        tool = data.get("tool", {})
+        table = tool.get("evals") if isinstance(tool, dict) else None
         if table is not None:
+            if not isinstance(table, dict):
+                raise UserError(f"{file}: evals = {table!r} is no table; write it as [tool.evals]")
             return file, {key.replace("-", "_"): value for key, value in table.items()}
     return None, {}
 

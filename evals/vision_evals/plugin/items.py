@@ -1,0 +1,138 @@
+"""What pytest collects of a suite: its file, and an item for each check and classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from vision_evals.plugin.finish import catalog_of
+
+if TYPE_CHECKING:
+    from vision_evals.core.errors import UserError
+    from vision_evals.engine.jobs import Job
+    from vision_evals.engine.session import Session
+    from vision_evals.log import Item
+    from vision_evals.suite.suite import Suite
+
+SESSION = pytest.StashKey["Session"]()
+SUITES: pytest.StashKey[list[Suite]] = pytest.StashKey()
+REFUSED: pytest.StashKey[UserError] = pytest.StashKey()
+
+
+class CheckFailedError(Exception):
+    """A verdict that fails its item; the entry in the log says why."""
+
+    def __init__(self, item: Item) -> None:
+        super().__init__(item.sentence)
+        self.item = item
+
+
+class SuiteFile(pytest.File):
+    """A suite; every mistake that can be known now is said now."""
+
+    def collect(self) -> Iterator[CheckItem]:
+        """Yield an item for each check and classifier."""
+        from vision_evals.core.errors import UserError
+
+        path = self.nodeid or self.path.name
+        try:
+            catalog = catalog_of(self.config)
+            suite = catalog.suite(self.path, path)
+            self.config.stash.setdefault(SUITES, []).append(suite)
+            for job in catalog.jobs(suite, self.path.parent):
+                # the id is a string: with anything else --lf reruns everything
+                yield CheckItem.from_parent(self, name=job.name, nodeid=job.id, job=job)
+        except UserError as error:
+            raise self.CollectError(str(error)) from None
+
+
+class CheckItem(pytest.Item):
+    """One check on one classifier."""
+
+    def __init__(self, *, job: Job, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.job = job
+        marker = job.check.spec.name
+        self.config.addinivalue_line("markers", f"{marker}: checks that measure {marker}")
+        self.add_marker(marker)
+
+    def setup(self) -> None:
+        """Load classifier and images; what cannot be loaded is an error, not a verdict."""
+        from vision_evals.core.errors import NotApplicableError, UnavailableError
+
+        if REFUSED in self.config.stash:
+            raise self.config.stash[REFUSED]
+        try:
+            self._session.prepare(self.job)
+        except NotApplicableError as error:
+            pytest.skip(f"not applicable: {error}")
+        except UnavailableError as error:
+            if self.job.named and self.job.missing is None:
+                raise
+            pytest.skip(f"unavailable: {error}")
+
+    def runtest(self) -> None:
+        """Judge; the first item of a pass waits for all of it."""
+        from vision_evals.core.errors import NotApplicableError
+        from vision_evals.log import Verdict
+        from vision_evals.verdict.verdict import excused
+
+        try:
+            item = self._session.judge(self.job)
+        except NotApplicableError as error:
+            pytest.skip(f"not applicable: {error}")
+        match item.verdict:
+            case Verdict.NOT_APPLICABLE:
+                pytest.skip(f"not applicable: {item.sentence}")
+            case Verdict.INCONCLUSIVE if (
+                catalog_of(self.config).options.table.inconclusive == "skip"
+            ):
+                pytest.skip(f"inconclusive: {item.sentence}")
+            case Verdict.INVALID | Verdict.FAILED | Verdict.INCONCLUSIVE:
+                raise CheckFailedError(item)
+        known = [j.known for j in item.judgements if excused(j) and j.known is not None]
+        if known and self.config.option.runxfail:
+            raise CheckFailedError(item)
+        if known:
+            pytest.xfail("; ".join(known))
+
+    def tell(self) -> None:
+        """Give pytest's reports, and so JUnit's, what the log says of this item."""
+        session = self.config.stash.get(SESSION, None)
+        entry = session and session.entry(self.job)
+        if entry:
+            from vision_evals.report.export.junit import properties
+
+            told = properties(entry)
+            names = {name for name, _ in told}
+            self.user_properties[:] = [p for p in self.user_properties if p[0] not in names]
+            self.user_properties += told
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """Say what fell, numbers first; a user's mistake has no traceback."""
+        from vision_evals.core.errors import UserError
+
+        match excinfo.value:
+            case CheckFailedError() as failed:
+                return _explained(failed.item)
+            case UserError() as error:
+                return str(error)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """Point at the check's header in the suite."""
+        return self.path, self.job.check.line - 1, self.name
+
+    @property
+    def _session(self) -> Session:
+        return self.config.stash[SESSION]
+
+
+def _explained(item: Item) -> str:
+    fallen = [j.sentence for j in item.judgements if j.verdict == item.verdict]
+    evidence = [f"{v.name} falls: {v.evidence}. {v.meaning}" for v in item.validity]
+    kept = [line for line, v in zip(evidence, item.validity, strict=True) if v.invalidates]
+    return "\n".join([item.sentence, *(kept or (fallen if len(fallen) > 1 else []))])

@@ -1,0 +1,18 @@
+"""What an option's value may be, where a plain type does not say it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from vision_evals.core.partition import Partition
+from vision_evals.log import Depth, Precision
+
+__all__ = ["Choice", "Count", "Depth", "Part", "Pictures", "Precision", "Seed"]
+
+Choice = Literal["fail", "skip"]
+Count = Annotated[int, Field(ge=1)]
+Part = Annotated[str, AfterValidator(lambda text: str(Partition.parse(text)))]
+Pictures = Annotated[int, Field(ge=0, le=8)]
+Seed = Annotated[int, Field(ge=0)]
