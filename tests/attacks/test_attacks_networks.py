@@ -58,7 +58,7 @@ def test_what_foolbox_breaks_breaks_here(name: str, epsilon: float, foolbox: Mod
     x, criterion, draws = photographs(classifier)
     model = foolbox.PyTorchModel(Module(classifier).eval(), bounds=(0, 1), device="cpu")
     theirs = foolbox.attacks.LinfPGD(rel_stepsize=0.1, steps=20, random_start=False)
-    ours = ProjectedGradientDescent(random_start=False)
+    ours = ProjectedGradientDescent(steps=20, random_start=False)
     broken_there, broken_here = [], []
     for first in range(0, len(x), BATCH):
         rows = torch.arange(first, first + BATCH)

@@ -108,8 +108,8 @@ def test_without_attacks_it_is_the_clean_answer(watched: Callable[..., Watched])
 @pytest.mark.parametrize(
     "attack",
     [
-        ProjectedGradientDescent(),
-        ProjectedGradientDescent(loss="dlr"),
+        ProjectedGradientDescent(steps=20),
+        ProjectedGradientDescent(steps=20, loss="dlr"),
         AutoPGD(steps=20),
         AutoPGD(steps=20, loss="dlr"),
     ],
@@ -136,8 +136,8 @@ def test_several_right_answers_are_no_way_out(
 @pytest.mark.parametrize(
     ("attack", "ball"),
     [
-        (ProjectedGradientDescent(), LinfBall(0.1)),
-        (ProjectedGradientDescent(), L2Ball(0.5)),
+        (ProjectedGradientDescent(steps=20), LinfBall(0.1)),
+        (ProjectedGradientDescent(steps=20), L2Ball(0.5)),
         (AutoPGD(steps=20), LinfBall(0.1)),
         (AutoPGD(steps=20), L2Ball(0.5)),
         (foolbox_attack("L2PGD", {}), L2Ball(0.5)),

@@ -10,7 +10,8 @@ from tests.large.rows import Network
 from vision_evals import log
 from vision_evals.images.labels import ClassMap, class_map
 from vision_evals.measures import lookup
-from vision_evals.suite.suite import Suite, parse
+from vision_evals.suite.parse import parse
+from vision_evals.suite.suite import Suite
 
 BASELINE = "20260101T000000-base"
 

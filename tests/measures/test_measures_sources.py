@@ -13,8 +13,8 @@ from vision_evals.engine.jobs import Job
 from vision_evals.images.labels import ClassMap
 from vision_evals.measures import MEASURES, lookup
 from vision_evals.models.request import Request
+from vision_evals.suite.parse import parse
 from vision_evals.suite.spec import MetricSpec
-from vision_evals.suite.suite import parse
 from vision_evals.verdict.check_input import Facts, Measured, Question
 
 PROMISED = [

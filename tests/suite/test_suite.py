@@ -11,8 +11,10 @@ from vision_evals.core.paths import data_folder
 from vision_evals.core.tables import Table
 from vision_evals.images.labels import class_map
 from vision_evals.measures import MEASURES, lookup
+from vision_evals.suite.expectation import Reference, same_point
+from vision_evals.suite.parse import parse
 from vision_evals.suite.spec import MetricSpec, Spec
-from vision_evals.suite.suite import Reference, Suite, is_suite, json_schema, parse, same_point
+from vision_evals.suite.suite import Suite, is_suite, json_schema
 
 
 class Sweep(Table):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from vision_evals.log import Judgement, Metric, Validity, Verdict
 from vision_evals.measures.intervals import generator, wilson
-from vision_evals.suite.suite import Expectation, Reference
+from vision_evals.suite.expectation import Expectation, Reference
 from vision_evals.verdict import verdict
 from vision_evals.verdict.paired import paired
 

@@ -18,7 +18,7 @@ from vision_evals.log import Metric, Training, Validity
 from vision_evals.measures import lookup
 from vision_evals.models.classifier import Classifier
 from vision_evals.models.registry import Request
-from vision_evals.suite.suite import parse
+from vision_evals.suite.parse import parse
 from vision_evals.verdict.check_input import Facts, Measured, Question, medians
 from vision_evals.verdict.judge import gathered
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from vision_evals.log import Judgement, Metric, Verdict
 from vision_evals.measures.intervals import wilson
-from vision_evals.suite.suite import Expectation
+from vision_evals.suite.expectation import Expectation
 from vision_evals.verdict import verdict
 from vision_evals.verdict.verdict import Floor
 

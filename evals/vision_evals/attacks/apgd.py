@@ -20,6 +20,7 @@ from vision_evals.attacks.climb import (
     uphill,
 )
 from vision_evals.attacks.criteria import Criterion
+from vision_evals.attacks.defaults import APGD_STEPS, LOSS, RESTARTS
 from vision_evals.attacks.iterates import Seen, see, see_last
 from vision_evals.attacks.losses import LOSSES
 from vision_evals.attacks.restarts import Try, best_try
@@ -37,11 +38,11 @@ class AutoPGD:
     norms: ClassVar[frozenset[str]] = frozenset(BALLS)
     iterated: ClassVar[bool] = True
 
-    steps: int = 100
+    steps: int = APGD_STEPS
     """Gradient steps at most, of each restart."""
-    restarts: int = 1
+    restarts: int = RESTARTS
     """Starts at most; only images that are not broken yet go on to the next."""
-    loss: str = "cross_entropy"
+    loss: str = LOSS
     """A name of ``LOSSES``."""
     early_stop: bool = True
     """Whether an image leaves at the first iterate that meets the criterion, which is then handed

@@ -10,6 +10,7 @@ import torch
 from vision_evals.attacks.attack import Attacked, Draws, Victim
 from vision_evals.attacks.balls import BALLS, Ball
 from vision_evals.attacks.criteria import Criterion
+from vision_evals.attacks.defaults import LOSS, PGD_REL_STEPSIZE, PGD_STEPS, RANDOM_START, RESTARTS
 from vision_evals.attacks.iterates import see, see_last
 from vision_evals.attacks.losses import LOSSES
 from vision_evals.attacks.restarts import Try, best_try
@@ -27,15 +28,15 @@ class ProjectedGradientDescent:
     norms: ClassVar[frozenset[str]] = frozenset(BALLS)
     iterated: ClassVar[bool] = True
 
-    steps: int = 20
+    steps: int = PGD_STEPS
     """Gradient steps at most, of each restart."""
-    rel_stepsize: float = 0.1
+    rel_stepsize: float = PGD_REL_STEPSIZE
     """Length of a step as a share of epsilon."""
-    restarts: int = 1
+    restarts: int = RESTARTS
     """Starts at most; only images that are not broken yet go on to the next."""
-    random_start: bool = True
+    random_start: bool = RANDOM_START
     """Whether the first start is drawn from the ball too, as all others are."""
-    loss: str = "cross_entropy"
+    loss: str = LOSS
     """A name of ``LOSSES``."""
     early_stop: bool = True
     """Whether an image leaves at the first iterate that meets the criterion, which is then handed

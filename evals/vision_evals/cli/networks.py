@@ -31,7 +31,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     fool.add_argument("picture", type=Path, help="one picture")
     fool.add_argument("--target", required=True, help="class by exact name, synset or index")
     fool.add_argument("--out", type=Path, default=Path(), help="folder for the pictures")
-    fool.add_argument("--budget", default="4/255", help="pixel scale [0, 1] (default: 4/255)")
+    fool.add_argument("--budget", default="4/255", help="pixel scale [0, 1] (default: %(default)s)")
     fool.add_argument("--steps", type=int, help=f"at most so many (default: {AS_MEASURED})")
     fool.add_argument("--until", type=float, help=f"confidence wanted (default: {AS_MEASURED})")
     add_options(fool, "fool")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vision_evals.cli.told import add_options, told
 from vision_evals.core.errors import UserError, printable
+from vision_evals.core.run_dirs import REPORT
 
 PORT = 8765
 
@@ -19,7 +20,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     report.add_argument(
         "run_dir", type=Path, metavar="RUN", nargs="+", help="folder that holds run.json"
     )
-    report.add_argument("--out", type=Path, help="of one run; default: report.html in its folder")
+    report.add_argument("--out", type=Path, help=f"of one run; default: {REPORT} in its folder")
     add_options(report, "report")
     report.set_defaults(run=_report)
 
@@ -67,7 +68,7 @@ def _pages(run_dir: Path, options: argparse.Namespace, templates: Path | None) -
 
     run = log.read(run_dir)
     directory = run_dir if run_dir.is_dir() else run_dir.parent
-    yield report.write(run, directory, options.out or directory / "report.html", templates)
+    yield report.write(run, directory, options.out or directory / REPORT, templates)
     # only where it was typed: [tool.evals] means the folder for the runs that follow
     if options.evals_report_dir is not None:
         yield report.write_folder(run, directory, Path(options.evals_report_dir), templates)

@@ -10,13 +10,19 @@ from pathlib import Path
 
 from vision_evals.cli.told import add_options, told
 from vision_evals.core.errors import UserError, printable
+from vision_evals.core.run_dirs import REPORT
+
+BASELINE = Path("baseline")
+"""Where `evals accept` keeps a run."""
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add these commands to the parser."""
     accept = commands.add_parser("accept", help="store a run as the baseline of later ones")
     accept.add_argument("run_dir", type=Path, metavar="RUN", help="folder that holds run.json")
-    accept.add_argument("--to", type=Path, help="folder of the baseline (default: baseline)")
+    accept.add_argument(
+        "--to", type=Path, default=BASELINE, help=f"folder of the baseline (default: {BASELINE})"
+    )
     accept.add_argument("--force", action="store_true", help="also if some check did not pass")
     accept.set_defaults(run=_accept)
 
@@ -29,7 +35,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     mlflow = commands.add_parser("mlflow", help="log a finished run to MLflow")
     mlflow.add_argument("run_dir", type=Path, metavar="RUN", help="folder that holds run.json")
     mlflow.add_argument("--to", metavar="URI", help="default: $MLFLOW_TRACKING_URI")
-    mlflow.add_argument("--report", type=Path, help="default: report.html in that folder")
+    mlflow.add_argument("--report", type=Path, help=f"default: {REPORT} in that folder")
     mlflow.set_defaults(run=_mlflow)
 
     cache = commands.add_parser("cache", help="what is kept of earlier runs, and how much")
@@ -42,11 +48,10 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def _accept(options: argparse.Namespace) -> None:
-    from vision_evals.verdict.baseline.accept import FOLDER, accept
+    from vision_evals.verdict.baseline.accept import accept
 
-    folder = options.to or Path(FOLDER)
-    run = accept(options.run_dir, folder, force=options.force)
-    print(f"{folder}: holds run {run.id} now; name it with --evals-baseline {folder}")
+    run = accept(options.run_dir, options.to, force=options.force)
+    print(f"{options.to}: holds run {run.id} now; name it with --evals-baseline {options.to}")
 
 
 def _merge(options: argparse.Namespace) -> int:
@@ -79,7 +84,7 @@ def _mlflow(options: argparse.Namespace) -> None:
         raise UserError("nothing says where MLflow is; give --to URI, or set MLFLOW_TRACKING_URI")
     run = log.read(options.run_dir)
     directory = options.run_dir if options.run_dir.is_dir() else options.run_dir.parent
-    report = options.report or directory / "report.html"
+    report = options.report or directory / REPORT
     print(record(run, directory, report if report.is_file() else None, uri))
 
 

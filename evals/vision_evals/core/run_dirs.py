@@ -9,6 +9,9 @@ from pathlib import Path
 
 from vision_evals.core.errors import UserError
 
+REPORT = "report.html"
+"""Of a run, in its directory."""
+
 
 def new_name() -> str:
     """Return a name for a run directory."""

@@ -12,8 +12,10 @@ from vision_evals.images.sources import BUILT_IN
 from vision_evals.measures import lookup
 from vision_evals.models.card import Card
 from vision_evals.models.registry import Registry, Request, parse_request, parse_requests, unique
+from vision_evals.suite.expectation import RESERVED, Expectation, Reference
 from vision_evals.suite.options import DEFAULT_ROLE, Options, Source
-from vision_evals.suite.suite import RESERVED, Check, Expectation, Reference, Suite, parse
+from vision_evals.suite.parse import parse
+from vision_evals.suite.suite import Check, Suite
 
 DEFAULTS = ("squeezenet1_1_caffe", "efficientnet_lite0")
 """Judged when nobody says otherwise."""

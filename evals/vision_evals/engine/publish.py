@@ -8,9 +8,8 @@ from pathlib import Path
 
 from vision_evals import log
 from vision_evals.core.errors import UserError
+from vision_evals.core.run_dirs import REPORT
 from vision_evals.suite.options import Options
-
-REPORT = "report.html"
 
 
 @dataclass(frozen=True, slots=True)

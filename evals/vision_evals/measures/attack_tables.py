@@ -7,6 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
+from vision_evals.attacks.defaults import (
+    APGD_STEPS,
+    LOSS,
+    PGD_REL_STEPSIZE,
+    PGD_STEPS,
+    RANDOM_START,
+    RESTARTS,
+)
 from vision_evals.core.errors import UserError, did_you_mean
 from vision_evals.core.tables import Table
 
@@ -24,16 +32,15 @@ class Pgd(Table):
     """Projected gradient descent (Madry et al. 2018)."""
 
     name: Literal["pgd"]
-    steps: Steps = 40
-    """Gradient steps of each restart, at most. Where an image of squeezenet1_1_caffe stands 1/1020
-    (3 of 12), the last 10 of 20 steps made 65 % of the loss's gain; the last 10 of 40 made 3 %."""
-    rel_stepsize: Annotated[float, Field(gt=0)] = 0.1
+    steps: Steps = PGD_STEPS
+    """Gradient steps of each restart, at most."""
+    rel_stepsize: Annotated[float, Field(gt=0)] = PGD_REL_STEPSIZE
     """Length of a step as a share of epsilon."""
-    restarts: Steps = 1
+    restarts: Steps = RESTARTS
     """Starts; only images that still stand go on to the next."""
-    random_start: bool = True
+    random_start: bool = RANDOM_START
     """Whether the first start is drawn from the ball, too."""
-    loss: Loss = "cross_entropy"
+    loss: Loss = LOSS
     """What is climbed."""
 
 
@@ -41,11 +48,11 @@ class Apgd(Table):
     """Auto-PGD, which finds its own step size (Croce & Hein 2020)."""
 
     name: Literal["apgd"]
-    steps: Steps = 100
+    steps: Steps = APGD_STEPS
     """Gradient steps of each restart, at most."""
-    restarts: Steps = 1
+    restarts: Steps = RESTARTS
     """Starts; only images that still stand go on to the next."""
-    loss: Loss = "cross_entropy"
+    loss: Loss = LOSS
     """What is climbed."""
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vision_evals.log import Metric, Panel, Plot, Validity
+from vision_evals.measures.intervals import CONFIDENCE
 from vision_evals.suite.spec import Spec
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Subject:
     seed: int
     images: int = 0
     """How many images were looked at."""
-    confidence: float = 0.95
+    confidence: float = CONFIDENCE
     role: str = "images"
     """What the check calls its images."""
     against: pd.DataFrame | None = None

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from vision_evals.core.errors import UserError, did_you_mean
 from vision_evals.log import Line, Metric
-from vision_evals.measures.intervals import bootstrap, bootstrap_apart, generator, wilson
+from vision_evals.measures.intervals import (
+    MIN_IMAGES_FOR_BOOTSTRAP,
+    bootstrap,
+    bootstrap_apart,
+    generator,
+    wilson,
+)
 from vision_evals.measures.measure import Subject
 
 if TYPE_CHECKING:
@@ -17,9 +23,6 @@ if TYPE_CHECKING:
 
     from vision_evals.images.image_set import ImageSet
     from vision_evals.images.labels import ClassMap
-
-FEWEST = 10
-"""Observations below which a bootstrap interval is not shown."""
 
 
 def each(
@@ -113,7 +116,7 @@ def resampled(
     n, method = (sum(sizes), bootstrap_apart) if apart else (sizes[0], bootstrap)
     if not min(sizes):
         return absent(name, f"there are no {of}", at=at, of=of, unit=unit)
-    value, few = float(statistic(*columns)), min(sizes) < FEWEST
+    value, few = float(statistic(*columns)), min(sizes) < MIN_IMAGES_FOR_BOOTSTRAP
     low = high = None
     if not few:
         rng = generator(subject.seed, name, at or "")

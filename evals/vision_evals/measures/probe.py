@@ -15,6 +15,7 @@ from vision_evals.attacks.gradients import slope
 from vision_evals.core.errors import InvalidError
 from vision_evals.models.fast_path.fast_path import FastPath
 from vision_evals.models.fast_path.policy import Plan
+from vision_evals.suite.declared_options import SEED
 
 if TYPE_CHECKING:
     from vision_evals.images.labels import Targets
@@ -78,7 +79,7 @@ class Probe:
     """(n, 3, H, W) in [0, 1], RGB, after resize and crop: the domain of the threat model."""
     answers: Answers | None
     """None for unlabelled images."""
-    seed: int = 0
+    seed: int = SEED
     """Of the run."""
     differentiate: bool = False
     """Whether some measure will want the gradient: it then shares the forward of the logits."""

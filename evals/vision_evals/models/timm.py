@@ -13,12 +13,11 @@ from torch import Tensor, nn
 from vision_evals.core.errors import UnavailableError, UserError, did_you_mean
 from vision_evals.models.card import Card, Input
 from vision_evals.models.checkpoint import fit, load_state_dict
-from vision_evals.models.download import fetch, hash_digits, hub_file, missing
+from vision_evals.models.download import TIMEOUT, fetch, hash_digits, hub_file, missing
 from vision_evals.models.source import NetworkFacts, Weights
 from vision_evals.models.weights_file import sha256_of
 
 _FILES = ("model.safetensors", "pytorch_model.bin")
-TIMEOUT = 10.0
 
 
 def facts(card: Card) -> NetworkFacts:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
         Seed,
     )
 
+SEED = 0
+"""Of a run, and of what is computed outside of one."""
+
 PREFIX = "--evals-"
 """Of every option, so that it is nobody else's."""
 
@@ -62,7 +65,7 @@ class OptionsTable:
         "fp32|tf32|bf16", "of convolutions and matrix products"))
     batch_size: Count | Literal["auto"] = field(default="auto", metadata=option(
         "auto|N", "images in one forward"))
-    seed: Seed = field(default=0, metadata=option(
+    seed: Seed = field(default=SEED, metadata=option(
         "N", "every generator derives from it", "selftest"))
     run_dir: str = field(default="runs", metadata=option(
         "DIR", "where runs are kept", "selftest merge"))

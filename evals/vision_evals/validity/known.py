@@ -37,6 +37,7 @@ from vision_evals.validity.check import (
 from vision_evals.validity.looking import exactly
 
 EPSILON = 4 / 255
+STEPS = 20
 FEW = 4
 CLOSE = 1e-5
 """Relative error of the loss, in float64."""
@@ -102,7 +103,7 @@ def reference_falls(evidence: Evidence) -> Finding:
         left, n = _left(str(evidence.probe.pixels.device))
     except UnavailableError as error:
         return undecided(str(error))
-    return rate(left, n, LEFT, f"images still right of {REFERENCE} after PGD-20 at 4/255")
+    return rate(left, n, LEFT, f"images still right of {REFERENCE} after PGD-{STEPS} at 4/255")
 
 
 @functools.cache
@@ -115,7 +116,7 @@ def _left(device: str) -> tuple[int, int]:
     pixels = batch.pixels[victim.geometry].to(device).float() / 255
     known = answers(targets(image_set, victim.classes)).of(batch.positions, pixels.device)
     with exactly(pixels.device):
-        found = ProjectedGradientDescent()(
+        found = ProjectedGradientDescent(steps=STEPS)(
             victim,
             pixels,
             Misclassification(known.label, known.accepted),

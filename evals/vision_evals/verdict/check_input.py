@@ -10,6 +10,7 @@ import numpy as np
 
 from vision_evals.engine.jobs import Job
 from vision_evals.log import Metric, Plot, Validity
+from vision_evals.measures.intervals import CONFIDENCE
 from vision_evals.measures.measure import Measure, Subject
 from vision_evals.suite.spec import MetricSpec
 from vision_evals.verdict import verdict
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 
     from vision_evals.images.labels import ClassMap
     from vision_evals.models.classifier import Classifier
-
-CONFIDENCE = 0.95
-"""Of intervals that nobody asks otherwise for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,11 @@ from vision_evals import log
 from vision_evals.core.errors import UserError
 from vision_evals.engine.jobs import Job
 from vision_evals.log import Judgement, Metric, Validity, Verdict
-from vision_evals.measures.intervals import wilson
-from vision_evals.suite.suite import Expectation, Reference
+from vision_evals.measures.intervals import CONFIDENCE, wilson
+from vision_evals.suite.expectation import Expectation, Reference
 from vision_evals.verdict import verdict
 from vision_evals.verdict.baseline.numeric_gap import remark
-from vision_evals.verdict.check_input import CONFIDENCE, Measured, Question, seed_of
+from vision_evals.verdict.check_input import Measured, Question, seed_of
 from vision_evals.verdict.thresholds import threshold
 
 if TYPE_CHECKING:

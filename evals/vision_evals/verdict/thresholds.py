@@ -10,13 +10,13 @@ from vision_evals.engine.jobs import Job
 from vision_evals.images.declared import declaration
 from vision_evals.images.sources import BUILT_IN
 from vision_evals.log import Metric, Verdict
-from vision_evals.suite.suite import Expectation, Reference, paired
+from vision_evals.measures.intervals import MIN_IMAGES_FOR_BOOTSTRAP
+from vision_evals.suite.expectation import Expectation, Reference, paired
 from vision_evals.verdict import verdict
 from vision_evals.verdict.baseline.numeric_gap import refusal
 from vision_evals.verdict.baseline.pairs import CONFIDENCE as GATE
 from vision_evals.verdict.baseline.pairs import pair
 from vision_evals.verdict.check_input import Measured, Question
-from vision_evals.verdict.paired import FEWEST
 from vision_evals.verdict.verdict import Absent, Pairs
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _pairs(
     if not paired(measure, expectation, reference) or several:
         return metric.value
     n = len(check_input.measured[0].rows)
-    if n < FEWEST and measure.metric(metric.name).interval != "wilson":
+    if n < MIN_IMAGES_FOR_BOOTSTRAP and measure.metric(metric.name).interval != "wilson":
         return Absent(f"{n} images say too little of a difference of means")
     suite, confidence = check_input.job.suite, expectation.confidence or GATE
     if suite.familywise:  # Bonferroni: the file fixes how many share the error, not the selection

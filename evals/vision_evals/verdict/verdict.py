@@ -10,7 +10,7 @@ from typing import Literal
 from vision_evals import log
 from vision_evals.log import Gate, Judgement, Metric, Paired, Validity, Verdict
 from vision_evals.measures.intervals import wilson_images_needed
-from vision_evals.suite.suite import Expectation, Reference, same_point
+from vision_evals.suite.expectation import Expectation, Reference, same_point
 from vision_evals.verdict.paired import decide, images_needed, p_value, smallest_drop
 
 Side = Literal["at_least", "at_most"]

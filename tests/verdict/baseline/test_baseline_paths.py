@@ -21,7 +21,7 @@ from vision_evals.log import Verdict
 from vision_evals.measures import lookup
 from vision_evals.measures.accuracy import MEASURE, Parameters
 from vision_evals.models.request import Request
-from vision_evals.suite.suite import parse
+from vision_evals.suite.parse import parse
 from vision_evals.verdict.baseline.baseline import Now
 from vision_evals.verdict.baseline.comparison import comparison
 from vision_evals.verdict.baseline.gap_bounds import BOUNDS

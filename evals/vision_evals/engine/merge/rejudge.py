@@ -20,7 +20,8 @@ from vision_evals.measures import lookup
 from vision_evals.measures.measure import Measure
 from vision_evals.models.registry import Request
 from vision_evals.suite.options import Source
-from vision_evals.suite.suite import Check, Suite, digest, parse
+from vision_evals.suite.parse import digest, parse
+from vision_evals.suite.suite import Check, Suite
 from vision_evals.verdict.check_input import Facts, Measured
 
 WORST = ("failed", "undecided", "passed")

@@ -18,6 +18,7 @@ from vision_evals.models.fast_path.build import Built, brief, built
 from vision_evals.models.fast_path.margins import decision, margin
 from vision_evals.models.fast_path.parity import Parity
 from vision_evals.models.fast_path.policy import Plan
+from vision_evals.suite.declared_options import SEED
 
 SAFETY = 3
 """An answer is repeated whose margin is under so many times the largest error of a logit. Two
@@ -47,7 +48,7 @@ class FastPath:
 
     classifier: Classifier
     plan: Plan
-    seed: int = 0
+    seed: int = SEED
     kernels: Path | None = None
     """Folder of compiled kernels."""
     refused: str | None = None

@@ -10,9 +10,6 @@ from vision_evals import log
 from vision_evals.core.errors import UserError
 from vision_evals.log import Verdict
 
-FOLDER = "baseline"
-"""Where the accepted run is kept when nobody says otherwise."""
-
 BAD = (Verdict.INVALID, Verdict.FAILED, Verdict.INCONCLUSIVE)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from vision_evals import log
 from vision_evals.core.errors import UserError
 from vision_evals.measures.intervals import generator
+from vision_evals.suite.declared_options import SEED
 from vision_evals.suite.spec import Spec
 from vision_evals.verdict.paired import paired
 
@@ -52,7 +53,7 @@ def pair(
     parameters: Any,
     metric: tuple[str, str | None],
     confidence: float = CONFIDENCE,
-    seed: int = 0,
+    seed: int = SEED,
 ) -> log.Paired:
     """Return the difference of a metric on the same images: the second table's less the first's.
 
@@ -85,7 +86,7 @@ def changes(
     rows: tuple[pd.DataFrame, pd.DataFrame],
     parameters: Any,
     items: tuple[log.Item, log.Item],
-    seed: int = 0,
+    seed: int = SEED,
 ) -> tuple[log.Change, ...]:
     """Return every metric that both entries have, then and now.
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from vision_evals.verdict.paired.decide import decide, p_value
 from vision_evals.verdict.paired.difference import paired
-from vision_evals.verdict.paired.means import FEWEST, mean_interval, t_interval
+from vision_evals.verdict.paired.means import mean_interval, t_interval
 from vision_evals.verdict.paired.power import images_needed, smallest_drop
 from vision_evals.verdict.paired.shares import mcnemar, score_interval, score_statistic
 
 __all__ = [
-    "FEWEST",
     "decide",
     "images_needed",
     "mcnemar",

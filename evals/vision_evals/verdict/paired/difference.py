@@ -9,7 +9,8 @@ import numpy as np
 
 from vision_evals.core.errors import UserError
 from vision_evals.log import Paired
-from vision_evals.verdict.paired.means import FEWEST, mean_interval
+from vision_evals.measures.intervals import MIN_IMAGES_FOR_BOOTSTRAP
+from vision_evals.verdict.paired.means import mean_interval
 from vision_evals.verdict.paired.shares import mcnemar, score_interval
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def _mean(
         raise UserError(f"{lacking} of {len(now)} images have a value that is not finite")
     differences: NDArray[Any] = now - before
     (low, high), method = mean_interval(differences, rng, confidence)
-    if math.isfinite(span) and np.count_nonzero(differences) < FEWEST:
+    if math.isfinite(span) and np.count_nonzero(differences) < MIN_IMAGES_FOR_BOOTSTRAP:
         # so few moved that the spread says little of those that were not drawn: rule of three
         unseen = -math.log((1 - confidence) / 2) / len(now) * span
         low, high = low - unseen, high + unseen

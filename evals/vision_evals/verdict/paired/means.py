@@ -8,17 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vision_evals.core.errors import UserError
-from vision_evals.measures.intervals import Interval, bootstrap
+from vision_evals.measures.intervals import MIN_IMAGES_FOR_BOOTSTRAP, RESAMPLES, Interval, bootstrap
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MANY = 200
 """Images from which the mean of their differences is normal enough for Student's t."""
-
-FEWEST = 10
-"""Images below which there is no interval, as with every bootstrap of this package: of two images
-a percentile interval of 90 % would hold the truth in half of all cases."""
 
 IN_TAIL = 50
 """Resamples beyond each end of a percentile interval: gates that share an alpha have thin tails."""
@@ -61,16 +57,17 @@ def mean_interval(
         UserError: fewer than 10 images: any interval would be a guess.
     """
     n = len(differences)
-    if n < FEWEST:
+    if n < MIN_IMAGES_FOR_BOOTSTRAP:
         images = "image says" if n == 1 else "images say"
         raise UserError(
-            f"{n} {images} too little of a difference of means; compare at least {FEWEST}"
+            f"{n} {images} too little of a difference of means; "
+            f"compare at least {MIN_IMAGES_FOR_BOOTSTRAP}"
         )
     if np.ptp(differences) == 0:
         only = float(differences[0])
         return Interval(only, only), "paired t" if n >= MANY else "bootstrap"
     if n >= MANY:
         return t_interval(differences, confidence), "paired t"
-    resamples = min(MOST_RESAMPLES, max(1000, round(IN_TAIL / ((1 - confidence) / 2))))
+    resamples = min(MOST_RESAMPLES, max(RESAMPLES, round(IN_TAIL / ((1 - confidence) / 2))))
     found = bootstrap(lambda x: float(x.mean()), (differences,), rng, confidence, resamples)
     return found, "bootstrap"

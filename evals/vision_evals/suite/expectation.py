@@ -1,0 +1,111 @@
+"""What must hold of a metric: its thresholds, as a suite writes them."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Annotated, Literal
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from vision_evals.core.tables import Table
+from vision_evals.suite.spec import Spec
+
+RESERVED = {"published", "baseline"}
+"""What a threshold can be taken from that is no classifier of this run."""
+
+
+class Reference(Table):
+    """A threshold taken from elsewhere."""
+
+    of: str
+    """``baseline``, ``published``, or the alias of another classifier."""
+    plus: float = 0.0
+    """Added to it."""
+    minus: float = 0.0
+    """Taken from it."""
+
+    @property
+    def margin(self) -> float:
+        """By how much the threshold lies above the reference."""
+        return self.plus - self.minus
+
+    @property
+    def alias(self) -> str | None:
+        """The classifier of this run that it names, if it names one."""
+        return None if self.of in RESERVED else self.of
+
+
+Bound = Annotated[
+    Annotated[float, Field(strict=True), Tag("number")] | Annotated[Reference, Tag("reference")],
+    Discriminator(lambda value: "reference" if isinstance(value, dict | Reference) else "number"),
+]
+"""A number, or one taken from elsewhere."""
+
+
+class Expectation(Table):
+    """A metric and its threshold."""
+
+    metric: str
+    """Name of a metric of the check's measure."""
+    at: str | int | float | None = None
+    """For metrics with an axis: one of the check's values."""
+    at_least: Bound | None = None
+    """Lowest value that passes."""
+    at_most: Bound | None = None
+    """Highest value that passes."""
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] | None = None
+    """Ask for the two-sided interval at this confidence, not for the point."""
+    severity: Literal["error", "warn"] = "error"
+    """``warn`` is shown and fails nothing."""
+    known: str | None = None
+    """Reason why a fall is expected; it is then shown and fails nothing."""
+    for_: tuple[str, ...] | None = Field(default=None, alias="for")
+    """Aliases it is meant for; all of them without this key."""
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Expectation:
+        if self.at_least is None and self.at_most is None:
+            raise ValueError("an expectation needs at_least or at_most")
+        low, high = self.at_least, self.at_most
+        if isinstance(low, float) and isinstance(high, float) and low > high:
+            raise ValueError(f"nothing is at least {low:g} and at most {high:g}")
+        for side, bound in self.bounds:
+            if isinstance(bound, Reference) and bound.of == "baseline":
+                self._allowing(side, bound)
+        return self
+
+    def _allowing(self, side: str, bound: Reference) -> None:
+        """Refuse a gate on whose very border an unchanged network lies, if it must be shown."""
+        if self.confidence is not None and bound.margin == 0:
+            word = "minus" if side == "at_least" else "plus"
+            raise ValueError(
+                "with confidence a gate against the baseline needs a margin: at 0 a network that "
+                "is just as good is inconclusive nine times in ten; write "
+                f'{{ of = "baseline", {word} = 0.01 }}, or leave out confidence'
+            )
+
+    @property
+    def bounds(self) -> tuple[tuple[Literal["at_least", "at_most"], float | Reference], ...]:
+        """The bounds that were given."""
+        low = (("at_least", self.at_least),) if self.at_least is not None else ()
+        high = (("at_most", self.at_most),) if self.at_most is not None else ()
+        return (*low, *high)
+
+
+def paired(spec: Spec, expectation: Expectation, bound: Reference) -> bool:
+    """Whether a test on pairs of images decides a threshold, and not two numbers alone.
+
+    Against the baseline always, where the metric is a mean over images; against another classifier
+    where the suite asks for ``confidence``.
+    """
+    per_image = spec.metric(expectation.metric).per_image is not None
+    asked = bound.of == "baseline" or (bound.alias and expectation.confidence is not None)
+    return bool(per_image and asked)
+
+
+def same_point(a: object, b: object) -> bool:
+    """Whether two values of an axis are equal: numbers exactly (0.5 is "1/2"), words as is."""
+    try:
+        return Fraction(str(a)) == Fraction(str(b))
+    except (ValueError, ZeroDivisionError):
+        return str(a) == str(b)
