@@ -34,6 +34,10 @@ INIT = ("--network=nets:build", "--checkpoint=best.safetensors", "--images=pictu
         "--classes=classes.txt")  # fmt: skip
 
 
+ADDRESS = "git+https://github.com/OWNER/vision-evals"
+"""Which somebody has to fill in: nothing is published."""
+
+
 def init(folder: Path, *arguments: str) -> int:
     with contextlib.chdir(folder):
         return main(["init", *arguments])
@@ -70,6 +74,7 @@ def test_it_writes_a_suite_a_card_and_a_job(
     said = capsys.readouterr().out
     assert "suites/gate.toml: written\n" in said
     assert "check `input`" in said
+    assert "evals.yml: put the address of vision-evals into VISION_EVALS" in said
     assert 'cards = "evals_cards.toml"' in said
 
 
@@ -167,10 +172,10 @@ def test_the_job_may_only_read_and_its_actions_are_pinned(tmp_path: Path) -> Non
     assert names.index("Judge") < names.index("Accept") < names.index("Store the accepted run")
 
 
-def test_the_readme_shows_this_job(tmp_path: Path) -> None:
+def test_the_page_about_gates_shows_this_job(tmp_path: Path) -> None:
     assert init(tmp_path, *INIT) == 0
-    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
-    blocks = re.findall(r"```yaml\n(.*?)```", readme, flags=re.DOTALL)
+    page = (Path(__file__).parents[2] / "docs/gates.md").read_text("utf-8")
+    blocks = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
     (shown,) = (block for block in blocks if "evals accept" in block)
     written = (tmp_path / ".github/workflows/evals.yml").read_text("utf-8")
     assert yaml.safe_load(shown) == yaml.safe_load(written)
@@ -229,6 +234,7 @@ def step(folder: Path, name: str) -> subprocess.CompletedProcess[str]:
             "PATH": os.pathsep.join([str(tools), kept["PATH"]]),
             "PYTHONPATH": os.pathsep.join([source, kept.get("PYTHONPATH", "")]),
             "OMP_NUM_THREADS": "1",
+            "VISION_EVALS": job(folder)["env"]["VISION_EVALS"],
             "GITHUB_ACTIONS": "true",
             "GITHUB_WORKSPACE": str(folder),
             "GITHUB_STEP_SUMMARY": str(folder / "summary.md"),
@@ -242,13 +248,14 @@ def step(folder: Path, name: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_job_installs_what_the_repository_asks_for(tmp_path: Path) -> None:
     assert init(tmp_path, *INIT) == 0
+    assert job(tmp_path)["env"]["VISION_EVALS"] == ADDRESS
     assert step(tmp_path, "Install").returncode == 0
     (tmp_path / "requirements.txt").write_text("", encoding="utf-8")
     assert step(tmp_path, "Install").returncode == 0
     assert (tmp_path / "pip.log").read_text("utf-8").splitlines() == [
-        "install vision-evals",
+        f"install vision-evals @ {ADDRESS}",
         "install -r requirements.txt",
-        "install vision-evals",
+        f"install vision-evals @ {ADDRESS}",
     ]
 
 

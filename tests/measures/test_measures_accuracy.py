@@ -115,7 +115,7 @@ def test_the_answer_sheet_of_the_suite_is_the_loops(
 def test_swapped_channels_lose_what_they_are_known_to_lose(
     classifier: Classifier, photographs: tuple[Path, ...]
 ) -> None:
-    """DATA.md: squeezenet falls from 14 to 9 of 20 when fed the other channel order."""
+    """SqueezeNet falls from 14 to 9 of 20 when fed the other channel order."""
     image_set = sources.load("imagenet_samples", Path())
     known = answers(targets(image_set, classifier.classes))
     crop, normalise = LITERAL[classifier.alias]

@@ -84,7 +84,7 @@ def test_every_work_equals_an_independent_loop(packaged: Classifier, rows_of: Ro
 def test_the_gate_of_the_suite_is_beyond_chance(
     packaged: Classifier, rows_of: Rows, samples: ImageSet
 ) -> None:
-    """DESIGN, rules of number: p < 0.001 by an exact test, or it is no gate."""
+    """Shipped suites gate on effects with p < 0.001 by an exact test, or not at all."""
     art = rows_of(MEASURE, WITHOUT_CHANGES, packaged, sources.load("art_samples", Path()))
     photographs = rows_of(MEASURE, WITHOUT_CHANGES, packaged, samples)
     these, others = (rows["confidence"].to_numpy(np.float64) for rows in (art, photographs))

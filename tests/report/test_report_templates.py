@@ -102,18 +102,20 @@ def test_own_styles_and_scripts_are_joined_and_named_in_the_policy(
     assert len(set(policies[0]) ^ set(policies[1])) == 4, "and of the script"
 
 
-def test_the_example_of_the_readme(runs: ModuleType, run: log.Run, tmp_path: Path) -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"```(?:html|css)\n((?:{#|/\*) look/(\S+?):? .*?)```", readme, re.DOTALL)
+def test_the_example_of_the_page_about_reports(
+    runs: ModuleType, run: log.Run, tmp_path: Path
+) -> None:
+    page = (Path(__file__).parents[2] / "docs/report.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```(?:html|css)\n((?:{#|/\*) look/(\S+?):? .*?)```", page, re.DOTALL)
     assert len(blocks) == 3
     for text, name in blocks:
         file = tmp_path / "look" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
     assert report.check(tmp_path / "look") == ()
-    page = runs.Page(report.render(run, tmp_path, tmp_path / "look"))
-    assert f"Department of Sight · run {run.id} vision-evals" in page.text
-    assert "\n.house {" in page.html
+    shown = runs.Page(report.render(run, tmp_path, tmp_path / "look"))
+    assert f"Department of Sight · run {run.id} vision-evals" in shown.text
+    assert "\n.house {" in shown.html
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,7 @@ def _next_steps(folder: Path, wish: Wish) -> Iterator[str]:
     if not images.exists():
         yield f"- {images}: put your labelled pictures there, a folder for each class"
     yield "- suites/gate.toml: set the floor"
+    yield "- .github/workflows/evals.yml: put the address of vision-evals into VISION_EVALS"
     yield f"- {where}{JUDGE} --evals-inconclusive skip"
     yield "- evals accept runs/latest    # when you are content: later runs are held against it"
     yield f"- {where}{JUDGE} --evals-baseline baseline"

@@ -1,4 +1,4 @@
-"""Exit codes as the README has them, each by a real process."""
+"""Exit codes as docs/outputs.md has them, each by a real process."""
 
 from __future__ import annotations
 
