@@ -46,9 +46,8 @@ def fast_path_of(
     from vision_evals.models.fast_path.fast_path import FastPath
     from vision_evals.models.fast_path.policy import plan_of
 
-    device = next(classifier.network.parameters()).device
     cached = warm(kernels, classifier, precision)
-    plan = plan_of(classifier.network, forwards, device, precision, warm=cached)
+    plan = plan_of(classifier.network, forwards, classifier.device, precision, warm=cached)
     return FastPath(classifier, plan, kernels=kernels)
 
 

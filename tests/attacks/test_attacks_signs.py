@@ -139,7 +139,7 @@ def test_fgsm_equals_foolbox(small: Small) -> None:
     classifier = small(network)
     x, y = images(6), torch.tensor([0, 1, 2, 0, 1, 2])
     model = foolbox.PyTorchModel(  # type: ignore[attr-defined]
-        network.eval(), bounds=(0, 1)
+        network.eval(), bounds=(0, 1), device="cpu"
     )
     epsilons = [0.001, 0.01, 0.1]
     attack = foolbox.attacks.LinfFastGradientAttack()  # type: ignore[attr-defined]

@@ -48,7 +48,9 @@ def test_every_verdict_equals_foolboxs(
 
     x = unit(packaged, samples)
     label = torch.as_tensor(targets(samples, packaged.classes).label)
-    model = foolbox.PyTorchModel(Whole().eval(), bounds=(0, 1))  # type: ignore[attr-defined]
+    model = foolbox.PyTorchModel(  # type: ignore[attr-defined]
+        Whole().eval(), bounds=(0, 1), device="cpu"
+    )
     attack = foolbox.attacks.LinfFastGradientAttack()  # type: ignore[attr-defined]
     # at epsilon 0 foolbox is not asked: the model's own clean answers stand for it
     epsilons = [value(epsilon) for epsilon in SWEEP]

@@ -2,19 +2,25 @@
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from vision_evals.cli.selftest.mutant import with_step
 from vision_evals.core.errors import UserError
 from vision_evals.images.labels import ClassMap
 from vision_evals.models.card import Card, Input
 from vision_evals.models.classifier import Classifier
+from vision_evals.models.fast_path.fast_path import FastPath
+from vision_evals.models.fast_path.policy import Plan
 from vision_evals.models.fingerprint import fingerprint, sources
+from vision_evals.models.normalise import Normalise
 
 INPUT = Input(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 CARD = Card(network="nets:build", input=INPUT)
+PLAIN = Plan("fp32")
 
 
 class Toy(nn.Module):
@@ -61,6 +67,79 @@ def test_moving_keeps_everything_else() -> None:
     pixels = torch.rand(1, 3, 4, 4)
     assert torch.equal(before.logits(pixels), after.logits(pixels))
     assert after.geometry == before.geometry == INPUT.geometry
+
+
+OTHER = "cuda" if torch.cuda.is_available() else "meta"
+"""A device that is not the CPU: a tensor on each of the two cannot be computed with."""
+
+
+class Rule(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x, x[:, :1]], dim=1).mean((2, 3))
+
+
+class Buffers(Rule):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("factor", torch.full((4,), 2.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * self.get_buffer("factor")
+
+
+class Integers(Buffers):
+    def __init__(self) -> None:
+        super().__init__()
+        self.order = nn.Parameter(torch.tensor([3, 2, 1, 0]), requires_grad=False)
+        self.scale = nn.Parameter(torch.ones(4), requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x)[:, self.order] * self.scale
+
+
+class Elsewhere(Buffers):
+    """Its first parameter never leaves the CPU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept = nn.Parameter(torch.ones(4), requires_grad=False)
+        self.scale = nn.Parameter(torch.ones(4), requires_grad=False)
+
+    def _apply(self, fn: Callable[..., Tensor], recurse: bool = True) -> "Elsewhere":
+        kept = self._parameters.pop("kept")
+        super()._apply(fn, recurse)
+        self._parameters = {"kept": kept, **self._parameters}
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * self.scale
+
+
+class Late(Rule):
+    """Has a parameter from its first forward on."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not list(self.parameters()):
+            self.scale = nn.Parameter(torch.full((4,), 3.0, device=x.device), requires_grad=False)
+        return super().forward(x) * self.scale
+
+
+def lazy() -> nn.Module:
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.LazyLinear(4))
+
+
+@pytest.mark.parametrize("build", [Rule, Buffers, Integers, Elsewhere, Late, lazy])
+def test_it_computes_on_the_device_that_it_was_told(build: Callable[[], nn.Module]) -> None:
+    pixels = torch.rand(2, 3, 8, 8)
+    network = build()
+    there = classifier(network).to(OTHER)
+    logits = there.logits(pixels.to(OTHER))
+    assert there.device.type == logits.device.type == FastPath(there, PLAIN).device == OTHER
+    # a copy of the classifier and a mistake made in one are where it is
+    for other in (replace(there, alias="other"), with_step(there, Normalise(INPUT))):
+        assert other.logits(pixels.to(OTHER)).device.type == OTHER
+    if OTHER != "meta":
+        assert torch.allclose(logits.cpu(), there.to("cpu").logits(pixels))
 
 
 @pytest.mark.parametrize(
@@ -111,6 +190,16 @@ def test_a_fingerprint_sees_what_changes_numbers() -> None:
     assert len(set(all_of_them)) == len(all_of_them)
     kind.weight = nn.Parameter(kind.weight.data, requires_grad=False)
     assert of(kind) != of(Toy())
+
+
+def test_a_fingerprint_does_not_see_which_device_a_network_remembers() -> None:
+    found = set()
+    for device in ("cpu", "cuda", "cuda:1"):
+        toy = Toy()
+        toy.device = torch.device(device)
+        found.add(of(toy))
+    assert len(found) == 1
+    assert found != {of(Toy())}
 
 
 def test_a_fingerprint_does_not_see_addresses_nor_what_a_card_says_of_files() -> None:

@@ -247,6 +247,7 @@ def test_another_precision_is_compared_under_the_margin_alone(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(project.path)
+    cpu = "--evals-device=cpu"
     convolved = NETS.replace(
         "    def forward", "        self.first = nn.Conv2d(3, 3, 1, bias=False)\n    def forward"
     ).replace("pixels.mean", "self.first(pixels).mean")
@@ -259,9 +260,9 @@ def test_another_precision_is_compared_under_the_margin_alone(
         save_file(weights, project.path / f"{name}.safetensors")
     file = project.path / "gate.toml"
     file.write_text(SUITE.replace("0.02", "0.03"), encoding="utf-8")
-    gate(project, "even")
+    gate(project, "even", cpu)
     assert main(["accept", "runs/latest"]) == 0
-    rough = "--evals-baseline=baseline", "--evals-precision=bf16"
+    rough = "--evals-baseline=baseline", "--evals-precision=bf16", cpu
     item = gate(project, "hair", *rough)
     (fast_path,) = last_run(project).passes[0].fast_paths
     assert (fast_path.calibrated, fast_path.answers, fast_path.plain) == (N, 0, True), fast_path
@@ -273,7 +274,7 @@ def test_another_precision_is_compared_under_the_margin_alone(
         folder = project.path / "pictures" / channel
         for copy, picture in enumerate([*folder.iterdir()] * 2):
             shutil.copy(picture, folder / f"copy-{copy}.png")
-    gate(project, "even")
+    gate(project, "even", cpu)
     assert main(["accept", "runs/latest", "--force"]) == 0
     refused = gate(project, "hair", *rough)
     (fast_path,) = last_run(project).passes[0].fast_paths

@@ -59,7 +59,7 @@ def _reply(group: TaskGroup, cache: Cache) -> str | None:
         said = None
         if why is None:
             try:
-                said = answers(classifier.network, classifier.geometry.size)
+                said = answers(classifier.network, classifier.geometry.size, classifier.device)
             except Exception as error:  # noqa: BLE001 - a network of any kind may refuse noise
                 why = f"{type(error).__name__} on noise"
         if why is not None:

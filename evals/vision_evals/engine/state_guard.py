@@ -88,7 +88,9 @@ def state_of(network: nn.Module) -> dict[str, object]:
         state[f"{name or 'network'} hooks"] = [len(hook) for hook in hooks]
     weights = dict(network.named_parameters())
     for (name, weight), total in zip(weights.items(), _sums(weights.values()), strict=True):
-        told = weight.data_ptr(), weight._version, weight.requires_grad, weight.grad is None, total
+        # a weight that a forward in inference mode made counts no writes
+        version = None if weight.is_inference() else weight._version
+        told = weight.data_ptr(), version, weight.requires_grad, weight.grad is None, total
         state[name] = told
     for name, buffer in network.named_buffers():
         dense = buffer.detach().cpu()
@@ -101,4 +103,7 @@ def state_of(network: nn.Module) -> dict[str, object]:
 def _sums(weights: Iterable[torch.Tensor]) -> list[str]:
     """Return the sum of each, fetched from a device together; NaN is NaN again."""
     sums = [weight.detach().sum(dtype=torch.float64) for weight in weights]
-    return [str(total) for total in (torch.stack(sums).tolist() if sums else [])]
+    if not sums:
+        return []
+    # a network may keep some of its weights on another device
+    return [str(total) for total in torch.stack([s.to(sums[0].device) for s in sums]).tolist()]

@@ -64,7 +64,7 @@ def _build(alias: str, card: Card, base: Path, *, download: bool) -> Classifier:
     # a network draws its first weights from the global generator, which is not ours to move
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
-        network = source.network(card, base, weights.state, len(classes), where)
+        network = source.network(card, base, weights.state, len(classes), where).cpu()
     lazy = [name for name, weight in network.named_parameters() if is_lazy(weight)]
     if lazy:
         raise UserError(f"{where}: {lazy[0]} has no shape before a first forward; give it one")

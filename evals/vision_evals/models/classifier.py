@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from vision_evals.images.geometry import Geometry
     from vision_evals.images.labels import ClassMap
 
+_CPU = torch.device("cpu")
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Classifier:
@@ -47,13 +49,14 @@ class Classifier:
     """How many."""
     training: log.Training | None = None
     """How it was trained here; None for a network that came trained."""
+    device: torch.device = _CPU
+    """Where the network computes. It is stated, because a network may have no parameters."""
     layout: Layout = field(init=False)
     """How its weights lie in memory, and so its activations."""
     _normalise: nn.Module = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        weight = next(self.network.parameters(), torch.empty(0))
-        object.__setattr__(self, "_normalise", Normalise(self.input).to(weight.device))
+        object.__setattr__(self, "_normalise", Normalise(self.input).to(self.device))
         object.__setattr__(self, "layout", layout_of(self.network))
 
     @property
@@ -104,7 +107,8 @@ class Classifier:
 
     def to(self, device: torch.device | str) -> Classifier:
         """Return the classifier on a device; its network is moved, not copied."""
-        return replace(self, network=self.network.to(device))
+        device = torch.device(device)
+        return replace(self, network=self.network.to(device), device=device)
 
 
 def _shape(output: object) -> str:

@@ -60,7 +60,9 @@ def attributes(network: nn.Module) -> list[str]:
     def tensor(value: object) -> str | None:
         if isinstance(value, nn.Module) and id(value) in names:
             return f"module {names[id(value)]}"
-        if isinstance(value, torch.dtype | torch.device | torch.Size | torch.layout):
+        if isinstance(value, torch.device):
+            return "device"  # which one changes no weight: it depends on the machine
+        if isinstance(value, torch.dtype | torch.Size | torch.layout):
             return str(value)
         if isinstance(value, torch.Generator):
             return f"generator {value.initial_seed()}"

@@ -7,6 +7,8 @@ from torch import nn
 
 from vision_evals.models.training import store
 
+CPU = torch.device("cpu")
+
 
 class Scaled(nn.Module):
     """The same weights and source whatever the factor."""
@@ -23,6 +25,6 @@ class Scaled(nn.Module):
 
 
 def test_what_a_network_was_built_with_makes_another_entry() -> None:
-    one, other = (store.answers(Scaled(factor), (8, 8)) for factor in (1.0, 0.001))
-    assert one == store.answers(Scaled(1.0), (8, 8))
+    one, other = (store.answers(Scaled(factor), (8, 8), CPU) for factor in (1.0, 0.001))
+    assert one == store.answers(Scaled(1.0), (8, 8), CPU)
     assert one != other

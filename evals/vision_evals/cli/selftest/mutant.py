@@ -45,9 +45,7 @@ def with_step(classifier: Classifier, changed: nn.Module) -> Classifier:
     What it says of its preprocessing stays: the code that feeds it is wrong, not its card.
     """
     found = replace(classifier, network=copy.deepcopy(classifier.network))
-    weight = next(classifier.network.parameters(), None)
-    device = None if weight is None else weight.device
-    object.__setattr__(found, "_normalise", changed.to(device))
+    object.__setattr__(found, "_normalise", changed.to(classifier.device))
     return found
 
 

@@ -103,9 +103,8 @@ def _mark(kernels: Path | None, classifier: Classifier, plan: Plan) -> None:
 
 def _marker(kernels: Path, classifier: Classifier, precision: str) -> Path:
     """Kernels hang on form, device, layout and precision, and on torch; not on the weights."""
-    kind = next((w.device.type for w in classifier.network.parameters()), "cpu")
     told = [repr(classifier.network), classifier.geometry.size, precision, torch.__version__]
-    told += [kind, classifier.layout]
+    told += [classifier.device.type, classifier.layout]
     return kernels / f"{hashlib.sha256(repr(told).encode()).hexdigest()[:16]}.kernels"
 
 

@@ -85,7 +85,7 @@ class FastPath:
     @property
     def device(self) -> str:
         """Kind of the device that the network is on."""
-        return next((w.device.type for w in self.classifier.network.parameters()), "cpu")
+        return self.classifier.device.type
 
     def see(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return logits (n, classes) in fp32 of pixels (n, 3, H, W), not settled yet."""

@@ -71,7 +71,7 @@ class Parity:
         here: torch.Tensor,
         accepted: torch.Tensor | None,
     ) -> None:
-        host = replace(classifier, network=deepcopy(classifier.network).cpu())
+        host = replace(classifier, network=deepcopy(classifier.network)).to("cpu")
         with torch.inference_mode():
             there = host.logits(pixels)
         self.hosted += len(pixels)

@@ -55,7 +55,7 @@ def build(
             seed,
             start=None if start is None else start.fingerprint,
             untrained=fingerprint(network, given, data.classes.fingerprint, card),
-            answers=store.answers(network, data.geometry.size),
+            answers=store.answers(network, data.geometry.size, device),
             data=data.fingerprint,
             device=device,
         )
@@ -64,7 +64,7 @@ def build(
             title = f"{alias}, seed {seed} ({place} of {len(recipe.seeds)})"
             training = _trained(title, network, given, data, card, seed, device, show)
             _keep(file, network, training)
-        found.append(_classifier(alias, card, network, given, data, training))
+        found.append(_classifier(alias, card, network, given, data, training).to(device))
     return tuple(found)
 
 
@@ -93,15 +93,16 @@ def _untrained(
     recipe, classes, size = card.recipe, data.classes, data.geometry.crop
     assert recipe is not None
     assert isinstance(size, int)
-    with seeded(seed, "init", torch.device("cpu")):
+    cpu = torch.device("cpu")
+    with seeded(seed, "init", cpu):
         if start is None:
-            network = fresh(card, base, len(classes), size, alias)
+            network = fresh(card, base, len(classes), size, alias).cpu()
         else:
             network = continued(start, classes, alias)
         prepare(network, recipe, alias)
     network.requires_grad_(requires_grad=True)
-    refuse_unfit(network, size, len(classes), alias)
-    refuse_functions(network, recipe, size, alias)
+    refuse_unfit(network, size, len(classes), alias, cpu)
+    refuse_functions(network, recipe, size, alias, cpu)
     return network
 
 

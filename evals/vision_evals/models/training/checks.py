@@ -68,8 +68,9 @@ def _network(card: Card, recipe: Recipe, where: str) -> None:
     networks.torchvision_name(card, where)
     size = recipe.size or (32 if recipe.data in BUILT_IN_DATA else 224)
     classes = 10
-    with torch.device("meta"), torch.random.fork_rng(devices=[]):
+    meta = torch.device("meta")
+    with meta, torch.random.fork_rng(devices=[]):
         network = networks.fresh(card, Path(), classes, size, where)
         layers.prepare(network, recipe, where)
-        networks.refuse_unfit(network, size, classes, where)
-        networks.refuse_functions(network, recipe, size, where)
+        networks.refuse_unfit(network, size, classes, where, meta)
+        networks.refuse_functions(network, recipe, size, where, meta)

@@ -136,10 +136,12 @@ def _timm(name: str, classes: int, where: str) -> nn.Module:
 def continued(start: Classifier, classes: ClassMap, where: str) -> nn.Module:
     """Return a copy of a trained network; where the classes are others, its last layer is fresh.
 
+    The copy is on the CPU, as every network is before its first step.
+
     Raises:
         UserError: no dense layer or 1x1 convolution has as many outputs as it has classes.
     """
-    network = copy.deepcopy(start.network).float().requires_grad_(requires_grad=True)
+    network = copy.deepcopy(start.network).cpu().float().requires_grad_(requires_grad=True)
     if start.classes.names == classes.names:
         return network
     heads = [name for name, layer in layers(network) if is_head(layer, len(start.classes))]
@@ -151,8 +153,7 @@ def continued(start: Classifier, classes: ClassMap, where: str) -> nn.Module:
         )
     parent, _, last = heads[-1].rpartition(".")
     old = network.get_submodule(heads[-1])
-    new = _like(old, len(classes)).to(next(network.parameters()).device)
-    setattr(network.get_submodule(parent), last, new)
+    setattr(network.get_submodule(parent), last, _like(old, len(classes)))
     return network
 
 
@@ -163,13 +164,14 @@ def _like(old: nn.Module, outputs: int) -> nn.Module:
     return nn.Conv2d(old.in_channels, outputs, 1, bias=old.bias is not None)
 
 
-def refuse_unfit(network: nn.Module, size: int, classes: int, where: str) -> None:
+def refuse_unfit(
+    network: nn.Module, size: int, classes: int, where: str, device: torch.device
+) -> None:
     """Raise a UserError unless the network gives one row of logits for each picture of a size.
 
-    It is asked for two black pictures, in eval mode and on its own device, ``meta`` included.
+    It is asked for two black pictures, in eval mode and on its device, ``meta`` included.
     """
-    weight = next(network.parameters(), None)
-    pictures = torch.zeros(2, 3, size, size, device=None if weight is None else weight.device)
+    pictures = torch.zeros(2, 3, size, size, device=device)
     was = network.training
     try:
         with torch.no_grad():
@@ -189,7 +191,9 @@ def refuse_unfit(network: nn.Module, size: int, classes: int, where: str) -> Non
         )
 
 
-def refuse_functions(network: nn.Module, recipe: Recipe, size: int, where: str) -> None:
+def refuse_functions(
+    network: nn.Module, recipe: Recipe, size: int, where: str, device: torch.device
+) -> None:
     """Raise a UserError where an activation was to be replaced and is called as a function."""
     if recipe.activation in {None, "relu"}:
         return
@@ -201,11 +205,10 @@ def refuse_functions(network: nn.Module, recipe: Recipe, size: int, where: str) 
             left.append(str(call))
         return call.run()
 
-    weight = next(network.parameters(), torch.empty(0))
     was = network.training
     try:
         with torch.no_grad(), watching(network, FUNCTIONS, answer):
-            network.eval()(torch.zeros(2, 3, size, size, device=weight.device))
+            network.eval()(torch.zeros(2, 3, size, size, device=device))
     finally:
         network.train(was)
     if left:

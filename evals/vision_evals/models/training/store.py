@@ -60,7 +60,7 @@ def entry(
     return cache / "recipes" / f"{name}-{seed}.safetensors"
 
 
-def answers(network: nn.Module, size: tuple[int, int]) -> str:
+def answers(network: nn.Module, size: tuple[int, int], device: torch.device) -> str:
     """Return a sha256 of what a network says of fixed noise, and of the files of its classes.
 
     Weights and the source of a class do not show what a network of one's own was built with: a
@@ -69,10 +69,10 @@ def answers(network: nn.Module, size: tuple[int, int]) -> str:
     Args:
         network: left in eval mode.
         size: height and width of the pictures it takes.
+        device: where it computes.
     """
     # of middling brightness: a network may not stand what nobody would show it
     noise = 0.25 + torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0)) / 2
-    device = next((p.device for p in network.parameters()), torch.device("cpu"))
     whole = hashlib.sha256()
     with torch.inference_mode():
         said = network.eval()(noise.to(device))
