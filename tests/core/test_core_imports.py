@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vision_evals.core.errors import UserError
-from vision_evals.core.imports import importable, load
+from vision_evals.core.imports import FORMER, importable, load, renamed
 
 
 @pytest.fixture
@@ -132,3 +132,38 @@ def test_one_file_by_two_paths_is_one_module(base: Path) -> None:
     (base / "b").symlink_to(base / "a")
     assert load("own_same:thing", base / "a", "here") == 1
     assert load("own_same:thing", base / "b", "here") == 1
+
+
+NEW = "from vision_evals import Measure"
+
+
+@pytest.mark.parametrize("name", [FORMER, f"{FORMER}.measures.measure", f"{FORMER}.spec"])
+def test_the_packages_former_name_is_answered_with_the_new_one(name: str) -> None:
+    assert NEW in renamed(ModuleNotFoundError(f"No module named {name!r}", name=name))
+    assert NEW in renamed(ImportError("cannot import name 'Measure'", name=name))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ModuleNotFoundError("No module named 'torch'", name="torch"),
+        ModuleNotFoundError(name=f"{FORMER}_of_mine"),
+        ModuleNotFoundError(name=f"mine.{FORMER}"),
+        ModuleNotFoundError("no name"),
+        ValueError(FORMER),
+    ],
+)
+def test_other_modules_that_are_missing_say_nothing_of_it(error: Exception) -> None:
+    assert renamed(error) == ""
+
+
+def test_a_users_module_of_an_older_version_is_told_what_to_import(base: Path) -> None:
+    gone = f"{FORMER}.gone_for_good"
+    for text in (f"from {gone} import Measure\n", f"import {gone} as measure\n"):
+        write(base / "own_old.py", text)
+        sys.modules.pop("own_old", None)
+        message = refused("own_old:thing", base)
+        assert "cannot import own_old: ModuleNotFoundError" in message
+        assert message.endswith("from vision_evals import Measure, MetricSpec, fraction")
+        assert "\n" not in message
+    assert NEW in refused(f"{gone}:MEASURE", base)

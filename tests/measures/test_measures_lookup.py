@@ -12,11 +12,19 @@ from vision_evals.core.errors import UserError
 from vision_evals.measures import MEASURES, lookup
 
 OWN = """
-import dataclasses
-from vision_evals.measures.accuracy import MEASURE
+from vision_evals import Measure, MetricSpec, Table, fraction
 
-color = dataclasses.replace(MEASURE, name={name!r}, about={about!r})
-function = MEASURE.observe
+class Parameters(Table):
+    pass
+
+def function(probe, parameters):
+    return {{"hit": probe.logits.argmax(dim=1) == probe.answers.label}}
+
+color = Measure(
+    name={name!r}, about={about!r}, parameters=Parameters, labels=True,
+    metrics=(MetricSpec("hits", "Share of hits."),), observe=function,
+    summarise=lambda rows, parameters, subject: (fraction("hits", rows["hit"], subject),),
+)
 """
 
 

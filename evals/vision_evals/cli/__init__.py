@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from vision_evals import __version__
-from vision_evals.cli import networks, reports, runs, suites
+from vision_evals.cli import export, networks, reports, runs, suites
 from vision_evals.core.errors import UserError
 
 __all__ = ["main"]
@@ -38,6 +38,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"vision-evals {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for group in (networks, suites, reports, runs):
+    for group in (networks, suites, reports, runs, export):
         group.add(commands)
     return parser

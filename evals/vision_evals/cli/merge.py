@@ -13,7 +13,6 @@ from vision_evals.engine.merge.read import Part, parts
 from vision_evals.engine.merge.shards import Merge, merge
 from vision_evals.engine.merge.workers import Gathered
 from vision_evals.engine.publish import Published, publish
-from vision_evals.log import Verdict
 from vision_evals.suite.options import Options
 from vision_evals.verdict.baseline import baseline
 from vision_evals.verdict.noise_file import machine, place, read
@@ -69,18 +68,3 @@ def _noise(options: Options, found: Sequence[Part], said: list[str]) -> Noise | 
         return read(file, here, said.append)
     said.append(f"judged without the noise floors of {', '.join(map(str, sorted(names, key=str)))}")
     return None
-
-
-def exit_code(run: log.Run, *, skip: bool) -> int:
-    """Return what pytest would: 0, 1 where something did not hold, 5 where nothing was judged.
-
-    Args:
-        run: merged.
-        skip: whether what is inconclusive fails nothing.
-    """
-    verdicts = {item.verdict for item in run.items}
-    failing = {Verdict.INVALID, Verdict.FAILED} | (set() if skip else {Verdict.INCONCLUSIVE})
-    if verdicts & failing:
-        return 1
-    judged = any(verdict.judged for verdict in verdicts)
-    return 0 if judged or run.compares_with_itself else 5

@@ -55,7 +55,8 @@ def _accept(options: argparse.Namespace) -> None:
 
 
 def _merge(options: argparse.Namespace) -> int:
-    from vision_evals.cli.merge import command, exit_code
+    from vision_evals.cli.merge import command
+    from vision_evals.log.outcome import exit_code
     from vision_evals.report.export.files import tell
     from vision_evals.report.terminal import counts, remarks, table
 
@@ -70,7 +71,7 @@ def _merge(options: argparse.Namespace) -> int:
     said += tell(run.log, run.directory, published.where, asked.markdown, os.environ)
     for trouble in said:
         print(f"warning: {printable(trouble)}", file=sys.stderr)
-    return exit_code(run.log, skip=asked.table.inconclusive == "skip")
+    return exit_code(run.log, lenient=asked.table.inconclusive == "skip")
 
 
 def _mlflow(options: argparse.Namespace) -> None:

@@ -11,6 +11,9 @@ from pathlib import Path
 
 from vision_evals.core.errors import UserError, did_you_mean
 
+FORMER = "evals"
+"""What the package was imported as in its first versions."""
+
 
 def load(target: str, base: Path, where: str, kind: str = "function") -> object:
     """Return what ``module:attribute`` names.
@@ -34,6 +37,7 @@ def load(target: str, base: Path, where: str, kind: str = "function") -> object:
         except Exception as error:
             missing = isinstance(error, ModuleNotFoundError) and error.name in _chain(module)
             repair = f"; {base} holds no such module and none is installed" if missing else ""
+            repair += renamed(error)
             raise UserError(f"{where}: cannot import {module}: {_words(error)}{repair}") from error
         try:
             return getattr(loaded, attribute)
@@ -43,6 +47,21 @@ def load(target: str, base: Path, where: str, kind: str = "function") -> object:
             raise UserError(f'{where}: {file} has no {kind} "{attribute}"{near}') from None
         except Exception as error:  # a module may compute its attributes
             raise UserError(f"{where}: cannot import {target}: {_words(error)}") from error
+
+
+def renamed(error: Exception) -> str:
+    """Return what to write instead, where this package was imported by the name that it once had.
+
+    Args:
+        error: of an import. A project may have a package of that name itself, so that this is no
+            more than a hint.
+    """
+    if not isinstance(error, ImportError) or (error.name or "").partition(".")[0] != FORMER:
+        return ""
+    return (
+        f'; if "{FORMER}" means vision-evals: it is imported as vision_evals now, and all that a '
+        "measure needs from there: from vision_evals import Measure, MetricSpec, fraction"
+    )
 
 
 @contextmanager

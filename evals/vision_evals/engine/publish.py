@@ -1,7 +1,8 @@
-"""What ends a run: its report."""
+"""What ends a run: its report, and who is told of it."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,22 @@ def publish(
         except UserError as error:
             warn(f"the report looks as it comes, not as --evals-templates says: {error}")
     return _written(run, directory, options, None)
+
+
+def announce(
+    run: log.Run, directory: Path, published: Published, options: Options, *, interrupted: bool
+) -> list[str]:
+    """Tell GitHub and MLflow of a run whose report is written, and return what went wrong.
+
+    No verdict depends on either, and MLflow hears of no run that was interrupted.
+    """
+    from vision_evals.report.export.files import tell
+    from vision_evals.report.export.tracking import track
+
+    trouble = [*tell(run, directory, published.where, options.markdown, os.environ)]
+    if options.table.mlflow is not None and not interrupted:
+        trouble += filter(None, [track(options.table.mlflow, directory, published.page)])
+    return trouble
 
 
 def _written(run: log.Run, directory: Path, options: Options, templates: Path | None) -> Published:

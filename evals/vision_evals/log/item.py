@@ -48,6 +48,9 @@ class Item(Record):
     """Whether the numbers can be trusted."""
     table: str | None = None
     """Rows, below the run directory: ``tables/....parquet``."""
+    class_columns: tuple[str, ...] | None = None
+    """Columns of its rows that hold class indices, beside ``label`` and ``accepted``; null in logs
+    that did not say."""
     rows: tuple[Rows, ...] = ()
     """Of a part of a run: what `evals merge` judges by; empty in a whole one."""
     pictures: tuple[Picture, ...] = ()

@@ -173,6 +173,7 @@ MEASURE = Measure(
     name="accuracy",
     about="How often the right class comes first, or among the five likeliest.",
     parameters=Parameters,
+    class_columns=("top5",),
     labels=True,
     references=HUMANS,
     metrics=(

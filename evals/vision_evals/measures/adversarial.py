@@ -237,6 +237,7 @@ MEASURE = Measure(
     name="adversarial",
     about="How many images stand every attack of a declared set within a ball.",
     parameters=Parameters,
+    class_columns=("top1",),
     labels=True,
     gradient=True,
     axis=("epsilon", "epsilons"),

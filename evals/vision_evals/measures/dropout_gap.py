@@ -218,6 +218,7 @@ MEASURE = Measure(
     name="dropout_gap",
     about="What single dropout masks say, as in training, and what eval mode makes of them.",
     parameters=Parameters,
+    class_columns=("top1_eval", "top1"),
     labels=True,
     axis=("mask", "mask_names"),
     metrics=(

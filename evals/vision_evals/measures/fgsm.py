@@ -179,6 +179,7 @@ MEASURE = Measure(
     name="fgsm",
     about="How fast accuracy falls when every pixel moves by at most epsilon.",
     parameters=Parameters,
+    class_columns=("top1",),
     labels=True,
     gradient=True,
     axis=("epsilon", "epsilons"),

@@ -313,6 +313,7 @@ MEASURE = Measure(
     about="How straight the logits are along the sign of the gradient, and where images turn "
     "wrong on the way.",
     parameters=Parameters,
+    class_columns=("other", "top1"),
     labels=True,
     gradient=True,
     axis=("epsilon", "epsilons"),

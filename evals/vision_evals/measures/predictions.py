@@ -268,6 +268,7 @@ MEASURE = Measure(
     name="predictions",
     about="What a network says of pictures, right or not: how surely, and whether it sticks to it.",
     parameters=Parameters,
+    class_columns=("top5",),
     labels=False,
     against=True,
     compares=True,

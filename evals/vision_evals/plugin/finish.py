@@ -61,11 +61,10 @@ def said_if_unwritten(session: pytest.Session) -> Iterator[None]:
 
 def hold(session: pytest.Session, exitstatus: int, *, only_checks: bool) -> None:
     """Turn 0 into 5 where suites were run and nothing was judged."""
-    run = session.config.stash[RUN]
-    judged = any(item.verdict.judged for item in run.log.items)
-    # a part leaves that to others, and a change that touches no checkpoint has nothing to judge
-    aside = run.log.settings.shard is not None or run.log.compares_with_itself
-    if exitstatus == pytest.ExitCode.OK and only_checks and not judged and not aside:
+    from vision_evals.log.outcome import nothing_judged
+
+    run = session.config.stash[RUN].log
+    if exitstatus == pytest.ExitCode.OK and only_checks and nothing_judged(run):
         session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
 
 
@@ -73,15 +72,13 @@ def publish(config: pytest.Config, *, interrupted: bool) -> None:
     """Tell GitHub and MLflow of a run whose report is written; no verdict depends on either."""
     if hasattr(config, "workerinput"):  # of pytest-xdist: the controller tells it once
         return
-    from vision_evals.report.export.files import tell
-    from vision_evals.report.export.tracking import track
+    from vision_evals.engine.publish import Published, announce
 
-    run, published = config.stash[RUN], config.stash.get(REPORT, None)
-    options, trouble = catalog_of(config).options, config.stash[TROUBLE]
-    where, page = (published.where, published.page) if published is not None else (None, None)
-    trouble += tell(run.log, run.directory, where, options.markdown, os.environ)
-    if options.table.mlflow is not None and not interrupted:
-        trouble += filter(None, [track(options.table.mlflow, run.directory, page)])
+    run, published = config.stash[RUN], config.stash.get(REPORT, Published())
+    options = catalog_of(config).options
+    config.stash[TROUBLE] += announce(
+        run.log, run.directory, published, options, interrupted=interrupted
+    )
 
 
 def command_of(config: pytest.Config) -> str:

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from vision_evals.core.errors import printable
 from vision_evals.log import Item, Judgement, Metric, Run, Verdict
+from vision_evals.log.outcome import verdict_counts
 from vision_evals.verdict.verdict import excuse, excused
 
 STYLES = {
@@ -112,11 +113,10 @@ def profile(run: Run) -> list[str]:
 def counts(run: Run) -> str:
     """Return how many items got each verdict, worst first."""
     counted = Counter(item.verdict for item in run.items)
-    said = [f"{counted[verdict]} {verdict}" for verdict in Verdict if counted[verdict]]
     judged = any(verdict.judged for verdict in counted)
     parts = [
         "interrupted" if run.status == "interrupted" else "",
-        ", ".join(said),
+        verdict_counts(run),
         "" if judged else "nothing was judged",
     ]
     return ": ".join(filter(None, parts))

@@ -56,6 +56,9 @@ class Spec:
     """How rows of equal keys are joined over batches, by column; nothing for rows of images."""
     axis: tuple[str, str] | None = None
     """Second key column of its rows, and the parameter that lists its values."""
+    class_columns: tuple[str, ...] = ()
+    """Columns of its rows that hold class indices: frames and exports show the names beside them.
+    Those of every labelled image, ``label`` and ``accepted``, need not be named."""
     against: bool = False
     """Whether a check may name a second image set to compare with."""
     compares: bool = False

@@ -107,6 +107,7 @@ def identity(job: Job, role: str | None, against: str | None = None) -> dict[str
         "classifier": job.alias,
         "measure": job.check.spec.name,
         "parameters": job.check.parameters.model_dump(mode="json"),
+        "class_columns": job.check.spec.class_columns,
         "images": role or job.check.table.images,
         "against": against or job.check.table.against,
     }

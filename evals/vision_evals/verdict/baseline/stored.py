@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from vision_evals import log
 from vision_evals.core.errors import UserError, did_you_mean
+from vision_evals.log.tables import read_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,23 +116,10 @@ def rows(stored: Stored, item: log.Item) -> pd.DataFrame:
     Raises:
         UserError: it has none, or they cannot be read.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     where = f"{stored.source}: {item.id}"
     if item.table is None:
         raise UserError(f"{where} has no rows: {item.sentence}")
-    root = stored.directory.resolve()
-    path = (root / item.table).resolve()
-    if not path.is_relative_to(root):
-        raise UserError(f"{where}: {item.table} lies outside of the run; its log was changed")
-    try:
-        found: pd.DataFrame = pq.read_table(path).to_pandas()
-    except FileNotFoundError:
-        raise UserError(f"{where}: {item.table} is missing; name a run that is whole") from None
-    except (pa.ArrowException, OSError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UserError(f"{where}: {item.table} is damaged: {reason}") from None
+    found: pd.DataFrame = read_table(stored.directory, item.table, where).to_pandas()
     if "image" in found and found.duplicated([key for key in KEYS if key in found]).any():
         raise UserError(f"{where}: {item.table} is damaged: it holds rows twice")
     return found

@@ -1,0 +1,201 @@
+"""A run as pandas frames with plain columns: its metrics, its images, the rows of a check."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vision_evals.core.errors import UserError
+from vision_evals.log.classifier import Classifier
+from vision_evals.log.item import Item
+from vision_evals.log.run import Run
+from vision_evals.log.tables import read_table
+from vision_evals.log.verdicts import Judgement, Metric, Verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TEXT, NUMBER, COUNT, FLAG = "string", "float64", "Int64", "boolean"
+"""Types of columns; what is absent is null in each of them."""
+
+METRICS = {
+    "suite": TEXT, "check": TEXT, "model": TEXT, "metric": TEXT, "at": TEXT, "value": NUMBER,
+    "low": NUMBER, "high": NUMBER, "n": COUNT, "threshold": NUMBER, "verdict": TEXT,
+    "expectation": TEXT, "severity": TEXT, "known": TEXT, "of": TEXT, "margin": NUMBER,
+    "difference": NUMBER, "difference_low": NUMBER, "difference_high": NUMBER, "floor": NUMBER,
+    "unit": TEXT, "denominator": TEXT, "confidence": NUMBER, "method": TEXT,
+    "higher_is_better": FLAG, "spread": "object", "reason": TEXT, "sentence": TEXT,
+    "measure": TEXT, "images": TEXT, "against": TEXT, "check_verdict": TEXT, "id": TEXT,
+    "run": TEXT,
+}  # fmt: skip
+"""Columns of `metrics`."""
+
+IMAGES = {
+    "images": TEXT, "image": TEXT, "classes": TEXT, "label": COUNT, "label_name": TEXT,
+    "accepted": "object", "accepted_names": "object", "unreadable": TEXT, "run": TEXT,
+}  # fmt: skip
+"""Columns of `images`, before those of what is known of each image."""
+
+LABELS = ("label", "accepted")
+"""Columns of class indices that every labelled image has."""
+
+ONCE_WRITTEN = ("top1", "top1_eval", "top5", "other")
+"""Columns of class indices in logs that did not say which they are."""
+
+
+def metrics(run: Run) -> pd.DataFrame:
+    """Return one row a metric, or one a threshold where several are held against it.
+
+    A check without numbers has one row, too, with its verdict and no metric.
+    """
+    return _frame([row for item in run.items for row in _of_item(run, item)], METRICS)
+
+
+def _of_item(run: Run, item: Item) -> Iterator[dict[str, Any]]:
+    about = {
+        "run": run.id, "id": item.id, "suite": item.suite, "check": item.check,
+        "model": item.classifier, "measure": item.measure, "images": item.images,
+        "against": item.against, "check_verdict": item.verdict, "sentence": item.sentence,
+    }  # fmt: skip
+    by_metric: dict[tuple[str, str | None], list[Judgement]] = {}
+    for judgement in item.judgements:
+        by_metric.setdefault((judgement.metric, judgement.at), []).append(judgement)
+    for metric in item.metrics:
+        number = about | _number(metric)
+        held = by_metric.pop((metric.name, metric.at), None)
+        yield from (number | _threshold(one) for one in held or ())
+        if held is None:
+            yield number | {"verdict": Verdict.RECORDED, "sentence": None}
+    for judgement in (one for others in by_metric.values() for one in others):
+        named = {"metric": judgement.metric, "at": judgement.at, "value": judgement.value}
+        yield about | named | _threshold(judgement)
+    if not item.metrics and not item.judgements:
+        yield about | {"verdict": item.verdict}
+
+
+def _number(metric: Metric) -> dict[str, Any]:
+    same = ("at", "value", "low", "high", "n", "unit", "denominator", "confidence", "method")
+    told = {name: getattr(metric, name) for name in (*same, "higher_is_better", "reason")}
+    return {"metric": metric.name, **told, "spread": list(metric.spread)}
+
+
+def _threshold(judgement: Judgement) -> dict[str, Any]:
+    same = ("threshold", "verdict", "severity", "known", "of", "floor", "sentence")
+    told = {name: getattr(judgement, name) for name in same}
+    told["expectation"] = judgement.wanted
+    if (gate := judgement.gate) is not None:
+        paired = gate.paired
+        told |= {"margin": gate.margin, "difference": paired.difference}
+        told |= {"difference_low": paired.low, "difference_high": paired.high}
+    return told
+
+
+def rows(run: Run, directory: Path, item: Item) -> pd.DataFrame:
+    """Return the rows of a check on a classifier, class names beside class indices.
+
+    Beside ``label`` stands ``label_name``, beside ``top5``, a list, ``top5_names``.
+
+    Args:
+        run: the log.
+        directory: where it lies.
+        item: one of its entries.
+
+    Raises:
+        UserError: it has no rows, or they cannot be read.
+    """
+    import pandas as pd
+
+    if item.table is None:
+        raise UserError(f"{item.id} has no rows: {item.sentence}")
+    table = read_table(directory, item.table, item.id).to_pandas()
+    own = {"suite": item.suite, "check": item.check, "model": item.classifier}
+    first = pd.DataFrame({k: [v] * len(table) for k, v in own.items() if k not in table})
+    said = ONCE_WRITTEN if item.class_columns is None else item.class_columns
+    named = _with_names(table, (*LABELS, *said), _classifier(run, item))
+    return pd.concat([first, named], axis=1)
+
+
+def images(run: Run, directory: Path) -> pd.DataFrame:
+    """Return one row an image of each image set: its label, or why it could not be read.
+
+    Where classifiers of different classes looked at it, it has a row for each class map. Images of
+    which no check has rows are not there, unless they could not be read.
+
+    Args:
+        run: the log.
+        directory: where it lies.
+
+    Raises:
+        UserError: a table cannot be read.
+    """
+    import pandas as pd
+
+    lost = [
+        {"images": one.role, "image": unreadable.image, "unreadable": unreadable.reason}
+        for one in run.image_sets
+        for unreadable in one.unreadable
+    ]
+    about = pd.DataFrame(
+        [
+            {**known, "images": one.role, "image": image}
+            for one in run.image_sets
+            for image, known in one.about.items()
+        ],
+        columns=None if any(one.about for one in run.image_sets) else ["images", "image"],
+    )
+    more = [key for key in about if key not in IMAGES]
+    frame = pd.concat([*_seen(run, directory), pd.DataFrame(lost)], ignore_index=True)
+    frame = frame.reindex(columns=list(IMAGES)).assign(run=run.id)
+    frame = frame.merge(about[["images", "image", *more]], on=["images", "image"], how="left")
+    return frame.astype(IMAGES | dict.fromkeys(more, TEXT))
+
+
+def _seen(run: Run, directory: Path) -> Iterator[pd.DataFrame]:
+    """Yield the images that some check has rows of, by image set and class map."""
+    for (role, classes), item in _looked_at(run).items():
+        table = read_table(directory, str(item.table), item.id, ("image", *LABELS)).to_pandas()
+        if "image" in table:
+            once = table.drop_duplicates("image", ignore_index=True)
+            named = _with_names(once, LABELS, _classifier(run, item))
+            yield named.assign(images=role, classes=classes)
+
+
+def _looked_at(run: Run) -> dict[tuple[str, str], Item]:
+    """Return an entry with rows for each image set and class map."""
+    found: dict[tuple[str, str], Item] = {}
+    for item in run.items:
+        card = _classifier(run, item)
+        if item.images is not None and item.table is not None:
+            found.setdefault((item.images, card.classes if card else ""), item)
+    return found
+
+
+def _classifier(run: Run, item: Item) -> Classifier | None:
+    return next((one for one in run.classifiers if one.alias == item.classifier), None)
+
+
+def _with_names(
+    table: pd.DataFrame, columns: Sequence[str], classifier: Classifier | None
+) -> pd.DataFrame:
+    """Return a table with the names of classes after each column of their indices."""
+    import pandas as pd
+
+    names = dict(enumerate(classifier.class_names if classifier else ()))
+    found: dict[str, Any] = {}
+    for column in table:
+        found[column] = table[column]
+        if column not in columns:
+            continue
+        if table[column].dtype == object:  # lists
+            lists = (() if row is None else row for row in table[column])
+            found.setdefault(f"{column}_names", [[names.get(i) for i in row] for row in lists])
+        else:
+            found.setdefault(f"{column}_name", table[column].map(names).astype(TEXT))
+    return pd.DataFrame({**found, **{column: table[column] for column in table}})
+
+
+def _frame(records: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(list(records), columns=list(columns)).astype(dict(columns))

@@ -1,0 +1,56 @@
+"""What the verdicts of a run come to: one exit code, as pytest has them."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from vision_evals.log.run import Run
+from vision_evals.log.verdicts import Verdict
+
+PASSED, FAILED, INTERRUPTED, NOTHING_JUDGED = 0, 1, 2, 5
+"""Exit codes."""
+
+
+def fails(verdict: Verdict, *, lenient: bool = False) -> bool:
+    """Return whether a check with this verdict fails its run.
+
+    Args:
+        verdict: of a check on a classifier.
+        lenient: whether what is inconclusive fails nothing.
+    """
+    return verdict in {Verdict.INVALID, Verdict.FAILED} or (
+        verdict is Verdict.INCONCLUSIVE and not lenient
+    )
+
+
+def nothing_judged(run: Run) -> bool:
+    """Return whether no expectation was held against a number, though some should have been.
+
+    A part of a run leaves that to `evals merge`, and a change that touches no checkpoint has
+    nothing to judge.
+    """
+    judged = any(item.verdict.judged for item in run.items)
+    return not (judged or run.settings.shard is not None or run.compares_with_itself)
+
+
+def exit_code(run: Run, *, lenient: bool = False) -> int:
+    """Return what pytest would: 0, 1 where a check fails, 5 where nothing was judged.
+
+    2 stands for a run that was interrupted. That a classifier was asked for by name and is
+    unavailable fails in pytest, too; the log does not say who was asked for.
+
+    Args:
+        run: its log.
+        lenient: whether what is inconclusive fails nothing.
+    """
+    if run.status != "finished":
+        return INTERRUPTED
+    if any(fails(item.verdict, lenient=lenient) for item in run.items):
+        return FAILED
+    return NOTHING_JUDGED if nothing_judged(run) else PASSED
+
+
+def verdict_counts(run: Run) -> str:
+    """Return how many items got each verdict, worst first: ``1 failed, 3 passed``."""
+    counted = Counter(item.verdict for item in run.items)
+    return ", ".join(f"{counted[verdict]} {verdict}" for verdict in Verdict if counted[verdict])

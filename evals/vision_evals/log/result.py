@@ -1,0 +1,136 @@
+"""A run as Python sees it: verdict, exit code, and its numbers as pandas frames."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vision_evals.core.errors import UserError, did_you_mean
+from vision_evals.log import frames
+from vision_evals.log.disk import read as read_log
+from vision_evals.log.item import Item
+from vision_evals.log.outcome import exit_code, verdict_counts
+from vision_evals.log.run import Run as Log
+from vision_evals.log.verdicts import Verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, repr=False)
+class Run:
+    """What a run came to. Frames are read anew each time, so they may be changed."""
+
+    log: Log
+    """Everything it says, as in ``run.json``."""
+    path: Path
+    """The run directory."""
+    report: Path | None
+    """The HTML report; None where there is none."""
+    exit_code: int
+    """As pytest has it: 0 passed, 1 a check failed, 2 interrupted, 5 nothing was judged."""
+    warnings: tuple[str, ...] = ()
+    """What a person should know, and what could not be written."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether something was judged and no check failed: the exit code is 0."""
+        return self.exit_code == 0
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The worst verdict of all checks; None where there are none."""
+        return min((i.verdict for i in self.items), key=list(Verdict).index, default=None)
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """Each check on each classifier, with metrics, judgements and validity checks."""
+        return self.log.items
+
+    @property
+    def metrics(self) -> pd.DataFrame:
+        """One row a metric and threshold: suite, check, model, metric, at, value, low, high, ..."""
+        return frames.metrics(self.log)
+
+    @property
+    def images(self) -> pd.DataFrame:
+        """One row an image of each image set: label, name of its class, why it was unreadable.
+
+        Raises:
+            UserError: a table cannot be read.
+        """
+        return frames.images(self.log, self.path)
+
+    def rows(
+        self, check: str, model: str | None = None, *, suite: str | None = None
+    ) -> pd.DataFrame:
+        """Return what was seen on each image, class names beside class indices.
+
+        Args:
+            check: its name.
+            model: alias of a classifier; None: all, one below the other.
+            suite: path or file name of the suite, where several have a check of this name.
+
+        Raises:
+            UserError: there is no such check or classifier, it has no rows, or they cannot be read.
+        """
+        import pandas as pd
+
+        found = self.select(check, model, suite=suite)
+        tables = [frames.rows(self.log, self.path, item) for item in found if item.table]
+        if not tables:
+            raise UserError(f"{found[0].id} has no rows: {found[0].sentence}")
+        return pd.concat(tables, ignore_index=True)
+
+    def select(
+        self, check: str, model: str | None = None, *, suite: str | None = None
+    ) -> tuple[Item, ...]:
+        """Return the items of a check; arguments and errors are those of `rows`."""
+        found = _only(self.items, "check", check, self.path)
+        suites = {name: Path(name).name for name in dict.fromkeys(item.suite for item in found)}
+        if suite is not None:
+            known = [name for name in suites if suite in {name, suites[name]}]
+            if not known:
+                raise UserError(
+                    f'{self.path}: no suite "{suite}" has a check "{check}"'
+                    f"{did_you_mean(suite, suites)}"
+                )
+            found, suites = [i for i in found if i.suite in known], dict.fromkeys(known, "")
+        if len(suites) > 1:
+            raise UserError(
+                f'{self.path}: several suites have a check "{check}": {", ".join(suites)}; '
+                "say which suite"
+            )
+        return tuple(found if model is None else _only(found, "classifier", model, self.path))
+
+    def __repr__(self) -> str:
+        """Return where it is and what it came to, in a line."""
+        came = verdict_counts(self.log) or "nothing selected"
+        return f"<Run {self.path}: {came}, exit code {self.exit_code}>"
+
+
+def read(path: str | os.PathLike[str]) -> Run:
+    """Read a run directory, its ``run.json``, or a baseline.
+
+    Raises:
+        UserError: no such run, a damaged one, or one written by a newer version.
+    """
+    text = os.fspath(path)
+    try:
+        place = Path(text).expanduser().resolve()  # `runs/latest` may point elsewhere tomorrow
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(f"{text!r}: no readable path: {error}") from None
+    run = read_log(place)
+    directory = place if place.is_dir() else place.parent
+    report = directory / "report.html"
+    return Run(run, directory, report if report.is_file() else None, exit_code(run), run.warnings)
+
+
+def _only(items: tuple[Item, ...] | list[Item], key: str, wanted: str, path: Path) -> list[Item]:
+    found = [item for item in items if getattr(item, key) == wanted]
+    if not found:
+        known = {getattr(item, key) for item in items}
+        raise UserError(f'{path}: there is no {key} "{wanted}"{did_you_mean(wanted, known)}')
+    return found

@@ -1,0 +1,52 @@
+"""Tables of a run directory, read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vision_evals.core.errors import UserError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def read_table(
+    directory: Path, file: str, where: str, columns: Sequence[str] | None = None
+) -> pa.Table:
+    """Return a table of a run.
+
+    Args:
+        directory: of the run.
+        file: below it, as the log names it.
+        where: begins every message.
+        columns: only those of these that it has.
+
+    Raises:
+        UserError: it is missing, damaged, or outside of the directory.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        path = _inside(directory, file, where)
+        if columns is not None:
+            known = pq.read_schema(path).names
+            columns = [name for name in columns if name in known]
+        return pq.read_table(path, columns=columns)
+    except FileNotFoundError:
+        raise UserError(f"{where}: {file} is missing; name a run that is whole") from None
+    except (pa.ArrowException, OSError, ValueError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"{where}: {file} is damaged: {reason}") from None
+
+
+def _inside(directory: Path, file: str, where: str) -> Path:
+    root = directory.resolve()
+    path = (root / file).resolve()
+    if not path.is_relative_to(root):
+        raise UserError(f"{where}: {file} lies outside of the run; its log was changed")
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise ValueError("it is not a file")
+    return path
