@@ -24,12 +24,12 @@ def python(code: str) -> str:
 
 def test_importing_costs_the_standard_library_and_nothing_else() -> None:
     code = (
-        "import sys; import evals; dir(evals); evals.__all__;"
+        "import sys; import evals; dir(vision_evals); vision_evals.__all__;"
         "print(sorted({n.partition('.')[0] for n in sys.modules} - sys.stdlib_module_names"
-        " - {'evals', '__main__', 'sitecustomize'}), [n for n in sys.modules if 'evals.' in n])"
+        " - {'evals', '__main__', 'sitecustomize'}), [n for n in sys.modules if 'vision_evals.' in n])"
     )
     with_it = python(code)
-    without = python(code.replace("import evals; dir(evals); evals.__all__;", ""))
+    without = python(code.replace("import evals; dir(vision_evals); vision_evals.__all__;", ""))
     assert with_it == without
 
 
@@ -39,7 +39,7 @@ def test_what_reads_runs_needs_no_torch() -> None:
 
 
 def test_every_name_is_there_for_people_and_for_those_who_check_types() -> None:
-    assert ISSUE <= set(evals.__all__) <= set(dir(evals))
+    assert ISSUE <= set(vision_evals.__all__) <= set(dir(vision_evals))
     tree = ast.parse(Path(vision_evals.__file__).read_text(encoding="utf-8"))
     (block,) = (n for n in tree.body if isinstance(n, ast.If))
     typed = {
@@ -48,15 +48,15 @@ def test_every_name_is_there_for_people_and_for_those_who_check_types() -> None:
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    assert typed == evals._MODULES
-    assert list(evals.__all__) == sorted(typed)
-    for name in evals.__all__:
-        assert getattr(evals, name) is vars(evals)[name]
-    assert callable(evals.run)
+    assert typed == vision_evals._MODULES
+    assert list(vision_evals.__all__) == sorted(typed)
+    for name in vision_evals.__all__:
+        assert getattr(evals, name) is vars(vision_evals)[name]
+    assert callable(vision_evals.run)
 
 
 def test_a_name_that_is_not_there() -> None:
     with pytest.raises(AttributeError, match="module 'evals' has no attribute 'Mesure'"):
-        _ = evals.Mesure  # type: ignore[attr-defined]
+        _ = vision_evals.Mesure  # type: ignore[attr-defined]
     with pytest.raises(ImportError, match="cannot import name 'Mesure'"):
         exec("from vision_evals import Mesure")

@@ -70,7 +70,7 @@ _NAMES = {
     "vision_evals.measures.measure": ("Columns", "Drawing", "Measure", "Subject"),
     "vision_evals.measures.metrics": ("absent", "each", "fraction", "resampled", "shares"),
     "vision_evals.measures.probe": ("Probe",),
-    "evals.run": ("run",),
+    "vision_evals.engine.run": ("run",),
     "vision_evals.core.tables": ("Table",),
     "vision_evals.suite.spec": ("MetricSpec",),
 }
