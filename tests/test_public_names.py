@@ -51,12 +51,12 @@ def test_every_name_is_there_for_people_and_for_those_who_check_types() -> None:
     assert typed == vision_evals._MODULES
     assert list(vision_evals.__all__) == sorted(typed)
     for name in vision_evals.__all__:
-        assert getattr(evals, name) is vars(vision_evals)[name]
+        assert getattr(vision_evals, name) is vars(vision_evals)[name]
     assert callable(vision_evals.run)
 
 
 def test_a_name_that_is_not_there() -> None:
-    with pytest.raises(AttributeError, match="module 'evals' has no attribute 'Mesure'"):
+    with pytest.raises(AttributeError, match="module 'vision_evals' has no attribute 'Mesure'"):
         _ = vision_evals.Mesure  # type: ignore[attr-defined]
     with pytest.raises(ImportError, match="cannot import name 'Mesure'"):
         exec("from vision_evals import Mesure")
