@@ -24,7 +24,8 @@ from vision_evals.images.declared import Declaration
 from vision_evals.measures import lookup
 from vision_evals.models.card import parse_cards
 from vision_evals.suite.options import OptionsTable
-from vision_evals.suite.suite import is_suite, parse
+from vision_evals.suite.parse import parse
+from vision_evals.suite.suite import is_suite
 
 COMMANDS = {"evals", "pytest", "pip", "python", "ruff", "mypy", "zensical"}
 OWN_SUITES = {"gate", "first", "nightly", "margins", "sure", "corners", "my_suite"}

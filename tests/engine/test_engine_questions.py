@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vision_evals.engine.jobs import Catalog, Job
+from vision_evals.engine.jobs import Catalog
 from vision_evals.engine.questions import roles, together
 from vision_evals.suite.options import read
+from vision_evals.verdict.job import Job
 
 SUITE = """
 evals = 1

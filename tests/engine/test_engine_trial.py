@@ -12,14 +12,15 @@ from PIL import Image
 from torch import Tensor, nn
 
 from vision_evals.core.progress import lines
-from vision_evals.engine.jobs import Catalog, Job
-from vision_evals.engine.plan import RunConfig
+from vision_evals.engine.jobs import Catalog
 from vision_evals.engine.resources import Resources
+from vision_evals.engine.tasks import RunConfig
 from vision_evals.engine.trial import Outcome, trial
 from vision_evals.log import Verdict
 from vision_evals.models.classifier import Classifier
 from vision_evals.suite.options import read
 from vision_evals.validity.examine import Examiner
+from vision_evals.verdict.job import Job
 
 SUITE = """
 evals = 1

@@ -13,7 +13,6 @@ from PIL import Image
 from tests.large import pictures
 from tests.large.rows import MAKERS, Asked, Network
 from vision_evals import log
-from vision_evals.engine.jobs import Job
 from vision_evals.images.labels import ClassMap
 from vision_evals.measures.measure import Measure
 from vision_evals.models.registry import Request
@@ -25,6 +24,7 @@ from vision_evals.verdict.baseline.provenance import Side
 from vision_evals.verdict.baseline.reference import BaselineEntry
 from vision_evals.verdict.baseline.thumbnails import thumbnails
 from vision_evals.verdict.check_input import Facts, Measured, Question
+from vision_evals.verdict.job import Job
 from vision_evals.verdict.judge import judge
 
 

@@ -12,7 +12,6 @@ import torch
 from vision_evals.core.tables import Table
 from vision_evals.engine import tables
 from vision_evals.engine.loop import run_loop
-from vision_evals.engine.shard import join_of
 from vision_evals.engine.tasks import PassResult, Task, TaskGroup
 from vision_evals.images import sources
 from vision_evals.images.image_set import ImageSet
@@ -65,7 +64,7 @@ def rows_of(tmp_path_factory: pytest.TempPathFactory) -> Rows:
             result=result,
         )
         assert (result.failures, result.not_applicable, result.invalid) == ({}, {}, {})
-        table = tables.merge(directory, "rows", join_of(task))
+        table = tables.merge(directory, "rows", task.join)
         assert table is not None
         return table
 

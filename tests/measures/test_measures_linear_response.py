@@ -17,9 +17,10 @@ from vision_evals.images.image_set import ImageSet, limited
 from vision_evals.images.labels import ClassMap
 from vision_evals.log import Metric
 from vision_evals.measures.epsilons import value
-from vision_evals.measures.linear_response import MEASURE, Parameters, r2_line, r2_per_side
+from vision_evals.measures.linear_response import MEASURE, Parameters
 from vision_evals.measures.measure import Subject
 from vision_evals.measures.probe import Answers, Probe
+from vision_evals.measures.straightness import r2_line, r2_per_side
 from vision_evals.models.classifier import Classifier
 
 Make = Callable[..., Classifier]

@@ -26,16 +26,10 @@ from vision_evals.core.tables import Table
 from vision_evals.images import sources
 from vision_evals.images.image_set import ImageSet
 from vision_evals.images.labels import ClassMap
+from vision_evals.measures.detection import auroc, false_positives
 from vision_evals.measures.intervals import bootstrap_apart, generator
 from vision_evals.measures.measure import Measure, Subject
-from vision_evals.measures.predictions import (
-    MEASURE,
-    Parameters,
-    Published,
-    auroc,
-    badness,
-    false_positives,
-)
+from vision_evals.measures.predictions import MEASURE, Parameters, Published, badness
 from vision_evals.measures.probe import Probe
 from vision_evals.models.classifier import Classifier
 

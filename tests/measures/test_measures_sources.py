@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vision_evals.engine.jobs import Job
 from vision_evals.images.labels import ClassMap
 from vision_evals.measures import MEASURES, lookup
 from vision_evals.models.request import Request
 from vision_evals.suite.parse import parse
 from vision_evals.suite.spec import MetricSpec
 from vision_evals.verdict.check_input import Facts, Measured, Question
+from vision_evals.verdict.job import Job
 
 PROMISED = [
     (name, metric) for name in MEASURES for metric in lookup(name, Path(__file__).parent).metrics

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vision_evals.engine.jobs import Job
 from vision_evals.images.labels import ClassMap
 from vision_evals.log import Metric, Training, Validity
 from vision_evals.measures import lookup
@@ -20,6 +19,7 @@ from vision_evals.models.classifier import Classifier
 from vision_evals.models.registry import Request
 from vision_evals.suite.parse import parse
 from vision_evals.verdict.check_input import Facts, Measured, Question, medians
+from vision_evals.verdict.job import Job
 from vision_evals.verdict.judge import gathered
 
 Small = Callable[..., Classifier]

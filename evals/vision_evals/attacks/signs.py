@@ -72,17 +72,15 @@ def towards(
     """
     stride = ball.epsilon if steps == 1 else ball.epsilon / 4
     best, moved = pixels.clone(), pixels.clone()
-    confidence = torch.full((len(pixels),), -1.0, device=pixels.device)
-    taken = torch.full((len(pixels),), -1, dtype=torch.int64, device=pixels.device)
     active = torch.arange(len(pixels), device=pixels.device)
+    confidence, taken = pixels.new_full((len(pixels),), -1.0), torch.full_like(active, -1)
     for step in range(steps + 1):
         if step == steps:  # the last one only looks
             with torch.no_grad():
                 logits, gradient = classifier.logits(moved[active]), None
-        elif step == 0 and first is not None:
-            logits, gradient = first
         else:
-            logits, gradient = slope(classifier, moved[active], target[active, None])
+            known = first if step == 0 else None
+            logits, gradient = known or slope(classifier, moved[active], target[active, None])
         now = _probability(logits, target[active])
         better = now > confidence[active]
         best[active[better]], confidence[active[better]] = moved[active[better]], now[better]
@@ -91,8 +89,7 @@ def towards(
             break
         # without a gradient an image stays where it is: twenty looks would see it there
         going = (now < until) & (gradient != 0).flatten(1).any(dim=1)
-        active = active[going]
-        if not len(active):
+        if not len(active := active[going]):
             break
         downhill = -ball.steepest(gradient[going])
         moved[active] = ball.project(moved[active] + stride * downhill, pixels[active])

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from vision_evals.core.errors import InvalidError, NotApplicableError
+from vision_evals.core.errors import InvalidError, NotApplicableError, UserError
 from vision_evals.images.geometry import to_unit
+from vision_evals.images.reader import batches
 from vision_evals.log.profiling.stages import timed
 from vision_evals.measures.probe import Probe
 
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from vision_evals.engine.shard import Planned, Shard
-    from vision_evals.engine.tasks import PassResult, Task, TaskGroup
+    from vision_evals.engine.tasks import PassResult, RunConfig, Task, TaskGroup
     from vision_evals.images.geometry import Geometry
+    from vision_evals.images.image_set import ImageSet
     from vision_evals.images.reader import Batch
     from vision_evals.measures.measure import Columns
 
@@ -159,6 +161,41 @@ def _asked(
         room=group.room,
     )
     return ((probe, task) for task in group.tasks)
+
+
+def probe_of(
+    group: TaskGroup,
+    image_set: ImageSet,
+    positions: Sequence[int],
+    result: PassResult,
+    config: RunConfig,
+) -> Probe:
+    """Return a probe on a few images that were looked at, decoded once more.
+
+    Args:
+        group: who looks.
+        image_set: that they are of.
+        positions: theirs in it.
+        result: with the digests of their files.
+        config: how to compute.
+
+    Raises:
+        UserError: files changed while the run was looking at them.
+    """
+    chosen = [image_set.images[i] for i in positions]
+    geometry = group.classifier.geometry
+    (batch,) = batches(chosen, [range(len(chosen))], {geometry})
+    if any(result.digests.get(name) != sha256 for name, sha256 in batch.digests.items()):
+        raise UserError("pictures changed while the run was looking at them; run it again")
+    seen = [positions[i] for i in batch.positions]
+    return Probe(
+        group.classifier,
+        batch.ids,
+        to_unit(batch.pixels[geometry], config.device),
+        group.answers and group.answers.of(seen, config.device),
+        config.seed,
+        differentiate=True,
+    )
 
 
 def _generators(device: torch.device) -> list[torch.Tensor]:

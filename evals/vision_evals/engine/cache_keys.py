@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +16,7 @@ from PIL import features
 from vision_evals.core.cache.code import code_digest, own_code
 from vision_evals.core.cache.describe import UnknownValueError, describe
 from vision_evals.core.cache.store import Cache
-from vision_evals.engine.plan import Pass, RunConfig, batch_of
-from vision_evals.engine.tasks import Task, TaskGroup
+from vision_evals.engine.tasks import RunConfig, Task, TaskGroup
 from vision_evals.images.image_set import Image
 from vision_evals.log.environment import versions
 from vision_evals.measures.measure import Measure
@@ -38,14 +38,30 @@ class Asked:
         """Return the key of a question that rests on this one."""
         return _hash([self.check_input, *more])
 
+    def told(self, n: int) -> dict[str, Any]:
+        """Return what `evals cache` says of an entry about n images."""
+        return {
+            "classifier": self.group.classifier.name,
+            "measure": self.task.measure.name,
+            "n": n,
+            "written": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        }
 
-def questions(this: Pass, config: RunConfig, cache: Cache) -> dict[str, Asked]:
-    """Return every task of a pass whose key can be told, by table; of the others it is said."""
+
+def questions(groups: Iterable[TaskGroup], batch: int, config: RunConfig) -> dict[str, Asked]:
+    """Return every task whose key can be told, by table; of the others it is said.
+
+    Args:
+        groups: whose tasks.
+        batch: images in one forward.
+        config: how to compute, with a cache.
+    """
+    assert config.cache is not None
     asked = {}
-    for group in this.groups.values():
-        reply = _reply(group, cache)
+    for group in groups:
+        reply = _reply(group, config.cache)
         for task in group.tasks:
-            check_input = None if reply is None else _question(this, group, task, config, reply)
+            check_input = None if reply is None else _question(group, task, config, batch, reply)
             if check_input is not None:
                 asked[task.table] = Asked(group, task, check_input)
     return asked
@@ -69,7 +85,7 @@ def _reply(group: TaskGroup, cache: Cache) -> str | None:
 
 
 def _question(
-    this: Pass, group: TaskGroup, task: Task, config: RunConfig, reply: str
+    group: TaskGroup, task: Task, config: RunConfig, batch: int, reply: str
 ) -> str | None:
     """Return the key of everything that changes a row, but for the images; None without one."""
     among = None if group.answers is None else group.answers.among.tolist()
@@ -88,7 +104,7 @@ def _question(
             "seed": config.seed,
             "precision": config.precision,
             "device": [config.device.type, name_of(config.device), torch.get_num_threads()],
-            "batch": [batch_of(this, config), group.room, group.classifier.layout],
+            "batch": [batch, group.room, group.classifier.layout],
             "path": None if group.fast_path is None else group.fast_path.plan.key,
             "differentiate": any(other.measure.gradient for other in group.tasks),
             "versions": versions(),

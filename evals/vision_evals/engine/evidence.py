@@ -1,77 +1,131 @@
-"""Whether the numbers of a pass can be trusted: what the walk saw, and what is asked after it."""
+"""Whether the numbers of a pass can be trusted: what the walk saw, what is asked and was kept."""
 
 from __future__ import annotations
 
 import hashlib
 import time
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 import pandas as pd
 
 from vision_evals import log
 from vision_evals.engine import state_guard
-from vision_evals.engine.plan import Pass, RunConfig, probe_of
-from vision_evals.engine.tasks import PassResult, Task, TaskGroup
+from vision_evals.engine.batch_step import probe_of
+from vision_evals.engine.observed import observed
+from vision_evals.engine.shard_cache import ShardCache
+from vision_evals.engine.tasks import PassResult, RunConfig, Task, TaskGroup, tasks_of
 from vision_evals.images.image_set import ImageSet
 from vision_evals.log import Validity
-from vision_evals.models.classifier import Classifier
 from vision_evals.models.device import numerics
 from vision_evals.validity.check import Evidence
-from vision_evals.verdict.judge import finite
 
 BENCH = 16
 """Images that validity checks look at."""
 
+Found = dict[str, tuple[Validity, ...]]
+"""By table."""
 
-def examined(
-    this: Pass,
-    rows: Mapping[str, pd.DataFrame | None],
-    changes: state_guard.Changes,
-    config: RunConfig,
-    known: Collection[str] = (),
-) -> dict[str, tuple[Validity, ...]]:
-    """Ask every classifier and task whether its numbers can be trusted, by table.
 
-    Args:
-        this: walked.
-        rows: by table.
-        changes: filled with what the networks were left with.
-        config: how to compute.
-        known: tables that were asked before.
-    """
-    started = time.perf_counter()
-    found: dict[str, tuple[Validity, ...]] = {}
-    if all(task.table in known for group in this.groups.values() for task in group.tasks):
-        return found
-    images = validity_batch(this.image_set, this.result.digests)
-    networks = {name: group.classifier.network for name, group in this.groups.items()}
-    with state_guard.watch(networks, changes), numerics(config.device, config.precision):
-        for name, group in this.groups.items():
-            left = [task for task in group.tasks if task.table not in known]
-            if name in this.result.failures or not images or not left:
-                continue
-            probe = probe_of(this, group, images, config)
-            for task in left:
-                table = rows.get(task.table)
-                if table is None or table.empty or task.table in this.result.not_applicable:
-                    continue
-                evidence = Evidence(
-                    group.classifier,
-                    probe,
-                    tuple(this.image_set.images[i] for i in images),
-                    this.image_set,
-                    task.measure,
-                    task.parameters,
-                    table,
+@dataclass
+class Examination:
+    """Asks of every classifier and task of a pass whether its numbers can be trusted."""
+
+    image_set: ImageSet
+    groups: Mapping[str, TaskGroup]
+    result: PassResult
+    changes: state_guard.Changes
+    """What the networks were left with; filled with what they are left with here."""
+    config: RunConfig
+    shard_cache: ShardCache | None
+    seconds: float = 0.0
+    """That asking took."""
+
+    def evidence(self, rows: Mapping[str, pd.DataFrame]) -> Found:
+        """Return what there is to say of every task that applies.
+
+        Args:
+            rows: by table.
+        """
+        known = self._known()
+        asked = self._asked(rows, known)
+        found = {}
+        for group, task in tasks_of(self.groups.values()):
+            table = task.table
+            if table not in self.result.not_applicable:
+                found[table] = known.get(table) or (
+                    *observed(group, task, rows[table], self.result, self.changes),
+                    *asked.get(table, ()),
                 )
-                found[task.table] = config.examiner.examine(evidence, depth_of(task, config))
-    this.validity_seconds += time.perf_counter() - started
-    return found
+                if group.classifier.name not in self.result.failures:
+                    self._keep(group, task, found[table])
+        return found
 
+    def _asked(self, rows: Mapping[str, pd.DataFrame], known: Collection[str]) -> Found:
+        """Ask what is not known yet."""
+        started, found = time.perf_counter(), Found()
+        if all(task.table in known for _, task in tasks_of(self.groups.values())):
+            return found
+        images = validity_batch(self.image_set, self.result.digests)
+        networks = {name: group.classifier.network for name, group in self.groups.items()}
+        numbers = numerics(self.config.device, self.config.precision)
+        with state_guard.watch(networks, self.changes), numbers:
+            for name, group in self.groups.items():
+                left = [task for task in group.tasks if task.table not in known]
+                if name in self.result.failures or not images or not left:
+                    continue
+                probe = probe_of(group, self.image_set, images, self.result, self.config)
+                for task in left:
+                    table = rows[task.table]
+                    if table.empty or task.table in self.result.not_applicable:
+                        continue
+                    evidence = Evidence(
+                        group.classifier,
+                        probe,
+                        tuple(self.image_set.images[i] for i in images),
+                        self.image_set,
+                        task.measure,
+                        task.parameters,
+                        table,
+                    )
+                    depth = self._depth(task)
+                    found[task.table] = self.config.examiner.examine(evidence, depth)
+        self.seconds = time.perf_counter() - started
+        return found
 
-def depth_of(task: Task, config: RunConfig) -> log.Depth:
-    """Return which checks are asked of a task: the deeper of what run and check want."""
-    return "thorough" if "thorough" in {config.depth, task.depth} else "cheap"
+    def _known(self) -> Found:
+        """Return what was found before of numbers whose every row came from the cache."""
+        found = {}
+        for group, task in tasks_of(self.groups.values()):
+            every = self.result.cached[task.table] == self.result.n
+            kept = self.shard_cache and self.shard_cache.kept(task.table, self.result)
+            if every and kept and (validity := kept.validity(*self._about(group, task))):
+                found[task.table] = validity
+        return found
+
+    def _keep(self, group: TaskGroup, task: Task, validity: tuple[Validity, ...]) -> None:
+        if self.shard_cache and (kept := self.shard_cache.kept(task.table, self.result)):
+            kept.keep_validity(validity, *self._about(group, task))
+
+    def _about(self, group: TaskGroup, task: Task) -> tuple[object, ...]:
+        """Return what evidence rests on beside rows and images.
+
+        A classifier is asked once a run, on the images that come first: those count, too.
+        """
+        classifier, images = group.classifier, self.image_set
+        card = classifier.card.model_dump(mode="json", exclude={"checkpoint"})
+        return (
+            self._depth(task),
+            images.sample_of,
+            images.cut,
+            dict(classifier.published),
+            card,
+            self.config.examiner.homes[classifier.name],
+        )
+
+    def _depth(self, task: Task) -> log.Depth:
+        """Return which checks are asked of a task: the deeper of what run and check want."""
+        return "thorough" if "thorough" in {self.config.depth, task.depth} else "cheap"
 
 
 def validity_batch(image_set: ImageSet, readable: Collection[str]) -> tuple[int, ...]:
@@ -79,108 +133,3 @@ def validity_batch(image_set: ImageSet, readable: Collection[str]) -> tuple[int,
     places = [i for i, image in enumerate(image_set.images) if image.id in readable]
     chosen = sorted(places, key=lambda i: hashlib.sha256(image_set.images[i].id.encode()).digest())
     return tuple(sorted(chosen[:BENCH]))
-
-
-def seen(
-    this: Pass, group: TaskGroup, task: Task, table: pd.DataFrame, changes: state_guard.Changes
-) -> tuple[Validity, ...]:
-    """Return what the walk itself tells of a task's rows.
-
-    Args:
-        this: walked.
-        group: whose task.
-        task: what was asked.
-        table: its rows.
-        changes: what the network was left with.
-    """
-    name, refused = group.classifier.name, _refused(task, this.result)
-    return (
-        *_trained(group.classifier),
-        _ran(name, this.result),
-        changes.validity(name),
-        _drew(name, this.result),
-        *_decided(fast_path_record(this, name)),
-        *refused,
-        *(() if refused or table.empty else task.measure.vouch(group.classifier.network, table)),
-        finite(table),
-    )
-
-
-def _refused(task: Task, result: PassResult) -> tuple[Validity, ...]:
-    """Return why a measure refused to answer for this network, if it did."""
-    if task.table not in result.invalid:
-        return ()
-    return (
-        Validity(
-            name=f"{task.measure.name} can be measured",
-            outcome="failed",
-            evidence=result.invalid[task.table],
-            meaning="A measure that does not see what it counts would give a number all the same.",
-        ),
-    )
-
-
-def _trained(classifier: Classifier) -> tuple[Validity, ...]:
-    training = classifier.training
-    if training is None:
-        return ()
-    return (
-        Validity(
-            name="the training converged",
-            outcome="failed" if training.diverged else "passed",
-            evidence=training.diverged or f"weights of epoch {training.returned_epoch}",
-            meaning="A network whose training diverged is not what its recipe describes.",
-        ),
-    )
-
-
-def _ran(name: str, result: PassResult) -> Validity:
-    failure = result.failures.get(name)
-    return Validity(
-        name="the network ran",
-        outcome="passed" if failure is None else "failed",
-        evidence=failure or f"on all of {result.n} images",
-        meaning="Numbers from the images before a crash are not numbers of the whole set.",
-    )
-
-
-def fast_path_record(this: Pass, name: str) -> log.FastPath | None:
-    """Return by which path a classifier answered, here or in the run that kept its rows."""
-    fast_path, kept = this.groups[name].fast_path, this.result.fast_paths.get(name)
-    if fast_path is None or (kept is not None and not fast_path.used):
-        return kept
-    return fast_path.record()
-
-
-def _decided(fast_path: log.FastPath | None) -> tuple[Validity, ...]:
-    """Return whether a fast path kept the plain one's decisions, as far as it was looked."""
-    if fast_path is None or fast_path.plain:
-        return ()
-    seen = fast_path.rechecked and not fast_path.changed
-    return (
-        Validity(
-            name="decisions of the fast path",
-            outcome="passed" if seen else "failed" if fast_path.changed else "undecided",
-            # in fp32 it claims to be the same network; bf16 is another precision, that is said
-            severity="warn" if fast_path.precision == "bf16" else "error",
-            evidence=(
-                f"{fast_path.changed} of {fast_path.rechecked:,} sure answers that were looked at again "
-                f"differ; {fast_path.repeated:,} of {fast_path.answers:,} were close and repeated"
-            ),
-            meaning="A faster path may change the digits of a number, and not what was decided.",
-        ),
-    )
-
-
-def _drew(name: str, result: PassResult) -> Validity:
-    drew = name in result.drew
-    return Validity(
-        id="S4",
-        name="deterministic",
-        outcome="failed" if drew else "passed",
-        evidence="drew from a global generator in eval mode"
-        if drew
-        else "no draw from a global generator",
-        meaning="A network that throws dice in eval mode answers otherwise the next time.",
-        source="Croce & Hein 2020, AutoAttack's flag for randomised defences",
-    )

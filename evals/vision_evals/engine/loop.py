@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,11 +64,28 @@ def run_loop(
         advance(len(found[index].hashes))
     geometries = {s.classifier.geometry for visit in visits.values() for s in visit.groups}
     spans = [span for visit in visits.values() for span in visit.plan.spans]
+    batches = ahead(image_set.images, spans, geometries, device)
+    finish = partial(_finish, visits=visits, result=result, shard_cache=shard_cache)
+    _show(batches, visits, directory, result, advance, finish, start)
+    result.spent["total"] = time.perf_counter() - start
+    result.finished = True
+
+
+def _show(
+    batches: Iterable[Batch],
+    visits: Mapping[int, Visit],
+    directory: Path,
+    result: PassResult,
+    advance: Callable[[int], None],
+    finish: Callable[[Shard], None],
+    start: float,
+) -> None:
+    """Look at every batch, and finish each shard while a device is at work on what comes after."""
     shard: Shard | None = None
     full: Shard | None = None
     waiting = time.perf_counter()
     try:
-        for batch in ahead(image_set.images, spans, geometries, device):
+        for batch in batches:
             _waited(batch, waiting, result)
             visit = visits[batch.span.start // SHARD]
             shard = shard or Shard(visit.plan, directory)
@@ -75,8 +93,8 @@ def run_loop(
             if batch.ids:
                 run_batch(batch, visit, shard, result)
             done, full = full, None
-            if done is not None:  # a device is at work by now on what comes after it
-                _finish(done, visits, result, shard_cache)
+            if done is not None:
+                finish(done)
             if batch.span == visit.plan.spans[-1]:
                 shard.fetch()
                 full, shard = shard, None
@@ -86,9 +104,7 @@ def run_loop(
             result.spent["total"] = waiting - start
     finally:
         if full is not None:
-            _finish(full, visits, result, shard_cache)
-    result.spent["total"] = time.perf_counter() - start
-    result.finished = True
+            finish(full)
 
 
 def _waited(batch: Batch, since: float, result: PassResult) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Sequence
 
-from vision_evals.engine.jobs import Job
-from vision_evals.measures.measure import Measure
 from vision_evals.suite.options import Source
+from vision_evals.verdict.job import Job
 
 
 def roles(jobs: Sequence[Job]) -> dict[Source, str]:
@@ -17,10 +16,9 @@ def roles(jobs: Sequence[Job]) -> dict[Source, str]:
     """
     names: dict[Source, str] = {}
     for job in jobs:
-        table = job.check.table
-        for source, role in ((job.source, table.images), (job.against, table.against)):
-            if source is not None and source.missing is None and source not in names:
-                names[source] = _free(role or "", names.values())
+        for source, role in job.roles:
+            if source.missing is None and source not in names:
+                names[source] = _free(role, names.values())
     return names
 
 
@@ -40,15 +38,11 @@ def together(jobs: Sequence[Job], source: Source, own: Collection[Job]) -> list[
         source: the image set.
         own: those to be judged.
     """
-    asked = {_question(job) for job in own if job.source == source and _compares(job)}
+    asked = {_question(job) for job in own if job.source == source and job.measure.compares}
     ids = {job.id for job in own}
     return [
         job for job in jobs if job.id in ids or (job.source == source and _question(job) in asked)
     ]
-
-
-def _compares(job: Job) -> bool:
-    return isinstance(job.check.spec, Measure) and job.check.spec.compares
 
 
 def _question(job: Job) -> str:

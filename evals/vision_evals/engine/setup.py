@@ -12,7 +12,7 @@ from vision_evals import log
 from vision_evals.core.errors import UserError
 from vision_evals.core.run_dirs import new_directory
 from vision_evals.core.worker import Worker
-from vision_evals.engine.plan import RunConfig
+from vision_evals.engine.tasks import RunConfig
 from vision_evals.log.environment import environment
 from vision_evals.models.device import by_turn, default_batch, name_of, numerics, resolve
 from vision_evals.suite.options import Options

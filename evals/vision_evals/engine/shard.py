@@ -95,9 +95,9 @@ class Shard:
         """Hold the columns of a batch."""
         answers = probe.answers
         known = {} if answers is None else {"label": answers.label, "accepted": answers.accepted}
-        part = tables.Part(probe.ids, known, columns, axis_of(task))
+        part = tables.Part(probe.ids, known, columns, task.axis)
         self._parts.setdefault(task.table, []).append(part)
-        self._joins[task.table] = join_of(task)
+        self._joins[task.table] = task.join
 
     def fetch(self) -> None:
         """Start moving the columns to the host, without waiting for the device."""
@@ -119,17 +119,3 @@ class Shard:
             tables.add_shard(self.directory, table, self.plan.index, parts, self._joins[table])
         self._parts = {}
         result.spent["rows"] += time.perf_counter() - started
-
-
-def join_of(task: Task) -> tables.Join | None:
-    """Return how a task's rows are joined, where they are not those of images."""
-    measure = task.measure
-    return tables.Join(measure.keys, measure.reduce) if measure.reduce else None
-
-
-def axis_of(task: Task) -> tables.Axis | None:
-    """Return the axis of a task's rows, its values as the suite wrote them."""
-    if task.measure.axis is None:
-        return None
-    column, parameter = task.measure.axis
-    return tables.Axis(column, tuple(map(str, getattr(task.parameters, parameter))))

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from vision_evals.core.cache.store import Cache, Entry
 from vision_evals.core.errors import UserError
 from vision_evals.engine import tables
 from vision_evals.engine.cache_keys import Asked, images_key, questions
-from vision_evals.engine.pictures import file_name
-from vision_evals.engine.plan import Pass, RunConfig
+from vision_evals.engine.kept import Kept
 from vision_evals.engine.shard import Planned, Shard
 from vision_evals.engine.state_guard import changed_since, state_of
-from vision_evals.engine.tasks import PassResult, TaskGroup
+from vision_evals.engine.tasks import PassResult, RunConfig, TaskGroup
 from vision_evals.images.image_set import Image
 from vision_evals.images.reader import digests
-from vision_evals.log import Depth, FastPath, Picture, Validity
+from vision_evals.log import FastPath
 
 
 @dataclass(frozen=True)
@@ -105,7 +103,7 @@ class ShardCache:
             return  # an earlier shard stopped it: nothing is known of this one
         images = [self.images[p] for p in shard.plan.positions]
         about = {
-            **_told(one, len(images)),
+            **one.told(len(images)),
             "unreadable": shard.unreadable,
             "oriented": shard.oriented,
             "seconds": shard.seconds[table],
@@ -127,53 +125,12 @@ class ShardCache:
         seen = sorted(result.hashes)
         return images_key([self.images[p] for p in seen], [result.hashes[p] for p in seen])
 
-    def validity(
-        self, table: str, whole: str, depth: Depth, *about: object
-    ) -> tuple[Validity, ...]:
-        """Return what was found of a table's numbers, nothing where that is not kept."""
-        check_input = self.asked[table].deeper(depth, *about)
-        entry = self.cache.get("measured", check_input, whole)
-        try:
-            return () if entry is None else _VALIDITY.validate_json(entry.payload)
-        except ValidationError:
-            return ()  # of a cache that somebody else wrote
-
-    def keep_validity(
-        self, table: str, whole: str, depth: Depth, found: Sequence[Validity], *about: object
-    ) -> None:
-        """Keep what was found of a table's numbers."""
-        one = self.asked[table]
-        entry = Entry(_told(one, len(self.images)), _VALIDITY.dump_json(tuple(found)))
-        self.cache.put("measured", one.deeper(depth, *about), whole, entry)
-
-    def pictures(
-        self, table: str, whole: str, count: int, directory: Path
-    ) -> tuple[Picture, ...] | None:
-        """Return pictures that were drawn before, written into a run; None without any."""
-        entry = self.cache.get("pictures", self.asked[table].deeper(count), whole)
-        if entry is None:
+    def kept(self, table: str, result: PassResult) -> Kept | None:
+        """Return the place of a whole table; None before the walk is through, or without a key."""
+        whole, one = self.whole(result), self.asked.get(table)
+        if whole is None or one is None:
             return None
-        try:
-            kept = _Drawn.model_validate_json(entry.payload)
-        except ValidationError:
-            return None  # of a cache that somebody else wrote
-        (directory / "pictures").mkdir(exist_ok=True)
-        found = []
-        for picture, content in zip(kept.pictures, kept.files, strict=True):
-            name = file_name(table, picture.image)  # the alias may be another than then
-            (directory / name).write_bytes(content)
-            found.append(picture.model_copy(update={"file": name}))
-        return tuple(found)
-
-    def keep_pictures(
-        self, table: str, whole: str, count: int, drawn: Sequence[Picture], directory: Path
-    ) -> None:
-        """Keep what was drawn."""
-        one = self.asked[table]
-        files = [(directory / picture.file).read_bytes() for picture in drawn]
-        payload = _Drawn(pictures=tuple(drawn), files=tuple(files)).model_dump_json()
-        entry = Entry(_told(one, len(drawn)), payload.encode())
-        self.cache.put("pictures", one.deeper(count), whole, entry)
+        return Kept(self.cache, one, whole, len(self.images))
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,26 +154,22 @@ class Found:
             raise UserError("pictures changed while the run was looking at them; run it again")
 
 
-def shard_cache_of(this: Pass, config: RunConfig) -> ShardCache | None:
-    """Return the cache as a pass sees it; None where nothing is kept."""
+def shard_cache_of(
+    images: Sequence[Image], groups: Iterable[TaskGroup], batch: int, config: RunConfig
+) -> ShardCache | None:
+    """Return the cache as a pass sees it; None where nothing is kept.
+
+    Args:
+        images: of the pass.
+        groups: who looks.
+        batch: images in one forward.
+        config: how to compute.
+    """
     if config.cache is None:
         return None
-    asked = questions(this, config, config.cache)
-    networks = {name: one.classifier.network for name, one in this.groups.items()}
-    before = {name: state_of(network) for name, network in networks.items()}
-    return ShardCache(config.cache, this.image_set.images, asked, before)
-
-
-class _Drawn(BaseModel):
-    """Pictures and their files."""
-
-    model_config = ConfigDict(frozen=True, ser_json_bytes="base64", val_json_bytes="base64")
-
-    pictures: tuple[Picture, ...]
-    files: tuple[bytes, ...]
-
-
-_VALIDITY = TypeAdapter(tuple[Validity, ...])
+    everyone = tuple(groups)
+    before = {one.classifier.name: state_of(one.classifier.network) for one in everyone}
+    return ShardCache(config.cache, images, questions(everyone, batch, config), before)
 
 
 def _sound(entry: Entry | None) -> TypeGuard[Entry]:
@@ -229,13 +182,3 @@ def _sound(entry: Entry | None) -> TypeGuard[Entry]:
     return all(isinstance(about.get(key), kind) for key, kind in kinds.items()) and all(
         stop is None or isinstance(stop, str) for stop in stops
     )
-
-
-def _told(one: Asked, n: int) -> dict[str, Any]:
-    """Return what `evals cache` says of an entry."""
-    return {
-        "classifier": one.group.classifier.name,
-        "measure": one.task.measure.name,
-        "n": n,
-        "written": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    }

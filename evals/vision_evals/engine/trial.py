@@ -8,18 +8,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vision_evals import log
-from vision_evals.core.errors import NotApplicableError, UserError
+from vision_evals.core.errors import NotApplicableError
 from vision_evals.core.progress import Progress
-from vision_evals.engine import plan, run_pass
-from vision_evals.engine.jobs import Catalog, Job
-from vision_evals.engine.plan import Pass, RunConfig, task_of
+from vision_evals.engine import plan
+from vision_evals.engine.item import Results, Standards, failed, item_of
+from vision_evals.engine.jobs import Catalog
+from vision_evals.engine.records import image_set_of
 from vision_evals.engine.resources import Resources
-from vision_evals.log import Verdict
-from vision_evals.measures.measure import Measure
+from vision_evals.engine.run_pass import Pass
+from vision_evals.engine.tasks import RunConfig
 from vision_evals.suite.options import Source
 from vision_evals.validity.examine import Examiner
-from vision_evals.verdict.check_input import Family, Question
-from vision_evals.verdict.judge import judge, unjudged
+from vision_evals.verdict.check_input import Family
+from vision_evals.verdict.job import Job
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +53,13 @@ def trial(
     Raises:
         UserError: a classifier or an image set is not to be had.
     """
-    refused: dict[str, str] = {}
+    refused: dict[str, NotApplicableError] = {}
     for job in jobs:
+        assert job.source is not None, "left out by the caller"
         try:
             plan.prepare(job, resources)
         except NotApplicableError as error:
-            refused[job.id] = str(error)
+            refused[job.id] = error
     with tempfile.TemporaryDirectory(dir=config.directory, prefix=".trial-") as folder:
         (Path(folder) / "tables").mkdir()
         own = replace(config, directory=Path(folder), examiner=Examiner(config.examiner.checks))
@@ -69,8 +71,8 @@ def trial(
         }
 
 
-def _refused(job: Job, reason: str, role: str | None = None) -> Outcome:
-    nothing = unjudged(job, Verdict.NOT_APPLICABLE, reason, role or job.check.table.images)
+def _refused(job: Job, error: Exception, role: str | None = None) -> Outcome:
+    nothing = failed(job, error, role)
     return Outcome(nothing, nothing)
 
 
@@ -82,70 +84,38 @@ def _passes(
     progress: Progress,
 ) -> dict[Source, Pass]:
     """Walk every image set once, with all that the jobs ask of it."""
-    named = [
-        (source, role)
-        for job in jobs
-        for source, role in (
-            (job.source, job.check.table.images),
-            (job.against, job.check.table.against),
-        )
-    ]
-    passes = {}
-    for source, role in named:
-        if source is None or source in passes:
-            continue
-        together = [job for job in jobs if source in {job.source, job.against}]
-        looking = plan.groups(together, source, catalog, resources)
-        this = Pass(source, role or "", resources.image_set(source), looking)
-        run_pass.run(this, config, progress)
-        passes[source] = this
+    passes: dict[Source, Pass] = {}
+    for source, role in (named for job in jobs for named in job.roles):
+        if source not in passes:
+            together = [job for job in jobs if source in job.sources]
+            groups = plan.groups(together, source, catalog, resources)
+            passes[source] = Pass(source, role, resources.image_set(source), groups, config)
+            passes[source].run(progress)
     return passes
 
 
 def _outcome(job: Job, passes: Mapping[Source, Pass]) -> Outcome:
-    measure, source = job.check.spec, job.source
-    assert isinstance(measure, Measure)
-    assert source is not None, "left out by the caller"
-    role = passes[source].role
+    own = [passes[source] for source in job.sources]
+    role = own[0].role
     try:
-        others = _everyone(passes[source], job, source)
-        against = {} if job.against is None else _everyone(passes[job.against], job, job.against)
-        measured = others.pop(job.alias)
+        seed_results_by_alias = [one.seed_results_by_alias(job) for one in own]
     except NotApplicableError as error:
-        return _refused(job, str(error), role)
-    check_input = Question(job, measure, measured, others, against)
-    trusting = replace(
-        check_input,
-        measured=_trusted(measured),
-        others={alias: _trusted(seed_results) for alias, seed_results in others.items()},
-        against={alias: _trusted(seed_results) for alias, seed_results in against.items()},
-    )
-    return Outcome(_judged(check_input, role), _judged(trusting, role))
+        return _refused(job, error, role)
+    results = Results.of(job, seed_results_by_alias, map(image_set_of, own))
+    trusting = Results.of(job, [*map(_trusted, seed_results_by_alias)], results.images)
+    return Outcome(_judged(results, role), _judged(trusting, role))
 
 
-def _everyone(this: Pass, job: Job, source: Source) -> dict[str, Family]:
-    """Return what a job's question gave on a pass, by alias."""
-    found: dict[str, Family] = {}
-    for name, group in this.groups.items():
-        table, alias = task_of(job, name, source).table, group.classifier.alias
-        if table in this.measured:
-            found[alias] = (*found.get(alias, ()), this.measured[table])
-        elif alias == job.alias and table in this.result.not_applicable:
-            raise NotApplicableError(this.result.not_applicable[table])
-    if job.alias not in found:
-        raise NotApplicableError(f"{job.alias} is not asked this about {source}")
-    return found
+def _trusted(seed_results_by_alias: Mapping[str, Family]) -> dict[str, Family]:
+    return {
+        alias: tuple(replace(member, validity=()) for member in seed_results)
+        for alias, seed_results in seed_results_by_alias.items()
+    }
 
 
-def _trusted(seed_results: Family) -> Family:
-    return tuple(replace(member, validity=()) for member in seed_results)
-
-
-def _judged(check_input: Question, role: str) -> log.Item:
+def _judged(results: Results, role: str) -> log.Item:
     """Return the entry; where there are no numbers to judge, an INVALID one that says why."""
     try:
-        return judge(check_input, role)
-    except UserError as error:
-        return unjudged(check_input.job, Verdict.INVALID, str(error), role)
+        return item_of(results, Standards())
     except Exception as error:  # noqa: BLE001 - metrics of rows that validity checks refuse
-        return unjudged(check_input.job, Verdict.INVALID, repr(error), role)
+        return failed(results.job, error, role)

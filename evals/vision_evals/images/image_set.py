@@ -53,6 +53,11 @@ class ImageSet:
         """Whether every image has a label."""
         return bool(self.labels)
 
+    @property
+    def cut(self) -> bool:
+        """Whether the limit left images out."""
+        return len(self.images) < self.total
+
 
 def collect(source: str, images: tuple[Image, ...], sample_of: str | None = None) -> ImageSet:
     """Make the unlimited image set of a source."""

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from vision_evals.core.tables import Table
 from vision_evals.log import Line, Metric, Plot, Validity
 from vision_evals.measures.measure import Measure, Subject
-from vision_evals.measures.metrics import absent
+from vision_evals.measures.metrics import absent, exact
 from vision_evals.suite.spec import MetricSpec
 
 if TYPE_CHECKING:
     import pandas as pd
     import torch
-    from numpy.typing import NDArray
     from torch import nn
 
     from vision_evals.measures.measure import Columns
     from vision_evals.measures.probe import Probe
-    from vision_evals.models.hooks.activations import Activation
     from vision_evals.models.hooks.watch import Call
 
 PERCENT = 100
@@ -35,21 +29,6 @@ LEAKY = "LeakyReLU and its kin have a slope below 0 and never die"
 
 class Parameters(Table):
     """``dead_relu`` has none."""
-
-
-@dataclass
-class _Seen:
-    """One rectifier's units in this batch, on the device."""
-
-    path: str
-    number: int
-    kind: Activation
-    positions: int
-    """Of one image."""
-    positive: torch.Tensor
-    """(units,) on how many images and positions above 0; the highest and the lowest output."""
-    highest: torch.Tensor
-    lowest: torch.Tensor
 
 
 def observe(probe: Probe, parameters: Parameters) -> Columns:  # noqa: ARG001 - none
@@ -65,10 +44,11 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:  # noqa: ARG001 - 
     import torch
 
     from vision_evals.core.errors import InvalidError, NotApplicableError
+    from vision_evals.measures.rectifiers import Counted, columns_of, counted
     from vision_evals.models.hooks.activations import FUNCTIONS, activation, of_images
     from vision_evals.models.hooks.watch import watching
 
-    seen: list[_Seen] = []
+    seen: list[Counted] = []
     smooth: Counter[str] = Counter()
     numbers: Counter[str] = Counter()
 
@@ -80,7 +60,7 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:  # noqa: ARG001 - 
             smooth[kind.name] += 1
         else:
             numbers[call.path] += 1
-            seen.append(_look(call, numbers[call.path], kind, output, len(probe.ids)))
+            seen.append(counted(call, numbers[call.path], kind, output, len(probe.ids)))
         return output
 
     with torch.inference_mode(), watching(probe.classifier.network, FUNCTIONS, answer):
@@ -90,7 +70,7 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:  # noqa: ARG001 - 
     if logits.device.type == "cpu" and not logits.isfinite().all():
         bad = (~logits.isfinite()).any(dim=1).nonzero()[0].item()
         raise InvalidError(f"the logits of {probe.ids[int(bad)]} are NaN or infinite")
-    return _columns(seen)
+    return columns_of(seen)
 
 
 def _nothing_to_see(smooth: Counter[str]) -> str:
@@ -98,55 +78,6 @@ def _nothing_to_see(smooth: Counter[str]) -> str:
         return "not one call of a rectifier was seen, so nothing can be said of dead units"
     called = ", ".join(f"{name} ({n} calls)" for name, n in smooth.items())
     return f"its activations are smooth and do not die as a rectifier does: {called}"
-
-
-def _look(call: Call, number: int, kind: Activation, output: torch.Tensor, n: int) -> _Seen:
-    """Count over images and positions."""
-    from vision_evals.models.hooks.activations import by_unit
-
-    values = by_unit(output, call.axis)
-    over = (0, 2) if values.dim() == 3 else (0,)
-    return _Seen(
-        call.path,
-        number,
-        kind,
-        values.numel() // (n * values.shape[1]),
-        (values > 0).sum(over),
-        values.amax(over),
-        values.amin(over),
-    )
-
-
-def _columns(seen: list[_Seen]) -> Columns:
-    import torch
-
-    sizes = [len(one.positive) for one in seen]
-
-    def each(values: Sequence[str | int], kind: type) -> NDArray[Any]:
-        return np.repeat(np.array(values, dtype=kind), sizes)
-
-    return {
-        "layer": each([one.path or "network" for one in seen], object),
-        "call": each([one.number for one in seen], int),
-        "family": each([one.kind.family for one in seen], object),
-        "unit": np.concatenate([np.arange(size) for size in sizes]),
-        "positive": torch.cat([one.positive for one in seen]),
-        "positions": each([one.positions for one in seen], int),
-        "highest": torch.cat([one.highest for one in seen]),
-        "lowest": torch.cat([one.lowest for one in seen]),
-        "saturated": torch.cat([_saturated(one) for one in seen]),
-        # joining by max and min would drop a NaN
-        "finite": torch.cat([(one.highest - one.lowest).isfinite().long() for one in seen]),
-    }
-
-
-def _saturated(one: _Seen) -> torch.Tensor:
-    """Return 1 where a unit is at its ceiling everywhere, 0 where not, -1 where there is none."""
-    import torch
-
-    if one.kind.ceiling is None:
-        return torch.full_like(one.positive, -1)
-    return (one.lowest >= one.kind.ceiling).long()
 
 
 def units(rows: pd.DataFrame, images: int) -> pd.DataFrame:
@@ -193,14 +124,7 @@ def summarise(
             n,
             "no activation here leaks below 0",
         ),
-        Metric(
-            name="unseen_firing_rate",
-            value=min(1.0, 3 / n),
-            unit="fraction",
-            n=n,
-            denominator="images",
-            reason="a bound, not an estimate",
-        ),
+        exact("unseen_firing_rate", min(1.0, 3 / n), n, "images", "a bound, not an estimate"),
     )
 
 
@@ -208,10 +132,7 @@ def _share(name: str, hits: pd.Series[bool], of: str, images: int, why_none: str
     if hits.empty:
         return absent(name, why_none, of=of)
     reason = f"all units were looked at, on {images:,} images"
-    return Metric(
-        name=name, value=float(hits.mean()), unit="fraction", n=len(hits), denominator=of,
-        reason=reason,
-    )  # fmt: skip
+    return exact(name, float(hits.mean()), len(hits), of, reason)
 
 
 def _worst(rectified: pd.DataFrame, images: int) -> Metric:
@@ -220,13 +141,12 @@ def _worst(rectified: pd.DataFrame, images: int) -> Metric:
         return absent(name, LEAKY, of=of)
     layers = rectified.groupby(["layer", "call"], sort=False)["dead"].agg(["mean", "size"])
     layer, call = layers["mean"].idxmax()
-    return Metric(
-        name=name,
-        value=float(layers["mean"].max()),
-        unit="fraction",
-        n=int(layers["size"].loc[(layer, call)]),
-        denominator=of,
-        reason=f"{layer}, call {call}: all its units were looked at, on {images:,} images",
+    return exact(
+        name,
+        float(layers["mean"].max()),
+        int(layers["size"].loc[(layer, call)]),
+        of,
+        f"{layer}, call {call}: all its units were looked at, on {images:,} images",
     )
 
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from vision_evals.core.tables import Table
 from vision_evals.log import Line, Metric, Panel, Plot, Validity
 from vision_evals.measures.measure import Drawing, Measure, Subject
-from vision_evals.measures.metrics import each, fraction, resampled, shares
+from vision_evals.measures.metrics import each, exact, fraction, resampled, shares
 from vision_evals.suite.spec import MetricSpec
 
 if TYPE_CHECKING:
@@ -126,13 +126,12 @@ def _by_mask(column: pd.Series[bool], parameters: Parameters) -> NDArray[np.floa
 
 
 def _spread(accuracies: NDArray[np.float64]) -> Metric:
-    return Metric(
-        name="train_accuracy_spread",
-        value=float(accuracies.std(ddof=1)),
-        unit="fraction",
-        n=len(accuracies),
-        denominator="masks",
-        reason="a spread over masks, shown beside the mean; it has no interval of its own",
+    return exact(
+        "train_accuracy_spread",
+        float(accuracies.std(ddof=1)),
+        len(accuracies),
+        "masks",
+        "a spread over masks, shown beside the mean; it has no interval of its own",
     )
 
 

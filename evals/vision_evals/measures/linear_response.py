@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from pydantic import AfterValidator, Field
@@ -14,7 +14,8 @@ from vision_evals.core.tables import Table
 from vision_evals.log import Line, Mark, Metric, Panel, Plot, Validity
 from vision_evals.measures.epsilons import Epsilon, value
 from vision_evals.measures.measure import Drawing, Measure, Subject
-from vision_evals.measures.metrics import absent, fraction, resampled
+from vision_evals.measures.metrics import absent, exact, fraction, resampled
+from vision_evals.measures.straightness import crossings_of, curves_of, moves, r2_line, r2_per_side
 from vision_evals.suite.spec import MetricSpec
 
 if TYPE_CHECKING:
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
 
 LINES = 6
 """Classes in one plot, at most."""
-
-STILL = 1e-6
-"""A label's logit that moves by less than this part of itself stands still, as fp32 sees it."""
 
 
 def _somewhere(reach: str | int | float) -> str | int | float:
@@ -98,101 +96,13 @@ def _moved(probe: Probe, epsilon: float, rows: Rows = slice(None)) -> torch.Tens
     return fast_gradient_sign(probe.pixels[rows], probe.gradient[rows], epsilon)
 
 
-class _Curves(NamedTuple):
-    """Rows of n images at e epsilons as arrays, in rising order of epsilon."""
-
-    epsilon: NDArray[np.float64]
-    """(e,), 0 in the middle."""
-    label_logit: NDArray[np.float64]
-    """(n, e)."""
-    margin: NDArray[np.float64]
-    """(n, e) the best right logit less the best wrong one."""
-    top1: NDArray[np.int64]
-    correct: NDArray[np.bool_]
-
-
-def _curves(rows: pd.DataFrame) -> _Curves:
-    points = rows["epsilon"].nunique()
-    epsilon = np.array([value(written) for written in rows["epsilon"][:points]])
-    columns = (rows[name].to_numpy() for name in ("label_logit", "margin", "top1", "correct"))
-    label_logit, margin, top1, correct = (column.reshape(-1, points) for column in columns)
-    return _Curves(epsilon, label_logit.astype(float), margin.astype(float), top1, correct)
-
-
-def _moves(logit: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return (n,) whether a logit (n, e) depends on epsilon at all: otherwise R^2 is 0 / 0."""
-    found: NDArray[np.bool_] = np.ptp(logit, axis=1) > STILL * np.abs(logit).max(axis=1)
-    return found
-
-
-def r2_line(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return (n,) the share of the variance of y (n, e) that one line over x (e,) explains.
-
-    1 - SSE / SST of least squares with an intercept, so it lies in [0, 1].
-    """
-    return 1 - _residue(x, y) / _squares(y)
-
-
-def r2_per_side(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the same of two lines, one for x <= 0 and one for x >= 0.
-
-    Each has its own slope and intercept; the point at 0 belongs to both, and is counted in both.
-    """
-    sides = [(x[side], y[:, side]) for side in (x <= 0, x >= 0)]
-    residue = sum(_residue(*side) for side in sides)
-    return 1 - residue / _squares(np.concatenate([y for _, y in sides], axis=1))
-
-
-def _squares(y: NDArray[np.float64]) -> NDArray[np.float64]:
-    found: NDArray[np.float64] = ((y - y.mean(axis=1, keepdims=True)) ** 2).sum(axis=1)
-    return found
-
-
-def _residue(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return (n,) the sum of squares that a least-squares line leaves."""
-    dx, dy = x - x.mean(), y - y.mean(axis=1, keepdims=True)
-    slope = dy @ dx / (dx @ dx)
-    return _squares(dy - slope[:, None] * dx)
-
-
-class _Crossings(NamedTuple):
-    """Where images turn wrong as epsilon grows from 0."""
-
-    epsilon: NDArray[np.float64]
-    """(n,) inf where it stays right, NaN where it was wrong to begin with."""
-    early: NDArray[np.bool_]
-    """(n,) whether it turned wrong before the last point."""
-    stable: NDArray[np.bool_]
-    """(n,) whether its first wrong class then stays to the end."""
-
-
-def _crossings(curves: _Curves) -> _Crossings:
-    """Interpolate the margin between the last right point and the first wrong one."""
-    zero, last = len(curves.epsilon) // 2, len(curves.epsilon) - 1
-    where = np.full(len(curves.correct), np.nan)
-    early, stable = (np.zeros(len(where), dtype=bool) for _ in range(2))
-    for i in np.flatnonzero(curves.correct[:, zero]):
-        wrong = np.flatnonzero(~curves.correct[i, zero:])
-        if not len(wrong):
-            where[i] = np.inf
-            continue
-        first = zero + int(wrong[0])
-        before, after = curves.margin[i, first - 1 : first + 1]
-        share = before / (before - after) if before > after else 1.0
-        step = curves.epsilon[first] - curves.epsilon[first - 1]
-        where[i] = curves.epsilon[first - 1] + share * step
-        early[i] = first < last
-        stable[i] = (curves.top1[i, first:] == curves.top1[i, first]).all()
-    return _Crossings(where, early, stable)
-
-
 def summarise(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> tuple[Metric, ...]:
     """Return how straight the label's logit is, where images turn wrong, and into what."""
     import pandas as pd
 
-    curves = _curves(rows)
-    moving = curves.label_logit[_moves(curves.label_logit)]
-    crossings = _crossings(curves)
+    curves = curves_of(rows)
+    moving = curves.label_logit[moves(curves.label_logit)]
+    crossings = crossings_of(curves)
     stable = pd.Series(crossings.stable[crossings.early])
     of = "images whose label's logit moves"
     return (
@@ -212,29 +122,29 @@ def _median_crossing(epsilons: NDArray[np.float64], reach: str, subject: Subject
     stay = f"{never} of {n} stay right up to {reach}"
     if 2 * never >= n:
         return absent(name, stay, of=of, unit="epsilon", n=n)
-    return Metric(
-        name=name,
-        value=float(np.median(right)),
+    return exact(
+        name,
+        float(np.median(right)),
+        n,
+        of,
+        f"{stay}: where they cross is not known, so it cannot be resampled",
         unit="epsilon",
-        n=n,
-        denominator=of,
-        reason=f"{stay}: where they cross is not known, so it cannot be resampled",
     )
 
 
 def vouch(network: nn.Module, rows: pd.DataFrame) -> tuple[Validity, ...]:
     """Return whether the gradient led anywhere, and whether the steps are fine enough."""
     del network
-    curves = _curves(rows)
-    moves = _moves(curves.label_logit)
-    still = int((~moves).sum())
-    step, where = curves.epsilon[-1] - curves.epsilon[-2], _crossings(curves).epsilon
+    curves = curves_of(rows)
+    moving = moves(curves.label_logit)
+    still = int((~moving).sum())
+    step, where = curves.epsilon[-1] - curves.epsilon[-2], crossings_of(curves).epsilon
     crossed, at_once = int(np.isfinite(where).sum()), int((where <= step).sum())
     return (
         Validity(
             name="the gradient leads somewhere",
             outcome="undecided" if still else "passed",
-            evidence=f"the label's logit moves on {len(moves) - still} of {len(moves)} images"
+            evidence=f"the label's logit moves on {len(moving) - still} of {len(moving)} images"
             + ("; the others are left out of R^2" if still else ""),
             meaning="Where the loss is flat to the last bit, its gradient is 0 and shows no "
             "direction: staying right along it says nothing.",
@@ -255,7 +165,7 @@ def badness(rows: pd.DataFrame) -> pd.Series[float]:
     """Return how early an image turns wrong; those that never do, or always were, come last."""
     import pandas as pd
 
-    where = _crossings(_curves(rows)).epsilon
+    where = crossings_of(curves_of(rows)).epsilon
     return pd.Series(-np.where(np.isfinite(where), where, 1.0), index=rows["image"].unique())
 
 
@@ -293,7 +203,7 @@ def _figure(logits: torch.Tensor, rows: pd.DataFrame, names: Sequence[str]) -> P
     first = sorted(zip(rows["epsilon"].map(value).abs(), rows["top1"], strict=True))
     wanted = [label, *(top1 for _, top1 in first), *clean.topk(min(3, len(clean))).indices.tolist()]
     x = tuple(map(value, rows["epsilon"]))
-    where = float(_crossings(_curves(rows)).epsilon[0])
+    where = float(crossings_of(curves_of(rows)).epsilon[0])
     return Plot(
         title=f"{rows['image'].iloc[0]}: {names[label]}",
         about="Logits along the sign of the gradient of the loss at the label (Goodfellow et al. "

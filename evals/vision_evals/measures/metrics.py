@@ -149,9 +149,22 @@ def absent(
     lost: bool = False,
 ) -> Metric:
     """Return a metric that does not exist, and why; ``lost`` where it should."""
-    return Metric(
-        name=name, at=at, value=None, unit=unit, n=n, denominator=of, reason=reason, lost=lost
-    )
+    found = exact(name, None, n, of, reason, at=at, unit=unit)
+    return found.model_copy(update={"lost": lost})
+
+
+def exact(
+    name: str,
+    value: float | None,
+    n: int,
+    of: str,
+    reason: str | None,
+    *,
+    at: str | None = None,
+    unit: str = "fraction",
+) -> Metric:
+    """Return a metric without an interval, and why it has none."""
+    return Metric(name=name, at=at, value=value, unit=unit, n=n, denominator=of, reason=reason)
 
 
 def known_answers(rows: pd.DataFrame, answers: Mapping[str, str], subject: Subject) -> Metric:
@@ -160,17 +173,14 @@ def known_answers(rows: pd.DataFrame, answers: Mapping[str, str], subject: Subje
     top1 = {image: top5[0] for image, top5 in zip(rows["image"], rows["top5"], strict=True)}
     listed = {image: name for image, name in answers.items() if image in top1}
     hits = sum(top1[image] == subject.classes.index(name) for image, name in listed.items())
-    return Metric(
-        name="expected_top1",
-        value=hits / len(listed) if listed else None,
-        unit="fraction",
-        n=len(listed),
-        denominator="images with a known top-1",
-        reason=(
-            "an exact list, not a sample"
-            if listed
-            else f"the check lists no answer of {subject.alias} for these images"
-        ),
+    return exact(
+        "expected_top1",
+        hits / len(listed) if listed else None,
+        len(listed),
+        "images with a known top-1",
+        "an exact list, not a sample"
+        if listed
+        else f"the check lists no answer of {subject.alias} for these images",
     )
 
 
@@ -181,7 +191,7 @@ def hold_known_answers(
     for name in answers.values():
         classes.index(name)
     ids = {image.id for image in image_set.images}
-    whole = image_set.total == len(image_set.images)
+    whole = not image_set.cut
     missing = [image for image in answers if image not in ids]
     if whole and missing and len(missing) < len(answers):
         raise UserError(

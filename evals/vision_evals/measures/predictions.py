@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from PIL import Image
 from pydantic import Field
 
 from vision_evals.core.tables import Table
 from vision_evals.log import Metric, Plot
 from vision_evals.measures.confidences import spread
+from vision_evals.measures.detection import auroc, false_positives
 from vision_evals.measures.measure import Drawing, Measure, Subject
 from vision_evals.measures.metrics import (
     absent,
     each,
+    exact,
     fraction,
     hold_known_answers,
     known_answers,
@@ -71,11 +70,13 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
     """Return per image the likeliest classes, how sure, and whether small changes change them."""
     import torch
 
+    from vision_evals.measures.changes import shifted_by, through_jpeg
+
     logits = probe.logits
     probabilities = logits.softmax(dim=1)
     top5 = _top5(logits)
-    moved = [*_moved(probe.pixels, parameters.shift)]
-    moved.append(_through_jpeg(probe.pixels, parameters.jpeg_quality))
+    moved = [*shifted_by(probe.pixels, parameters.shift)]
+    moved.append(through_jpeg(probe.pixels, parameters.jpeg_quality))
     # not argmax, which may settle a tie otherwise than topk
     seen = probe.looks([place.__getitem__ for place in moved], None)
     firsts = [_top5(said)[:, 0] for said in seen]
@@ -100,31 +101,6 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
 
 def _top5(logits: torch.Tensor) -> torch.Tensor:
     return logits.topk(min(TOP, logits.shape[1]), dim=1).indices
-
-
-def _moved(pixels: torch.Tensor, by: int) -> Iterator[torch.Tensor]:
-    """Yield (n, 3, H, W) moved left, right, up and down, the border repeated."""
-    import torch
-
-    height, width = pixels.shape[2:]
-    wide = torch.nn.functional.pad(pixels, (by, by, by, by), mode="replicate")
-    for top, left in ((by, 2 * by), (by, 0), (2 * by, by), (0, by)):
-        yield wide[:, :, top : top + height, left : left + width]
-
-
-def _through_jpeg(pixels: torch.Tensor, quality: int) -> torch.Tensor:
-    """Return the pixels as they come back from a JPEG file."""
-    import torch
-    from torchvision.transforms.functional import pil_to_tensor, to_pil_image
-
-    # on the host: a GPU's encoder gives other bytes, and a decision must not hang on the device
-    pictures = pixels.mul(255).round().to(torch.uint8).cpu()
-    decoded = []
-    for picture in pictures:
-        file = io.BytesIO()
-        to_pil_image(picture).save(file, "JPEG", quality=quality)
-        decoded.append(pil_to_tensor(Image.open(file)))
-    return torch.stack(decoded).to(pixels).div(255)
 
 
 def prepare(image_set: ImageSet, classes: ClassMap, alias: str, parameters: Parameters) -> None:
@@ -171,34 +147,6 @@ def _apart(name: str, statistic: Any, confidence: Confidences, subject: Subject)
     return resampled(name, statistic, (confidence, second), subject, apart=True, of=of)
 
 
-def auroc(these: Confidences, others: Confidences) -> float:
-    """Return how likely one of these has a lower confidence than one of the others.
-
-    The rank statistic of Mann and Whitney (1947) as a share of all pairs; a tie counts half.
-
-    Args:
-        these: (n,) confidences on the positive images, which a low confidence gives away.
-        others: (m,) confidences on the negative ones.
-    """
-    from scipy.stats import rankdata
-
-    ranks = rankdata(np.concatenate([others, these]))[: len(others)]
-    pairs = ranks.sum() - len(others) * (len(others) + 1) / 2
-    return float(pairs / (len(others) * len(these)))
-
-
-def false_positives(these: Confidences, others: Confidences) -> float:
-    """Return the share of others under the threshold that catches 95 % of these.
-
-    Args:
-        these: (n,) confidences on the positive images, which a low confidence gives away.
-        others: (m,) confidences on the negative ones.
-    """
-    caught = -(-95 * len(these) // 100)
-    threshold = np.sort(these)[caught - 1]
-    return float((others <= threshold).mean())
-
-
 def _published(
     rows: pd.DataFrame, published: Published | None, subject: Subject
 ) -> tuple[Metric, Metric]:
@@ -216,22 +164,8 @@ def _published(
         else float((rows["published_confidence"] - published.confidence).abs().max())
     )
     return (
-        Metric(
-            name=hit,
-            value=float((rows["top5"].str[0] == index).mean()),
-            unit="fraction",
-            n=n,
-            denominator="images",
-            reason=reason,
-        ),
-        Metric(
-            name=gap,
-            value=off,
-            unit="fraction",
-            n=n,
-            denominator="images",
-            reason="no confidence was published" if off is None else reason,
-        ),
+        exact(hit, float((rows["top5"].str[0] == index).mean()), n, "images", reason),
+        exact(gap, off, n, "images", "no confidence was published" if off is None else reason),
     )
 
 

@@ -11,6 +11,7 @@ from vision_evals.core.tables import Table
 from vision_evals.log import Line, Metric, Plot
 from vision_evals.measures.intervals import generator
 from vision_evals.measures.measure import Measure, Subject
+from vision_evals.measures.metrics import exact
 from vision_evals.suite.spec import MetricSpec
 
 if TYPE_CHECKING:
@@ -97,15 +98,7 @@ def summarise(
 
 
 def _metric(name: str, condition: float, value: float, n: int, reason: str) -> Metric:
-    return Metric(
-        name=name,
-        at=str(condition),
-        value=value,
-        unit="ratio",
-        n=n,
-        denominator="steps",
-        reason=reason,
-    )
+    return exact(name, value, n, "steps", reason, at=str(condition), unit="ratio")
 
 
 def plots(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from vision_evals.log import Metric
 from vision_evals.measures.epsilons import value
+from vision_evals.measures.metrics import exact
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,18 +50,16 @@ def against_noise(at: pd.DataFrame, epsilon: str) -> Metric:
     only_attack = int((at["correct_noise"] & ~at["correct"]).sum())
     only_noise = int((at["correct"] & ~at["correct_noise"]).sum())
     discordant = only_attack + only_noise
-    return Metric(
-        name="noise_p_value",
+    return exact(
+        "noise_p_value",
+        float(binomtest(only_attack, discordant, alternative="greater").pvalue)
+        if discordant
+        else None,
+        discordant,
+        "images that only one of the two breaks",
+        "a test has no interval" if discordant else "both break the same images",
         at=epsilon,
-        value=(
-            float(binomtest(only_attack, discordant, alternative="greater").pvalue)
-            if discordant
-            else None
-        ),
         unit="probability",
-        n=discordant,
-        denominator="images that only one of the two breaks",
-        reason="a test has no interval" if discordant else "both break the same images",
     )
 
 
@@ -76,11 +75,6 @@ def median_flip(rows: pd.DataFrame, epsilons: Sequence[str | int | float]) -> Me
             break
     if size is None:
         reason = "no image is right when clean" if not n else "half stand the whole sweep"
-    return Metric(
-        name="median_flip_epsilon",
-        value=size,
-        unit="epsilon",
-        n=n,
-        denominator="images correct when clean",
-        reason=reason,
+    return exact(
+        "median_flip_epsilon", size, n, "images correct when clean", reason, unit="epsilon"
     )

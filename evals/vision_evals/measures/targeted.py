@@ -12,7 +12,7 @@ from vision_evals.core.tables import Table
 from vision_evals.log import Metric
 from vision_evals.measures.epsilons import Epsilons, value
 from vision_evals.measures.measure import Drawing, Measure, Subject
-from vision_evals.measures.metrics import absent, each, fraction, resampled
+from vision_evals.measures.metrics import absent, each, exact, fraction, resampled
 from vision_evals.measures.triptych import triptych
 from vision_evals.suite.spec import MetricSpec
 
@@ -154,9 +154,8 @@ def _largest(at: pd.DataFrame, budget: str) -> Metric:
     if at.empty:
         return absent("escape", f"there are no {OTHERS}", at=budget, of=OTHERS)
     outside = np.maximum(at["linf"] - value(budget), np.maximum(-at["low"], at["high"] - 1))
-    return absent(
-        "escape", "an exact bound, not a sample", at=budget, of=OTHERS, n=len(at)
-    ).model_copy(update={"value": max(0.0, float(outside.max())), "unit": "pixel scale"})
+    most, reason = max(0.0, float(outside.max())), "an exact bound, not a sample"
+    return exact("escape", most, len(at), OTHERS, reason, at=budget, unit="pixel scale")
 
 
 def badness(rows: pd.DataFrame) -> pd.Series[float]:

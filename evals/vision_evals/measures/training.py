@@ -10,7 +10,7 @@ from pydantic import Field
 from vision_evals.core.tables import Table
 from vision_evals.log import Metric
 from vision_evals.measures.measure import Measure, Subject
-from vision_evals.measures.metrics import absent
+from vision_evals.measures.metrics import absent, exact
 from vision_evals.suite.spec import MetricSpec
 
 if TYPE_CHECKING:
@@ -64,10 +64,7 @@ def summarise(
 ) -> tuple[Metric, ...]:
     """Return the numbers of one training; none but ``diverged`` where it diverged."""
     said = rows["diverged"].iloc[0]
-    diverged = Metric(
-        name="diverged", value=float(said is not None), unit="fraction", n=1,
-        denominator="training", reason=said or "it did not",
-    )  # fmt: skip
+    diverged = exact("diverged", float(said is not None), 1, "training", said or "it did not")
     if said is not None:
         lost = [absent(m.name, f"diverged: {said}", unit=m.unit, lost=True) for m in _SINGLE]
         steps = [
@@ -116,13 +113,8 @@ def _metric(spec: MetricSpec, value: Any, images: int, steps: int) -> Metric:
     n, of = (images, "validation images") if validated else (steps, "steps")
     if value is None or not np.isfinite(value):
         return absent(spec.name, "this network has none", of=of, unit=spec.unit, n=n)
-    return Metric(
-        name=spec.name,
-        value=float(value),
-        unit=spec.unit,
-        n=n,
-        denominator=of,
-        reason="one training, no sample of trainings",
+    return exact(
+        spec.name, float(value), n, of, "one training, no sample of trainings", unit=spec.unit
     )
 
 
@@ -135,14 +127,14 @@ def _steps_to(loss: float, losses: NDArray[np.float64]) -> Metric:
     if not len(reached):
         reason = f"the training loss never reached {loss:g} in {len(losses)} steps"
         return absent(name, reason, at=str(loss), of=of, unit="steps", n=len(losses), lost=True)
-    return Metric(
-        name=name,
+    return exact(
+        name,
+        float(reached[0] + WINDOW),
+        len(losses),
+        of,
+        "one training, no sample of trainings",
         at=str(loss),
-        value=float(reached[0] + WINDOW),
         unit="steps",
-        n=len(losses),
-        denominator=of,
-        reason="one training, no sample of trainings",
     )
 
 

@@ -12,10 +12,10 @@ from vision_evals.plugin.finish import catalog_of
 
 if TYPE_CHECKING:
     from vision_evals.core.errors import UserError
-    from vision_evals.engine.jobs import Job
     from vision_evals.engine.session import Session
     from vision_evals.log import Item
     from vision_evals.suite.suite import Suite
+    from vision_evals.verdict.job import Job
 
 SESSION = pytest.StashKey["Session"]()
 SUITES: pytest.StashKey[list[Suite]] = pytest.StashKey()

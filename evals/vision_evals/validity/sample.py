@@ -100,7 +100,7 @@ def clean_accuracy(evidence: Evidence) -> Finding:
         return undecided("no accuracy is published of these weights and this preprocessing")
     if image_set.sample_of != classifier.classes.name:
         return undecided(f"the images were chosen, not sampled from {classifier.classes.name}")
-    if len(image_set.images) < image_set.total:
+    if image_set.cut:
         return undecided(f"{len(image_set.images)} of {image_set.total} images were looked at")
     if "correct1" not in rows or getattr(evidence.parameters, "among", "all") != "all":
         return undecided("the rows do not say which images are right among all classes")

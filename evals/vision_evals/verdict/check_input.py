@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from vision_evals.engine.jobs import Job
 from vision_evals.log import Metric, Plot, Validity
 from vision_evals.measures.intervals import CONFIDENCE
 from vision_evals.measures.measure import Measure, Subject
 from vision_evals.suite.spec import MetricSpec
-from vision_evals.verdict import verdict
 from vision_evals.verdict.baseline.reference import BaselineEntry
+from vision_evals.verdict.job import Job
+from vision_evals.verdict.limits import Floor, no_floor
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,7 +90,7 @@ class Question:
     """The same of the second image set, by alias, for checks that compare."""
     baseline: BaselineEntry | None = None
     """The same check of the run that checkpoints are held against; None without such a run."""
-    floor: Callable[[Metric], verdict.Floor | None] = verdict.no_floor
+    floor: Callable[[Metric], Floor | None] = no_floor
     """By how much this machine moves a metric of this question, where that was measured."""
 
     def metrics(self, alias: str, confidence: float = CONFIDENCE) -> tuple[Metric, ...]:

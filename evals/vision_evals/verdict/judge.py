@@ -9,13 +9,14 @@ import numpy as np
 
 from vision_evals import log
 from vision_evals.core.errors import UserError
-from vision_evals.engine.jobs import Job
 from vision_evals.log import Judgement, Metric, Validity, Verdict
 from vision_evals.measures.intervals import CONFIDENCE, wilson
 from vision_evals.suite.expectation import Expectation, Reference
 from vision_evals.verdict import verdict
 from vision_evals.verdict.baseline.numeric_gap import remark
 from vision_evals.verdict.check_input import Measured, Question, seed_of
+from vision_evals.verdict.job import Job
+from vision_evals.verdict.limits import Threshold
 from vision_evals.verdict.thresholds import threshold
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def _hold(
     if expectation.confidence not in {None, CONFIDENCE}:
         metrics = check_input.metrics(check_input.job.alias, expectation.confidence or CONFIDENCE)
 
-    def look_up(reference: Reference) -> verdict.Threshold:
+    def look_up(reference: Reference) -> Threshold:
         return threshold(reference, expectation, check_input)
 
     held = verdict.judge(expectation, metrics, look_up, check_input.floor)

@@ -18,9 +18,9 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
-from vision_evals.engine.jobs import Job
 from vision_evals.log import Metric, Precision, Record
-from vision_evals.verdict.verdict import Floor
+from vision_evals.verdict.job import Job
+from vision_evals.verdict.limits import Floor
 
 
 class Variation(Record):

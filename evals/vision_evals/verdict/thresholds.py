@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vision_evals.core.errors import UserError
-from vision_evals.engine.jobs import Job
 from vision_evals.images.declared import declaration
 from vision_evals.images.sources import BUILT_IN
 from vision_evals.log import Metric, Verdict
@@ -17,15 +16,14 @@ from vision_evals.verdict.baseline.numeric_gap import refusal
 from vision_evals.verdict.baseline.pairs import CONFIDENCE as GATE
 from vision_evals.verdict.baseline.pairs import pair
 from vision_evals.verdict.check_input import Measured, Question
-from vision_evals.verdict.verdict import Absent, Pairs
+from vision_evals.verdict.job import Job
+from vision_evals.verdict.limits import Absent, Pairs, Threshold
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def threshold(
-    reference: Reference, expectation: Expectation, check_input: Question
-) -> verdict.Threshold:
+def threshold(reference: Reference, expectation: Expectation, check_input: Question) -> Threshold:
     """Return what a metric is held against, plus and minus not yet applied, or why there is none.
 
     Args:
@@ -52,9 +50,7 @@ def threshold(
     )
 
 
-def _baseline(
-    reference: Reference, expectation: Expectation, check_input: Question
-) -> verdict.Threshold:
+def _baseline(reference: Reference, expectation: Expectation, check_input: Question) -> Threshold:
     """Return the number of the run that checkpoints are held against, or why it is none."""
     beside = check_input.baseline
     if beside is None:
@@ -84,7 +80,7 @@ def _pairs(
     check_input: Question,
     metric: Metric,
     rows: pd.DataFrame,
-) -> verdict.Threshold:
+) -> Threshold:
     """Return another network's metric, with the test on pairs where that is what decides."""
     assert metric.value is not None
     measure, several = check_input.measure, len(check_input.measured) > 1 or metric.spread
@@ -107,7 +103,7 @@ def _pairs(
     return Pairs(metric.value, found)
 
 
-def _published(job: Job, measured: Measured, metric: str) -> verdict.Threshold:
+def _published(job: Job, measured: Measured, metric: str) -> Threshold:
     """Return what is published, where the images are a sample of what it was measured on.
 
     Pictures that somebody picked have an accuracy of their own, which says nothing of another.

@@ -4,58 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from vision_evals import log
 from vision_evals.log import Gate, Judgement, Metric, Paired, Validity, Verdict
 from vision_evals.measures.intervals import wilson_images_needed
 from vision_evals.suite.expectation import Expectation, Reference, same_point
+from vision_evals.verdict.limits import Absent, Floor, Pairs, Threshold, no_floor
 from vision_evals.verdict.paired import decide, images_needed, p_value, smallest_drop
 
 Side = Literal["at_least", "at_most"]
 """Which way a bound holds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Absent:
-    """Why there is no number to hold a metric against."""
-
-    reason: str
-    verdict: Verdict = Verdict.INCONCLUSIVE
-    """What that makes of the threshold: a gate that cannot be held is no pass, for the checkpoint
-    that it guards may be the one it missed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pairs:
-    """Another network's metric on the same images, and the paired difference to it."""
-
-    value: float
-    """Of the other network."""
-    paired: Paired
-    """At the confidence that the gate is decided by."""
-
-
-Threshold = float | Pairs | Absent
-"""What a reference comes to, plus and minus not yet applied."""
-
-
-@dataclass(frozen=True, slots=True)
-class Floor:
-    """By how much a metric moves on this machine when nothing that matters is changed."""
-
-    value: float
-    """In the metric's unit, 0 or more."""
-    measured: str
-    """ISO 8601 date."""
-
-
-def no_floor(metric: Metric) -> Floor | None:
-    """Return None: nothing was measured of this metric."""
-    del metric
-    return None
-
 
 _ORDER = [Verdict.INVALID, Verdict.FAILED, Verdict.INCONCLUSIVE, Verdict.PASSED]
 
@@ -164,7 +123,7 @@ def _judge(
         else:
             verdict, said = _alone(expectation, metric, side, threshold)
         sentence += said
-        if floor is not None and _softens(floor, metric.value, threshold, verdict, gate):
+        if floor is not None and floor.softens(metric.value, threshold, verdict, gate):
             verdict = Verdict.INCONCLUSIVE
             sentence += f"; within the noise floor of this machine ({_number(floor.value)}, "
             sentence += f"measured {floor.measured})"
@@ -249,24 +208,6 @@ def _described(metric: Metric, found: Paired) -> str:
     if not metric.higher_is_better:  # there it is those that turned false that are better
         worse, better = better, worse
     return f"{said}, {worse:,} worse and {better:,} better"
-
-
-def _softens(
-    floor: Floor, value: float, threshold: float, verdict: Verdict, gate: Gate | None
-) -> bool:
-    """Whether noise of this machine makes a verdict inconclusive.
-
-    Of a gate it takes passes away only: a loss that was shown image by image stays one. A gate
-    without a margin asks whether a loss was shown, and an equal network lies on its very border.
-    """
-    if gate is not None and (verdict is not Verdict.PASSED or gate.margin == 0):
-        return False
-    return _within(value, threshold, floor)
-
-
-def _within(value: float, threshold: float, floor: Floor) -> bool:
-    # the slack is of floats: 0.9 - 0.85 is more than 0.95 - 0.9, and both are one image of 20
-    return floor.value > 0 and abs(value - threshold) <= floor.value * (1 + 1e-9)
 
 
 def _number_of(against: Threshold, bound: float | Reference) -> float | None:

@@ -16,7 +16,8 @@ from vision_evals.measures.probe import Answers, Probe
 from vision_evals.models.classifier import Classifier
 from vision_evals.models.fast_path import fast_path as module
 from vision_evals.models.fast_path.build import Built
-from vision_evals.models.fast_path.fast_path import SAFETY, FastPath
+from vision_evals.models.fast_path.calibration import SAFETY
+from vision_evals.models.fast_path.fast_path import FastPath
 from vision_evals.models.fast_path.margins import decision, margin
 from vision_evals.models.fast_path.policy import Plan
 

@@ -15,7 +15,6 @@ from scipy.special import log_softmax, softmax
 from vision_evals import log
 from vision_evals.cli.compare_terminal import lines
 from vision_evals.core.errors import UserError
-from vision_evals.engine.jobs import Job
 from vision_evals.images.labels import ClassMap
 from vision_evals.log import Verdict
 from vision_evals.measures import lookup
@@ -31,6 +30,7 @@ from vision_evals.verdict.baseline.provenance import Side, differences, side
 from vision_evals.verdict.baseline.reference import BaselineEntry, beside, early
 from vision_evals.verdict.baseline.stored import Stored
 from vision_evals.verdict.check_input import Facts, Measured, Question
+from vision_evals.verdict.job import Job
 from vision_evals.verdict.judge import judge
 
 N = 400

@@ -15,14 +15,15 @@ from vision_evals.cli.noise.plan import plan, threads
 from vision_evals.core import progress
 from vision_evals.core.errors import UnreadableError, UserError
 from vision_evals.core.progress import Advance
-from vision_evals.engine.jobs import Catalog, Job
-from vision_evals.engine.plan import RunConfig
+from vision_evals.engine.jobs import Catalog
 from vision_evals.engine.resources import Resources
+from vision_evals.engine.tasks import RunConfig
 from vision_evals.engine.trial import trial
 from vision_evals.images.decode import read as decode
 from vision_evals.images.image_set import ImageSet, fingerprint
 from vision_evals.log import Metric, Verdict
 from vision_evals.validity.examine import Examiner
+from vision_evals.verdict.job import Job
 from vision_evals.verdict.noise_file import hold_writable, machine, place, read, write
 from vision_evals.verdict.noise_floor import Asked, Entry, Noise, Variation, asked, entry
 
@@ -165,7 +166,7 @@ def _classifier(job: Job, resources: Resources) -> str:
 
 def _images(job: Job, resources: Resources, known: dict[str, str]) -> list[str]:
     places = []
-    for source in filter(None, (job.source, job.against)):
+    for source in job.sources:
         if source.place not in known:
             known[source.place] = _digest(resources.image_set(source))
         places.append(known[source.place])

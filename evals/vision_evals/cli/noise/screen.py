@@ -12,7 +12,8 @@ from rich.text import Text
 from vision_evals.cli.noise.measure import Run, entries, measure
 from vision_evals.core.errors import UserError
 from vision_evals.core.paths import data_folder
-from vision_evals.engine.jobs import Catalog, Job
+from vision_evals.engine.jobs import Catalog
+from vision_evals.verdict.job import Job
 from vision_evals.verdict.noise_floor import Entry, Noise
 
 DEFAULTS = ("accuracy.toml", "fgsm.toml")

@@ -9,12 +9,11 @@ from dataclasses import dataclass, field, replace
 from vision_evals import log
 from vision_evals.cli.selftest.mutant import Mutant
 from vision_evals.core.errors import UserError
-from vision_evals.engine.jobs import Job
 from vision_evals.engine.trial import Outcome
 from vision_evals.log import Notice, Verdict
-from vision_evals.measures.measure import Measure
 from vision_evals.models.classifier import Classifier
 from vision_evals.validity.check import ValidityCheck
+from vision_evals.verdict.job import Job
 from vision_evals.verdict.verdict import excused
 
 FELL = {Verdict.FAILED, Verdict.INCONCLUSIVE}
@@ -46,19 +45,19 @@ class Open:
 
     def told(self, one: Round, outcomes: Outcomes) -> None:
         """Take what a round answered."""
-        self._measures |= {measure_of(job).name for job in one.jobs}
+        self._measures |= {job.measure.name for job in one.jobs}
         for outcome in outcomes.values():
             self._held |= {v.name for v in outcome.item.validity if v.outcome == "passed"}
 
     def of(self, one: Round) -> Round:
         """Return the first job of each measure that a check with no answer yet guards."""
-        first = {measure_of(job).name: job for job in reversed(one.jobs)}
+        first = {job.measure.name: job for job in reversed(one.jobs)}
         return replace(
-            one, jobs=tuple(j for j in one.jobs if j is first[measure_of(j).name] and self._new(j))
+            one, jobs=tuple(j for j in one.jobs if j is first[j.measure.name] and self._new(j))
         )
 
     def _new(self, job: Job) -> bool:
-        measure = measure_of(job)
+        measure = job.measure
         return any(
             check.name not in self._held
             if check.scope != "measure"
@@ -66,12 +65,6 @@ class Open:
             for check in self.checks
             if check.guards(measure)
         )
-
-
-def measure_of(job: Job) -> Measure:
-    """Return what a job measures."""
-    assert isinstance(job.check.spec, Measure)
-    return job.check.spec
 
 
 def sound(outcomes: Outcomes) -> None:
@@ -124,8 +117,7 @@ def attempt(
         return entry.model_copy(update={"inapplicable": reason})
     behaviour: Notice | None = None
     structure: Notice | None = None
-    asked: list[str] = []
-    left_open = Open(checks)
+    asked, left_open = list[str](), Open(checks)
     for one in rounds:
         this = one if behaviour is None else left_open.of(one)
         if not this.jobs:

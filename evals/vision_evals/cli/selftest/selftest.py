@@ -17,7 +17,7 @@ from vision_evals.core.errors import UserError
 from vision_evals.core.paths import data_folder
 from vision_evals.core.progress import Advance, Progress
 from vision_evals.core.run_dirs import point_latest
-from vision_evals.engine.jobs import Catalog, Job
+from vision_evals.engine.jobs import Catalog
 from vision_evals.engine.resources import Resources
 from vision_evals.engine.setup import device_of, first_log, run_config
 from vision_evals.engine.trial import trial
@@ -25,6 +25,7 @@ from vision_evals.models.classifier import Classifier
 from vision_evals.models.registry import Request
 from vision_evals.validity.check import ValidityCheck
 from vision_evals.validity.examine import Examiner
+from vision_evals.verdict.job import Job
 
 SHIPPED = ("accuracy", "art", "fgsm", "airplane")
 """Suites about images that networks come trained for, the cheap ones first."""

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from vision_evals import log
 from vision_evals.core.errors import NotApplicableError
 from vision_evals.core.partition import Partition
-from vision_evals.engine.jobs import Job
 from vision_evals.log import Verdict
 from vision_evals.verdict import verdict
 from vision_evals.verdict.check_input import Family, Question, seed_of
+from vision_evals.verdict.job import Job
 from vision_evals.verdict.judge import gathered, unjudged
 
 JOINED = "judged by `evals merge`"

@@ -11,9 +11,9 @@ import pyarrow as pa
 
 from vision_evals import log
 from vision_evals.core.errors import UserError
-from vision_evals.engine.jobs import Job, source_of
 from vision_evals.engine.merge import tables
 from vision_evals.engine.merge.read import Part
+from vision_evals.engine.roles import source_of
 from vision_evals.images.labels import BUILT_IN, ClassMap, class_map
 from vision_evals.log import Validity
 from vision_evals.measures import lookup
@@ -21,8 +21,9 @@ from vision_evals.measures.measure import Measure
 from vision_evals.models.registry import Request
 from vision_evals.suite.options import Source
 from vision_evals.suite.parse import digest, parse
-from vision_evals.suite.suite import Check, Suite
+from vision_evals.suite.suite import Suite
 from vision_evals.verdict.check_input import Facts, Measured
+from vision_evals.verdict.job import Job
 
 WORST = ("failed", "undecided", "passed")
 """Outcomes of validity checks."""
@@ -99,12 +100,6 @@ def _source(
         return None if role is None else Source(role, role)
     text, (asked, folder) = image_sets[name].source, found
     return source_of(text, folder if text in asked.images.values() else Path.cwd())
-
-
-def measure(check: Check) -> Measure:
-    """Return the measure of a check."""
-    assert isinstance(check.spec, Measure)
-    return check.spec
 
 
 def facts(classifier: log.Classifier | None, seed: int | None) -> Facts | None:

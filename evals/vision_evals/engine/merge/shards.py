@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -13,19 +12,17 @@ import pyarrow.parquet as pq
 from vision_evals import log
 from vision_evals.core.errors import UserError
 from vision_evals.core.run_dirs import new_directory
-from vision_evals.engine.jobs import Job
+from vision_evals.engine.item import Results, Standards, failed, item_of
 from vision_evals.engine.merge import rejudge, tables
 from vision_evals.engine.merge.read import Part, by_id
 from vision_evals.engine.merge.rejudge import JoinedRows
-from vision_evals.engine.merge.union import classifiers, once, settings
+from vision_evals.engine.merge.union import classifiers, joined, once, settings
 from vision_evals.engine.pictures import pick
 from vision_evals.log import Verdict
 from vision_evals.suite.suite import Suite
 from vision_evals.verdict.baseline.baseline import Baseline, Now
-from vision_evals.verdict.check_input import Family, Question
-from vision_evals.verdict.judge import judge, unjudged
-from vision_evals.verdict.noise_floor import Noise, asked
-from vision_evals.verdict.verdict import Floor, no_floor
+from vision_evals.verdict.job import Job
+from vision_evals.verdict.noise_floor import Noise
 
 NUMBERLESS = (Verdict.UNAVAILABLE, Verdict.NOT_APPLICABLE)
 """Verdicts that one part may give for all: they are about no image."""
@@ -71,22 +68,16 @@ def merge(this: Merge, command: str, warnings: Sequence[str] = ()) -> log.Run:
     _write(this, shard_cache)
     devices = once(run.settings.device_name for run in runs)
     said = [f"parts ran on different devices: {', '.join(devices)}"] if len(devices) > 1 else []
-    return first.model_copy(
-        update={
-            "id": this.directory.name,
-            "status": "finished",
-            "started": min(run.started for run in runs),
-            "seconds": sum(run.seconds for run in runs),
-            "command": command,
-            "baseline": None if this.baseline is None else this.baseline.stored.record,
-            "settings": settings(runs).model_copy(update={"shard": None}),
-            "classifiers": known,
-            "image_sets": image_sets,
-            "items": items,
-            "passes": tuple(walk for run in runs for walk in run.passes),
-            "warnings": once([*(w for run in runs for w in run.warnings), *said, *warnings]),
-        }
-    )
+    update = {
+        "id": this.directory.name,
+        "status": "finished",
+        "seconds": sum(run.seconds for run in runs),
+        "baseline": None if this.baseline is None else this.baseline.stored.record,
+        "settings": settings(runs).model_copy(update={"shard": None}),
+        "image_sets": image_sets,
+        "items": items,
+    }
+    return joined(runs, command, [*said, *warnings], update)
 
 
 def _image_sets(parts: Sequence[Part]) -> tuple[log.ImageSet, ...]:
@@ -134,72 +125,46 @@ def _item(this: Merge, shard_cache: JoinedRows, entries: Sequence[log.Item]) -> 
         if not item.rows:
             words = f"{part.partition.words}: {item.sentence}"
             return item.model_copy(update={**spent, "sentence": words})
-    check_input = _question(this, shard_cache, job, entries)
-    item = _judged(this, shard_cache, check_input, first)
-    own = check_input.measured[0]
-    drawn = _pictures(this, check_input, entries) if item.metrics else ()
-    return item.model_copy(update={**spent, "table": own.table, "pictures": drawn})
+    results = _results(shard_cache, job, entries)
+    item = _judged(this, shard_cache, results)
+    drawn = _pictures(this, results, entries) if item.metrics else ()
+    table = results.measured[0].table
+    return item.model_copy(update={**spent, "table": table, "pictures": drawn})
 
 
-def _question(
-    this: Merge, shard_cache: JoinedRows, job: Job, entries: Sequence[log.Item]
-) -> Question:
-    measure = rejudge.measure(job.check)
-    others = shard_cache.seed_results_by_alias(entries, measure, against=False)
-    if job.alias not in others:
+def _results(shard_cache: JoinedRows, job: Job, entries: Sequence[log.Item]) -> Results:
+    """Return what the parts measured for a job."""
+    seed_results_by_alias = shard_cache.seed_results_by_alias(entries, job.measure, against=False)
+    if job.alias not in seed_results_by_alias:
         raise UserError(f"{job.id}: the parts hold no rows of {job.alias}; run them again")
-    measured: Family = others.pop(job.alias)
-    against = shard_cache.seed_results_by_alias(entries, measure, against=True)
-    floor = _floor(this, shard_cache, job, entries[0])
-    return Question(job, measure, measured, others, against, floor=floor)
+    roles = filter(None, (entries[0].images, entries[0].against))
+    images = tuple(shard_cache.image_sets[role] for role in roles if role in shard_cache.image_sets)
+    against = shard_cache.seed_results_by_alias(entries, job.measure, against=True)
+    return Results(job, seed_results_by_alias, against, images)
 
 
-def _floor(
-    this: Merge, shard_cache: JoinedRows, job: Job, item: log.Item
-) -> Callable[[log.Metric], Floor | None]:
-    roles = dict.fromkeys(rows.images for rows in item.rows if rows.images is not None)
-    classifier = shard_cache.classifiers.get(job.alias)
-    if this.noise is None or classifier is None or not roles:
-        return no_floor
-    images = [str(shard_cache.image_sets[role].fingerprint) for role in roles]
-    check_input = asked(job, str(classifier.fingerprint), images)
-    return partial(this.noise.floor, check_input, this.parts[0].log.settings.precision)
-
-
-def _judged(
-    this: Merge, shard_cache: JoinedRows, check_input: Question, first: log.Item
-) -> log.Item:
+def _judged(this: Merge, shard_cache: JoinedRows, results: Results) -> log.Item:
     """Return the verdict; what cannot be judged is INVALID and says why, as in a session."""
-    roles = first.images, first.against
+    settings = this.parts[0].log.settings.model_copy(update={"shard": None})
+    passes = tuple(walk for part in this.parts for walk in part.log.passes)
+    now = Now(settings, shard_cache.classifiers, passes)
     try:
-        if this.baseline is None:
-            return judge(check_input, *roles)
-        sets = [
-            shard_cache.image_sets[role]
-            for role in roles
-            if role is not None and role in shard_cache.image_sets
-        ]
-        settings = this.parts[0].log.settings.model_copy(update={"shard": None})
-        passes = tuple(walk for part in this.parts for walk in part.log.passes)
-        now = Now(settings, shard_cache.classifiers, passes)
-        this.baseline.early(check_input.job, now, sets)
-        check_input = replace(check_input, baseline=this.baseline.beside(check_input, now, sets))
-        return this.baseline.compared(judge(check_input, *roles), check_input, now)
-    except UserError as error:
-        return unjudged(check_input.job, Verdict.INVALID, str(error))
+        if this.baseline is not None:
+            this.baseline.early(results.job, now, results.images)
+        return item_of(results, Standards(now, this.noise, this.baseline))
     except Exception as error:  # noqa: BLE001 - a measure may be a user's own
-        return unjudged(check_input.job, Verdict.INVALID, repr(error))
+        return failed(results.job, error)
 
 
 def _pictures(
-    this: Merge, check_input: Question, entries: Sequence[log.Item]
+    this: Merge, results: Results, entries: Sequence[log.Item]
 ) -> tuple[log.Picture, ...]:
     """Pick among the pictures of all parts as a whole run would have among all images.
 
     What the whole run picks, its part has picked: the worst of all are among the worst of a part,
     and the first of all by hash among the first of a part.
     """
-    measure, rows = check_input.measure, check_input.measured[0].rows
+    measure, rows = results.job.measure, results.measured[0].rows
     count = this.parts[0].log.settings.pictures
     if measure.badness is None or rows.empty or not count:
         return ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from vision_evals.log import Classifier, ImageSet, Run, Settings
 
@@ -41,6 +41,28 @@ def settings(runs: Sequence[Run]) -> Settings:
     devices = ", ".join(once(run.settings.device for run in runs))
     names = ", ".join(once(run.settings.device_name for run in runs))
     return runs[0].settings.model_copy(update={"device": devices, "device_name": names})
+
+
+def joined(
+    runs: Sequence[Run], command: str, said: Iterable[str], update: Mapping[str, object]
+) -> Run:
+    """Return one log of several that were asked the same.
+
+    Args:
+        runs: of all parts.
+        command: as somebody typed it.
+        said: further remarks.
+        update: fields that are joined otherwise.
+    """
+    common = {
+        "started": min(run.started for run in runs),
+        "command": command,
+        "settings": settings(runs),
+        "classifiers": classifiers((c for run in runs for c in run.classifiers), runs[0].selected),
+        "passes": tuple(walk for run in runs for walk in run.passes),
+        "warnings": once([*(w for run in runs for w in run.warnings), *said]),
+    }
+    return runs[0].model_copy(update={**common, **update})
 
 
 def once(said: Iterable[str]) -> tuple[str, ...]:

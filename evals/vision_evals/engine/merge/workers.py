@@ -10,7 +10,7 @@ from pathlib import Path
 from vision_evals import log
 from vision_evals.core.errors import UserError
 from vision_evals.core.worker import PARTS, number
-from vision_evals.engine.merge.union import classifiers, image_sets, once, settings
+from vision_evals.engine.merge.union import image_sets, joined
 from vision_evals.log import Status
 
 
@@ -39,12 +39,12 @@ def gather(directory: Path, command: str, *, interrupted: bool) -> Gathered | No
     died = [folder.name for folder, run in parts.items() if run.status == "running"]
     status: Status = "interrupted" if interrupted or died else "finished"
     said = [f"process {who} died; what it was judging is not in the log" for who in died]
-    joined = _joined(directory.name, list(parts.values()), command, status, said)
+    run = _joined(directory.name, list(parts.values()), command, status, said)
     for folder in parts:
         _move(folder, directory)
-    log.write(joined, directory)
+    log.write(run, directory)
     shutil.rmtree(directory / PARTS, ignore_errors=True)
-    return Gathered(joined, directory)
+    return Gathered(run, directory)
 
 
 def look(directory: Path, command: str) -> None:
@@ -77,24 +77,16 @@ def _parts(directory: Path) -> Iterator[tuple[Path, log.Run]]:
 def _joined(
     name: str, runs: Sequence[log.Run], command: str, status: Status, said: Sequence[str] = ()
 ) -> log.Run:
-    selected = runs[0].selected
-    items = {item.id: item for run in runs for item in run.items}
-    return runs[0].model_copy(
-        update={
-            "id": name,
-            "status": status,
-            "started": min(run.started for run in runs),
-            "seconds": max(run.seconds for run in runs),
-            "command": command,
-            "settings": settings(runs),
-            "classifiers": classifiers((c for run in runs for c in run.classifiers), selected),
-            "image_sets": image_sets(i for run in runs for i in run.image_sets),
-            "items": tuple(items[item] for item in selected if item in items),
-            "passes": tuple(walk for run in runs for walk in run.passes),
-            "not_run": tuple(item for item in selected if item not in items),
-            "warnings": once([*(w for run in runs for w in run.warnings), *said]),
-        }
-    )
+    items, selected = {item.id: item for run in runs for item in run.items}, runs[0].selected
+    update = {
+        "id": name,
+        "status": status,
+        "seconds": max(run.seconds for run in runs),
+        "image_sets": image_sets(i for run in runs for i in run.image_sets),
+        "items": tuple(items[item] for item in selected if item in items),
+        "not_run": tuple(item for item in selected if item not in items),
+    }
+    return joined(runs, command, said, update)
 
 
 def _move(folder: Path, directory: Path) -> None:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -15,21 +14,14 @@ from vision_evals.core.rng import generator
 from vision_evals.log.profiling.stages import timed
 from vision_evals.models.classifier import Classifier
 from vision_evals.models.fast_path.build import Built, brief, built
+from vision_evals.models.fast_path.calibration import Calibration
 from vision_evals.models.fast_path.margins import decision, margin
 from vision_evals.models.fast_path.parity import Parity
 from vision_evals.models.fast_path.policy import Plan
 from vision_evals.suite.declared_options import SEED
 
-SAFETY = 3
-"""An answer is repeated whose margin is under so many times the largest error of a logit. Two
-logits that err by it in opposite ways move a margin by twice as much; the third is reserve."""
 RECHECKED = 0.01
 """Share of the other answers that are drawn to be looked at on the plain path too."""
-USELESS = 0.5
-"""Share of answers that would have to be repeated above which a lane is given up."""
-
-SAME = 1e-3
-"""Share of the largest logit that rounding in fp32 may make."""
 
 Pixels = Callable[[torch.Tensor], torch.Tensor]
 """From rows (r,), ascending indices, to their pixels (r, 3, H, W)."""
@@ -54,23 +46,21 @@ class FastPath:
     refused: str | None = None
     """Why the plain path is taken after all."""
     seconds: float = 0.0
-    bound: float = 0.0
-    images: int = 0
-    """Of the calibration, so far."""
+    """That building it took."""
     parity: Parity = field(default_factory=Parity)
     """Of the device."""
     used: bool = False
     """Whether anybody asked for logits."""
+    calibration: Calibration = field(init=False)
     _built: Built | None = None
-    _error: torch.Tensor | None = None
-    _largest: torch.Tensor | float = 0.0
-    """Logit of the plain path."""
-    _pairs: list[tuple[torch.Tensor, torch.Tensor]] = field(default_factory=list)
-    """Of the calibration: margins, and whether the decision differs."""
     _answers: int = 0
     """After the calibration."""
     _tallies: list[torch.Tensor] = field(default_factory=list)
     """Of (repeated, rechecked, changed), on the device until somebody asks."""
+
+    def __post_init__(self) -> None:
+        """Begin its calibration."""
+        self.calibration = Calibration(self.plan)
 
     @property
     def fast(self) -> bool:
@@ -80,7 +70,7 @@ class FastPath:
     @property
     def calibrating(self) -> bool:
         """Whether answers are still looked at on both paths."""
-        return self.images < self.plan.calibrating
+        return self.calibration.going_on
 
     @property
     def device(self) -> str:
@@ -128,9 +118,11 @@ class FastPath:
         if self.calibrating:
             every = torch.arange(m, device=logits.device)
             exact = self._exact(every, pixels, room)
-            self._compare(logits, exact, accepted)
+            self.calibration.compare(logits, exact, accepted)
             return exact
-        close = ~(margin(logits, accepted) >= self.bound)  # what is no number is not sure
+        close = ~(
+            margin(logits, accepted) >= self.calibration.bound
+        )  # what is no number is not sure
         draws = torch.rand(m, generator=generator(self.seed, "lane", *names)) < RECHECKED
         drawn = draws.to(logits.device, non_blocking=True)
         rows = torch.nonzero(close | drawn)[:, 0]
@@ -144,25 +136,10 @@ class FastPath:
         self._tallies.append(torch.stack([(~sure).sum(), sure.sum(), (sure & differs).sum()]))
         return logits.index_copy(0, rows, exact)
 
-    def _doubt(self, error: float, margins: torch.Tensor) -> str | None:
-        """Return why the fast path is not to be used, if it is not."""
-        if not error < torch.inf:
-            return "its logits are not finite on the fast path"
-        if self.plan.precision != "bf16" and error > SAME * float(self._largest):
-            return f"its logits differ by {error:.2g} on the fast path, which is no rounding"
-        if float((margins < self.bound).float().mean()) > USELESS:
-            return f"half of the answers are within {self.bound:.3g} of another decision"
-        return None
-
     def shown(self, images: int) -> None:
         """Count the images of a batch; after those of the calibration the bound is known."""
-        if not self.fast or not self.calibrating or self._error is None:
-            return
-        self.images += images
-        error = float(self._error)
-        self.bound = SAFETY * error
-        margins = torch.cat([pair[0] for pair in self._pairs])
-        self.refused = self._doubt(error, margins)
+        if self.fast:
+            self.refused = self.calibration.count(images)
 
     def release(self) -> None:
         """Give back the copy, its kernels and graph; what was measured of them stays."""
@@ -187,28 +164,9 @@ class FastPath:
             parts = torch.split(rows, room)
             return torch.cat([self.classifier.logits(pixels(part)) for part in parts])
 
-    def _compare(
-        self, fast: torch.Tensor, exact: torch.Tensor, accepted: torch.Tensor | None
-    ) -> None:
-        error = (fast - exact).abs().amax().nan_to_num(nan=torch.inf)
-        self._error = error if self._error is None else torch.maximum(error, self._error)
-        self._largest = torch.maximum(exact.abs().amax(), torch.as_tensor(self._largest))
-        differs = decision(fast, accepted) != decision(exact, accepted)
-        self._pairs.append((margin(fast, accepted), differs))
-
     def record(self) -> log.FastPath:
         """Return the entry in the log."""
-        known: dict[str, Any] = {}
-        if self._pairs and self._error is not None:
-            differs = torch.cat([pair[1] for pair in self._pairs])
-            error = float(self._error)
-            known = {
-                "images": self.images,
-                "logit_error": error if error < torch.inf else None,
-                "bound": self.bound if error < torch.inf else None,
-                "calibrated": len(differs),
-                "calibrated_changed": int(differs.sum()),
-            }
+        known = self.calibration.told()
         if self._tallies:
             tally = torch.stack(self._tallies).sum(dim=0).tolist()
             known |= dict(zip(("repeated", "rechecked", "changed"), tally, strict=True))

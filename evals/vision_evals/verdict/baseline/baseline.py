@@ -8,7 +8,6 @@ from pathlib import Path
 
 from vision_evals import log
 from vision_evals.core.errors import UserError
-from vision_evals.engine.jobs import Job
 from vision_evals.log import Verdict
 from vision_evals.suite.options import Options
 from vision_evals.verdict.baseline import stored
@@ -20,6 +19,7 @@ from vision_evals.verdict.baseline.reference import BaselineEntry, beside, early
 from vision_evals.verdict.baseline.stored import Stored
 from vision_evals.verdict.baseline.thumbnails import thumbnails
 from vision_evals.verdict.check_input import Question
+from vision_evals.verdict.job import Job
 from vision_evals.verdict.judge import unjudged
 
 

@@ -1,0 +1,97 @@
+"""The entries of a pass in the log: its images, and where its time went."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import pandas as pd
+import torch
+
+from vision_evals import log
+from vision_evals.engine import tables
+from vision_evals.engine.observed import lane_record
+from vision_evals.engine.run_pass import Pass
+from vision_evals.images.image_set import ImageSet, fingerprint
+
+
+def image_set_of(image_pass: Pass) -> log.ImageSet:
+    """Return the entry of a pass's images.
+
+    The fingerprint needs the bytes of all images, so where only a part was looked at it waits for
+    the others.
+    """
+    result, image_set = image_pass.result, image_pass.image_set
+    part = image_pass.config.partition is not None
+    return planned(image_set).model_copy(
+        update={
+            "role": image_pass.role,
+            "source": image_pass.source.text,
+            "sample_of": image_set.sample_of,
+            "fingerprint": fingerprint(image_set, result.digests)
+            if result.finished and not part
+            else None,
+            "table": tables.file(listing(image_pass.role)) if part else None,
+            "unreadable": tuple(
+                log.Unreadable(image=image, reason=reason)
+                for image, reason in result.unreadable.items()
+            ),
+            "about": {image.id: dict(image.about) for image in image_set.images if image.about},
+            "oriented": result.oriented,
+        }
+    )
+
+
+def planned(image_set: ImageSet) -> log.ImageSet:
+    """Return the entry of images that nobody has walked over, so far as it is known."""
+    return log.ImageSet(
+        role="images",
+        source=image_set.source,
+        n=len(image_set.images),
+        total=image_set.total,
+        limit=image_set.limit,
+    )
+
+
+def listing(role: str) -> str:
+    """Return the name of the table that lists the images of a role, where a part is looked at."""
+    return f"images-{tables.slug(role)}-{hashlib.sha256(role.encode()).hexdigest()[:8]}"
+
+
+def list_images(image_pass: Pass) -> None:
+    """Write what the fingerprint of an image set is made of, as far as this part knows it."""
+    digests = image_pass.result.digests
+    rows = [
+        (image.id, digests.get(image.id), image.label, list(image.accepted))
+        for image in image_pass.image_set.images
+    ]
+    columns = ["image", "sha256", "label", "accepted"]
+    table = pd.DataFrame(rows, columns=columns)
+    tables.write(image_pass.config.directory, listing(image_pass.role), table)
+
+
+def walk_of(image_pass: Pass) -> log.PassRecord:
+    """Return the entry that says where a pass's time went."""
+    result, spent = image_pass.result, image_pass.result.spent
+    fast_paths = (lane_record(group, result) for group in image_pass.groups.values())
+    return log.PassRecord(
+        images=image_pass.role,
+        batch_size=image_pass.batch_size,
+        n=result.n,
+        seconds=spent["total"],
+        decode_seconds=spent["read"] + spent["decode"] + spent["preprocess"],
+        wait_seconds=spent["wait"],
+        forward_seconds=spent["look"],
+        rows_seconds=spent["rows"],
+        picture_seconds=image_pass.picture_seconds,
+        validity_seconds=image_pass.validity_seconds,
+        decoder="nvjpeg" if result.on_device else "pil",
+        on_device=result.on_device,
+        pixel_difference=_mean(result.pixel_error),
+        fitting=dict(result.rooms),
+        fast_paths=tuple(filter(None, fast_paths)),
+    )
+
+
+def _mean(errors: Sequence[torch.Tensor]) -> float | None:
+    return float(torch.stack(list(errors)).mean()) if errors else None

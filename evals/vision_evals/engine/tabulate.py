@@ -1,0 +1,69 @@
+"""Rows that come from no image: a measure asks a classifier itself, or a formula."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+
+import pandas as pd
+
+from vision_evals.core.errors import UserError
+from vision_evals.engine import tables
+from vision_evals.engine.jobs import Catalog
+from vision_evals.engine.resources import Resources
+from vision_evals.engine.tasks import RunConfig
+from vision_evals.verdict.check_input import Facts, Family, Measured, seed_of
+from vision_evals.verdict.job import Job
+
+
+def tabulated(
+    job: Job, catalog: Catalog, resources: Resources, config: RunConfig
+) -> dict[str, Family]:
+    """Return the rows of a job's classifier and of those that its thresholds name, by alias.
+
+    Raises:
+        UserError: its own classifier is not to be had.
+    """
+    seed_results_by_alias = {job.alias: _rows(job, job.alias, catalog, resources, config)}
+    for alias in sorted(job.check.references(job.alias) - {job.alias}):
+        with contextlib.suppress(UserError):  # said of the threshold that names it
+            seed_results_by_alias[alias] = _rows(job, alias, catalog, resources, config)
+    return seed_results_by_alias
+
+
+def write(job: Job, seed_results_by_alias: dict[str, Family], config: RunConfig) -> str:
+    """Write the rows of a job into the run, and return the file of its own classifier's.
+
+    Of a part of a run those of everybody are: who joins the parts has no classifier to ask.
+    """
+    for alias, seed_results in seed_results_by_alias.items():
+        if alias == job.alias or config.partition is not None:
+            rows = [member.rows.assign(seed=seed_of(member)) for member in seed_results]
+            tables.write(config.directory, _name(job, alias), pd.concat(rows, ignore_index=True))
+    return tables.file(_name(job, job.alias))
+
+
+def _rows(
+    job: Job, alias: str, catalog: Catalog, resources: Resources, config: RunConfig
+) -> Family:
+    measure, parameters = job.measure, job.check.parameters
+    table = tables.file(_name(job, alias))
+    if measure.subject is not None:
+        rows = measure.tabulate(None, parameters)
+        return (Measured(None, rows, config.seed, table=table),)
+    request = job.request if alias == job.alias else catalog.request(alias)
+    return tuple(
+        Measured(
+            Facts.of(classifier),
+            measure.tabulate(classifier, parameters),
+            config.seed,
+            table=table,
+        )
+        for classifier in resources.classifiers(request)
+    )
+
+
+def _name(job: Job, alias: str) -> str:
+    """Return the name of the rows of a job, asked of a classifier."""
+    digest = hashlib.sha256(f"{job.id} {alias}".encode()).hexdigest()[:8]
+    return f"{tables.slug(f'{job.measure.name}-{job.check.name}-{alias}')}-{digest}"

@@ -1,0 +1,63 @@
+"""One check on one classifier: what is selected, computed and judged. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vision_evals.measures.measure import Measure
+from vision_evals.models.registry import Request
+from vision_evals.suite.options import Source
+from vision_evals.suite.suite import Check, Suite
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One check on one classifier: one pytest item."""
+
+    id: str
+    """pytest's node id."""
+    suite: Suite
+    check: Check
+    request: Request
+    """Which classifier."""
+    named: bool
+    """Whether somebody asked for this classifier; a default may be missing."""
+    trained: bool
+    """Whether a recipe trains this classifier, or it is none at all: nothing that came trained."""
+    source: Source | None
+    """Which images; none for measures that look at none."""
+    against: Source | None
+    """Which images to compare with."""
+
+    @property
+    def name(self) -> str:
+        """The part of its id that names check and classifier."""
+        return self.id.removeprefix(f"{self.suite.path}::")
+
+    @property
+    def alias(self) -> str:
+        """Of the classifier."""
+        return self.request.alias
+
+    @property
+    def measure(self) -> Measure:
+        """What is measured."""
+        assert isinstance(self.check.spec, Measure)
+        return self.check.spec
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The images, and those to compare with: as many as there are."""
+        return tuple(source for source, _ in self.roles)
+
+    @property
+    def roles(self) -> tuple[tuple[Source, str], ...]:
+        """Each of its sources, and what the suite calls it."""
+        table = self.check.table
+        named = (self.source, table.images), (self.against, table.against)
+        return tuple((source, role or "") for source, role in named if source is not None)
+
+    @property
+    def missing(self) -> str | None:
+        """Why there are no pictures, until somebody names them."""
+        return next((source.missing for source in self.sources if source.missing), None)
