@@ -26,8 +26,7 @@ from vision_evals.measures import MEASURES, lookup
 from vision_evals.measures.attack_tables import Apgd, Foolbox, Pgd
 from vision_evals.models.card import Card, Input
 from vision_evals.models.recipe import Augment, EarlyStopping, Optimizer, Recipe
-from vision_evals.plugin.hooks import OPTIONS
-from vision_evals.suite.options import OptionsTable
+from vision_evals.suite.declared_options import declared
 from vision_evals.suite.spec import MetricSpec, Spec
 from vision_evals.validity.checks import CHECKS
 
@@ -76,13 +75,12 @@ def _metric(spec: MetricSpec) -> tuple[str, ...]:
 def options() -> Iterator[str]:
     """Yield every option."""
     rows = []
-    for name, shown, about in OPTIONS:
-        option = f"--evals-{name}" + (f" {shown}" if shown else "")
-        field = OptionsTable.model_fields[name.replace("-", "_")]
-        repeatable = "; repeatable" if typing.get_origin(field.annotation) is tuple else ""
-        about = re.sub(r" \(default: [^)]*\)", "", about)
-        rows.append((f"`{option}`", _default(field), about + repeatable))
-    yield from _table(("option", "default", "is"), rows)
+    for option in declared():
+        flag = option.flag if option.metavar is None else f"{option.flag} {option.metavar}"
+        about = f"{option.help}; repeatable" if option.repeated else option.help
+        commands = ", ".join(f"`{command}`" for command in option.commands)
+        rows.append((f"`{flag}`", option.default_text, about, commands))
+    yield from _table(("option", "default", "is", "also of `evals`"), rows)
 
 
 def validity() -> Iterator[str]:

@@ -52,9 +52,13 @@ PAIRED = log.Paired(
 )
 
 
-def item(suite: str, check: str, model: str, **more: object) -> log.Item:
+def item(suite: str, check: str, model: str, **more: Any) -> log.Item:
     """Return an entry of the log."""
-    known = {"verdict": Verdict.RECORDED, "sentence": "recorded", "images": "photographs"} | more
+    known: dict[str, Any] = {
+        "verdict": Verdict.RECORDED,
+        "sentence": "recorded",
+        "images": "photographs",
+    } | more
     return log.Item(
         id=f"{suite}::{check}[{model}]", suite=suite, check=check, classifier=model,
         measure="accuracy", class_columns=("top5",), **known,

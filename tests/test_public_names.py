@@ -24,17 +24,20 @@ def python(code: str) -> str:
 
 def test_importing_costs_the_standard_library_and_nothing_else() -> None:
     code = (
-        "import sys; import evals; dir(vision_evals); vision_evals.__all__;"
+        "import sys; import vision_evals; dir(vision_evals); vision_evals.__all__;"
         "print(sorted({n.partition('.')[0] for n in sys.modules} - sys.stdlib_module_names"
-        " - {'evals', '__main__', 'sitecustomize'}), [n for n in sys.modules if 'vision_evals.' in n])"
+        " - {'vision_evals', '__main__', 'sitecustomize'}),"
+        " [n for n in sys.modules if 'vision_evals.' in n])"
     )
     with_it = python(code)
-    without = python(code.replace("import evals; dir(vision_evals); vision_evals.__all__;", ""))
+    without = python(
+        code.replace("import vision_evals; dir(vision_evals); vision_evals.__all__;", "")
+    )
     assert with_it == without
 
 
 def test_what_reads_runs_needs_no_torch() -> None:
-    code = "import sys; from vision_evals import Run, Metric, MetricSpec, Table, Measure, fraction, read;"
+    code = "import sys; from vision_evals import Measure, Metric, MetricSpec, Run, Table, read;"
     assert python(f"{code} print('torch' in sys.modules)") == "False"
 
 

@@ -23,7 +23,7 @@ from vision_evals.images.art import Work
 from vision_evals.images.declared import Declaration
 from vision_evals.measures import lookup
 from vision_evals.models.card import parse_cards
-from vision_evals.suite.options import OptionsTable
+from vision_evals.suite.options import _checked
 from vision_evals.suite.parse import parse
 from vision_evals.suite.suite import is_suite
 
@@ -91,7 +91,7 @@ def test_every_command_exists(page: str, command: str, capsys: pytest.CaptureFix
     assert words[0] in COMMANDS, f"{page}: {command}"
     if words[0] != "evals" or (words[1] == "export" and not MOVED):
         return
-    code = 0
+    code: object = 0
     try:
         cli._parser().parse_args(words[1:])
     except SystemExit as ended:
@@ -171,7 +171,7 @@ def judged(text: str, page: str) -> None:
     elif "tool" in data:
         table = data["tool"]["evals"]
         keys = {key.replace("-", "_"): value for key, value in table.items()}
-        validate(OptionsTable, keys, page)
+        validate(_checked(), keys, page)
         parse_cards(table.get("models", {}), page)
     elif "work" in data:
         for work in data["work"]:

@@ -14,8 +14,7 @@ import pytest
 
 from tests.inner import warm
 from tests.report.export.conftest import CARD, furnish
-from vision_evals import Run, UserError, Verdict, log, read
-from vision_evals.engine import run
+from vision_evals import Run, UserError, Verdict, log, read, run
 
 MORE = """
 class Interrupts(Color):

@@ -23,7 +23,7 @@ from vision_evals.verdict.baseline.comparison import comparison
 from vision_evals.verdict.baseline.provenance import Side
 from vision_evals.verdict.baseline.reference import BaselineEntry
 from vision_evals.verdict.baseline.thumbnails import thumbnails
-from vision_evals.verdict.check_input import Facts, Measured, Question
+from vision_evals.verdict.check_input import CheckInput, ClassifierInfo, Measured
 from vision_evals.verdict.job import Job
 from vision_evals.verdict.judge import judge
 
@@ -63,7 +63,7 @@ def item(
     )
 
 
-def _question(shown: Shown, suite: Suite, check: Check, network: Network) -> Question:
+def _question(shown: Shown, suite: Suite, check: Check, network: Network) -> CheckInput:
     measure = check.spec
     assert isinstance(measure, Measure)
     job = Job(
@@ -80,14 +80,18 @@ def _question(shown: Shown, suite: Suite, check: Check, network: Network) -> Que
     def measured(role: str, of: Network) -> tuple[Measured, ...]:
         rows = MAKERS[measure.name](Asked(of, shown.ids[role], check.parameters.model_dump()))
         found = Measured(
-            Facts(shown.classes), rows, 0, len(shown.ids[role]), validity=_validity(measure)
+            ClassifierInfo(shown.classes),
+            rows,
+            0,
+            len(shown.ids[role]),
+            validity=_validity(measure),
         )
         return (found,)
 
     roles = str(check.table.images), check.table.against
     unsure = replace(network, skill=network.skill - 0.3) if roles[0] == "art" else network
     against = {} if roles[1] is None else {network.alias: measured(roles[1], network)}
-    return Question(job, measure, measured(roles[0], unsure), {}, against)
+    return CheckInput(job, measure, measured(roles[0], unsure), {}, against)
 
 
 def _validity(measure: Measure) -> tuple[log.Validity, ...]:
@@ -103,8 +107,8 @@ def _validity(measure: Measure) -> tuple[log.Validity, ...]:
 
 
 def _compared(
-    shown: Shown, question: Question, card: log.Classifier
-) -> tuple[Question, log.Comparison]:
+    shown: Shown, question: CheckInput, card: log.Classifier
+) -> tuple[CheckInput, log.Comparison]:
     """Hold a check against the same one of the run that never was, and show who flipped."""
     role, now = str(question.job.check.table.images), question.measured[0]
     before = _before(now.rows)

@@ -14,7 +14,7 @@ from vision_evals.measures import MEASURES, lookup
 from vision_evals.models.request import Request
 from vision_evals.suite.parse import parse
 from vision_evals.suite.spec import MetricSpec
-from vision_evals.verdict.check_input import Facts, Measured, Question
+from vision_evals.verdict.check_input import CheckInput, ClassifierInfo, Measured
 from vision_evals.verdict.job import Job
 
 PROMISED = [
@@ -78,8 +78,8 @@ def test_the_log_has_what_the_measure_says_of_its_metrics() -> None:
             "competing": 3,
         }
     )
-    here = Measured(Facts(ClassMap("c", ("x", "y", "z"), None)), rows, 0, images=n)
-    found = Question(job, measure, (here,)).metrics("net")
+    here = Measured(ClassifierInfo(ClassMap("c", ("x", "y", "z"), None)), rows, 0, images=n)
+    found = CheckInput(job, measure, (here,)).metrics("net")
     assert len(found) == len(measure.metrics)
     for metric in found:
         spec = measure.metric(metric.name)

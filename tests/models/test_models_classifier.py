@@ -107,7 +107,7 @@ class Elsewhere(Buffers):
 
     def _apply(self, fn: Callable[..., Tensor], recurse: bool = True) -> "Elsewhere":
         kept = self._parameters.pop("kept")
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self._parameters = {"kept": kept, **self._parameters}
         return self
 

@@ -14,7 +14,8 @@ from vision_evals.cli import told
 from vision_evals.cli.noise.screen import DEFAULTS as NOISE
 from vision_evals.cli.selftest.selftest import SHIPPED
 from vision_evals.core.errors import UserError
-from vision_evals.engine.jobs import DEFAULTS, ROLES
+from vision_evals.engine.jobs import DEFAULTS
+from vision_evals.engine.roles import ROLES
 from vision_evals.plugin import hooks
 from vision_evals.suite import option_types, options
 from vision_evals.suite.declared_options import OptionsTable, declared, option

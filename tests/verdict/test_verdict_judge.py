@@ -18,7 +18,7 @@ from vision_evals.measures import lookup
 from vision_evals.models.classifier import Classifier
 from vision_evals.models.registry import Request
 from vision_evals.suite.parse import parse
-from vision_evals.verdict.check_input import Facts, Measured, Question, medians
+from vision_evals.verdict.check_input import CheckInput, ClassifierInfo, Measured, medians
 from vision_evals.verdict.job import Job
 from vision_evals.verdict.judge import gathered
 
@@ -59,7 +59,7 @@ def test_evidence_is_said_once_where_it_is_equal(small: Small, fallen: tuple[int
     def member(seed: int) -> Measured:
         training = Training(seed=seed, data="digits", train_images=1, validation_images=1)
         trained = replace(small(), training=training)
-        return Measured(Facts.of(trained), pd.DataFrame(), 0, validity=(validity(seed),))
+        return Measured(ClassifierInfo.of(trained), pd.DataFrame(), 0, validity=(validity(seed),))
 
     found = gathered([member(seed) for seed in range(3)])
     assert any(check.outcome == "failed" for check in found) == bool(fallen)
@@ -87,10 +87,10 @@ def test_seeds_share_a_frame_and_what_nobody_measured() -> None:
 
     def member(seed: int) -> Measured:
         rows = pd.DataFrame({"confidence": [0.5, 0.9], "correct1": [seed == 3, True]})
-        return Measured(Facts(classes, seed=seed), rows, 0, 2)
+        return Measured(ClassifierInfo(classes, seed=seed), rows, 0, 2)
 
-    alone = Question(job, measure, (member(3),)).plots()
-    both = Question(job, measure, (member(3), member(4))).plots()
+    alone = CheckInput(job, measure, (member(3),)).plots()
+    both = CheckInput(job, measure, (member(3), member(4))).plots()
     assert [[line.name for line in plot.lines] for plot in alone] == [
         ["measured", "perfect calibration"], ["right", "wrong"],
     ]  # fmt: skip

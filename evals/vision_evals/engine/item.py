@@ -12,7 +12,7 @@ from vision_evals.core.partition import Partition
 from vision_evals.engine.merge.part import set_aside
 from vision_evals.log import Verdict
 from vision_evals.verdict.baseline.baseline import Baseline, Now
-from vision_evals.verdict.check_input import Family, Question
+from vision_evals.verdict.check_input import CheckInput, SeedResults
 from vision_evals.verdict.job import Job
 from vision_evals.verdict.judge import judge, unjudged
 from vision_evals.verdict.limits import Floor, no_floor
@@ -24,9 +24,9 @@ class Results:
     """What was measured for a job."""
 
     job: Job
-    seed_results_by_alias: Mapping[str, Family]
+    seed_results_by_alias: Mapping[str, SeedResults]
     """Rows of everybody who was asked, by alias: its own classifier is among them."""
-    against: Mapping[str, Family] = field(default_factory=dict)
+    against: Mapping[str, SeedResults] = field(default_factory=dict)
     """The same of the second image set, for checks that compare two."""
     images: tuple[log.ImageSet, ...] = ()
     """The image set, and the second one; none for a measure that looks at none."""
@@ -35,7 +35,7 @@ class Results:
     def of(
         cls,
         job: Job,
-        seed_results_by_alias: Sequence[Mapping[str, Family]],
+        seed_results_by_alias: Sequence[Mapping[str, SeedResults]],
         images: Iterable[log.ImageSet],
     ) -> Results:
         """Return those of a job about images: of one set, or of the two that it compares."""
@@ -47,7 +47,7 @@ class Results:
         )
 
     @property
-    def measured(self) -> Family:
+    def measured(self) -> SeedResults:
         """Rows of its own classifier."""
         return self.seed_results_by_alias[self.job.alias]
 
@@ -77,7 +77,9 @@ def item_of(results: Results, standards: Standards) -> log.Item:
         alias: rows for alias, rows in results.seed_results_by_alias.items() if alias != job.alias
     }
     floor = _floor(results, standards)
-    check_input = Question(job, job.measure, results.measured, others, results.against, floor=floor)
+    check_input = CheckInput(
+        job, job.measure, results.measured, others, results.against, floor=floor
+    )
     role, against = (*(one.role for one in images), None, None)[:2]
     if standards.partition is not None:
         return set_aside(check_input, role, against, standards.partition)

@@ -28,7 +28,7 @@ from vision_evals.models.fast_path.build import warm
 from vision_evals.models.fast_path.fast_path import FastPath
 from vision_evals.models.fast_path.policy import plan_of
 from vision_evals.suite.options import Source
-from vision_evals.verdict.check_input import Facts, Family, Measured
+from vision_evals.verdict.check_input import ClassifierInfo, Measured, SeedResults
 from vision_evals.verdict.job import Job
 
 
@@ -89,7 +89,7 @@ class Pass:
             if group.classifier.alias == job.alias
         }
 
-    def seed_results_by_alias(self, job: Job) -> dict[str, Family]:
+    def seed_results_by_alias(self, job: Job) -> dict[str, SeedResults]:
         """Return what a job's question gave, by alias; its own classifier's for sure.
 
         Raises:
@@ -101,7 +101,7 @@ class Pass:
         for task in self.asked(job).values():
             if task.table in self.result.not_applicable:
                 raise NotApplicableError(self.result.not_applicable[task.table])
-        found: dict[str, Family] = {}
+        found: dict[str, SeedResults] = {}
         for name, group in self.groups.items():
             measured = self.measured.get(task_of(job, name, self.source).table)
             if measured is not None:
@@ -202,7 +202,7 @@ class Pass:
             if task.table in evidence:
                 table = rows[task.table]
                 self.measured[task.table] = Measured(
-                    classifier=Facts.of(group.classifier),
+                    classifier=ClassifierInfo.of(group.classifier),
                     rows=table,
                     images=self.result.n,
                     limited=self.image_set.cut,

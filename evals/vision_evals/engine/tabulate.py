@@ -12,13 +12,13 @@ from vision_evals.engine import tables
 from vision_evals.engine.jobs import Catalog
 from vision_evals.engine.resources import Resources
 from vision_evals.engine.tasks import RunConfig
-from vision_evals.verdict.check_input import Facts, Family, Measured, seed_of
+from vision_evals.verdict.check_input import ClassifierInfo, Measured, SeedResults, seed_of
 from vision_evals.verdict.job import Job
 
 
 def tabulated(
     job: Job, catalog: Catalog, resources: Resources, config: RunConfig
-) -> dict[str, Family]:
+) -> dict[str, SeedResults]:
     """Return the rows of a job's classifier and of those that its thresholds name, by alias.
 
     Raises:
@@ -31,7 +31,7 @@ def tabulated(
     return seed_results_by_alias
 
 
-def write(job: Job, seed_results_by_alias: dict[str, Family], config: RunConfig) -> str:
+def write(job: Job, seed_results_by_alias: dict[str, SeedResults], config: RunConfig) -> str:
     """Write the rows of a job into the run, and return the file of its own classifier's.
 
     Of a part of a run those of everybody are: who joins the parts has no classifier to ask.
@@ -45,7 +45,7 @@ def write(job: Job, seed_results_by_alias: dict[str, Family], config: RunConfig)
 
 def _rows(
     job: Job, alias: str, catalog: Catalog, resources: Resources, config: RunConfig
-) -> Family:
+) -> SeedResults:
     measure, parameters = job.measure, job.check.parameters
     table = tables.file(_name(job, alias))
     if measure.subject is not None:
@@ -54,7 +54,7 @@ def _rows(
     request = job.request if alias == job.alias else catalog.request(alias)
     return tuple(
         Measured(
-            Facts.of(classifier),
+            ClassifierInfo.of(classifier),
             measure.tabulate(classifier, parameters),
             config.seed,
             table=table,

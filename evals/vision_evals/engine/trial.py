@@ -19,7 +19,7 @@ from vision_evals.engine.run_pass import Pass
 from vision_evals.engine.tasks import RunConfig
 from vision_evals.suite.options import Source
 from vision_evals.validity.examine import Examiner
-from vision_evals.verdict.check_input import Family
+from vision_evals.verdict.check_input import SeedResults
 from vision_evals.verdict.job import Job
 
 
@@ -106,7 +106,7 @@ def _outcome(job: Job, passes: Mapping[Source, Pass]) -> Outcome:
     return Outcome(_judged(results, role), _judged(trusting, role))
 
 
-def _trusted(seed_results_by_alias: Mapping[str, Family]) -> dict[str, Family]:
+def _trusted(seed_results_by_alias: Mapping[str, SeedResults]) -> dict[str, SeedResults]:
     return {
         alias: tuple(replace(member, validity=()) for member in seed_results)
         for alias, seed_results in seed_results_by_alias.items()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class ClassifierInfo:
     """What judging needs to know of a classifier: of one that is loaded, or of its log."""
 
     classes: ClassMap
@@ -34,7 +34,7 @@ class Facts:
     """That a recipe trained it from."""
 
     @classmethod
-    def of(cls, classifier: Classifier) -> Facts:
+    def of(cls, classifier: Classifier) -> ClassifierInfo:
         """Return those of a loaded one."""
         seed = None if classifier.training is None else classifier.training.seed
         return cls(classifier.classes, classifier.published, seed)
@@ -44,7 +44,7 @@ class Facts:
 class Measured:
     """Rows of one classifier on one image set, and whether they can be trusted."""
 
-    classifier: Facts | None
+    classifier: ClassifierInfo | None
     """None for a measure that asks none."""
     rows: pd.DataFrame
     seed: int
@@ -78,7 +78,7 @@ Family: TypeAlias = tuple[Measured, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class CheckInput:
     """A job with the rows that its metrics read."""
 
     job: Job

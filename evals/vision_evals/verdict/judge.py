@@ -14,7 +14,7 @@ from vision_evals.measures.intervals import CONFIDENCE, wilson
 from vision_evals.suite.expectation import Expectation, Reference
 from vision_evals.verdict import verdict
 from vision_evals.verdict.baseline.numeric_gap import remark
-from vision_evals.verdict.check_input import Measured, Question, seed_of
+from vision_evals.verdict.check_input import CheckInput, Measured, seed_of
 from vision_evals.verdict.job import Job
 from vision_evals.verdict.limits import Threshold
 from vision_evals.verdict.thresholds import threshold
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def judge(check_input: Question, role: str | None, against: str | None = None) -> log.Item:
+def judge(check_input: CheckInput, role: str | None, against: str | None = None) -> log.Item:
     """Return the entry of a job, without its table, pictures and seconds.
 
     Args:
@@ -137,7 +137,7 @@ def with_interval(reference: log.Reference) -> log.Reference:
 
 
 def _hold(
-    expectation: Expectation, metrics: tuple[Metric, ...], check_input: Question
+    expectation: Expectation, metrics: tuple[Metric, ...], check_input: CheckInput
 ) -> tuple[Judgement, ...]:
     if expectation.confidence not in {None, CONFIDENCE}:
         metrics = check_input.metrics(check_input.job.alias, expectation.confidence or CONFIDENCE)
@@ -149,7 +149,7 @@ def _hold(
     return tuple(_by_path(judgement, check_input) for judgement in held)
 
 
-def _by_path(judgement: Judgement, check_input: Question) -> Judgement:
+def _by_path(judgement: Judgement, check_input: CheckInput) -> Judgement:
     """Say that the baseline's number came by another path, where the gate holds across it."""
     gaps = check_input.baseline.gaps if check_input.baseline is not None else ()
     if not gaps or judgement.of != "baseline" or judgement.threshold is None:

@@ -15,7 +15,7 @@ from vision_evals.verdict import verdict
 from vision_evals.verdict.baseline.numeric_gap import refusal
 from vision_evals.verdict.baseline.pairs import CONFIDENCE as GATE
 from vision_evals.verdict.baseline.pairs import pair
-from vision_evals.verdict.check_input import Measured, Question
+from vision_evals.verdict.check_input import CheckInput, Measured
 from vision_evals.verdict.job import Job
 from vision_evals.verdict.limits import Absent, Pairs, Threshold
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def threshold(reference: Reference, expectation: Expectation, check_input: Question) -> Threshold:
+def threshold(reference: Reference, expectation: Expectation, check_input: CheckInput) -> Threshold:
     """Return what a metric is held against, plus and minus not yet applied, or why there is none.
 
     Args:
@@ -50,7 +50,7 @@ def threshold(reference: Reference, expectation: Expectation, check_input: Quest
     )
 
 
-def _baseline(reference: Reference, expectation: Expectation, check_input: Question) -> Threshold:
+def _baseline(reference: Reference, expectation: Expectation, check_input: CheckInput) -> Threshold:
     """Return the number of the run that checkpoints are held against, or why it is none."""
     beside = check_input.baseline
     if beside is None:
@@ -77,7 +77,7 @@ def _baseline(reference: Reference, expectation: Expectation, check_input: Quest
 def _pairs(
     reference: Reference,
     expectation: Expectation,
-    check_input: Question,
+    check_input: CheckInput,
     metric: Metric,
     rows: pd.DataFrame,
 ) -> Threshold:

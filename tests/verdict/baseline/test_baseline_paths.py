@@ -29,7 +29,7 @@ from vision_evals.verdict.baseline.paths import Path as Taken
 from vision_evals.verdict.baseline.provenance import Side, differences, side
 from vision_evals.verdict.baseline.reference import BaselineEntry, beside, early
 from vision_evals.verdict.baseline.stored import Stored
-from vision_evals.verdict.check_input import Facts, Measured, Question
+from vision_evals.verdict.check_input import CheckInput, ClassifierInfo, Measured
 from vision_evals.verdict.job import Job
 from vision_evals.verdict.judge import judge
 
@@ -136,14 +136,14 @@ def held(then: log.Run, now: log.Run, expect: str) -> log.Judgement:
     suite = parse(text, "s.toml", lambda name: lookup(name, Path()))
     request = Request("net", "net", None)
     job = Job("s.toml::a[net]", suite, suite.checks[0], request, True, False, None, None)
-    here = Measured(Facts(ClassMap("c", tuple("abcdefghi"), None)), rows(), 0, images=N)
-    check_input = Question(job, MEASURE, (here,))
+    here = Measured(ClassifierInfo(ClassMap("c", tuple("abcdefghi"), None)), rows(), 0, images=N)
+    check_input = CheckInput(job, MEASURE, (here,))
     before = side(then, item(check_input.metrics("net")))
     cards = {card.alias: card for card in now.classifiers}
     after = Now(now.settings, cards, now.passes).side(job, (IMAGES,))
     assert differences(before, after) == ()
     found = BaselineEntry(before, rows(), gaps=gaps(before.paths, after.paths))
-    (judgement,) = judge(Question(job, MEASURE, (here,), baseline=found), "p").judgements
+    (judgement,) = judge(CheckInput(job, MEASURE, (here,), baseline=found), "p").judgements
     return judgement
 
 

@@ -9,7 +9,7 @@ from vision_evals.core.errors import NotApplicableError
 from vision_evals.core.partition import Partition
 from vision_evals.log import Verdict
 from vision_evals.verdict import verdict
-from vision_evals.verdict.check_input import Family, Question, seed_of
+from vision_evals.verdict.check_input import CheckInput, SeedResults, seed_of
 from vision_evals.verdict.job import Job
 from vision_evals.verdict.judge import gathered, unjudged
 
@@ -29,7 +29,7 @@ def elsewhere(job: Job, partition: Partition | None) -> None:
 
 
 def set_aside(
-    check_input: Question, role: str | None, against: str | None, partition: Partition
+    check_input: CheckInput, role: str | None, against: str | None, partition: Partition
 ) -> log.Item:
     """Return the entry of a job of which a part of the images was seen: its rows, and no number.
 
@@ -49,7 +49,7 @@ def set_aside(
     return item.model_copy(update={"rows": tuple(_rows(check_input, role, against))})
 
 
-def _rows(check_input: Question, role: str | None, against: str | None) -> Iterator[log.Rows]:
+def _rows(check_input: CheckInput, role: str | None, against: str | None) -> Iterator[log.Rows]:
     """Yield an entry for each table that a metric of the question could read."""
     job = check_input.job
     named = {job.alias, *job.check.references(job.alias)}
@@ -60,7 +60,11 @@ def _rows(check_input: Question, role: str | None, against: str | None) -> Itera
 
 
 def _entries(
-    seed_results_by_alias: Mapping[str, Family], needed: set[str], role: str | None, *, second: bool
+    seed_results_by_alias: Mapping[str, SeedResults],
+    needed: set[str],
+    role: str | None,
+    *,
+    second: bool,
 ) -> Iterator[log.Rows]:
     for alias in sorted(needed & set(seed_results_by_alias)):
         for member in seed_results_by_alias[alias]:

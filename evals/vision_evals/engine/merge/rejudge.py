@@ -22,7 +22,7 @@ from vision_evals.models.registry import Request
 from vision_evals.suite.options import Source
 from vision_evals.suite.parse import digest, parse
 from vision_evals.suite.suite import Suite
-from vision_evals.verdict.check_input import Facts, Measured
+from vision_evals.verdict.check_input import ClassifierInfo, Measured
 from vision_evals.verdict.job import Job
 
 WORST = ("failed", "undecided", "passed")
@@ -102,7 +102,7 @@ def _source(
     return source_of(text, folder if text in asked.images.values() else Path.cwd())
 
 
-def facts(classifier: log.Classifier | None, seed: int | None) -> Facts | None:
+def facts(classifier: log.Classifier | None, seed: int | None) -> ClassifierInfo | None:
     """Return what judging needs to know of a classifier, from its entry in the log."""
     if classifier is None:
         return None
@@ -111,7 +111,7 @@ def facts(classifier: log.Classifier | None, seed: int | None) -> Facts | None:
     if name == BUILT_IN:
         known = class_map(BUILT_IN, Path())
         classes = known if known.names == classes.names else classes
-    return Facts(classes, classifier.published, seed)
+    return ClassifierInfo(classes, classifier.published, seed)
 
 
 @dataclass

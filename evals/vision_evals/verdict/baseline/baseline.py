@@ -18,7 +18,7 @@ from vision_evals.verdict.baseline.provenance import Side
 from vision_evals.verdict.baseline.reference import BaselineEntry, beside, early
 from vision_evals.verdict.baseline.stored import Stored
 from vision_evals.verdict.baseline.thumbnails import thumbnails
-from vision_evals.verdict.check_input import Question
+from vision_evals.verdict.check_input import CheckInput
 from vision_evals.verdict.job import Job
 from vision_evals.verdict.judge import unjudged
 
@@ -70,13 +70,13 @@ class Baseline:
             early(self.stored, now.side(job, images))
 
     def beside(
-        self, check_input: Question, now: Now, images: Sequence[log.ImageSet]
+        self, check_input: CheckInput, now: Now, images: Sequence[log.ImageSet]
     ) -> BaselineEntry | None:
         """Return the same check of that run; None where it has none."""
         side, rows = now.side(check_input.job, images), check_input.measured[0].rows
         return beside(self.stored, side, rows, same_is_skipped=self.same_is_skipped)
 
-    def compared(self, item: log.Item, check_input: Question, now: Now) -> log.Item:
+    def compared(self, item: log.Item, check_input: CheckInput, now: Now) -> log.Item:
         """Add what changed, and which images flipped, to an entry that was judged."""
         found, rows = check_input.baseline, check_input.measured[0].rows
         if found is None or not item.metrics or rows.empty:
