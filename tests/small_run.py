@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -33,7 +34,7 @@ def rows() -> pd.DataFrame:
 def metric(name: str, value: float | None, **more: object) -> log.Metric:
     """Return a metric of four images."""
     known = {"unit": "fraction", "n": 4, "denominator": "images"} | more
-    return log.Metric(name=name, value=value, **known)
+    return log.Metric(name=name, value=value, **fields)
 
 
 def judgement(
@@ -61,7 +62,7 @@ def item(suite: str, check: str, model: str, **more: Any) -> log.Item:
     } | more
     return log.Item(
         id=f"{suite}::{check}[{model}]", suite=suite, check=check, classifier=model,
-        measure="accuracy", class_columns=("top5",), **known,
+        measure="accuracy", class_columns=("top5",), **fields,
     )  # fmt: skip
 
 

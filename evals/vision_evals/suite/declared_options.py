@@ -46,7 +46,7 @@ def option(
 # fmt: off
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptionsTable:
-    """The value of every option, as given: `vision_evals.suite.options.Options` knows where its paths lead."""
+    """The value of every option, as given; `options.Options` knows where its paths lead."""
 
     model: tuple[str, ...] = field(default=(), metadata=option(
         "[ALIAS=]NAME[@PATH]", "judge this classifier; PATH may be a pattern, as in PATH_*.pth",

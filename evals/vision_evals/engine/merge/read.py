@@ -51,8 +51,8 @@ def parts(places: Sequence[Path]) -> tuple[Part, ...]:
     for one, other in pairwise(found):
         if one.partition == other.partition:
             raise UserError(
-                f"{one.partition.words} is there twice: {one.directory} and {other.directory}; their "
-                "images would count twice, so leave one of them out"
+                f"{one.partition.words} is there twice: {one.directory} and {other.directory}; "
+                "their images would count twice, so leave one of them out"
             )
     missing = sorted(set(range(1, first.partition.n + 1)) - {part.partition.k for part in found})
     if missing:

@@ -101,9 +101,11 @@ def paths(
         return ()
     about = [pass_record for pass_record in passes if pass_record.images in roles]
     found = dict.fromkeys(
-        _path(pass_record, fast_path, settings) for pass_record in about for fast_path in pass_record.fast_paths
+        _path(pass_record, fast_path, settings)
+        for pass_record in about
+        for fast_path in pass_record.fast_paths
         if fast_path.classifier in called
-    )  # fmt: skip
+    )
     return tuple(found) or tuple(_unsaid(settings))
 
 
