@@ -79,7 +79,7 @@ def options() -> Iterator[str]:
         flag = option.flag if option.metavar is None else f"{option.flag} {option.metavar}"
         about = f"{option.help}; repeatable" if option.repeated else option.help
         commands = ", ".join(f"`{command}`" for command in option.commands)
-        rows.append((f"`{flag}`", option.default_text, about, commands))
+        rows.append((f"`{flag}`", option.default_text or "", about, commands))
     yield from _table(("option", "default", "is", "also of `evals`"), rows)
 
 

@@ -73,7 +73,7 @@ class Measured:
         return None if self.classifier is None else self.classifier.classes
 
 
-Family: TypeAlias = tuple[Measured, ...]
+SeedResults: TypeAlias = tuple[Measured, ...]
 """What one alias gave: one of each seed of a recipe, or one."""
 
 
@@ -83,10 +83,10 @@ class CheckInput:
 
     job: Job
     measure: Measure
-    measured: Family
-    others: Mapping[str, Family] = field(default_factory=dict)
+    measured: SeedResults
+    others: Mapping[str, SeedResults] = field(default_factory=dict)
     """The same question to the other classifiers, by alias."""
-    against: Mapping[str, Family] = field(default_factory=dict)
+    against: Mapping[str, SeedResults] = field(default_factory=dict)
     """The same of the second image set, by alias, for checks that compare."""
     baseline: BaselineEntry | None = None
     """The same check of the run that checkpoints are held against; None without such a run."""
