@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from vision_evals.engine.state_guard import Changes, watch
+from vision_evals.engine.state_guard import Changes, changed_since, state_of, watch
 
 
 def network() -> nn.Sequential:
@@ -83,3 +83,16 @@ def test_changes_are_known_after_an_exception_too() -> None:
         raise RuntimeError
     assert changes is not None
     assert "a" in changes.found
+
+
+def test_weights_on_two_devices_and_those_of_an_inference_mode_are_told() -> None:
+    network = nn.Linear(3, 2)
+    with torch.inference_mode():
+        network.late = nn.Parameter(torch.ones(2), requires_grad=False)
+    if torch.cuda.is_available():
+        network.bias.data = network.bias.data.cuda()
+    before = state_of(network)
+    assert changed_since(before, network) == []
+    network.late.data = network.late.data + 1
+    network.bias.data += 1
+    assert changed_since(before, network) == ["bias", "late"]
