@@ -24,10 +24,10 @@ DEFAULT_ROLE = "photographs"
 def _checked(table: type = OptionsTable) -> type[BaseModel]:
     """Return the declared options as a table that checks what is written in it."""
     hints = get_type_hints(table, localns=vars(option_types), include_extras=True)
-    values = {option.key: (hints.pop(option.key), option.default) for option in declared(table)}
-    tables = {key: (hint, Field(default_factory=dict)) for key, hint in hints.items()}
-    model: type[BaseModel] = create_model(table.__name__, __base__=Table, **values, **tables)
-    return model
+    defaults = {option.key: option.default for option in declared(table)}
+    tables = Field(default_factory=dict)
+    fields: dict[str, Any] = {k: (hint, defaults.get(k, tables)) for k, hint in hints.items()}
+    return create_model(table.__name__, __base__=Table, **fields)
 
 
 @dataclass(frozen=True, slots=True)
