@@ -60,7 +60,7 @@ def draw(image_pass: Pass, name: str, task: Task, count: int) -> tuple[log.Pictu
     started, directory = time.perf_counter(), image_pass.config.directory
     if task.measure.badness is None:
         return ()
-    kept = image_pass.shard_cache and image_pass.shard_cache.kept(task.table, image_pass.result)
+    kept = image_pass.shard_cache and image_pass.shard_cache.kept(task.table, image_pass.whole)
     if kept and (before := kept.pictures(count, directory)) is not None:
         return before
     badness = task.measure.badness(image_pass.measured[task.table].rows)

@@ -38,6 +38,8 @@ class Examination:
     """What the networks were left with; filled with what they are left with here."""
     config: RunConfig
     shard_cache: ShardCache | None
+    whole: str | None
+    """Key of all its images in the cache."""
     seconds: float = 0.0
     """That asking took."""
 
@@ -98,14 +100,15 @@ class Examination:
         found = {}
         for group, task in tasks_of(self.groups.values()):
             every = self.result.cached[task.table] == self.result.n
-            kept = self.shard_cache and self.shard_cache.kept(task.table, self.result)
+            kept = self.shard_cache and self.shard_cache.kept(task.table, self.whole)
             if every and kept and (validity := kept.validity(*self._about(group, task))):
                 found[task.table] = validity
         return found
 
     def _keep(self, group: TaskGroup, task: Task, validity: tuple[Validity, ...]) -> None:
-        if self.shard_cache and (kept := self.shard_cache.kept(task.table, self.result)):
-            kept.keep_validity(validity, *self._about(group, task))
+        if self.shard_cache and (kept := self.shard_cache.kept(task.table, self.whole)):
+            n = len(self.image_set.images)
+            kept.keep_validity(validity, n, *self._about(group, task))
 
     def _about(self, group: TaskGroup, task: Task) -> tuple[object, ...]:
         """Return what evidence rests on beside rows and images.

@@ -22,8 +22,6 @@ class Kept:
     asked: Asked
     whole: str
     """Key of all its images."""
-    n: int
-    """Images."""
 
     def validity(self, *about: object) -> tuple[Validity, ...]:
         """Return what was found of the numbers, nothing where that is not kept.
@@ -37,9 +35,9 @@ class Kept:
         except ValidationError:
             return ()  # of a cache that somebody else wrote
 
-    def keep_validity(self, found: Sequence[Validity], *about: object) -> None:
-        """Keep what was found of the numbers."""
-        entry = Entry(self.asked.told(self.n), _VALIDITY.dump_json(tuple(found)))
+    def keep_validity(self, found: Sequence[Validity], n: int, *about: object) -> None:
+        """Keep what was found of the numbers, which are about n images."""
+        entry = Entry(self.asked.told(n), _VALIDITY.dump_json(tuple(found)))
         self.cache.put("measured", self.asked.deeper(*about), self.whole, entry)
 
     def pictures(self, count: int, directory: Path) -> tuple[Picture, ...] | None:

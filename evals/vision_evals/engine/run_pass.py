@@ -55,6 +55,8 @@ class Pass:
     """Whether anybody who was selected wants gradients of its images."""
     shard_cache: ShardCache | None = None
     """The cache as this pass sees it."""
+    whole: str | None = None
+    """Key of all its images in the cache; None before the walk is through, or without one."""
     picture_seconds: float = 0.0
     validity_seconds: float = 0.0
 
@@ -184,12 +186,11 @@ class Pass:
     def _evidence(
         self, rows: Mapping[str, pd.DataFrame], changes: state_guard.Changes
     ) -> Mapping[str, tuple[Validity, ...]]:
-        whole = None if self.shard_cache is None else self.shard_cache.whole(self.result)
+        self.whole = None if self.shard_cache is None else self.shard_cache.whole(self.result)
         for name in self.groups:
-            self.config.examiner.homes.setdefault(name, str(whole))
-        examination = Examination(
-            self.image_set, self.groups, self.result, changes, self.config, self.shard_cache
-        )
+            self.config.examiner.homes.setdefault(name, str(self.whole))
+        seen = self.image_set, self.groups, self.result
+        examination = Examination(*seen, changes, self.config, self.shard_cache, self.whole)
         with timed("validity"):
             found = examination.evidence(rows)
         self.validity_seconds += examination.seconds

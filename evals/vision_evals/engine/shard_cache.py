@@ -125,12 +125,10 @@ class ShardCache:
         seen = sorted(result.hashes)
         return images_key([self.images[p] for p in seen], [result.hashes[p] for p in seen])
 
-    def kept(self, table: str, result: PassResult) -> Kept | None:
-        """Return the place of a whole table; None before the walk is through, or without a key."""
-        whole, one = self.whole(result), self.asked.get(table)
-        if whole is None or one is None:
-            return None
-        return Kept(self.cache, one, whole, len(self.images))
+    def kept(self, table: str, whole: str | None) -> Kept | None:
+        """Return the place of a whole table; None without a key of it or of all its images."""
+        one = self.asked.get(table)
+        return None if whole is None or one is None else Kept(self.cache, one, whole)
 
 
 @dataclass(frozen=True, slots=True)
