@@ -31,14 +31,14 @@ def rows() -> pd.DataFrame:
     )
 
 
-def metric(name: str, value: float | None, **more: object) -> log.Metric:
+def metric(name: str, value: float | None, **more: Any) -> log.Metric:
     """Return a metric of four images."""
-    known = {"unit": "fraction", "n": 4, "denominator": "images"} | more
-    return log.Metric(name=name, value=value, **fields)
+    known: dict[str, Any] = {"unit": "fraction", "n": 4, "denominator": "images"} | more
+    return log.Metric(name=name, value=value, **known)
 
 
 def judgement(
-    metric: str, threshold: float, value: float, verdict: Verdict, **more: object
+    metric: str, threshold: float, value: float, verdict: Verdict, **more: Any
 ) -> log.Judgement:
     """Return a threshold held against a metric."""
     said = f"{value} against {threshold}"
@@ -62,7 +62,7 @@ def item(suite: str, check: str, model: str, **more: Any) -> log.Item:
     } | more
     return log.Item(
         id=f"{suite}::{check}[{model}]", suite=suite, check=check, classifier=model,
-        measure="accuracy", class_columns=("top5",), **fields,
+        measure="accuracy", class_columns=("top5",), **known,
     )  # fmt: skip
 
 
@@ -86,7 +86,12 @@ def made(folder: Path) -> log.Run:
         judgement("unreadable", 0, 1, Verdict.FAILED),
     )  # fmt: skip
     table = "tables/colors.parquet"
-    first = {"metrics": numbers, "judgements": held, "verdict": Verdict.FAILED, "table": table}
+    first: dict[str, Any] = {
+        "metrics": numbers,
+        "judgements": held,
+        "verdict": Verdict.FAILED,
+        "table": table,
+    }
     run = log.Run(
         id=folder.name,
         status="finished",

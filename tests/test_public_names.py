@@ -44,9 +44,9 @@ def test_what_reads_runs_needs_no_torch() -> None:
 def test_every_name_is_there_for_people_and_for_those_who_check_types() -> None:
     assert ISSUE <= set(vision_evals.__all__) <= set(dir(vision_evals))
     tree = ast.parse(Path(vision_evals.__file__).read_text(encoding="utf-8"))
-    (block,) = (n for n in tree.body if isinstance(n, ast.If))
+    block = next(n for n in tree.body if isinstance(n, ast.If))
     typed = {
-        alias.asname: node.module
+        str(alias.asname): node.module
         for node in block.body
         if isinstance(node, ast.ImportFrom)
         for alias in node.names

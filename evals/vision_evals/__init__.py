@@ -80,12 +80,14 @@ _MODULES = {name: module for module, names in _NAMES.items() for name in names}
 __all__ = sorted(_MODULES)
 
 
-def __getattr__(name: str) -> object:
-    """Load what is asked for (PEP 562), and keep it."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = getattr(importlib.import_module(_MODULES[name]), name)
-    return found
+if not TYPE_CHECKING:  # or a name that is not there would pass for one that is
+
+    def __getattr__(name: str) -> object:
+        """Load what is asked for (PEP 562), and keep it."""
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = globals()[name] = getattr(importlib.import_module(_MODULES[name]), name)
+        return found
 
 
 def __dir__() -> list[str]:

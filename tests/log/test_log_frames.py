@@ -71,7 +71,7 @@ def test_a_real_log_of_an_older_format() -> None:
         item["metrics"] = [{"at": None, "low": None, "high": None} | m for m in item["metrics"]]
         item["judgements"] = [{"at": None} | j for j in item["judgements"]]
     assert cells(run.metrics[[*FIRST, "verdict"]]) == by_loop_of(data)
-    assert len(run.metrics) > 10
+    assert len(run.metrics) == 3
 
 
 def by_loop_of(data: object) -> list[tuple[object, ...]]:
@@ -103,7 +103,7 @@ def test_rows_are_those_of_the_table_with_names_of_classes(run: Run) -> None:
     for name in table.column_names:
         for ours, stored in zip(frame[name], table.column(name).to_pylist(), strict=True):
             same = list(ours) == stored if isinstance(stored, list) else ours == stored
-            assert same or (math.isnan(ours) and math.isnan(stored))
+            assert same or (math.isnan(ours) and stored is None)
     assert frame["label_name"].tolist() == [CLASSES[label] for label in LABELS]
     assert frame["top5_names"].tolist() == [[CLASSES[i] for i in top] for top in TOP2]
     assert frame["accepted_names"].tolist() == [[CLASSES[label]] for label in LABELS]

@@ -149,7 +149,7 @@ def _text(frame: pd.DataFrame, form: str) -> str:
     if form == "json":
         records = [{k: plain(v) for k, v in row.items()} for row in frame.to_dict("records")]
         return json.dumps(records, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    lists = frame.select_dtypes("object").map(
+    lists = frame[[name for name in frame if frame[name].dtype == object]].map(
         lambda value: (
             json.dumps(plain(value), ensure_ascii=False)
             if isinstance(value, np.ndarray | list)

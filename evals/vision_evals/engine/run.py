@@ -129,7 +129,7 @@ def _collected(asked: Sequence[Place], catalog: Catalog) -> Iterator[tuple[str, 
             suite, jobs = known[file]
             chosen = [job for job in jobs if name in {"", job.name, job.check.name}]
             if name and not chosen:
-                near = did_you_mean(name, [job.name for job in jobs])
+                near = did_you_mean(name, [n for job in jobs for n in (job.check.name, job.name)])
                 mistakes.append(f'{suite.path}: no check is called "{name}"{near}')
             yield from ((job.id, job) for job in chosen)
     if mistakes:

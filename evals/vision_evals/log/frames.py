@@ -53,10 +53,11 @@ def metrics(run: Run) -> pd.DataFrame:
 
 
 def _of_item(run: Run, item: Item) -> Iterator[dict[str, Any]]:
-    about = {
+    about: dict[str, Any] = {
         "run": run.id, "id": item.id, "suite": item.suite, "check": item.check,
         "model": item.classifier, "measure": item.measure, "images": item.images,
         "against": item.against, "check_verdict": item.verdict, "sentence": item.sentence,
+        "spread": [],
     }  # fmt: skip
     by_metric: dict[tuple[str, str | None], list[Judgement]] = {}
     for judgement in item.judgements:
@@ -132,23 +133,21 @@ def images(run: Run, directory: Path) -> pd.DataFrame:
     import pandas as pd
 
     lost = [
-        {"images": one.role, "image": unreadable.image, "unreadable": unreadable.reason}
+        (one.role, unreadable.image, unreadable.reason)
         for one in run.image_sets
         for unreadable in one.unreadable
     ]
-    about = pd.DataFrame(
-        [
-            {**known, "images": one.role, "image": image}
-            for one in run.image_sets
-            for image, known in one.about.items()
-        ],
-        columns=None if any(one.about for one in run.image_sets) else ["images", "image"],
-    )
-    more = [key for key in about if key not in IMAGES]
-    frame = pd.concat([*_seen(run, directory), pd.DataFrame(lost)], ignore_index=True)
-    frame = frame.reindex(columns=list(IMAGES)).assign(run=run.id)
-    frame = frame.merge(about[["images", "image", *more]], on=["images", "image"], how="left")
-    return frame.astype(IMAGES | dict.fromkeys(more, TEXT))
+    known = [
+        {**about, "images": one.role, "image": image}
+        for one in run.image_sets
+        for image, about in one.about.items()
+    ]
+    both = ["images", "image"]
+    more = list(dict.fromkeys(key for told in known for key in told if key not in IMAGES))
+    about = pd.DataFrame(known, columns=[*both, *more]).astype(TEXT)
+    frames = [*_seen(run, directory), pd.DataFrame(lost, columns=[*both, "unreadable"])]
+    frame = pd.concat(frames, ignore_index=True).reindex(columns=list(IMAGES))
+    return frame.assign(run=run.id).astype(dict(IMAGES)).merge(about, on=both, how="left")
 
 
 def _seen(run: Run, directory: Path) -> Iterator[pd.DataFrame]:
