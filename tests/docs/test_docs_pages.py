@@ -91,7 +91,7 @@ def test_every_command_exists(page: str, command: str, capsys: pytest.CaptureFix
     assert words[0] in COMMANDS, f"{page}: {command}"
     if words[0] != "evals" or (words[1] == "export" and not MOVED):
         return
-    code: object = 0
+    code: str | int | None = 0
     try:
         cli._parser().parse_args(words[1:])
     except SystemExit as ended:
