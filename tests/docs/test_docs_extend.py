@@ -13,14 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.docs.pages import MOVED, ROOT, blocks
+from tests.docs.pages import ROOT, blocks
 from tests.inner import warm
 from vision_evals import log, measures
 from vision_evals.images import sources
 from vision_evals.suite.parse import parse
 from vision_evals.validity.check import passed
-
-pytestmark = pytest.mark.skipif(not MOVED, reason="the public names are not there yet")
 
 EXAMPLES = {
     block.file: block.text

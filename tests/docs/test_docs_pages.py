@@ -15,7 +15,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.docs.pages import MOVED, PAGES, ROOT, blocks, commands, name, prose
+from tests.docs.pages import PAGES, ROOT, blocks, commands, name, prose
 from vision_evals import cli
 from vision_evals.core.errors import UserError
 from vision_evals.core.tables import validate
@@ -89,7 +89,7 @@ def test_every_option_that_a_page_names_exists(pytestconfig: pytest.Config) -> N
 def test_every_command_exists(page: str, command: str, capsys: pytest.CaptureFixture[str]) -> None:
     words = shlex.split(command)
     assert words[0] in COMMANDS, f"{page}: {command}"
-    if words[0] != "evals" or (words[1] == "export" and not MOVED):
+    if words[0] != "evals":
         return
     code: str | int | None = 0
     try:
@@ -113,8 +113,6 @@ def test_every_command_that_is_mentioned_exists() -> None:
     }
     assert len(mentioned) > 10
     for page, word in mentioned:
-        if word == "export" and not MOVED:
-            continue
         with pytest.raises(SystemExit) as ended:
             cli._parser().parse_args([word, "--help"])
         assert ended.value.code == 0, (page, word)

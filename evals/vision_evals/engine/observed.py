@@ -99,8 +99,8 @@ def _decided(fast_path: log.FastPath | None) -> tuple[Validity, ...]:
             # in fp32 it claims to be the same network; bf16 is another precision, that is said
             severity="warn" if fast_path.precision == "bf16" else "error",
             evidence=(
-                f"{fast_path.changed} of {fast_path.rechecked:,} sure answers that were computed again "
-                f"differ; {fast_path.repeated:,} of {fast_path.answers:,} were close and repeated"
+                f"{fast_path.changed} of {fast_path.rechecked:,} sure answers that were computed "
+                f"again differ; {fast_path.repeated:,} of {fast_path.answers:,} were close and repeated"
             ),
             meaning="A faster path may change the digits of a number, and not what was decided.",
         ),
