@@ -150,7 +150,7 @@ def test_every_line_of_python_parses_and_imports_what_there_is() -> None:
     for block in found:
         for node in ast.walk(ast.parse(block.text)):
             ours = isinstance(node, ast.ImportFrom) and str(node.module).startswith("vision_evals")
-            if MOVED and ours:
+            if ours:
                 assert isinstance(node, ast.ImportFrom)
                 module = importlib.import_module(str(node.module))
                 assert all(hasattr(module, alias.name) for alias in node.names), block

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import MOVED, ROOT, blocks
+from tests.docs.pages import ROOT, blocks
 from tests.inner import warm
 from vision_evals import log
 
@@ -28,11 +28,10 @@ def test_the_suite_runs_in_an_empty_folder(
     assert [item.verdict for item in run.items] == [log.Verdict.PASSED] * 2
     assert run.items[0].metrics[0].value == 17 / 20
     assert (tmp_path / "runs" / "latest" / "report.html").is_file()
-    if MOVED:
-        (snippet,) = blocks("python", pages=README)
-        capsys.readouterr()
-        with contextlib.chdir(tmp_path):
-            exec(compile(snippet.text, "README.md", "exec"), {})
-        said = capsys.readouterr().out
-        assert "top1_accuracy" in said
-        assert "0.85" in said
+    (snippet,) = blocks("python", pages=README)
+    capsys.readouterr()
+    with contextlib.chdir(tmp_path):
+        exec(compile(snippet.text, "README.md", "exec"), {})
+    printed = capsys.readouterr().out
+    assert "top1_accuracy" in printed
+    assert "0.85" in printed

@@ -100,7 +100,8 @@ def _decided(fast_path: log.FastPath | None) -> tuple[Validity, ...]:
             severity="warn" if fast_path.precision == "bf16" else "error",
             evidence=(
                 f"{fast_path.changed} of {fast_path.rechecked:,} sure answers that were computed "
-                f"again differ; {fast_path.repeated:,} of {fast_path.answers:,} were close and repeated"
+                f"again differ; {fast_path.repeated:,} of {fast_path.answers:,} were close and "
+                "repeated"
             ),
             meaning="A faster path may change the digits of a number, and not what was decided.",
         ),

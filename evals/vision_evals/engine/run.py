@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vision_evals.core import progress
 from vision_evals.core.errors import NotApplicableError, UnavailableError, UserError, did_you_mean
-from vision_evals.engine.jobs import Catalog, Job
+from vision_evals.engine.jobs import Catalog
 from vision_evals.engine.publish import Published, announce
 from vision_evals.log.outcome import FAILED, PASSED, exit_code, fails
 from vision_evals.log.result import Run
 from vision_evals.report.export.escape import without_password
 from vision_evals.suite import options
-from vision_evals.suite.options import OptionsTable
+from vision_evals.suite.declared_options import declared
 from vision_evals.suite.suite import Suite, is_suite
+from vision_evals.verdict.job import Job
 
 if TYPE_CHECKING:
     from vision_evals.engine.session import Session
@@ -28,7 +29,7 @@ Place: TypeAlias = "str | os.PathLike[str]"
 NOT_SEARCHED = ("*.egg", ".*", "_darcs", "build", "CVS", "dist", "node_modules", "venv", "{arch}")
 """Folders that pytest looks for no suites in, unless they are named."""
 
-NAMES = frozenset(OptionsTable.model_fields) - {"model", "models"}
+NAMES = frozenset(option.key for option in declared()) - {"model"}
 """Options, but those that say which classifiers: that is `models` here."""
 
 

@@ -163,8 +163,8 @@ class Session:
         return Standards(self._now(), self._noise, self._baseline, partition)
 
     def _now(self) -> Now:
-        passes = self._passes.begun.values()
-        passes = None if self._baseline is None else tuple(map(walk_of, passes))
+        begun = self._passes.begun.values()
+        passes = None if self._baseline is None else tuple(map(walk_of, begun))
         return Now(self.log.settings, self._resources.records, passes)
 
     def close(self, *, interrupted: bool, warn: Callable[[str], None]) -> Published:

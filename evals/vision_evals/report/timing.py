@@ -75,6 +75,6 @@ def _path(fast_path: FastPath) -> str:
     return (
         f"{said}; on {fast_path.images} images logits differ by up to {fast_path.logit_error:.2g} "
         f"from the plain path's; {fast_path.repeated:,} of {fast_path.answers:,} later answers "
-        f"were close and repeated, {fast_path.changed:,} of {fast_path.rechecked:,} others that were "
-        "looked at again changed"
+        f"were close and repeated, {fast_path.changed:,} of {fast_path.rechecked:,} others that "
+        "were looked at again changed"
     )

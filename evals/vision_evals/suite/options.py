@@ -25,7 +25,7 @@ def _checked(table: type = OptionsTable) -> type[BaseModel]:
     """Return the declared options as a table that checks what is written in it."""
     hints = get_type_hints(table, localns=vars(option_types), include_extras=True)
     defaults = {option.key: option.default for option in declared(table)}
-    tables = Field(default_factory=dict)
+    tables: Any = Field(default_factory=dict)
     fields: dict[str, Any] = {k: (hint, defaults.get(k, tables)) for k, hint in hints.items()}
     return create_model(table.__name__, __base__=Table, **fields)
 
