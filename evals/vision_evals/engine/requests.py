@@ -9,7 +9,8 @@ from pathlib import Path
 
 from vision_evals.core.errors import UserError
 from vision_evals.models.registry import Registry, Request, parse_requests, unique
-from vision_evals.suite.expectation import RESERVED, Expectation, Reference, Suite
+from vision_evals.suite.expectation import RESERVED, Expectation, Reference
+from vision_evals.suite.suite import Suite
 
 
 @dataclass(frozen=True)
