@@ -75,12 +75,20 @@ def _drawn(
         moved = measure.axis is not None
         pixels = _triptych(image, 2) if moved else photograph(image)
         Image.fromarray(pixels).save(directory / file, quality=QUALITY)
-        said = f"{names[row['top5'][0] if 'top5' in row else row['label']]} {row['confidence']:.2f}"
+        answer = names[row["top5"][0] if "top5" in row else row["label"]]
         titles = ("image", "perturbation x 64", "adversarial at 2/255") if moved else ()
         yield log.Picture(
             image=image,
             file=file,
             sample=sample,
-            caption=f"seen as {said}",
-            panels=tuple(log.Panel(title=title, said=said) for title in titles),
+            caption=f"seen as {answer} {row['confidence']:.2f}",
+            panels=tuple(
+                log.Panel(
+                    title=title,
+                    answer=answer,
+                    confidence=row["confidence"],
+                    original=title == "image",
+                )
+                for title in titles
+            ),
         )

@@ -33,7 +33,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     data = run().model_dump(mode="json") | {"version": log.VERSION + 1, "new": 1}
     (tmp_path / "run.json").write_text(json.dumps(data), encoding="utf-8")
-    with pytest.raises(UserError, match="written in format 3, this version reads up to 2; upgrade"):
+    with pytest.raises(UserError, match="written in format 4, this version reads up to 3; upgrade"):
         log.read(tmp_path)
 
 

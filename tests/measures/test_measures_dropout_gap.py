@@ -273,7 +273,7 @@ def test_the_picture_says_what_the_masks_said(small: Make) -> None:
     ):
         (panel,) = drawing.panels
         name = ("red", "green", "blue")[mine["top1_eval"].iloc[0]]
-        assert panel.title.startswith(f"eval mode: {name} 0.")
+        assert panel.heading.startswith(f"eval mode: {name} 0.")
         common = mine["top1"].mode()
         counts = [f"{('red', 'green', 'blue')[c]} {(mine['top1'] == c).sum()}" for c in common]
         assert any(panel.said.startswith(f"of 4 masks: {count}") for count in counts)

@@ -83,5 +83,6 @@ def test_the_log_has_what_the_measure_says_of_its_metrics() -> None:
     assert len(found) == len(measure.metrics)
     for metric in found:
         spec = measure.metric(metric.name)
-        assert (metric.about, metric.source) == (spec.about, spec.source)
+        for fact in ("about", "source", "axis", "refines", "headline", "higher_is_better"):
+            assert getattr(metric, fact) == getattr(spec, fact), fact
     assert {metric.name: metric.source for metric in found}["ece"].startswith("Guo et al. 2017")

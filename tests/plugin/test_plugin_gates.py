@@ -181,6 +181,26 @@ def test_an_equal_checkpoint_passes_within_the_margin(baseline: pytest.Pytester)
     assert gate(baseline, "hair", "--evals-baseline=baseline").verdict is Verdict.PASSED
 
 
+def test_a_log_of_an_older_format_is_a_baseline(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project.path)
+    for picture in [*(project.path / "pictures").rglob("*.png")]:
+        with Image.open(picture) as image:
+            image.save(picture.with_suffix(".bmp"))  # of these every version writes the same bytes
+        picture.unlink()
+    older = Path(__file__).parent / "log_fixtures" / "gate"
+    assert json.loads((older / "run.json").read_text("utf-8"))["version"] < log.VERSION
+    item = gate(project, "even", f"--evals-baseline={older}")
+    assert item.verdict is Verdict.PASSED, item.sentence
+    assert item.judgements[0].gate is not None
+    found = item.judgements[0].gate.paired
+    assert (found.n, found.worse, found.better) == (N, 0, 20), "the log is of the checkpoint ten"
+    assert item.comparison is not None
+    assert item.comparison.flips is not None
+    assert len(item.comparison.flips.won) == 12
+
+
 def test_without_a_margin_mcnemar_decides(baseline: pytest.Pytester) -> None:
     bare = SUITE.replace(", minus = 0.02", "")
     baseline.path.joinpath("gate.toml").write_text(bare, encoding="utf-8")
@@ -268,7 +288,7 @@ def test_another_precision_is_compared_under_the_margin_alone(
     assert (fast_path.calibrated, fast_path.answers, fast_path.plain) == (N, 0, True), fast_path
     assert item.verdict is Verdict.PASSED
     assert item.comparison is not None
-    assert item.comparison.paths is None, "all images calibrated: every answer is the plain path's"
+    assert item.comparison.paths == (), "all images calibrated: every answer is the plain path's"
     # of more images some answers are the lane's, and too few of them were looked at again
     for channel in ("red", "green", "blue"):
         folder = project.path / "pictures" / channel
@@ -284,7 +304,7 @@ def test_another_precision_is_compared_under_the_margin_alone(
     assert "run the baseline again with --evals-precision bf16" in refused.sentence
     told = refused.comparison
     assert told is not None
-    assert told.paths is not None
+    assert [one.step for one in told.paths] == ["forwards"]
     assert told.differs == ()
     # numbers from the cache were kept with what was measured of their path
     again = gate(project, "hair", *rough)

@@ -12,7 +12,7 @@ from vision_evals import log, report
 from vision_evals.log import Verdict
 from vision_evals.report import view
 from vision_evals.report.addresses import Inline
-from vision_evals.report.cards import HEADLINES, Card
+from vision_evals.report.cards import Card
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -68,12 +68,12 @@ def test_a_card_leads_with_the_numbers_that_are_asked_for_first(
     assert found.entries[5].gauge is None, "a gap is no share of anything"
 
 
-def test_the_names_of_the_headlines_are_those_that_the_measures_give() -> None:
-    from vision_evals.measures import lookup
+def test_the_headlines_that_measures_declare_have_a_place_of_their_own() -> None:
+    from vision_evals.measures import MEASURES, lookup
 
-    for headline in HEADLINES:
-        specs = lookup(headline.measure, Path()).metrics
-        assert headline.metric in {spec.name for spec in specs}
+    metrics = [metric for name in MEASURES for metric in lookup(name, Path()).metrics]
+    ranks = [metric.headline.rank for metric in metrics if metric.headline is not None]
+    assert sorted(ranks) == list(range(1, 8))
 
 
 def test_of_an_axis_the_judged_point_is_shown_else_the_usual_one_else_the_middle(
@@ -126,7 +126,7 @@ def test_a_card_with_few_headlines_goes_on_with_what_is_expected(
     rest = [runs.share(f"metric_{number}", 10) for number in range(6)]
     passed = [runs.judgement(m, 0, Verdict.PASSED) for m in rest]
     held = log.Judgement(
-        metric="loss_gap", wanted="at most -1", threshold=-1, value=-0.2, verdict=Verdict.FAILED,
+        metric="loss_gap", side="at_most", threshold=-1, value=-0.2, verdict=Verdict.FAILED,
         sentence="s",
     )  # fmt: skip
     one = item(

@@ -11,7 +11,7 @@ import pytest
 
 from vision_evals import log, report
 from vision_evals.log import Panel, Verdict
-from vision_evals.report import answers, facets, panels
+from vision_evals.report import answers, facets
 
 
 def told(page: Any) -> list[list[dict[str, Any]]]:
@@ -104,7 +104,7 @@ def test_right_and_wrong_by_name_only_where_the_name_tells(
 ) -> None:
     item = runs.fgsm_item(tmp_path, "a")
     card = runs.classifier("a", class_names=NAMES)
-    parts = [Panel(title="eval mode", said=f"{first} 0.50")]
+    parts = [Panel(title="eval mode", answer=first, confidence=0.5)]
     row = {"image": "i", "label": None, "accepted": accepted}
     found = facets.of_panels(item, "s", "worst", row, card, parts)
     assert list(found.answers) == answers
@@ -135,41 +135,6 @@ def test_hostile_texts_arrive_as_they_are(runs: ModuleType, tmp_path: Path, atta
     found = told(rendered(runs, tmp_path, item))
     assert {facet["network"] for some in found for facet in some} == {attack}
     assert {facet["verdict"] for some in found for facet in some} == {"failed"}
-
-
-@pytest.mark.parametrize(
-    ("title", "said", "found"),
-    [
-        ("image", "bull mastiff 0.31", ("bull mastiff", 0.31)),
-        ("image", "7 1.00", ("7", 1.0)),
-        ("eval mode: bull mastiff 0.31", "of 10 masks: bull mastiff 5", ("bull mastiff", 0.31)),
-        ("adversarial at 0.007", "", None),
-        ("image", "no number", None),
-        ("image", "0.31", None),
-        ("image", "goose 7.50", None),
-    ],
-)
-def test_what_a_panel_says(title: str, said: str, found: tuple[str, float] | None) -> None:
-    answer = panels.said(Panel(title=title, said=said))
-    assert (answer and (answer.name, answer.confidence)) == found
-
-
-@pytest.mark.parametrize(
-    ("titles", "pair"),
-    [
-        (("image", "perturbation x 36", "adversarial"), (0, 2)),
-        (("epsilon -1", "image", "epsilon 1"), (1, 2)),
-        (("epsilon -1", "image"), None),
-        (("image",), None),
-        (("one", "two"), None),
-        ((), None),
-    ],
-)
-def test_which_panels_are_before_and_after(
-    titles: tuple[str, ...], pair: tuple[int, int] | None
-) -> None:
-    found = panels.pair([Panel(title=title) for title in titles])
-    assert (found and (found.before, found.after)) == pair
 
 
 def test_a_confidence_that_is_no_number_is_none() -> None:

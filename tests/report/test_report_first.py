@@ -62,7 +62,7 @@ def test_an_interval_that_the_log_only_writes_out_is_not_replaced_by_another(
     # judged at 80 %, and the metrics of a log have 95 %: it would hold the threshold
     metric = runs.share("top5_accuracy", 15, 20)
     sentence = "0.75, at least 0.88 wanted: top5_accuracy, 80 % interval 0.61 to 0.85, n = 20"
-    fell = runs.judgement(metric, 0.88, Verdict.FAILED, sentence=sentence)
+    fell = runs.judgement(metric, 0.88, Verdict.FAILED, sentence=sentence, confidence=0.8)
     assert said(fell, metric=metric) == [
         "one-step, alexnet: " + sentence.replace("top5_accuracy", "top-5 accuracy")
     ]
@@ -74,7 +74,7 @@ def test_without_an_interval_the_reason_is_said() -> None:
         denominator="images", reason="a test has no interval", higher_is_better=False,
     )  # fmt: skip
     fell = log.Judgement(
-        metric="noise_p_value", at="1/255", wanted="at most 0.001", threshold=0.001, value=0.25,
+        metric="noise_p_value", at="1/255", side="at_most", threshold=0.001, value=0.25,
         verdict=Verdict.FAILED, sentence="0.25, at most 0.001 wanted: ..., n = 14",
     )  # fmt: skip
     assert said(fell, metric=metric) == [
@@ -86,7 +86,7 @@ def test_without_an_interval_the_reason_is_said() -> None:
 def test_a_reason_is_said_once(runs: ModuleType) -> None:
     metric = runs.share("rate", 3, 4, low=None, high=None, method=None, reason="too few")
     unclear = log.Judgement(
-        metric="rate", wanted="at least 0.9", threshold=0.9, value=0.75,
+        metric="rate", side="at_least", threshold=0.9, value=0.75,
         verdict=Verdict.INCONCLUSIVE, sentence="0.75, at least 0.9 wanted: rate, no interval "
         "(too few), n = 4; there is no interval: too few",
     )  # fmt: skip
@@ -98,7 +98,7 @@ def test_a_reason_is_said_once(runs: ModuleType) -> None:
 def test_a_recipe_says_its_seeds(runs: ModuleType) -> None:
     metric = runs.spread("dead_fraction", 0.88, 0.2316, 0.86, 0.9, 0.913)
     fell = log.Judgement(
-        metric="dead_fraction", wanted="at most 0.2", threshold=0.2, value=0.88,
+        metric="dead_fraction", side="at_most", threshold=0.2, value=0.88,
         verdict=Verdict.FAILED, sentence="0.88, at most 0.2 wanted: dead_fraction, the median, "
         "n = 360",
     )  # fmt: skip
@@ -124,7 +124,7 @@ def test_a_value_within_the_noise_floor_is_not_said_to_have_a_threshold_in_its_i
     metric = runs.share("top5_accuracy", 450, 500)
     floor = "; within the noise floor of this machine (0.1, measured 2026-11-02)"
     unclear = runs.judgement(metric, 0.82, Verdict.INCONCLUSIVE, floor=0.1)
-    unclear = unclear.model_copy(update={"sentence": unclear.sentence + floor})
+    unclear = unclear.model_copy(update={"further": floor})
     assert said(unclear, metric=metric, verdict=Verdict.INCONCLUSIVE) == [
         "one-step, alexnet: top-5 accuracy 0.9, at least 0.82 wanted; 95 % interval 0.871 to "
         f"0.923, n = 500{floor}"
@@ -138,7 +138,7 @@ def gated(runs: ModuleType, verdict: Verdict, high: float, behind: str) -> list[
         worse=80, better=30, p_value=1e-6,
     )  # fmt: skip
     held = log.Judgement(
-        metric="top1_accuracy", wanted="at least that of the baseline - 0.01 = 0.89",
+        metric="top1_accuracy", side="at_least", minus=0.01, further=behind,
         threshold=0.89, value=0.85, verdict=verdict, of="baseline",
         gate=log.Gate(of="baseline", margin=-0.01, paired=found),
         sentence="0.85, at least that of the baseline - 0.01 = 0.89 wanted: top1_accuracy, -0.05 "
@@ -180,7 +180,7 @@ def test_an_invalid_one_says_the_validity_check_that_fell_and_no_number(
 @pytest.mark.parametrize(
     ("verdict", "sentence", "expected"),
     [
-        (Verdict.INVALID, "INVALID: net.pt: 3 of 16 tensors", "net.pt: 3 of 16 tensors"),
+        (Verdict.INVALID, "net.pt: 3 of 16 tensors", "net.pt: 3 of 16 tensors"),
         (Verdict.FAILED, "RuntimeError('x')", "RuntimeError('x')"),
     ],
 )
@@ -199,7 +199,7 @@ def test_expectations_without_a_threshold_keep_their_reason(runs: ModuleType) ->
         reason="the loss of epoch 3 is not finite",
     )  # fmt: skip
     lost = log.Judgement(
-        metric="final_loss", wanted="at most 1", threshold=1, value=None, verdict=Verdict.FAILED,
+        metric="final_loss", side="at_most", threshold=1, value=None, verdict=Verdict.FAILED,
         sentence="no final_loss: the loss of epoch 3 is not finite, at most 1 wanted",
     )  # fmt: skip
     assert said(lost, metric=metric) == [
@@ -231,13 +231,13 @@ def test_value_and_threshold_read_as_they_were_judged(
 ) -> None:
     value = threshold + (-1 if below else 1) * away * 10.0**-power
     assume(value != threshold)
-    side = "at least" if value < threshold else "at most"
     metric = log.Metric(
         name="m", value=value, unit="fraction", n=20, denominator="images", low=value - 0.1,
         high=value + 0.1, confidence=0.95, method="bootstrap",
     )  # fmt: skip
     fell = log.Judgement(
-        metric="m", wanted=f"{side} {threshold:.4g}", threshold=threshold, value=value,
+        metric="m", side="at_least" if value < threshold else "at_most",
+        threshold=threshold, value=value,
         verdict=Verdict.FAILED, sentence="95 % interval 0 to 1, n = 20",
     )  # fmt: skip
     (text,) = said(fell, metric=metric)

@@ -114,7 +114,7 @@ def test_hostile_titles_stay_text(runs: ModuleType, tmp_path: Path, read: Read) 
     attack = '"><script>alert(1)</script>'
     about = {name: dict.fromkeys(("title", "artist", attack), attack) for name in runs.WORKS}
     art = runs.art().model_copy(update={"about": about})
-    panels = (log.Panel(title=attack, said=attack),)
+    panels = (log.Panel(title=attack, answer=attack, note=attack),)
     strip = runs.fgsm_item(tmp_path, "a").pictures[0].model_copy(update={"panels": panels})
     items = runs.art_item(tmp_path, "a"), runs.fgsm_item(tmp_path, "a", pictures=(strip,))
     page = read(runs.make_run(*items, image_sets=(art,), not_run=(attack,)))

@@ -18,10 +18,15 @@ Read = Callable[[log.Run], Any]
 COLOURS = {"a": "c0", "b": "c1", "pretrained": "c2", "quadratic": "c3"}
 
 
-def plot(*names: str, title: str = "t", ys: tuple[float | None, ...] = (0.0, 1.0, 4.0),
-         **more: Any) -> log.Plot:  # fmt: skip
+def plot(
+    *names: str | tuple[int, str],
+    title: str = "t",
+    ys: tuple[float | None, ...] = (0.0, 1.0, 4.0),
+    **more: Any,
+) -> log.Plot:
     xs = tuple(map(float, range(len(ys))))
-    lines = tuple(log.Line(name=name, x=xs, y=ys) for name in names)
+    told = [(None, name) if isinstance(name, str) else name for name in names]
+    lines = tuple(log.Line(name=name, seed=seed, x=xs, y=ys) for seed, name in told)
     return log.Plot(title=title, x_label="step", y_label="loss", lines=lines, **more)
 
 
@@ -69,8 +74,9 @@ def test_more_names_than_dashes_are_told_apart_by_shapes_one_classifier_a_frame(
 
 
 def test_seeds_are_thin_variants_of_one_line() -> None:
-    names = [f"seed {seed} {word}" for word in ("train", "test") for seed in range(5)]
-    (frame,) = drawn(("a", plot(*names)))
+    lines = [(seed, word) for word in ("train", "test") for seed in range(5)]
+    names = [f"seed {seed} {word}" for seed, word in lines]
+    (frame,) = drawn(("a", plot(*lines)))
     assert [t.name for t in frame.traces] == (
         ["train, seeds 0 to 4"] * 5 + ["test, seeds 0 to 4"] * 5
     )
@@ -78,7 +84,7 @@ def test_seeds_are_thin_variants_of_one_line() -> None:
     assert [t.dash for t in frame.traces] == [0] * 5 + [1] * 5
     assert all(trace.thin for trace in frame.traces)
     assert [column.name for column in frame.columns] == names
-    (bare,) = drawn(("a", plot("seed 0", "seed 3", "seed 7", "seeded")))
+    (bare,) = drawn(("a", plot((0, ""), (3, ""), (7, ""), "seeded")))
     assert [t.name for t in bare.traces] == ["seeds 0, 3 and 7"] * 3 + ["seeded"]
     assert [trace.thin for trace in bare.traces] == [True, True, True, False]
 
@@ -163,7 +169,7 @@ def test_two_checks_with_the_same_plots_show_them_once(runs: ModuleType, read: R
 @pytest.mark.parametrize("points_each", [400])
 def test_hundreds_of_points_stay_small(runs: ModuleType, read: Read, points_each: int) -> None:
     def page(n: int) -> int:
-        names = [f"seed {seed}" for seed in range(5)]
+        names = [(seed, "") for seed in range(5)]
         ys = tuple(1 / (1 + k) for k in range(n))
         item = runs.descent().model_copy(update={"plots": (plot(*names, ys=ys),)})
         return len(read(runs.make_run(item)).html.encode())

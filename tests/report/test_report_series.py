@@ -49,7 +49,7 @@ def run_of(
     """Return a run of series: name to place to hits; the aliases say the epoch."""
     told = [(n, place, hits) for n, every in series.items() for place, hits in every.items()]
     cards = [
-        runs.classifier(f"{name}-epoch_{place:g}", series=name, place=place)
+        runs.classifier(f"{name}-epoch_{place:g}", series=name, place=place, epoch=place)
         for name, place, _ in told
     ]
     items = [member(runs, f"{name}-epoch_{place:g}", hits, **more) for name, place, hits in told]
@@ -103,7 +103,7 @@ def test_without_expectations_every_metric_is_open(runs: ModuleType) -> None:
 def test_positions_are_no_epochs(runs: ModuleType) -> None:
     run = run_of(runs, {"a": {12: 5, 13: 6}})
     cards = [
-        card.model_copy(update={"place": place})
+        card.model_copy(update={"place": place, "epoch": None})
         for card, place in zip(run.classifiers, (1.0, 2.0), strict=True)
     ]
     (trend,) = trends(run.model_copy(update={"classifiers": tuple(cards)}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from types import ModuleType
@@ -199,7 +200,8 @@ def test_a_log_of_the_first_format_is_rendered(runs: ModuleType, tmp_path: Path)
     text = (Path(__file__).parent / "format_1.json").read_text(encoding="utf-8")
     (tmp_path / "run.json").write_text(text, encoding="utf-8")
     run = log.read(tmp_path)
-    assert run.version == 1
+    assert json.loads(text)["version"] == 1
+    assert run.version == log.VERSION
     page = runs.Page(report.render(run, tmp_path))
     assert page.headings[0] == ("h1", "The one judged check passed.")
     assert "0.85 (0.64 to 0.95) , n = 20" in page.text

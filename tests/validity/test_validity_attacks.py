@@ -45,7 +45,8 @@ class Parameters(Table):
 def measuring(attack: object) -> Measure:
     return Measure(
         name="adversarial", about="", parameters=Parameters, metrics=(), labels=True,
-        axis=("epsilon", "epsilons"), summarise=lambda *_: (), attack=lambda _: attack,  # type: ignore[arg-type, return-value]
+        axis=("epsilon", "epsilons"), iterated=True, columns=("correct_clean", "correct"),
+        summarise=lambda *_: (), attack=lambda _: attack,  # type: ignore[arg-type, return-value]
     )  # fmt: skip
 
 

@@ -47,7 +47,10 @@ def _summary(table: pd.DataFrame, parameters: Sweep, subject: Subject) -> tuple[
 
 MEASURE = Measure(
     name="adversarial", about="", parameters=Sweep, labels=True, axis=("epsilon", "epsilons"),
-    metrics=(MetricSpec("robust_accuracy", ""), MetricSpec("attack_success", "")),
+    metrics=(
+        MetricSpec("robust_accuracy", "", counts="image"),
+        MetricSpec("attack_success", "", counts="correct_clean"),
+    ),
     summarise=_summary,
 )  # fmt: skip
 

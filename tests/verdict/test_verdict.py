@@ -150,8 +150,9 @@ def test_a_gate_that_cannot_be_held_is_no_pass() -> None:
 
 def made(outcome: Verdict, **more: Any) -> Judgement:
     return Judgement(
-        metric="m", wanted="w", threshold=1, value=0, verdict=outcome, sentence=str(outcome), **more
-    )
+        metric="m", rule="w", threshold=1, value=0, verdict=outcome, sentence=str(outcome),
+        excused=bool(more) and outcome is not Verdict.PASSED, **more,
+    )  # fmt: skip
 
 
 HOLDS = Validity(name="v", outcome="passed", evidence="e", meaning="m")

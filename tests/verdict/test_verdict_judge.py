@@ -94,7 +94,7 @@ def test_seeds_share_a_frame_and_what_nobody_measured() -> None:
     assert [[line.name for line in plot.lines] for plot in alone] == [
         ["measured", "perfect calibration"], ["right", "wrong"],
     ]  # fmt: skip
-    assert [[line.name for line in plot.lines] for plot in both] == [
+    assert [[line.full for line in plot.lines] for plot in both] == [
         ["seed 3 measured", "perfect calibration", "seed 4 measured"],
         ["seed 3 right", "seed 3 wrong", "seed 4 right", "seed 4 wrong"],
     ]

@@ -7,6 +7,8 @@ from typing import Protocol
 
 import torch
 
+from vision_evals.models.answers import first_is_right
+
 
 class Criterion(Protocol):
     """When n images count as broken, and which loss leads there."""
@@ -51,7 +53,7 @@ class Misclassification:
 
     def met(self, logits: torch.Tensor) -> torch.Tensor:
         """Return (n,) whether the first answer is wrong."""
-        return (logits.argmax(dim=1, keepdim=True) != self.accepted).all(dim=1)
+        return ~first_is_right(logits, self.accepted)
 
     def of(self, rows: torch.Tensor) -> Misclassification:
         """Return the criterion of some of the images."""

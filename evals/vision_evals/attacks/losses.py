@@ -8,6 +8,7 @@ from types import MappingProxyType
 import torch
 
 from vision_evals.core.errors import NotApplicableError
+from vision_evals.models.answers import one_of
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """Of logits (n, classes) and class indices (n, a) padded with -1, the loss (n,) of each image. Of
@@ -50,11 +51,3 @@ def dlr(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
 
 LOSSES: Mapping[str, Loss] = MappingProxyType({"cross_entropy": cross_entropy, "dlr": dlr})
 """By the names that people write."""
-
-
-def one_of(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-    """Return (n, classes) whether each is one of those named; -1 names none."""
-    n, last = logits.shape
-    found = torch.zeros(n, last + 1, dtype=torch.bool, device=logits.device)
-    found.scatter_(1, torch.where(classes < 0, last, classes), value=True)
-    return found[:, :last]

@@ -47,8 +47,8 @@ def lines(item: log.Item) -> Iterator[str]:
         yield f"{where}: not compared: {told.refused}"
     if told.differs:
         yield f"{where}: differs in more than the network: {'; '.join(told.differs)}"
-    if told.paths is not None:
-        yield f"{where}: {told.paths}"
+    if told.different_paths is not None:
+        yield f"{where}: {told.different_paths}"
     if told.flips is None:
         return
     found = told.flips

@@ -112,7 +112,7 @@ class Resources:
             reason = f"{request.alias} does not fit on {self.device}: {error}"
             return self._missing(request, UserError(reason))
         seconds = time.perf_counter() - start
-        self.records[request.alias] = record(found, seconds, request.series, request.place)
+        self.records[request.alias] = record(found, seconds, request)
         first = found[0]
         alone = first.sha256 is None and _own(card) and card.recipe is None
         if alone and not (card.checkpoint or request.checkpoint):
@@ -156,24 +156,21 @@ class Resources:
             network=request.name,
             series=request.series,
             place=request.place,
+            epoch=request.epoch,
             unavailable=str(error),
         )
         return error
 
 
 def record(
-    classifiers: Sequence[Classifier],
-    seconds: float,
-    series: str | None = None,
-    place: float | None = None,
+    classifiers: Sequence[Classifier], seconds: float, request: Request | None = None
 ) -> log.Classifier:
     """Return the entry in the log of a classifier, or of all that one recipe made.
 
     Args:
         classifiers: one, or one for each seed.
         seconds: that loading took.
-        series: of checkpoints that it is one of.
-        place: its place there.
+        request: by which it was named; None for what nobody named.
     """
     first = classifiers[0]
     recipe = first.card.recipe
@@ -184,15 +181,17 @@ def record(
         sha256=first.sha256,
         fingerprint=_fingerprint(classifiers),
         input=str(first.input),
-        classes=f"{first.classes.name} ({len(first.classes)})",
+        class_map=first.classes.name,
+        class_count=len(first.classes),
         class_names=first.classes.names,
         synsets=(first.classes.name != BUILT_IN and first.classes.synsets) or (),
         parameters=first.parameters,
         published=dict(first.published),
         recipe={} if recipe is None else recipe.model_dump(mode="json", exclude_none=True),
         trainings=tuple(c.training for c in classifiers if c.training is not None),
-        series=series,
-        place=place,
+        series=None if request is None else request.series,
+        place=None if request is None else request.place,
+        epoch=None if request is None else request.epoch,
         load_seconds=seconds,
     )
 

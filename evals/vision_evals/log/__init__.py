@@ -8,18 +8,29 @@ seconds.
 from __future__ import annotations
 
 from vision_evals.log.classifier import Classifier, Epoch, Training
-from vision_evals.log.comparison import Change, Comparison, Flip, Flips, Gate, Paired, Seen
+from vision_evals.log.comparison import (
+    Change,
+    Comparison,
+    Flip,
+    Flips,
+    Gate,
+    Paired,
+    PathDifference,
+    PathSide,
+    Seen,
+    path_sentence,
+)
 from vision_evals.log.disk import json_schema, read, write
 from vision_evals.log.fast_path import FastPath
 from vision_evals.log.images import ImageSet, PassRecord, Unreadable
 from vision_evals.log.item import Item
 from vision_evals.log.mutant import Mutant, Notice
-from vision_evals.log.pictures import Line, Mark, Panel, Picture, Plot
+from vision_evals.log.pictures import Line, Mark, Panel, Picture, Plot, WorstFirst
 from vision_evals.log.profile import Profile, Stage
 from vision_evals.log.record import Depth, Precision, Record, Status
 from vision_evals.log.rows import Rows
 from vision_evals.log.run import VERSION, Baseline, Environment, Run, Settings, Suite
-from vision_evals.log.verdicts import Judgement, Metric, Reference, Validity, Verdict
+from vision_evals.log.verdicts import Headline, Judgement, Metric, Reference, Validity, Verdict
 
 __all__ = [
     "VERSION",
@@ -34,6 +45,7 @@ __all__ = [
     "Flip",
     "Flips",
     "Gate",
+    "Headline",
     "ImageSet",
     "Item",
     "Judgement",
@@ -45,6 +57,8 @@ __all__ = [
     "Paired",
     "Panel",
     "PassRecord",
+    "PathDifference",
+    "PathSide",
     "Picture",
     "Plot",
     "Precision",
@@ -62,7 +76,9 @@ __all__ = [
     "Unreadable",
     "Validity",
     "Verdict",
+    "WorstFirst",
     "json_schema",
+    "path_sentence",
     "read",
     "write",
-]
+]  # fmt: skip

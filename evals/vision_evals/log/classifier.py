@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from pydantic import Field
@@ -85,8 +86,10 @@ class Classifier(Record):
     """Of weights, preprocessing, class map, network and its source; null when not loaded."""
     input: str = ""
     """The preprocessing in words: ``resize 256 bilinear, crop 224, mean ..., std ..., rgb``."""
-    classes: str = ""
-    """Class map, such as ``imagenet (1000)``."""
+    class_map: str = ""
+    """Which classes it knows, such as ``imagenet``; empty in logs that did not say."""
+    class_count: int | None = None
+    """How many classes it knows."""
     class_names: tuple[str, ...] = ()
     """By index, so that rows can be read without the network."""
     synsets: tuple[str, ...] = ()
@@ -103,7 +106,24 @@ class Classifier(Record):
     """Name of the series of checkpoints that it is one of; null where it stands alone."""
     place: float | None = None
     """Its place in that series, such as its epoch."""
+    epoch: float | None = None
+    """The epoch after which it was saved, where its file's name says so."""
     unavailable: str | None = None
     """Why it was not judged, if it was not."""
     load_seconds: float = 0.0
     """Reading, checking and building."""
+
+    @property
+    def classes(self) -> str:
+        """Its classes in words: ``imagenet (1000)``."""
+        count = "" if self.class_count is None else f" ({self.class_count})"
+        return f"{self.class_map}{count}"
+
+
+def epoch_of(alias: str, place: float | None) -> float | None:
+    """Return the place of a checkpoint where that is the number behind "epoch" in its alias."""
+    if place is None:
+        return None
+    number = re.escape(f"{place:.15g}")
+    found = re.search(rf"epochs?[._-]?0*{number}(?!\d)", alias, re.IGNORECASE)
+    return None if found is None else place

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Literal
+
 from vision_evals.log.record import Record
 
 
@@ -99,6 +102,47 @@ class Change(Record):
     """On the same images; null where the metric is no mean over images."""
 
 
+class PathSide(Record):
+    """One side of a step in which two paths differ."""
+
+    words: str
+    """How it was computed there: ``bf16, folded on cuda (channels_last)``."""
+    n: int | None = None
+    """Decisions that were held against the plain path's; 0 where none were, null where it is the
+    plain path."""
+    changed: int = 0
+    """Of those, how many differed."""
+    logit_error: float | None = None
+    """Largest difference of a logit; null where it was not measured."""
+
+    @property
+    def sentence(self) -> str:
+        """The words, with what was measured."""
+        if self.n is None:
+            return self.words
+        if not self.n:
+            return f"{self.words} (not measured)"
+        by = "" if self.logit_error is None else f", logits by up to {self.logit_error:.2g}"
+        return f"{self.words} ({self.changed:,} of {self.n:,} decisions changed{by})"
+
+
+class PathDifference(Record):
+    """A step from picture to logits in which two runs differ."""
+
+    step: Literal["decoder", "device", "forwards"]
+    """Which."""
+    before: PathSide
+    """In the run compared with."""
+    now: PathSide
+    """In this run."""
+
+
+def path_sentence(paths: Sequence[PathDifference]) -> str:
+    """Return in which steps two paths differ, with what was measured of each."""
+    said = (f"{p.step}: {p.before.sentence} there, {p.now.sentence} here" for p in paths)
+    return f"computed on different paths, {'; '.join(said)}"
+
+
 class Comparison(Record):
     """An item beside the same item of another run."""
 
@@ -110,10 +154,15 @@ class Comparison(Record):
     """Why the two cannot be compared: what differs."""
     differs: tuple[str, ...] = ()
     """What is not equal beside the network, though the images are: no gate holds across it."""
-    paths: str | None = None
+    paths: tuple[PathDifference, ...] = ()
     """By which paths the two were computed where those differ, and how far each was measured to be
-    from the plain one; gates hold across it whose margin is larger. Null where they are one."""
+    from the plain one; gates hold across it whose margin is larger."""
     changes: tuple[Change, ...] = ()
     """One for each metric that both have."""
     flips: Flips | None = None
     """Of what the check is first about; null where its rows do not say who was right."""
+
+    @property
+    def different_paths(self) -> str | None:
+        """What differs in the paths, in a sentence without a full stop; None where nothing does."""
+        return path_sentence(self.paths) if self.paths else None

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from vision_evals.core.errors import UserError
 from vision_evals.core.paths import whole_file
 from vision_evals.log.run import VERSION, Run
+from vision_evals.log.upgrade import upgraded
 
 
 def write(run: Run, directory: Path) -> Path:
@@ -64,8 +65,10 @@ def read(path: Path) -> Run:
             "upgrade vision-evals"
         )
     try:
-        return Run.model_validate(data)
-    except ValidationError as error:
+        return Run.model_validate(upgraded(data))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        if not isinstance(error, ValidationError):  # which is a ValueError
+            raise UserError(f"{file}: not a run log of format {version}: {error}") from None
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise UserError(f"{file}: not a run log: {where}: {first['msg']}") from None

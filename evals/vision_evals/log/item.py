@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from vision_evals.log.comparison import Comparison
-from vision_evals.log.pictures import Picture, Plot
+from vision_evals.log.pictures import Picture, Plot, WorstFirst
 from vision_evals.log.record import Record
 from vision_evals.log.rows import Rows
 from vision_evals.log.verdicts import Judgement, Metric, Reference, Validity, Verdict
@@ -55,6 +55,8 @@ class Item(Record):
     """Of a part of a run: what `evals merge` judges by; empty in a whole one."""
     pictures: tuple[Picture, ...] = ()
     """What the report shows."""
+    worst_first: WorstFirst | None = None
+    """What the measure says of the pictures that it puts first."""
     plots: tuple[Plot, ...] = ()
     """What the report draws beside the numbers."""
     comparison: Comparison | None = None

@@ -10,10 +10,19 @@ class Notice(Record):
 
     item: str
     """Id of the item."""
+    check: str
+    """Name of its check."""
+    classifier: str
+    """Alias of its classifier."""
     name: str
     """Metric, or validity check."""
     sentence: str
     """What it said, numbers first."""
+
+    @property
+    def noticed(self) -> str:
+        """What noticed, in words: ``photographs[alexnet]: top1_accuracy``."""
+        return f"{self.check}[{self.classifier}]: {self.name}"
 
 
 class Mutant(Record):

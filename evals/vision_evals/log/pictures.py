@@ -11,7 +11,9 @@ class Line(Record):
     """One line of a plot."""
 
     name: str
-    """What it is: ``validation loss``, ``airliner``, ``seed 3``."""
+    """What it is: ``validation loss``, ``airliner``."""
+    seed: int | None = None
+    """Of a recipe: which of its trainings it is of."""
     x: tuple[float, ...]
     """In rising order."""
     y: tuple[float | None, ...]
@@ -27,6 +29,11 @@ class Line(Record):
     ends it, and its ``y`` is null."""
     reference: bool = False
     """Whether nobody measured it: what the other lines are held against, such as a bound."""
+
+    @property
+    def full(self) -> str:
+        """Its name with its seed: ``seed 3 validation loss``."""
+        return self.name if self.seed is None else f"seed {self.seed} {self.name}".strip()
 
 
 class Mark(Record):
@@ -64,8 +71,40 @@ class Panel(Record):
 
     title: str
     """What it is: ``image``, ``perturbation x 36``, ``adversarial at 2/255``."""
-    said: str = ""
-    """What the network says of it: ``gibbon 0.99``."""
+    answer: str | None = None
+    """The class that the network finds likeliest."""
+    confidence: float | None = None
+    """Its probability; null where that is no number."""
+    note: str = ""
+    """What else is to be said of it."""
+    original: bool = False
+    """Whether it is the image before any change: the last panel is what became of it."""
+
+    @property
+    def heading(self) -> str:
+        """The title, and the answer where a note stands below: ``eval mode: gibbon 0.99``."""
+        return f"{self.title}: {self.answered}" if self.note and self.answer else self.title
+
+    @property
+    def said(self) -> str:
+        """What stands below the title: ``gibbon 0.99``, or the note."""
+        return self.note or self.answered
+
+    @property
+    def answered(self) -> str:
+        """The answer in words; empty without one."""
+        if self.answer is None:
+            return ""
+        return f"{self.answer} {'nan' if self.confidence is None else f'{self.confidence:.2f}'}"
+
+
+class WorstFirst(Record):
+    """Why a measure puts some pictures first."""
+
+    word: str = "worst"
+    """What they are called: ``worst``, ``most confident``."""
+    meaning: str
+    """Which they are, in a sentence."""
 
 
 class Picture(Record):

@@ -15,8 +15,8 @@ from vision_evals.log.profile import Profile
 from vision_evals.log.record import Precision, Record, Status
 from vision_evals.log.verdicts import Verdict
 
-VERSION = 2
-"""Format of ``run.json``. A loader refuses a newer one."""
+VERSION = 3
+"""Format of ``run.json``. A loader refuses a newer one; `vision_evals.log.upgrade` reads older ones."""
 
 
 class Suite(Record):
@@ -43,6 +43,8 @@ class Settings(Record):
     """Every generator derives from it."""
     device: str
     """Such as ``cpu`` or ``cuda:0``."""
+    devices: tuple[str, ...] = ()
+    """Each of them, where the parts of a run had several; empty where all had one."""
     device_name: str
     """Such as the name of the processor or GPU."""
     precision: Precision = "fp32"

@@ -29,6 +29,20 @@ class Verdict(StrEnum):
 _JUDGED = {Verdict.INVALID, Verdict.FAILED, Verdict.INCONCLUSIVE, Verdict.PASSED}
 
 
+class Headline(Record):
+    """A metric that the card of a network leads with."""
+
+    label: str
+    """Such as ``one-step robust accuracy``."""
+    rank: int = 100
+    """Its place on the card, the smallest first; equal ones stand as they were measured."""
+    share: bool = True
+    """Whether a bar from 0 to 1 says how much of something it is."""
+    unlike: bool = False
+    """Only on images unlike the classes: art, and what a check holds against a second set. The
+    label then goes on with their role: ``confidence on art``."""
+
+
 class Metric(Record):
     """A named number with unit, n, denominator, interval and direction."""
 
@@ -65,6 +79,12 @@ class Metric(Record):
     """What it is, in a sentence: the glossary's."""
     source: str = ""
     """Paper and section, where it comes from one."""
+    axis: str | None = None
+    """Parameter that lists the values of its axis; null for metrics without an axis."""
+    refines: str | None = None
+    """Metric that it is a variant of, beside which it is drawn dotted."""
+    headline: Headline | None = None
+    """How a card leads with it; null where none does."""
 
 
 class Reference(Record):
@@ -121,8 +141,14 @@ class Judgement(Record):
     """Name of the metric."""
     at: str | None = None
     """Value of the axis."""
-    wanted: str
-    """The expectation in words: ``at least 0.9``, ``at most published + 0.01 = 0.58``."""
+    side: Literal["at_least", "at_most"] | None = None
+    """Which way the threshold bounds the value; null where ``rule`` says what is expected."""
+    plus: float = 0.0
+    """What the suite adds to a threshold that is no number."""
+    minus: float = 0.0
+    """What it takes from it."""
+    rule: str = ""
+    """An expectation that is no bound, in words: ``every picture readable``."""
     threshold: float | None
     """The number it came to; null when the reference has none."""
     value: float | None
@@ -131,10 +157,17 @@ class Judgement(Record):
     """Of this expectation alone."""
     sentence: str
     """What a person reads, numbers first."""
+    further: str = ""
+    """Its end, behind the number of images: flips, how many more images would decide, noise."""
+    confidence: float | None = None
+    """Of the interval that was held against the threshold; null where the point, or the paired
+    comparison of ``gate``, decided."""
     severity: Literal["error", "warn"] = "error"
     """``warn``: shown, never fails the check."""
     known: str | None = None
     """Reason why a fall is expected."""
+    excused: bool = False
+    """Whether it fell, or cannot be told, and is only shown, as the suite asked."""
     of: str | None = None
     """Where the threshold comes from that is no number: ``baseline``, ``published``, an alias."""
     gate: Gate | None = None
@@ -143,3 +176,37 @@ class Judgement(Record):
     """By how much this machine moves the metric when only batch size, threads or device change, in
     its unit: a value that lies no further from its threshold is inconclusive. Null where it was
     not measured."""
+
+    @property
+    def excuse(self) -> str:
+        """Why a fall fails nothing."""
+        return f"known ({self.known})" if self.known is not None else "warning"
+
+    @property
+    def wanted(self) -> str:
+        """The expectation in words: ``at least 0.9``, ``at most the published + 0.01 = 0.58``."""
+        return self.asking(None if self.threshold is None else f"{self.threshold:.4g}")
+
+    def asking(self, threshold: str | None) -> str:
+        """Return the expectation in words, its threshold written so."""
+        if self.side is None:
+            return self.rule
+        return wanted(self.side, self.of, self.plus, self.minus, threshold)
+
+
+def wanted(
+    side: Literal["at_least", "at_most"],
+    of: str | None,
+    plus: float,
+    minus: float,
+    threshold: str | None,
+) -> str:
+    """Return a bound in words; the arguments are fields of `Judgement`."""
+    said = side.replace("_", " ")
+    if of is None:
+        return f"{said} {threshold}"
+    named = {"published": "the published", "baseline": "that of the baseline"}
+    said += f" {named.get(of, f'that of {of}')}"
+    said += f" + {plus:.4g}" if plus else ""
+    said += f" - {minus:.4g}" if minus else ""
+    return said if threshold is None else f"{said} = {threshold}"

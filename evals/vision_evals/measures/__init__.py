@@ -42,12 +42,14 @@ def lookup(name: str, base: Path) -> Measure:
         base: the suite's folder, on the import path while a user's module is imported.
 
     Raises:
-        UserError: there is none of this name, it is no measure, or its own name is no marker.
+        UserError: there is none of this name, it is no measure, its own name is no marker, or it
+            declares a column that no validity check knows.
     """
     from vision_evals.core.cache.code import own_code
     from vision_evals.core.cache.describe import UnknownValueError
     from vision_evals.core.imports import load
     from vision_evals.measures.measure import Measure
+    from vision_evals.suite.spec import COLUMNS
 
     if name in MEASURES:
         shipped: Measure = importlib.import_module(f"vision_evals.measures.{name}").MEASURE
@@ -66,6 +68,12 @@ def lookup(name: str, base: Path) -> Measure:
             'name it by letters, digits and "_", a letter first, and unlike a marker of pytest; '
             'such as name = "color"'
         )
+    for column in found.columns:
+        if column not in COLUMNS:
+            raise UserError(
+                f'measure "{name}" declares the column "{column}", which no validity check reads'
+                + did_you_mean(column, COLUMNS)
+            )
     with contextlib.suppress(UnknownValueError):
         own_code({found.observe.__module__})  # as it is now, before anybody edits the file
     return found

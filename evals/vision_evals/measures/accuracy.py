@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from vision_evals.core.tables import Table
-from vision_evals.log import Metric, Plot, Reference
+from vision_evals.log import Headline, Metric, Plot, Reference, WorstFirst
 from vision_evals.measures.confidences import BINS, places, reliability, spread
 from vision_evals.measures.measure import Drawing, Measure, Subject
 from vision_evals.measures.metrics import (
@@ -19,7 +19,7 @@ from vision_evals.measures.metrics import (
     known_answers,
     resampled,
 )
-from vision_evals.suite.spec import MetricSpec
+from vision_evals.suite.spec import BY_DECISION, BY_LOSS, MetricSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -183,6 +183,7 @@ MEASURE = Measure(
             source="Krizhevsky et al. 2012, section 2",
             interval="wilson",
             per_image=each("correct1"),
+            numeric_error=BY_DECISION,
         ),
         MetricSpec(
             "top5_accuracy",
@@ -190,6 +191,7 @@ MEASURE = Measure(
             source="Russakovsky et al. 2015, section 4.1",
             interval="wilson",
             per_image=each("correct5"),
+            headline=Headline(label="top-5 accuracy", rank=1),
         ),
         MetricSpec(
             "ece",
@@ -210,6 +212,7 @@ MEASURE = Measure(
             higher_is_better=False,
             interval="bootstrap",
             per_image=each("nll"),
+            numeric_error=BY_LOSS,
         ),
         MetricSpec(
             "expected_top1",
@@ -217,6 +220,11 @@ MEASURE = Measure(
             "the class that it is known to put first. Below 1, weights, preprocessing or "
             "libraries are not what they were.",
         ),
+    ),
+    columns=("correct1",),
+    worst_first=WorstFirst(
+        meaning="The worst are the images whose right class a network gave the smallest "
+        "probability."
     ),
     aliases=lambda parameters: parameters.expected_top1,
     prepare=prepare,

@@ -9,13 +9,19 @@ import numpy as np
 from pydantic import model_validator
 
 from vision_evals.core.tables import Table
-from vision_evals.log import Line, Metric, Plot
+from vision_evals.log import Headline, Line, Metric, Plot
 from vision_evals.measures.attack_tables import AttackTables, Pgd, attack_of, hold_norm, title
 from vision_evals.measures.epsilons import Distances, value, within_scale
 from vision_evals.measures.measure import Drawing, Measure, Subject
 from vision_evals.measures.metrics import each, fraction, resampled, shares
-from vision_evals.measures.sweeps import against_noise, median_flip, outside, right_when_clean
-from vision_evals.suite.spec import MetricSpec
+from vision_evals.measures.sweeps import (
+    CONFIDENTLY_WRONG,
+    against_noise,
+    median_flip,
+    outside,
+    right_when_clean,
+)
+from vision_evals.suite.spec import BY_DECISION, MetricSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -241,6 +247,9 @@ MEASURE = Measure(
     labels=True,
     gradient=True,
     axis=("epsilon", "epsilons"),
+    iterated=True,
+    columns=("correct_clean", "correct", "correct_noise", "correct_fgsm", "ever", "blind"),
+    worst_first=CONFIDENTLY_WRONG,
     metrics=(
         _spec(
             "robust_accuracy",
@@ -249,6 +258,9 @@ MEASURE = Measure(
             source="Carlini et al. 2019, On Evaluating Adversarial Robustness; Croce & Hein 2020",
             interval="wilson",
             per_image=each("correct"),
+            numeric_error=BY_DECISION,
+            counts="image",
+            headline=Headline(label="many-step robust accuracy", rank=3),
         ),
         _spec(
             "robust_accuracy_8bit",
@@ -256,6 +268,8 @@ MEASURE = Measure(
             source="Goodfellow et al. 2015, section 3; Carlini & Wagner 2017 (discretisation)",
             interval="wilson",
             per_image=each("correct_8bit"),
+            numeric_error=BY_DECISION,
+            refines="robust_accuracy",
         ),
         _spec(
             "fgsm_accuracy",
@@ -263,6 +277,7 @@ MEASURE = Measure(
             source="Goodfellow et al. 2015, section 4",
             interval="wilson",
             per_image=each("correct_fgsm"),
+            numeric_error=BY_DECISION,
         ),
         _spec(
             "noise_accuracy",
@@ -270,12 +285,14 @@ MEASURE = Measure(
             source="Carlini et al. 2019, On Evaluating Adversarial Robustness",
             interval="wilson",
             per_image=each("correct_noise"),
+            numeric_error=BY_DECISION,
         ),
         _spec(
             "attack_success",
             "Share of the images that were right when clean and that some attack breaks.",
             source="Carlini et al. 2019, On Evaluating Adversarial Robustness",
             interval="wilson",
+            counts="correct_clean",
             higher_is_better=False,
         ),
         _spec(

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from vision_evals.core.tables import Table
-from vision_evals.log import Line, Metric, Plot, Validity
+from vision_evals.log import Headline, Line, Metric, Plot, Validity
 from vision_evals.measures.measure import Measure, Subject
 from vision_evals.measures.metrics import absent, exact
 from vision_evals.suite.spec import MetricSpec
@@ -202,8 +202,8 @@ def plots(
     )
 
 
-def _spec(name: str, about: str, source: str = "") -> MetricSpec:
-    return MetricSpec(name, about, higher_is_better=False, source=source)
+def _spec(name: str, about: str, source: str = "", headline: Headline | None = None) -> MetricSpec:
+    return MetricSpec(name, about, higher_is_better=False, source=source, headline=headline)
 
 
 MEASURE = Measure(
@@ -226,6 +226,7 @@ MEASURE = Measure(
             "Share of rectified units that are 0 on every image and position: no gradient reaches "
             "their weights.",
             source="Lu et al. 2020, Dying ReLU and Initialization",
+            headline=Headline(label="dead units", rank=4),
         ),
         _spec(
             "dead_fraction_worst_layer",

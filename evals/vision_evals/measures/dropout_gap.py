@@ -9,10 +9,10 @@ import numpy as np
 from pydantic import Field
 
 from vision_evals.core.tables import Table
-from vision_evals.log import Line, Metric, Panel, Plot, Validity
+from vision_evals.log import Headline, Line, Metric, Plot, Validity, WorstFirst
 from vision_evals.measures.measure import Drawing, Measure, Subject
 from vision_evals.measures.metrics import each, exact, fraction, resampled, shares
-from vision_evals.suite.spec import MetricSpec
+from vision_evals.suite.spec import BY_DECISION, MetricSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,6 +44,8 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
     """
     import torch
 
+    from vision_evals.models.answers import among, first_is_right
+
     assert probe.answers is not None, "a measure with labels=True is only asked of labelled images"
     accepted, top1, calls = probe.answers.accepted, [], 0
     together = shift = torch.zeros((), device=probe.pixels.device)
@@ -54,14 +56,14 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
         shift = shift + (logits - probe.logits)
     answer = torch.stack(top1, dim=1)
     repeated = {
-        "correct_eval": _right(probe.logits.argmax(dim=1), accepted),
+        "correct_eval": first_is_right(probe.logits, accepted),
         "top1_eval": probe.logits.argmax(dim=1),
-        "correct_ensemble": _right(together.argmax(dim=1), accepted),
+        "correct_ensemble": first_is_right(together, accepted),
         "shift": (shift / parameters.masks).norm(dim=1),
         "calls": torch.full_like(probe.answers.label, calls),
     }
     return {
-        "correct": (answer[:, :, None] == accepted[:, None, :]).any(dim=2),
+        "correct": among(answer, accepted[:, None]),
         "top1": answer,
         **{name: column[:, None].expand_as(answer) for name, column in repeated.items()},
     }
@@ -82,10 +84,6 @@ def _under(probe: Probe, mask: str) -> tuple[torch.Tensor, int]:
             + (f"; {others} cannot be switched on from outside" if others else "")
         )
     return found
-
-
-def _right(answer: torch.Tensor, accepted: torch.Tensor) -> torch.Tensor:
-    return (answer[:, None] == accepted).any(dim=1)
 
 
 def summarise(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> tuple[Metric, ...]:
@@ -194,20 +192,22 @@ def badness(rows: pd.DataFrame) -> pd.Series[float]:
 
 def explain(probe: Probe, rows: pd.DataFrame, parameters: Parameters) -> tuple[Drawing, ...]:
     """Return each image with eval mode's answer and the commonest ones under masks."""
+    from vision_evals.measures.triptych import answered
+
     names = probe.classifier.classes.names
     confidence, top = probe.logits.softmax(dim=1).max(dim=1)
     drawings = []
     for i, image in enumerate(probe.ids):
         answers = Counter(rows["top1"][rows["image"] == image].tolist())
-        said = f"{names[int(top[i])]} {float(confidence[i]):.2f}"
+        (panel,) = answered(["eval mode"], [names[int(top[i])]], [float(confidence[i])])
         masks = ", ".join(f"{names[answer]} {n}" for answer, n in answers.most_common(3))
         under = f"of {parameters.masks} masks: {masks}"
         drawings.append(
             Drawing(
                 image,
                 probe.pixels[i],
-                f"seen as {said} in eval mode; {under}",
-                (Panel(title=f"eval mode: {said}", said=under),),
+                f"seen as {panel.said} in eval mode; {under}",
+                (panel.model_copy(update={"note": under}),),
             )
         )
     return tuple(drawings)
@@ -220,6 +220,9 @@ MEASURE = Measure(
     class_columns=("top1_eval", "top1"),
     labels=True,
     axis=("mask", "mask_names"),
+    worst_first=WorstFirst(
+        meaning="The worst are those to which most masks answer otherwise than eval mode."
+    ),
     metrics=(
         MetricSpec(
             "eval_accuracy",
@@ -227,6 +230,7 @@ MEASURE = Measure(
             source="Srivastava et al. 2014",
             interval="wilson",
             per_image=each("correct_eval", _once),
+            numeric_error=BY_DECISION,
         ),
         MetricSpec(
             "train_accuracy_mean",
@@ -247,6 +251,7 @@ MEASURE = Measure(
             "Accuracy in eval mode less that under single masks: what switching dropout off gains.",
             interval="bootstrap",
             range=(-1.0, 1.0),
+            headline=Headline(label="dropout gap", rank=6, share=False),
             per_image=lambda rows, _: (
                 _once(rows).set_index("image")["correct_eval"] - _single(rows)
             ),

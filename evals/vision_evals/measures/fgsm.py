@@ -9,12 +9,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vision_evals.core.tables import Table
-from vision_evals.log import Metric
+from vision_evals.log import Headline, Metric
 from vision_evals.measures.epsilons import Epsilons, value
 from vision_evals.measures.measure import Drawing, Measure, Subject
 from vision_evals.measures.metrics import each, fraction, resampled
-from vision_evals.measures.sweeps import against_noise, median_flip, outside, right_when_clean
-from vision_evals.suite.spec import MetricSpec
+from vision_evals.measures.sweeps import (
+    CONFIDENTLY_WRONG,
+    against_noise,
+    median_flip,
+    outside,
+    right_when_clean,
+)
+from vision_evals.suite.spec import BY_DECISION, MetricSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,6 +54,7 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
     from vision_evals.attacks.balls import LinfBall
     from vision_evals.attacks.signs import eight_bit, signed_step
     from vision_evals.measures.probe import EVERY
+    from vision_evals.models.answers import first_is_right
 
     assert probe.answers is not None, "a measure with labels=True is only asked of labelled images"
     pixels, random = probe.pixels, _random_signs(probe)
@@ -77,10 +84,10 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
                 "top1": logits.argmax(dim=1),
                 "confidence": logits.softmax(dim=1).amax(dim=1),
                 "margin": _margin(logits, probe.answers.label),
-                "correct_clean": _right(clean, accepted),
-                "correct": _right(logits, accepted),
-                "correct_8bit": _right(eight, accepted),
-                "correct_noise": _right(noise, accepted),
+                "correct_clean": first_is_right(clean, accepted),
+                "correct": first_is_right(logits, accepted),
+                "correct_8bit": first_is_right(eight, accepted),
+                "correct_noise": first_is_right(noise, accepted),
                 "outside": outside(moved, LinfBall(epsilon).distance(moved, pixels), epsilon),
             }
         )
@@ -105,10 +112,6 @@ def _random_signs(probe: Probe) -> torch.Tensor:
     places = torch.arange(8, dtype=torch.uint8, device=packed.device)
     bits = packed[:, :, None].bitwise_right_shift(places).bitwise_and(1).flatten(1)
     return bits[:, : math.prod(shape[1:])].view(shape).to(probe.pixels.dtype) * 2 - 1
-
-
-def _right(logits: torch.Tensor, accepted: torch.Tensor) -> torch.Tensor:
-    return (logits.argmax(dim=1, keepdim=True) == accepted).any(dim=1)
 
 
 def _margin(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
@@ -183,6 +186,8 @@ MEASURE = Measure(
     labels=True,
     gradient=True,
     axis=("epsilon", "epsilons"),
+    columns=("correct_clean", "correct", "correct_noise"),
+    worst_first=CONFIDENTLY_WRONG,
     metrics=(
         _spec(
             "robust_accuracy",
@@ -191,6 +196,9 @@ MEASURE = Measure(
             source="Goodfellow et al. 2015, section 4",
             interval="wilson",
             per_image=each("correct"),
+            numeric_error=BY_DECISION,
+            counts="image",
+            headline=Headline(label="one-step robust accuracy", rank=2),
         ),
         _spec(
             "robust_accuracy_8bit",
@@ -198,6 +206,8 @@ MEASURE = Measure(
             source="Goodfellow et al. 2015, section 3; Carlini & Wagner 2017 (discretisation)",
             interval="wilson",
             per_image=each("correct_8bit"),
+            numeric_error=BY_DECISION,
+            refines="robust_accuracy",
         ),
         _spec(
             "noise_accuracy",
@@ -205,12 +215,14 @@ MEASURE = Measure(
             source="Carlini et al. 2019, On Evaluating Adversarial Robustness",
             interval="wilson",
             per_image=each("correct_noise"),
+            numeric_error=BY_DECISION,
         ),
         _spec(
             "attack_success",
             "Share of the images that were right when clean and are wrong after the step.",
             source="Carlini et al. 2019, On Evaluating Adversarial Robustness",
             interval="wilson",
+            counts="correct_clean",
             higher_is_better=False,
         ),
         _spec(

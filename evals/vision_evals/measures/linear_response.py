@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import AfterValidator, Field
 
 from vision_evals.core.tables import Table
-from vision_evals.log import Line, Mark, Metric, Panel, Plot, Validity
+from vision_evals.log import Line, Mark, Metric, Plot, Validity, WorstFirst
 from vision_evals.measures.epsilons import Epsilon, value
 from vision_evals.measures.measure import Drawing, Measure, Subject
 from vision_evals.measures.metrics import absent, exact, fraction, resampled
@@ -60,6 +60,8 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
     """
     import torch
 
+    from vision_evals.models.answers import among
+
     assert probe.answers is not None, "a measure with labels=True is only asked of labelled images"
     label, accepted, parts = probe.answers.label[:, None], probe.answers.accepted, []
     right = accepted.where(accepted >= 0, label)
@@ -73,7 +75,7 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
                 "other": wrong.indices,
                 "margin": logits.gather(1, right).amax(dim=1) - wrong.values,
                 "top1": top1,
-                "correct": (top1[:, None] == right).any(dim=1),
+                "correct": among(top1, right),
             }
         )
     return {name: torch.stack([part[name] for part in parts], dim=1) for name in parts[0]}
@@ -176,6 +178,8 @@ def explain(probe: Probe, rows: pd.DataFrame, parameters: Parameters) -> tuple[D
     """
     import torch
 
+    from vision_evals.measures.triptych import answered
+
     logits = torch.stack(list(_along(probe, parameters)), dim=1)
     names, reach = probe.classifier.classes.names, str(parameters.reach)
     ends = (0, parameters.points, 2 * parameters.points)
@@ -184,13 +188,14 @@ def explain(probe: Probe, rows: pd.DataFrame, parameters: Parameters) -> tuple[D
     drawings = []
     for i, image in enumerate(probe.ids):
         confidence, top = logits[i, list(ends)].softmax(dim=1).max(dim=1)
-        said = [f"{names[int(t)]} {float(c):.2f}" for t, c in zip(top, confidence, strict=True)]
+        panels = answered(titles, [names[t] for t in top.tolist()], confidence.tolist())
+        said = [panel.said for panel in panels]
         drawings.append(
             Drawing(
                 image,
                 torch.cat([step[i] for step in steps], dim=2),
                 f"seen as {said[1]}, as {said[0]} at epsilon -{reach}, as {said[2]} at {reach}",
-                tuple(Panel(title=t, said=s) for t, s in zip(titles, said, strict=True)),
+                panels,
                 plot=_figure(logits[i], rows[rows["image"] == image], names),
             )
         )
@@ -227,6 +232,7 @@ MEASURE = Measure(
     labels=True,
     gradient=True,
     axis=("epsilon", "epsilons"),
+    worst_first=WorstFirst(meaning="The worst are those that turn wrong at the smallest change."),
     metrics=(
         MetricSpec(
             "r2_line",

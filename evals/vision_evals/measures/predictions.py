@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from vision_evals.core.tables import Table
-from vision_evals.log import Metric, Plot
+from vision_evals.log import Headline, Metric, Plot, WorstFirst
 from vision_evals.measures.confidences import spread
 from vision_evals.measures.detection import auroc, false_positives
 from vision_evals.measures.measure import Drawing, Measure, Subject
@@ -21,7 +21,7 @@ from vision_evals.measures.metrics import (
     known_answers,
     resampled,
 )
-from vision_evals.suite.spec import MetricSpec
+from vision_evals.suite.spec import BY_PROBABILITY, MetricSpec, NumericError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -207,6 +207,11 @@ MEASURE = Measure(
     against=True,
     compares=True,
     gallery=True,
+    worst_first=WorstFirst(
+        word="most confident",
+        meaning="The most confident are those of which a network was surest. Nobody says what is "
+        "right here, so these are no mistakes.",
+    ),
     metrics=(
         MetricSpec(
             "confidence_mean",
@@ -215,6 +220,8 @@ MEASURE = Measure(
             source="Hendrycks & Gimpel 2017",
             interval="bootstrap",
             per_image=each("confidence"),
+            numeric_error=BY_PROBABILITY,
+            headline=Headline(label="confidence", rank=7, unlike=True),
         ),
         MetricSpec(
             "overconfident_fraction",
@@ -235,6 +242,7 @@ MEASURE = Measure(
             source="Zhang 2019; Azulay & Weiss 2019",
             interval="wilson",
             per_image=each("stable"),
+            numeric_error=NumericError("decisions", 6),  # each of six answers can unsettle it
         ),
         MetricSpec(
             "agreement",

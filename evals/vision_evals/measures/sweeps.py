@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from vision_evals.log import Metric
+from vision_evals.log import Metric, WorstFirst
 from vision_evals.measures.epsilons import value
 from vision_evals.measures.metrics import exact
 
 if TYPE_CHECKING:
     import pandas as pd
     import torch
+
+
+CONFIDENTLY_WRONG = WorstFirst(meaning="The worst are those that became most confidently wrong.")
 
 
 def outside(moved: torch.Tensor, distance: torch.Tensor, size: float) -> torch.Tensor:

@@ -9,12 +9,12 @@ from pydantic import Field
 
 from vision_evals.core.errors import UserError, did_you_mean
 from vision_evals.core.tables import Table
-from vision_evals.log import Metric
+from vision_evals.log import Metric, WorstFirst
 from vision_evals.measures.epsilons import Epsilons, value
 from vision_evals.measures.measure import Drawing, Measure, Subject
 from vision_evals.measures.metrics import absent, each, exact, fraction, resampled
 from vision_evals.measures.triptych import triptych
-from vision_evals.suite.spec import MetricSpec
+from vision_evals.suite.spec import BY_DECISION, BY_PROBABILITY, MetricSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,6 +73,7 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
     from vision_evals.attacks.gradients import slope
     from vision_evals.attacks.signs import eight_bit, towards
     from vision_evals.attacks.similarity import structural_similarity
+    from vision_evals.models.answers import among
 
     classifier, pixels = probe.classifier, probe.pixels
     index = target_of(classifier.classes, parameters.target)
@@ -80,7 +81,7 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
     here = (
         probe.logits.argmax(dim=1) == index
         if probe.answers is None
-        else (probe.answers.accepted == index).any(dim=1)
+        else among(target, probe.answers.accepted)
     )
     first = slope(classifier, pixels, target[:, None])
     before = first.logits.softmax(dim=1)[:, index]
@@ -212,6 +213,11 @@ MEASURE = Measure(
     parameters=Parameters,
     labels=False,
     axis=("budget", "budgets"),
+    iterated=True,
+    columns=("already", "confidence_clean", "confidence", "steps"),
+    worst_first=WorstFirst(
+        meaning="The worst are those that the smallest budget made surest of the target."
+    ),
     prepare=prepare,
     metrics=(
         _spec(
@@ -221,6 +227,7 @@ MEASURE = Measure(
             interval="wilson",
             higher_is_better=False,
             per_image=each("success", _others),
+            numeric_error=BY_DECISION,
         ),
         _spec(
             "target_success_8bit",
@@ -229,6 +236,8 @@ MEASURE = Measure(
             interval="wilson",
             higher_is_better=False,
             per_image=each("success_8bit", _others),
+            numeric_error=BY_DECISION,
+            refines="target_success",
         ),
         _spec(
             "target_confidence",
@@ -236,6 +245,7 @@ MEASURE = Measure(
             interval="bootstrap",
             higher_is_better=False,
             per_image=each("confidence", _others),
+            numeric_error=BY_PROBABILITY,
         ),
         _spec(
             "steps_to_success",

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from vision_evals.core.tables import Table
-from vision_evals.log import Metric
+from vision_evals.log import Headline, Metric
 from vision_evals.measures.measure import Measure, Subject
 from vision_evals.measures.metrics import absent, exact
 from vision_evals.suite.spec import MetricSpec
@@ -190,6 +190,7 @@ _SINGLE = (
         "Share of rectified units never above 0 on the validation images after the last epoch.",
         "fraction",
         source="Lu et al. 2020, Dying ReLU and Initialization",
+        headline=Headline(label="dead units after training", rank=5),
     ),
     _low(
         "died", "Units that were alive at the end of an epoch and dead at the end of the next.",

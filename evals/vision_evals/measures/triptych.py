@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from vision_evals.log import Panel
@@ -34,12 +36,28 @@ def triptych(probe: Probe, index: int, moved: torch.Tensor, title: str) -> Drawi
         probabilities = probe.classifier.logits(panels.clamp(0, 1)).softmax(dim=1)
     confidence, top = probabilities.max(dim=1)
     names = probe.classifier.classes.names
-    said = [f"{names[t]} {c:.2f}" for t, c in zip(top.tolist(), confidence.tolist(), strict=True)]
     titles = ("image", f"perturbation x {factor:.0f}", title)
+    found = answered(titles, [names[t] for t in top.tolist()], confidence.tolist())
     return Drawing(
         probe.ids[index],
         torch.cat(list(panels.clamp(0, 1)), dim=2),
-        f"seen as {said[0]}, and as {said[2]} after a change of at most {largest * 255:.2g} of 255",
-        tuple(Panel(title=t, said=s) for t, s in zip(titles, said, strict=True)),
+        f"seen as {found[0].said}, and as {found[2].said} after a change of at most "
+        f"{largest * 255:.2g} of 255",
+        found,
         moved,
+    )
+
+
+def answered(
+    titles: Sequence[str], answers: Sequence[str], confidences: Sequence[float]
+) -> tuple[Panel, ...]:
+    """Return the parts of a picture with what the network says of each; ``image`` is unchanged."""
+    return tuple(
+        Panel(
+            title=title,
+            answer=answer,
+            confidence=confidence if math.isfinite(confidence) else None,
+            original=title == "image",
+        )
+        for title, answer, confidence in zip(titles, answers, confidences, strict=True)
     )

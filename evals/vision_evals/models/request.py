@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vision_evals.core.errors import UserError
+from vision_evals.log.classifier import epoch_of
 from vision_evals.models import series
 
 _WORD = re.compile(r"[A-Za-z0-9._:-]+")
@@ -29,6 +30,11 @@ class Request:
     """What its series of checkpoints is called, where a pattern named several files."""
     place: float | None = None
     """Where it stands in that series, such as its epoch."""
+
+    @property
+    def epoch(self) -> float | None:
+        """After which it was saved, where its place in a series is that."""
+        return epoch_of(self.alias, self.place)
 
 
 def parse_requests(text: str, base: Path) -> tuple[Request, ...]:

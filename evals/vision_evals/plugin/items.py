@@ -78,7 +78,6 @@ class CheckItem(pytest.Item):
         """Judge; the first item of a pass waits for all of it."""
         from vision_evals.core.errors import NotApplicableError
         from vision_evals.log import Verdict
-        from vision_evals.verdict.verdict import excused
 
         try:
             item = self._session.judge(self.job)
@@ -93,7 +92,7 @@ class CheckItem(pytest.Item):
                 pytest.skip(f"inconclusive: {item.sentence}")
             case Verdict.INVALID | Verdict.FAILED | Verdict.INCONCLUSIVE:
                 raise CheckFailedError(item)
-        known = [j.known for j in item.judgements if excused(j) and j.known is not None]
+        known = [j.known for j in item.judgements if j.excused and j.known is not None]
         if known and self.config.option.runxfail:
             raise CheckFailedError(item)
         if known:

@@ -66,7 +66,7 @@ def _meaning(subjects: Sequence[Subject], works: ImageSet | None) -> str:
     if works is not None:
         return f"{len(subjects)} of {works.n} works, the most confident answer first."
     picked = any(not subject.fair for subject in subjects)
-    return samples.worst(subjects[0].item.measure).meaning if picked else ""
+    return samples.worst(subjects[0].item).meaning if picked else ""
 
 
 def _overconfident(tiles: Sequence[Tile]) -> Iterator[str]:

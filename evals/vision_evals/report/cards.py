@@ -2,38 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from vision_evals.log import Item, Metric, Run, Verdict
+from vision_evals.log import Headline, Item, Metric, Run, Verdict
 from vision_evals.report import words
 from vision_evals.report.checks import Check, Line, lines_of
 from vision_evals.report.gauges import Gauge, gauge
 from vision_evals.report.side_by_side import Shift, shift
-
-
-@dataclass(frozen=True, slots=True)
-class Headline:
-    """A number that every card leads with where it was measured."""
-
-    label: str
-    measure: str
-    metric: str
-    share: bool = True
-    """Whether a bar from 0 to 1 says how much of something it is."""
-    unlike: bool = False
-    """Only on images unlike the classes: art, and what a check holds against a second set."""
-
-
-HEADLINES = (
-    Headline("top-5 accuracy", "accuracy", "top5_accuracy"),
-    Headline("one-step robust accuracy", "fgsm", "robust_accuracy"),
-    Headline("many-step robust accuracy", "adversarial", "robust_accuracy"),
-    Headline("dead units", "dead_relu", "dead_fraction"),
-    Headline("dead units after training", "training", "dead_at_end"),
-    Headline("dropout gap", "dropout_gap", "accuracy_gap", share=False),
-    Headline("confidence on {images}", "predictions", "confidence_mean", unlike=True),
-)
 
 FEW = 3
 """With fewer headlines a card goes on with what its expectations are about."""
@@ -81,7 +57,7 @@ def cards(run: Run, told: Sequence[Check], colours: Mapping[str, str]) -> tuple[
 
 
 def _entries(own: Sequence[Check]) -> tuple[Entry, ...]:
-    first = [entry for headline in HEADLINES for entry in _headline(headline, own)]
+    first = list(_headlines(own))
     if len(first) >= FEW:
         return tuple(first)
     shown = {_key(entry) for entry in first}
@@ -92,21 +68,34 @@ def _key(entry: Entry) -> tuple[str, str, str | None]:
     return entry.check.anchor, entry.line.metric, entry.line.at
 
 
-def _headline(headline: Headline, own: Sequence[Check]) -> Iterator[Entry]:
-    """Yield a headline once: of several checks from where it fell the deepest, or has changed."""
-    found = []
+def _headlines(own: Sequence[Check]) -> Iterator[Entry]:
+    """Yield each headline once: of several checks where it fell the deepest, or has changed."""
+    found: dict[tuple[str, str], list[tuple[Metric, Check]]] = {}
     for check in own:
-        item = check.item
-        named = [m for m in item.metrics if m.name == headline.metric and _said(m)]
-        fits = not headline.unlike or item.images == "art" or item.against is not None
-        if item.measure == headline.measure and fits and named:
-            found.append((_point(named, item), check))
-    if found:
-        metric, check = min(
-            found, key=lambda one: (_rank(one[0], one[1].item), one[1].item.comparison is None)
-        )
-        label = headline.label.replace("{images}", check.item.images or "images")
+        named: dict[tuple[str, str], list[Metric]] = {}
+        for metric in filter(_leads(check.item), check.item.metrics):
+            named.setdefault((check.item.measure, metric.name), []).append(metric)
+        for key, metrics in named.items():
+            found.setdefault(key, []).append((_point(metrics, check.item), check))
+    first = [
+        min(one, key=lambda one: (_rank(one[0], one[1].item), one[1].item.comparison is None))
+        for one in found.values()
+    ]
+    for metric, check in sorted(first, key=lambda one: _headline(one[0]).rank):
+        headline, images = _headline(metric), check.item.images or "images"
+        label = f"{headline.label} on {images}" if headline.unlike else headline.label
         yield _entry(label, metric, check, share=headline.share)
+
+
+def _leads(item: Item) -> Callable[[Metric], bool]:
+    """Return whether a metric of an item may lead a card."""
+    unlike = item.images == "art" or item.against is not None
+    return lambda m: m.headline is not None and (unlike or not m.headline.unlike) and _said(m)
+
+
+def _headline(metric: Metric) -> Headline:
+    assert metric.headline is not None, "only metrics that lead a card are asked"
+    return metric.headline
 
 
 def _judged(own: Sequence[Check]) -> Iterator[Entry]:

@@ -158,7 +158,9 @@ def _sweep(key: _Family, names: Mapping[str, Sequence[Item]], colours: Mapping[s
     return Sweep(
         quantities=quantities,
         compared=compared,
-        axis=_axis_name(items.values(), axis),
+        axis=next(
+            (m.axis for item in items.values() for m in item.metrics if m.name in names), None
+        ),
         numeric=_ordered(axis)[1],
         ticks=axis,
         drawn=unit == "fraction" and all(map(_on_shares, points)),
@@ -175,9 +177,12 @@ def _on_shares(point: Point) -> bool:
 
 
 def _quantities(names: Mapping[str, Sequence[Item]]) -> Iterator[Quantity]:
-    main = [name for name in names if not _variant(name, names)]
-    for name, items in names.items():
-        metric = next(m for item in items for m in item.metrics if m.name == name)
+    metrics = {
+        name: next(m for item in items for m in item.metrics if m.name == name)
+        for name, items in names.items()
+    }
+    main = [name for name, metric in metrics.items() if metric.refines not in names]
+    for name, metric in metrics.items():
         variant = name not in main
         place = list(names).index(name) if variant else main.index(name)
         yield Quantity(
@@ -188,20 +193,6 @@ def _quantities(names: Mapping[str, Sequence[Item]]) -> Iterator[Quantity]:
             dash=DOTTED if variant else place % DASHES,
             shape=place,
         )
-
-
-def _variant(name: str, names: Iterable[str]) -> bool:
-    """Whether a metric refines another one: ``robust_accuracy_8bit`` does ``robust_accuracy``."""
-    return any(name.startswith(f"{other}_") for other in names)
-
-
-def _axis_name(items: Iterable[Item], axis: Sequence[str]) -> str | None:
-    """Return the parameter that lists the values; the log does not name the axis itself."""
-    for item in items:
-        for name, values in item.parameters.items():
-            if isinstance(values, list | tuple) and set(axis) <= {str(value) for value in values}:
-                return name
-    return None
 
 
 def _plots(

@@ -62,19 +62,20 @@ def of_panels(
     """Return the facet of a picture of panels; the other arguments are those of `of_row`."""
     pair = panels.pair(parts)
     shown = [parts[pair.before], parts[pair.after]] if pair else parts[:1]
-    told = [panels.said(panel) for panel in shown]
-    named = [one for one in told if one is not None]
-    answers = [*_judged(named[0].name, row, card)] if told and told[0] else []
+    said = [(panel.answer, panel.confidence) for panel in shown]
+    named = [(name, sure) for name, sure in said if name is not None and sure is not None]
+    names = [name for name, _ in named]
+    answers = [*_judged(names[0], row, card)] if named and named[0] == said[0] else []
     if len(named) == 2:
-        answers += _changed(named[0].name, named[1].name, _target(item, card))
+        answers += _changed(names[0], names[1], _target(item, card))
     return Facet(
         suite=suite,
         network=item.classifier,
         verdict=item.verdict.value,
         sample=sample,
         answers=tuple(answers),
-        classes=_once(*right_names(row, card), *(one.name for one in named)),
-        confidence=named[-1].confidence if named else None,
+        classes=_once(*right_names(row, card), *names),
+        confidence=round(named[-1][1], 4) if named else None,
     )
 
 

@@ -69,4 +69,4 @@ def _cell(mutant: Mutant, notice: Notice | None) -> Cell:
         return Cell("does not apply", "", "")
     if notice is None:
         return Cell("survives", "", "")
-    return Cell("killed", f"{notice.item.partition('::')[2]}: {notice.name}", notice.sentence)
+    return Cell("killed", notice.noticed, notice.sentence)

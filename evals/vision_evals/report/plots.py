@@ -9,7 +9,7 @@ from itertools import pairwise
 from vision_evals.log import Item, Line, Mark, Plot
 from vision_evals.report import rounding, scales
 from vision_evals.report.scales import Scale
-from vision_evals.report.traces import DASHES, Trace, base, traces
+from vision_evals.report.traces import DASHES, Trace, traces
 
 Drawn = tuple[str, Plot]
 """An alias and what is drawn of it."""
@@ -150,7 +150,7 @@ def _lines(drawn: Sequence[Drawn]) -> Iterator[tuple[str, Line]]:
 def _sharing(drawn: Sequence[Drawn]) -> list[list[Drawn]]:
     """Return plots by x axis; by classifier too, where dashes could not tell the names apart."""
     lines = [line for _, plot in drawn for line in plot.lines]
-    names = {base(line.name) for line in lines}
+    names = {line.name for line in lines}
     stepped = any(line.steps for line in lines)  # one filled over another hides it
     shared: dict[tuple[object, ...], list[Drawn]] = {}
     for alias, plot in drawn:
@@ -183,4 +183,4 @@ def _head(x: float, ticks: Sequence[str]) -> str:
 def _column(alias: str, line: Line, colours: Mapping[str, str], xs: Sequence[float]) -> Column:
     (trace,) = traces([(alias, line)], colours)
     texts = {spot.x: spot.text for spot in trace.spots}
-    return Column(alias, colours[alias], line.name, tuple(texts.get(x, "") for x in xs))
+    return Column(alias, colours[alias], line.full, tuple(texts.get(x, "") for x in xs))

@@ -29,14 +29,14 @@ def sentences(item: Item) -> tuple[Sentence, ...]:
     said = [(Verdict.INVALID, _invalid(check)) for check in item.validity if check.invalidates]
     # What an evaluation that cannot be trusted says of its numbers is no news.
     said = said or [(held.verdict, _held(held, item)) for held in _fallen(item)]
-    said = said or [(item.verdict, item.sentence.removeprefix("INVALID: "))]
+    said = said or [(item.verdict, item.sentence)]
     return tuple(Sentence(verdict, subject, text) for verdict, text in said)
 
 
 def _fallen(item: Item) -> Iterator[Judgement]:
     for verdict in words.BAD:
         for judgement in item.judgements:
-            if judgement.verdict is verdict and words.excuse(judgement) is None:
+            if judgement.verdict is verdict and not judgement.excused:
                 yield judgement
 
 
@@ -66,13 +66,12 @@ def _known(judgement: Judgement, metric: Metric) -> bool:
     """
     if judgement.value is None or judgement.threshold is None:
         return False
-    decided = "% interval" in judgement.sentence and judgement.gate is None
-    return not decided or metric.low is None or f"{_confidence(metric)} " in judgement.sentence
+    return metric.low is None or judgement.confidence in {None, metric.confidence}
 
 
 def _numbers(judgement: Judgement, metric: Metric) -> tuple[str, str]:
     """Return value and expectation with so many digits that they read as they were judged."""
-    value, threshold, wanted = judgement.value, judgement.threshold, judgement.wanted
+    value, threshold = judgement.value, judgement.threshold
     assert value is not None
     assert threshold is not None
     places = rounding.places(metric)
@@ -82,23 +81,21 @@ def _numbers(judgement: Judgement, metric: Metric) -> tuple[str, str]:
     rough = f"{threshold:.4g}"  # as the log writes it
     read = float(text.replace(",", "").replace("\N{MINUS SIGN}", "-"))
     gap = read - float(rough)
-    if wanted.endswith(rough) and value != threshold and gap * (value - threshold) <= 0:
-        wanted = wanted.removesuffix(rough) + repr(threshold)
-    return text, wanted
+    hidden = value != threshold and gap * (value - threshold) <= 0
+    return text, judgement.asking(repr(threshold) if hidden else rough)
 
 
 def _alone(judgement: Judgement, metric: Metric) -> str:
     """Return the evidence of a metric that was held against a number."""
-    ends, more = rounding.interval(metric), _behind(judgement, metric.n)
+    ends = rounding.interval(metric)
     if ends is None:
         why = f" ({metric.reason})" if metric.reason else ""
         ends = f"no interval{why}"
-        more = more.removeprefix(f"; there is no interval: {metric.reason}")
     elif metric.low is not None and metric.high is not None:
         assert judgement.threshold is not None
         holds = _holds(judgement, metric.low, judgement.threshold, metric.high)
         ends = f"{_confidence(metric)} {ends}" + (" holds the threshold" if holds else "")
-    return f"{ends}, n = {rounding.count(metric.n)}{more}"
+    return f"{ends}, n = {rounding.count(metric.n)}{judgement.further}"
 
 
 def _paired(gate: Gate, judgement: Judgement) -> str:
@@ -112,7 +109,7 @@ def _paired(gate: Gate, judgement: Judgement) -> str:
     return (
         f"{difference} on the same images, {100 * found.confidence:g} % interval {low} to {high}"
         + (f" holds the margin of {rounding.written(gate.margin)}" if holds else "")
-        + f", n = {rounding.count(found.n)}{_behind(judgement, found.n)}"
+        + f", n = {rounding.count(found.n)}{judgement.further}"
     )
 
 
@@ -123,8 +120,3 @@ def _holds(judgement: Judgement, low: float, border: float, high: float) -> bool
 def _confidence(metric: Metric) -> str:
     known = metric.confidence
     return "interval" if known is None else f"{100 * known:g} % interval"
-
-
-def _behind(judgement: Judgement, n: int) -> str:
-    """Return what the log says behind the numbers: flips, how many more images would decide."""
-    return judgement.sentence.partition(f"n = {n:,}")[2]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -44,8 +43,9 @@ def trends(run: Run, colours: Mapping[str, str]) -> tuple[Trend, ...]:
         }
         told = {name: members for name, members in told.items() if len(members) > 1}
         if told:
-            epochs = all(_is_epoch(*member) for members in told.values() for member in members)
-            label = "epoch" if epochs else "place in the series"
+            placed = {card.alias: card.epoch for cards in series.values() for card in cards}
+            epochs = [placed[item.classifier] for some in told.values() for _, item in some]
+            label = "place in the series" if None in epochs else "epoch"
             found.append(_trend(titles.get(path, path), check, told, label, colours))
     return tuple(found)
 
@@ -80,13 +80,6 @@ def _trend(
         further=tuple(f for name, some in frames.items() if name not in judged for f in some),
         absent=tuple(map(_absent, (item for item in items if not item.metrics))),
     )
-
-
-def _is_epoch(place: float, item: Item) -> bool:
-    """Whether the place is the number behind "epoch" in the alias, and no position."""
-    number = re.escape(f"{place:.15g}")
-    found = re.search(rf"epochs?[._-]?0*{number}(?!\d)", item.classifier, re.IGNORECASE)
-    return found is not None
 
 
 def _absent(item: Item) -> str:

@@ -12,7 +12,6 @@ from typing import TypeAlias
 from vision_evals.core.errors import printable
 from vision_evals.log import Item, Judgement, Metric, Run, Verdict
 from vision_evals.log.outcome import verdict_counts
-from vision_evals.verdict.verdict import excuse, excused
 
 STYLES = {
     Verdict.INVALID: "bold red",
@@ -155,7 +154,7 @@ def _every(item: Item) -> Iterator[_Row]:
             continue  # a curve belongs into the report
         verdict = _worst(held) if held else Verdict.RECORDED
         threshold = "; ".join(judgement.wanted for judgement in held)
-        excuses = [excuse(j) for j in held if excused(j) and j.verdict is verdict]
+        excuses = [j.excuse for j in held if j.excused and j.verdict is verdict]
         mark = f", {excuses[0]}" if excuses else ""
         yield metric.name + at, _value(metric), f"{metric.n:,}", threshold, verdict, mark
     for judgement in item.judgements:

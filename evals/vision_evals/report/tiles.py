@@ -171,7 +171,7 @@ def _why(subject: Subject, known: Known) -> str:
 def _word(item: Item, picture: Picture, known: Known) -> str:
     """Return as what a picture was picked; of a set that is shown whole the rest was not."""
     if picture.sample == "worst":
-        return samples.worst(item.measure).word
+        return samples.worst(item).word
     images = known.sets.get(item.images or "")
     whole = images is not None and len(item.pictures) >= images.n
     return "" if whole else samples.FAIR.word

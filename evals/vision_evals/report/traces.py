@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -13,8 +12,6 @@ from vision_evals.report.words import listed
 
 DASHES = 4
 """Dashes that can be told apart; more names than these are told apart by shapes, too."""
-
-_SEED = re.compile(r"seed (\d{1,9})[ ,:]*(.*)", re.DOTALL)
 
 Owned = tuple[str, Line]
 """An alias and a line of its plot."""
@@ -54,16 +51,10 @@ class Trace:
     spots: tuple[Spot, ...]
 
 
-def base(name: str) -> str:
-    """Return ``validation`` for ``seed 3 validation``: variants of one line share it."""
-    match = _SEED.fullmatch(name)
-    return match[2] if match else name
-
-
 def traces(lines: Sequence[Owned], colours: Mapping[str, str]) -> tuple[Trace, ...]:
     """Return each line with its sign: colour by classifier, dash by name, shape where needed."""
     aliases = list(dict.fromkeys(alias for alias, _ in lines))
-    names = list(dict.fromkeys(base(line.name) for _, line in lines))
+    names = list(dict.fromkeys(line.name for _, line in lines))
     return tuple(_trace(alias, line, lines, aliases, names, colours) for alias, line in lines)
 
 
@@ -75,18 +66,18 @@ def _trace(
     names: Sequence[str],
     colours: Mapping[str, str],
 ) -> Trace:
-    rank = names.index(base(line.name))
+    rank = names.index(line.name)
     # Shapes tell classifiers apart without colour; of one alone, names when dashes run out.
     shape = aliases.index(alias) if len(aliases) > 1 else rank // DASHES - 1
-    variants = [other.name for _, other in lines if base(other.name) == names[rank]]
+    seeds = [other.seed for _, other in lines if other.name == line.name]
     return Trace(
         classifier=alias,
         colour=colours[alias],
-        name=", ".join(filter(None, (names[rank], _seeds(variants)))),
-        full=line.name,
+        name=", ".join(filter(None, (line.name, _seeds(seeds)))),
+        full=line.full,
         dash=rank % DASHES,
         shape=shape if shape >= 0 else None,
-        thin=_SEED.fullmatch(line.name) is not None,
+        thin=line.seed is not None,
         reference=line.reference,
         steps=line.steps,
         spots=tuple(_spots(line)),
@@ -110,9 +101,9 @@ def _text(y: float | None, low: float | None, high: float | None, n: int | None)
     return said if n is None else f"{said}, n = {rounding.count(n)}"
 
 
-def _seeds(names: Sequence[str]) -> str:
-    """Return ``seeds 0 to 4`` for the names of one line's variants; nothing without seeds."""
-    seeds = sorted({int(match[1]) for match in map(_SEED.fullmatch, names) if match})
+def _seeds(found: Sequence[int | None]) -> str:
+    """Return ``seeds 0 to 4`` for one line's variants; nothing without seeds."""
+    seeds = sorted({seed for seed in found if seed is not None})
     if len(seeds) > 2 and seeds[-1] - seeds[0] == len(seeds) - 1:
         return f"seeds {seeds[0]} to {seeds[-1]}"
     said = listed([str(seed) for seed in seeds])

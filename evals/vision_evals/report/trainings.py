@@ -229,7 +229,8 @@ def _plot(
 
 def _line(training: Training, name: str, value: Callable[[Epoch], float | None]) -> Line:
     return Line(
-        name=f"seed {training.seed} {name}",
+        name=name,
+        seed=training.seed,
         x=tuple(float(epoch.epoch) for epoch in training.epochs),
         y=tuple(map(value, training.epochs)),
     )

@@ -98,11 +98,11 @@ def reason(metric: Metric) -> str | None:
 
 def excuse(judgement: Judgement) -> str | None:
     """Return why a fall fails nothing; None where it does, or where nothing fell."""
-    if judgement.verdict not in BAD:
+    if not judgement.excused:
         return None
     if judgement.known is not None:
         return f"known: {judgement.known}"
-    return "only a warning" if judgement.severity == "warn" else None
+    return "only a warning"
 
 
 def plain(name: str) -> str:

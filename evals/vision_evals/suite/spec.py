@@ -7,10 +7,29 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from vision_evals.core.tables import Table
-from vision_evals.log import Reference
+from vision_evals.log import Headline, Reference, WorstFirst
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+@dataclass(frozen=True, slots=True)
+class NumericError:
+    """By how much a metric moves at most where two paths were measured to differ."""
+
+    by: Literal["decisions", "logits"]
+    """What it follows: the share of first answers that differ, or the largest gap of a logit."""
+    times: float = 1.0
+    """How steeply."""
+
+
+BY_DECISION = NumericError("decisions")
+"""Of a share that counts an image by its first answer alone."""
+BY_LOSS = NumericError("logits", 2)
+"""-log p = log sum exp z - z_y: where no logit moves by more than e, neither of the two does."""
+BY_PROBABILITY = NumericError("logits", 0.5)
+"""A probability is the sigmoid of its logit less the log-sum-exp of the others, which moves by 2 e
+at most, and a sigmoid is nowhere steeper than 1/4. The largest of several moves no further."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +51,34 @@ class MetricSpec:
     """Values that it can take: a threshold must lie inside, or it could never fail."""
     source: str = ""
     """Paper and section, where it comes from one: the report's glossary names it."""
+    numeric_error: NumericError | None = None
+    """What it follows of a measured difference of two paths, so that a gate may hold across them.
+    None where no bound is known: nothing measured bounds the five likeliest, a threshold on
+    confidence, a share of those that were right when clean, a median, a calibration error, or what
+    is inside a network."""
+    counts: str | None = None
+    """Which images it is a share of, counted once more by a validity check: ``image`` for all, else
+    a boolean column of the rows. None where nothing recounts it."""
+    refines: str | None = None
+    """Metric that it is a variant of, such as after rounding: the report draws it dotted."""
+    headline: Headline | None = None
+    """How the card of a network leads with it; None where it does not."""
+
+
+COLUMNS: Mapping[str, str] = {
+    "correct1": "the likeliest class is right",
+    "correct_clean": "right before any pixel moved",
+    "correct": "right after the attack",
+    "correct_noise": "right after noise of the same size",
+    "correct_fgsm": "right after one step of the same size",
+    "ever": "the attack broke the image somewhere on its path",
+    "blind": "the attack met a gradient that is not finite",
+    "already": "the target is a right answer",
+    "confidence_clean": "probability of the target before any pixel moved",
+    "confidence": "probability of the target after the attack",
+    "steps": "steps that the attack took",
+}
+"""What validity checks take the columns of a measure for that declares them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +110,13 @@ class Spec:
     """Whether a check may name a second image set to compare with."""
     compares: bool = False
     """Whether its metrics read the rows of the other classifiers that were asked the same."""
+    iterated: bool = False
+    """Whether its attack takes many steps: only then is it expected to arrive."""
+    columns: tuple[str, ...] = ()
+    """Columns of its rows that mean what `COLUMNS` says: validity checks that read them then guard
+    this measure."""
+    worst_first: WorstFirst | None = None
+    """What the report says of the pictures that come first; None for a general sentence."""
     gallery: bool = False
     """Whether the report shows every image of a small set."""
     aliases: Callable[[Any], Iterable[str]] = lambda _: ()

@@ -21,9 +21,9 @@ from vision_evals.validity.check import (
     Evidence,
     Finding,
     ValidityCheck,
+    aiming,
     attacking,
     failed,
-    named,
     passed,
     rate,
     undecided,
@@ -113,22 +113,20 @@ CHECKS = (
         id="S1", name="epsilon 0 changes nothing",
         meaning="What changes in a ball of one point is changed by the evaluation, not the attack.",
         source="the image itself is the only point; scripts that resize or round twice fail here",
-        cost="cheap", severity="error", scope="measure", guards=attacking,
-        look=zero_changes_nothing,
+        guards=attacking, look=zero_changes_nothing,
     ),
     ValidityCheck(
         id="S20", name="targeted is no stronger than untargeted",
         meaning="An image that reaches a target has left its label: an attack without a target "
         "should manage as much.",
         source="Carlini et al. 2019, On Evaluating Adversarial Robustness, section 4",
-        cost="thorough", severity="warn", scope="measure", guards=named("targeted"),
-        look=targeted_no_stronger,
+        cost="thorough", severity="warn", guards=aiming, look=targeted_no_stronger,
     ),
     ValidityCheck(
         id="S26", name="the same when predicted again",
         meaning="An adversarial that another batch size undoes lives on rounding.",
         source="rounding of sums depends on the batch; scripts that score once never see it",
-        cost="thorough", severity="warn", scope="measure", guards=attacking, look=same_again,
+        cost="thorough", severity="warn", guards=attacking, look=same_again,
     ),
 )  # fmt: skip
 """Those that run an attack as it stands."""

@@ -11,7 +11,6 @@ from vision_evals.attacks.balls import BALLS, Ball
 from vision_evals.attacks.criteria import Criterion, Misclassification
 from vision_evals.core.errors import NotApplicableError
 from vision_evals.measures.epsilons import value
-from vision_evals.measures.measure import Measure
 from vision_evals.validity.check import Evidence
 from vision_evals.validity.gradients import hold_two_classes
 from vision_evals.validity.rows import budgets
@@ -42,11 +41,6 @@ class Struck(NamedTuple):
     attacked: Attacked
     broken: torch.Tensor
     """(n,) decided outside the attack: projected, and looked at afresh."""
-
-
-def climbing(measure: Measure) -> bool:
-    """Guard measures that attack with many steps; of one step nobody expects to arrive."""
-    return measure.attack is not None and measure.name != "fgsm"
 
 
 def attack_of(evidence: Evidence) -> Attack:

@@ -61,17 +61,17 @@ class ValidityCheck:
     """What it guards against, in one sentence with a full stop."""
     source: str
     """Paper and section, or what went wrong in which projects."""
-    cost: Depth
-    """Cheap ones run with every check."""
-    severity: Literal["error", "warn"]
-    """Whether a fall makes the verdict INVALID, or is shown."""
-    scope: Literal["classifier", "images", "measure"]
-    """``classifier``: one answer serves every measure that asks this classifier; ``images``: every
-    one that asks it about these images."""
     guards: Callable[[Measure], bool]
     """Which measures depend on it."""
     look: Callable[[Evidence], Finding]
     """The answer. NotApplicableError, and any error of a network, count as *cannot tell*."""
+    cost: Depth = "cheap"
+    """Cheap ones run with every check."""
+    severity: Literal["error", "warn"] = "error"
+    """Whether a fall makes the verdict INVALID, or is shown."""
+    scope: Literal["classifier", "images", "measure"] = "measure"
+    """``classifier``: one answer serves every measure that asks this classifier; ``images``: every
+    one that asks it about these images."""
 
 
 def passed(evidence: str) -> Finding:
@@ -135,6 +135,21 @@ def attacking(measure: Measure) -> bool:
     return measure.attack is not None
 
 
-def named(*names: str) -> Callable[[Measure], bool]:
-    """Guard measures by name."""
-    return lambda measure: measure.name in names
+def aiming(measure: Measure) -> bool:
+    """Guard measures whose attack leads to the class that a parameter ``target`` names."""
+    return attacking(measure) and "target" in measure.parameters.model_fields
+
+
+def climbing(measure: Measure) -> bool:
+    """Guard measures that attack with many steps; of one step nobody expects to arrive."""
+    return attacking(measure) and measure.iterated
+
+
+def reading(*columns: str, also: Callable[[Measure], bool] = every) -> Callable[[Measure], bool]:
+    """Guard measures that declare these columns of their rows, or have them as their axis."""
+
+    def guards(measure: Measure) -> bool:
+        axis = measure.axis[:1] if measure.axis else ()
+        return {*columns} <= {*measure.columns, *axis} and also(measure)
+
+    return guards

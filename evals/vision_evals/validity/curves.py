@@ -13,10 +13,11 @@ from vision_evals.validity.check import (
     Evidence,
     Finding,
     ValidityCheck,
+    climbing,
     failed,
-    named,
     passed,
     rate,
+    reading,
     undecided,
 )
 from vision_evals.validity.rows import CARLINI, budgets
@@ -123,36 +124,35 @@ def curve(evidence: Evidence) -> Finding:
     return passed(said) if len(sizes) >= 5 and zero and fallen else failed(said)
 
 
+_SWEPT = ("epsilon", "correct_clean", "correct")
+"""What they all read."""
+
 CHECKS = (
     ValidityCheck(
         id="S9", name="iterated at least as strong as one step",
         meaning="Many steps can do all that one can; where they do less, they are tuned badly or "
         "the gradient is masked.",
         source=f"{CARLINI}, section 4; Athalye et al. 2018, section 3.1",
-        cost="cheap", severity="error", scope="measure", guards=named("adversarial"),
-        look=beats_one_step,
+        guards=reading(*_SWEPT, "correct_fgsm"), look=beats_one_step,
     ),
     ValidityCheck(
         id="S10", name="more budget breaks more",
         meaning="A larger ball holds every point of a smaller one.",
         source=f"{CARLINI}, section 4",
-        cost="cheap", severity="error", scope="measure", guards=named("adversarial"),
-        look=more_breaks_more,
+        guards=reading(*_SWEPT, also=climbing), look=more_breaks_more,
     ),
     ValidityCheck(
         id="S13", name="beats random noise",
         meaning="A gradient that leads nowhere better than chance is no gradient.",
         source=f"{CARLINI}, section 4; Athalye et al. 2018, section 3.1",
-        cost="cheap", severity="error", scope="measure", guards=named("fgsm", "adversarial"),
-        look=beats_noise,
+        guards=reading(*_SWEPT, "correct_noise"), look=beats_noise,
     ),
     ValidityCheck(
         id="S24", name="a curve, not a point",
         meaning="Robustness at one epsilon hides where a network breaks; a sweep should end where "
         "nothing stands.",
         source=f"{CARLINI}, section 4",
-        cost="cheap", severity="warn", scope="measure", guards=named("fgsm", "adversarial"),
-        look=curve,
+        severity="warn", guards=reading(*_SWEPT), look=curve,
     ),
 )  # fmt: skip
 """Those that hold epsilons against each other."""

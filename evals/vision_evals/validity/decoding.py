@@ -97,14 +97,9 @@ def _cropped(picture: NDArray[np.uint8], said: Input) -> NDArray[np.float64]:
 
 CHECKS = (
     ValidityCheck(
-        id="S3",
-        name="pictures as the card says",
+        id="S3", name="pictures as the card says",
         meaning="Another crop, or a resize without antialiasing, shows the network other pixels.",
         source="Parmar et al. 2022, section 3; resize libraries that do not antialias",
-        cost="cheap",
-        severity="error",
-        scope="images",
-        guards=every,
-        look=same_pixels,
+        scope="images", guards=every, look=same_pixels,
     ),
-)
+)  # fmt: skip

@@ -61,19 +61,16 @@ def _wrong(metric: Metric, evidence: Evidence) -> Iterator[str]:
     most = len(evidence.image_set.images)
     if metric.n > most:
         yield f"{name}: n = {metric.n} of {most} images"
-    wanted = _wanted(metric, evidence.rows)
+    wanted = _wanted(evidence.measure.metric(metric.name).counts, evidence.rows)
     if wanted is not None and metric.n != wanted:
         yield f"{name}: n = {metric.n}, and there are {wanted} {metric.denominator}"
 
 
-def _wanted(metric: Metric, rows: pd.DataFrame) -> int | None:
+def _wanted(counts: str | None, rows: pd.DataFrame) -> int | None:
     """Return how many images a denominator holds, counted as a set; None where nobody knows."""
-    if metric.name == "robust_accuracy":
-        return len(set(rows["image"]))
-    if metric.name == "attack_success" and "correct_clean" in rows:
-        pairs = zip(rows["image"], rows["correct_clean"], strict=True)
-        return len({image for image, right in pairs if right})
-    return None
+    if counts is None:
+        return None
+    return len({image for image, one in zip(rows["image"], rows[counts], strict=True) if one})
 
 
 def full_description(evidence: Evidence) -> Finding:
@@ -139,13 +136,13 @@ CHECKS = (
         meaning="A share of nobody knows how many is no number, and a success rate over images "
         "that were wrong before is none of the attack.",
         source="Carlini et al. 2019, On Evaluating Adversarial Robustness, section 4",
-        cost="cheap", severity="error", scope="measure", guards=_of_images, look=denominators,
+        guards=_of_images, look=denominators,
     ),
     ValidityCheck(
         id="S27", name="fully described",
         meaning="What is not written down cannot be repeated.",
         source="Carlini et al. 2019, On Evaluating Adversarial Robustness, section 3",
-        cost="cheap", severity="warn", scope="measure", guards=every, look=full_description,
+        severity="warn", guards=every, look=full_description,
     ),
 )  # fmt: skip
 """Those that look at what is said of the numbers."""

@@ -176,26 +176,16 @@ def _signs(evidence: Evidence, pixels: torch.Tensor) -> torch.Tensor:
 
 CHECKS = (
     ValidityCheck(
-        id="S6",
-        name="gradient alive",
+        id="S6", name="gradient alive",
         meaning="Where the gradient is 0, an attack that follows it stays where it is.",
         source="Athalye et al. 2018, section 3.1; Pintor et al. 2022; Croce & Hein 2020 on DLR",
-        cost="cheap",
-        severity="error",
-        scope="images",
-        guards=differentiating,
-        look=alive,
+        scope="images", guards=differentiating, look=alive,
     ),
     ValidityCheck(
-        id="S7",
-        name="graph reaches the pixels",
+        id="S7", name="graph reaches the pixels",
         meaning="A gradient that a rounding, a detached graph or a backward of its own falsifies "
         "does not lead uphill.",
         source="Athalye et al. 2018, section 3.1 (shattered gradients); Pintor et al. 2022",
-        cost="cheap",
-        severity="error",
-        scope="classifier",
-        guards=differentiating,
-        look=reaches_pixels,
+        scope="classifier", guards=differentiating, look=reaches_pixels,
     ),
-)
+)  # fmt: skip

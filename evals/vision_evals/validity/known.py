@@ -22,6 +22,7 @@ from vision_evals.images import sources
 from vision_evals.images.labels import ClassMap, targets
 from vision_evals.images.reader import batches
 from vision_evals.measures.probe import answers
+from vision_evals.models.answers import first_is_right
 from vision_evals.models.build import build
 from vision_evals.models.card import Card, Input
 from vision_evals.validity.check import (
@@ -124,31 +125,21 @@ def _left(device: str) -> tuple[int, int]:
             Draws(0, batch.ids),
         )
     with torch.inference_mode(), exactly(pixels.device):
-        first = victim.logits(found.pixels).argmax(dim=1, keepdim=True)
-    return int((first == known.accepted).any(dim=1).sum()), len(batch.ids)
+        left = first_is_right(victim.logits(found.pixels), known.accepted)
+    return int(left.sum()), len(batch.ids)
 
 
 CHECKS = (
     ValidityCheck(
-        id="S22",
-        name="known answers",
+        id="S22", name="known answers",
         meaning="An attack that misses what can be computed by hand has a bug.",
         source="Goodfellow et al. 2015, section 5, in closed form",
-        cost="cheap",
-        severity="error",
-        scope="classifier",
-        guards=differentiating,
-        look=closed_form,
+        scope="classifier", guards=differentiating, look=closed_form,
     ),
     ValidityCheck(
-        id="S22",
-        name="reference network falls",
+        id="S22", name="reference network falls",
         meaning="Attacks that cannot break an undefended network show nothing about another.",
         source="Carlini et al. 2019, section 5 (test on a broken model)",
-        cost="thorough",
-        severity="error",
-        scope="classifier",
-        guards=differentiating,
-        look=reference_falls,
+        cost="thorough", scope="classifier", guards=differentiating, look=reference_falls,
     ),
-)
+)  # fmt: skip

@@ -8,6 +8,7 @@ import torch
 
 from vision_evals.core.errors import NotApplicableError
 from vision_evals.core.paths import data_folder
+from vision_evals.models.answers import first_is_right
 from vision_evals.validity.check import (
     RARE,
     Evidence,
@@ -95,7 +96,7 @@ def _right(evidence: Evidence, logits: torch.Tensor) -> torch.Tensor:
     answers = evidence.probe.answers
     if answers is None:
         raise NotApplicableError("the images have no labels")
-    return (logits.argmax(dim=1, keepdim=True) == answers.accepted).any(dim=1)
+    return first_is_right(logits, answers.accepted)
 
 
 def _all_alike(evidence: Evidence, rows: torch.Tensor) -> bool:
@@ -114,36 +115,21 @@ def _gravest(found: list[Finding]) -> Finding:
 
 CHECKS = (
     ValidityCheck(
-        id="S3",
-        name="labels as the synset table",
+        id="S3", name="labels as the synset table",
         meaning="One line too many shifts the name of every class after it.",
         source="ILSVRC 2012 synsets in the order of torchvision's logits",
-        cost="cheap",
-        severity="error",
-        scope="classifier",
-        guards=every,
-        look=synset_table,
+        scope="classifier", guards=every, look=synset_table,
     ),
     ValidityCheck(
-        id="S3",
-        name="channels in order",
+        id="S3", name="channels in order",
         meaning="A network trained on BGR and fed RGB still answers, only worse.",
         source="McNemar 1947, exact; Caffe and OpenCV ports",
-        cost="cheap",
-        severity="error",
-        scope="images",
-        guards=labelled,
-        look=channels,
+        scope="images", guards=labelled, look=channels,
     ),
     ValidityCheck(
-        id="S3",
-        name="input range",
+        id="S3", name="input range",
         meaning="Pixels of another scale than the network was trained with still give answers.",
         source="McNemar 1947, exact, 1 % shared by two tests",
-        cost="cheap",
-        severity="error",
-        scope="images",
-        guards=labelled,
-        look=scale,
+        scope="images", guards=labelled, look=scale,
     ),
-)
+)  # fmt: skip

@@ -85,37 +85,22 @@ _SOURCE = (
 
 CHECKS = (
     ValidityCheck(
-        id="S3",
-        name="wrapped equals raw",
+        id="S3", name="wrapped equals raw",
         meaning="A wrapper that feeds another order, scale or mean judges another network.",
         source=_SOURCE,
-        cost="cheap",
-        severity="error",
-        scope="classifier",
-        guards=every,
-        look=raw_logits,
+        scope="classifier", guards=every, look=raw_logits,
     ),
     ValidityCheck(
-        id="S3",
-        name="preprocessing as declared",
+        id="S3", name="preprocessing as declared",
         meaning="Pictures that are prepared otherwise than the network was trained with cost "
         "accuracy silently.",
         source=_SOURCE,
-        cost="cheap",
-        severity="error",
-        scope="classifier",
-        guards=every,
-        look=as_declared,
+        scope="classifier", guards=every, look=as_declared,
     ),
     ValidityCheck(
-        id="S3",
-        name="input as published",
+        id="S3", name="input as published",
         meaning="A card that overrides the published preprocessing should know why.",
         source=_SOURCE,
-        cost="cheap",
-        severity="warn",
-        scope="classifier",
-        guards=every,
-        look=as_published,
+        severity="warn", scope="classifier", guards=every, look=as_published,
     ),
-)
+)  # fmt: skip

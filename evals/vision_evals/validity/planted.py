@@ -14,12 +14,11 @@ from vision_evals.validity.batch import (
     attack_of,
     ball_of,
     build_validity_batch,
-    climbing,
     iterated_of,
     strike,
     telling_epsilon,
 )
-from vision_evals.validity.check import Evidence, Finding, ValidityCheck, rate
+from vision_evals.validity.check import Evidence, Finding, ValidityCheck, climbing, rate
 
 IMAGES, INNER, BORDER = 8, 32, 16
 """How many images, points within each ball, and points of its border to choose from."""
@@ -144,8 +143,6 @@ CHECK = ValidityCheck(
     source="Zimmermann et al. 2022, Increasing Confidence in Adversarial Robustness Evaluations, "
     "section 4",
     cost="thorough",
-    severity="error",
-    scope="measure",
     guards=climbing,
     look=found,
 )

@@ -14,12 +14,19 @@ from vision_evals.validity.batch import (
     ball_of,
     ball_of_all,
     build_validity_batch,
-    climbing,
     iterated_of,
     strike,
     telling_epsilon,
 )
-from vision_evals.validity.check import Evidence, Finding, ValidityCheck, failed, named, rate
+from vision_evals.validity.check import (
+    Evidence,
+    Finding,
+    ValidityCheck,
+    climbing,
+    failed,
+    rate,
+    reading,
+)
 
 
 @runtime_checkable
@@ -110,33 +117,34 @@ def _adjustable(evidence: Evidence) -> tuple[Adjustable, Ball]:
     return attack, ball_of(evidence, epsilon)
 
 
+_BETWEEN = reading("correct_clean", "correct", also=climbing)
+"""They look where some images stand."""
+
 CHECKS = (
     ValidityCheck(
         id="S11", name="a big budget breaks all",
         meaning="A ball that holds a grey image leaves nothing to see: who stands there has "
         "stopped the attack, not resisted it.",
         source="Carlini et al. 2019, On Evaluating Adversarial Robustness, section 4",
-        cost="thorough", severity="error", scope="measure", guards=climbing, look=big_budget,
+        cost="thorough", guards=climbing, look=big_budget,
     ),
     ValidityCheck(
         id="S12", name="unbounded reaches everything",
         meaning="Where every image is allowed, an attack that fails has failed by itself.",
         source="Athalye et al. 2018, section 3.1; Pintor et al. 2022",
-        cost="thorough", severity="error", scope="measure", guards=climbing, look=unbounded,
+        cost="thorough", guards=climbing, look=unbounded,
     ),
     ValidityCheck(
         id="S15", name="converged",
         meaning="An attack that is still climbing when it stops reports too few.",
         source="Carlini et al. 2019, section 4; Pintor et al. 2022, section 3",
-        cost="thorough", severity="warn", scope="measure", guards=named("adversarial"),
-        look=converged,
+        cost="thorough", severity="warn", guards=_BETWEEN, look=converged,
     ),
     ValidityCheck(
         id="S16", name="enough restarts",
         meaning="Where more starts break more images, one start reports too few.",
         source="Carlini et al. 2019, On Evaluating Adversarial Robustness, section 4",
-        cost="thorough", severity="warn", scope="measure", guards=named("adversarial"),
-        look=enough_restarts,
+        cost="thorough", severity="warn", guards=_BETWEEN, look=enough_restarts,
     ),
     planted.CHECK,
 )  # fmt: skip

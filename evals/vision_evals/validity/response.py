@@ -69,15 +69,10 @@ def _between(evidence: Evidence, pixels: torch.Tensor, noise: torch.Tensor) -> t
 
 CHECKS = (
     ValidityCheck(
-        id="S7",
-        name="nothing hidden from the gradient",
+        id="S7", name="nothing hidden from the gradient",
         meaning="A network that also sees what has no gradient can be broken where no attack "
         "that follows one will look.",
         source="Athalye et al. 2018, section 3.1; Carlini et al. 2019, section 4",
-        cost="cheap",
-        severity="error",
-        scope="images",
-        guards=differentiating,
-        look=nothing_hidden,
+        scope="images", guards=differentiating, look=nothing_hidden,
     ),
-)
+)  # fmt: skip

@@ -13,9 +13,9 @@ from vision_evals.validity.check import (
     ValidityCheck,
     attacking,
     failed,
-    named,
     passed,
     rate,
+    reading,
     undecided,
 )
 
@@ -112,35 +112,33 @@ CHECKS = (
         meaning="Where every image is wrong by itself, robust accuracy is 0 whatever the attack "
         "can do.",
         source=f"{CARLINI}, section 4",
-        cost="cheap", severity="error", scope="measure", guards=named("fgsm", "adversarial"),
-        look=somebody_attacked,
+        guards=reading("correct_clean", "correct"), look=somebody_attacked,
     ),
     ValidityCheck(
         id="S2", name="inside ball and box",
         meaning="A point outside the ball or [0, 1] breaks rules, not the network.",
         source="Croce & Hein 2020, AutoAttack's own check of its results",
-        cost="cheap", severity="error", scope="measure", guards=attacking, look=inside,
+        guards=attacking, look=inside,
     ),
     ValidityCheck(
         id="S6", name="gradient finite on the way",
         meaning="An attack cannot follow what is not a number, and who stands then has shown "
         "nothing.",
         source="Athalye et al. 2018, section 3.1; Pintor et al. 2022",
-        cost="cheap", severity="error", scope="measure", guards=named("adversarial"),
-        look=never_blind,
+        guards=reading("epsilon", "correct", "blind"), look=never_blind,
     ),
     ValidityCheck(
         id="S17", name="no silent success",
         meaning="An attack that saw an image break and hands back another point reports too few.",
         source="Pintor et al. 2022, Indicators of Attack Failure, section 3",
-        cost="cheap", severity="error", scope="measure", guards=named("adversarial"),
-        look=no_silent_success,
+        guards=reading("epsilon", "correct", "ever"), look=no_silent_success,
     ),
     ValidityCheck(
         id="S20", name="target gains",
         meaning="A targeted attack that does not make its target likelier goes the wrong way.",
         source=CARLINI,
-        cost="cheap", severity="warn", scope="measure", guards=named("targeted"),
+        severity="warn",
+        guards=reading("budget", "already", "confidence_clean", "confidence", "steps"),
         look=target_gains,
     ),
 )  # fmt: skip

@@ -14,8 +14,8 @@ from vision_evals.validity.check import (
     ValidityCheck,
     failed,
     labelled,
-    named,
     passed,
+    reading,
     undecided,
 )
 
@@ -114,26 +114,16 @@ def clean_accuracy(evidence: Evidence) -> Finding:
 
 CHECKS = (
     ValidityCheck(
-        id="S3",
-        name="clean accuracy as published",
+        id="S3", name="clean accuracy as published",
         meaning="A network that knows more or less than was published is not the published one, "
         "or not shown what it was shown.",
         source="Carlini et al. 2019, section 5; exact binomial test, two-sided at 1 %",
-        cost="cheap",
-        severity="error",
-        scope="measure",
-        guards=named("accuracy"),
-        look=clean_accuracy,
+        guards=reading("correct1"), look=clean_accuracy,
     ),
     ValidityCheck(
-        id="S3",
-        name="no better order of labels",
+        id="S3", name="no better order of labels",
         meaning="Labels in another order than the logits make a good network look like chance.",
         source="Linear assignment on the confusion matrix, held-out halves, McNemar 1947",
-        cost="cheap",
-        severity="error",
-        scope="measure",
-        guards=labelled,
-        look=order,
+        guards=labelled, look=order,
     ),
-)
+)  # fmt: skip

@@ -47,14 +47,9 @@ def smooth(evidence: Evidence) -> Finding:
 
 CHECKS = (
     ValidityCheck(
-        id="S18",
-        name="smooth loss",
+        id="S18", name="smooth loss",
         meaning="On a loss that jumps, a gradient says nothing about the next step.",
         source="Pintor et al. 2022 (unstable loss); threshold from the packaged networks",
-        cost="thorough",
-        severity="warn",
-        scope="images",
-        guards=differentiating,
-        look=smooth,
+        cost="thorough", severity="warn", scope="images", guards=differentiating, look=smooth,
     ),
-)
+)  # fmt: skip

@@ -191,7 +191,7 @@ def _joined(drawn: Sequence[tuple[int | None, Plot]]) -> Plot:
     lines = [
         line
         if line.reference  # that of all seeds
-        else line.model_copy(update={"name": f"seed {seed} {line.name}".strip()})
+        else line.model_copy(update={"seed": seed})
         for seed, plot in drawn
         for line in plot.lines
     ]
@@ -205,5 +205,8 @@ def _promised(metric: Metric, spec: MetricSpec) -> Metric:
             "about": spec.about,
             "source": spec.source,
             "higher_is_better": spec.higher_is_better,
+            "axis": spec.axis,
+            "refines": spec.refines,
+            "headline": spec.headline,
         }
     )

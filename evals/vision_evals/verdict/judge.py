@@ -109,6 +109,7 @@ def identity(job: Job, role: str | None, against: str | None = None) -> dict[str
         "measure": job.check.spec.name,
         "parameters": job.check.parameters.model_dump(mode="json"),
         "class_columns": job.check.spec.class_columns,
+        "worst_first": job.check.spec.worst_first,
         "images": role or job.check.table.images,
         "against": against or job.check.table.against,
     }
@@ -154,7 +155,9 @@ def _by_path(judgement: Judgement, check_input: CheckInput) -> Judgement:
     gaps = check_input.baseline.gaps if check_input.baseline is not None else ()
     if not gaps or judgement.of != "baseline" or judgement.threshold is None:
         return judgement
-    return judgement.model_copy(update={"sentence": f"{judgement.sentence}; {remark(gaps)}"})
+    said = f"; {remark(gaps)}"
+    update = {"sentence": judgement.sentence + said, "further": judgement.further + said}
+    return judgement.model_copy(update=update)
 
 
 def _readable(job: Job, measured: Measured) -> Sequence[Judgement]:
@@ -165,7 +168,7 @@ def _readable(job: Job, measured: Measured) -> Sequence[Judgement]:
     return (
         Judgement(
             metric="unreadable",
-            wanted="every picture readable",
+            rule="every picture readable",
             threshold=0,
             value=count,
             verdict=Verdict.FAILED,

@@ -8,6 +8,7 @@ from typing import Literal
 
 from vision_evals import log
 from vision_evals.log import Gate, Judgement, Metric, Paired, Validity, Verdict
+from vision_evals.log.verdicts import wanted
 from vision_evals.measures.intervals import wilson_images_needed
 from vision_evals.suite.expectation import Expectation, Reference, same_point
 from vision_evals.verdict.limits import Absent, Floor, Pairs, Threshold, no_floor
@@ -53,17 +54,11 @@ def worst(judgements: Sequence[Judgement], validity: Sequence[Validity]) -> Verd
         return Verdict.INVALID
     if not judgements:
         return Verdict.RECORDED
-    deciding = [j.verdict for j in judgements if not excused(j)]
+    deciding = [j.verdict for j in judgements if not j.excused]
     for verdict in _ORDER:
         if verdict in deciding:
             return verdict
-    return Verdict.PASSED if any(excused(j) for j in judgements) else Verdict.NOT_APPLICABLE
-
-
-def excused(judgement: Judgement) -> bool:
-    """Whether a fall is only shown, as the suite asked."""
-    fell = judgement.verdict in {Verdict.FAILED, Verdict.INCONCLUSIVE}
-    return fell and (judgement.severity == "warn" or judgement.known is not None)
+    return Verdict.PASSED if any(j.excused for j in judgements) else Verdict.NOT_APPLICABLE
 
 
 def summary(verdict: Verdict, judgements: Sequence[Judgement], validity: Sequence[Validity]) -> str:
@@ -72,20 +67,15 @@ def summary(verdict: Verdict, judgements: Sequence[Judgement], validity: Sequenc
         fallen = [f"{v.name}: {v.evidence}" for v in validity if v.invalidates]
         fallen += [j.sentence for j in judgements if j.verdict is Verdict.INVALID]
         return "INVALID: " + "; ".join(fallen)
-    said = [j.sentence for j in judgements if j.verdict is verdict and not excused(j)]
+    said = [j.sentence for j in judgements if j.verdict is verdict and not j.excused]
     for j in judgements:
-        if excused(j):
-            said.append(f"{excuse(j)}: {j.sentence}")
+        if j.excused:
+            said.append(f"{j.excuse}: {j.sentence}")
         elif j.verdict is Verdict.NOT_APPLICABLE is not verdict:
             said.append(f"not applicable: {j.sentence}")
         elif j.known is not None and j.verdict is Verdict.PASSED:
             said.append(f"{j.metric} holds although known to fall ({j.known}): remove `known`")
     return "; ".join(said) or str(verdict)
-
-
-def excuse(judgement: Judgement) -> str:
-    """Return why a fall fails nothing."""
-    return f"known ({judgement.known})" if judgement.known is not None else "warning"
 
 
 def find(name: str, at: object, metrics: Sequence[Metric]) -> Metric:
@@ -106,38 +96,48 @@ def _judge(
 ) -> Judgement:
     against = reference(bound) if isinstance(bound, Reference) else float(bound)
     threshold = _number_of(against, bound)
-    wanted = _wanted(side, bound, threshold)
-    gate = None
+    of = bound.of if isinstance(bound, Reference) else None
+    plus, minus = (bound.plus, bound.minus) if isinstance(bound, Reference) else (0.0, 0.0)
+    number = None if threshold is None else _number(threshold)
+    asked = wanted(side, of, plus, minus, number)
+    gate, further, confidence = None, "", None
     if metric.value is None and metric.lost:
-        verdict, sentence = Verdict.FAILED, f"no {metric.name}: {metric.reason}, {wanted} wanted"
+        verdict, sentence = Verdict.FAILED, f"no {metric.name}: {metric.reason}, {asked} wanted"
     elif metric.value is None:
         verdict, sentence = Verdict.NOT_APPLICABLE, f"no {metric.name}: {metric.reason}"
     elif isinstance(against, Absent):
-        verdict, sentence = against.verdict, f"{metric.name} {wanted}: {against.reason}"
+        verdict, sentence = against.verdict, f"{metric.name} {asked}: {against.reason}"
     else:
         assert threshold is not None
-        sentence = f"{_apart(metric.value, threshold)}, {wanted} wanted: "
+        sentence = f"{_apart(metric.value, threshold)}, {asked} wanted: "
         if isinstance(against, Pairs):
             assert isinstance(bound, Reference)
-            verdict, said, gate = _by_pairs(metric, side, bound, against.paired)
+            verdict, further, gate = _by_pairs(metric, side, bound, against.paired)
+            sentence += _paired(metric, against.paired)
         else:
-            verdict, said = _alone(expectation, metric, side, threshold)
-        sentence += said
+            verdict, further = _alone(expectation, metric, side, threshold)
+            sentence, confidence = sentence + describe(metric), expectation.confidence
         if floor is not None and floor.softens(metric.value, threshold, verdict, gate):
             verdict = Verdict.INCONCLUSIVE
-            sentence += f"; within the noise floor of this machine ({_number(floor.value)}, "
-            sentence += f"measured {floor.measured})"
+            further += f"; within the noise floor of this machine ({_number(floor.value)}, "
+            further += f"measured {floor.measured})"
+    fell = verdict in {Verdict.FAILED, Verdict.INCONCLUSIVE}
     return Judgement(
         metric=metric.name,
         at=metric.at,
-        wanted=wanted,
+        side=side,
+        plus=plus,
+        minus=minus,
         threshold=threshold,
         value=metric.value,
         verdict=verdict,
-        sentence=sentence,
+        sentence=sentence + further,
+        further=further,
+        confidence=confidence,
         severity=expectation.severity,
         known=expectation.known,
-        of=bound.of if isinstance(bound, Reference) else None,
+        excused=fell and (expectation.severity == "warn" or expectation.known is not None),
+        of=of,
         gate=gate,
         floor=None if floor is None else floor.value,
     )
@@ -146,16 +146,18 @@ def _judge(
 def _alone(
     expectation: Expectation, metric: Metric, side: Side, threshold: float
 ) -> tuple[Verdict, str]:
-    """Hold a metric against a number: by its point, or by its interval where that is asked for."""
+    """Hold a metric against a number: by its point, or by its interval where that is asked for.
+
+    Returns the verdict, and how many more images would decide where it is inconclusive.
+    """
     assert metric.value is not None
     if expectation.confidence is None:
         fits = metric.value >= threshold if side == "at_least" else metric.value <= threshold
-        return Verdict.PASSED if fits else Verdict.FAILED, describe(metric)
+        return Verdict.PASSED if fits else Verdict.FAILED, ""
     verdict = _by_interval(metric, side, threshold)
-    needed = verdict is Verdict.INCONCLUSIVE
-    return verdict, describe(metric) + (
-        _needed(metric, threshold, expectation.confidence) if needed else ""
-    )
+    if verdict is not Verdict.INCONCLUSIVE or metric.low is None or metric.high is None:
+        return verdict, ""  # that there is no interval, and why, stands before n
+    return verdict, _needed(metric, metric.low, metric.high, threshold, expectation.confidence)
 
 
 def _by_pairs(
@@ -164,7 +166,7 @@ def _by_pairs(
     """Decide by the paired difference whether a metric keeps the margin to another network's."""
     alpha = (1 - found.confidence) / 2
     verdict = decide(found, bound.margin, side, alpha)
-    said, needed = _described(metric, found), None
+    said, needed = _flips(metric, found), None
     if bound.margin == 0 and (p := p_value(found, side)) is not None:
         said += f", exact McNemar p = {p:.3g}"
     if verdict is Verdict.INCONCLUSIVE:
@@ -195,19 +197,22 @@ def _more(found: Paired, margin: float, needed: int | None) -> str:
     )
 
 
-def _described(metric: Metric, found: Paired) -> str:
+def _paired(metric: Metric, found: Paired) -> str:
     at = f" at {metric.at}" if metric.at is not None else ""
     low, high = _number(found.low), _number(found.high)
-    said = (
+    return (
         f"{metric.name}{at}, {_number(found.difference)} on the same images, "
         f"{found.confidence * 100:.4g} % interval {low} to {high}, n = {found.n:,}"
     )
+
+
+def _flips(metric: Metric, found: Paired) -> str:
     if found.worse is None or found.better is None:
-        return said
+        return ""
     worse, better = found.worse, found.better
     if not metric.higher_is_better:  # there it is those that turned false that are better
         worse, better = better, worse
-    return f"{said}, {worse:,} worse and {better:,} better"
+    return f", {worse:,} worse and {better:,} better"
 
 
 def _number_of(against: Threshold, bound: float | Reference) -> float | None:
@@ -216,17 +221,6 @@ def _number_of(against: Threshold, bound: float | Reference) -> float | None:
         return None
     value = against.value if isinstance(against, Pairs) else against
     return value + bound.margin if isinstance(bound, Reference) else value
-
-
-def _wanted(side: Side, bound: float | Reference, threshold: float | None) -> str:
-    words = "at least" if side == "at_least" else "at most"
-    if not isinstance(bound, Reference):
-        return f"{words} {_number(bound)}"
-    of = {"published": "the published", "baseline": "that of the baseline"}
-    wanted = f"{words} {of.get(bound.of, f'that of {bound.of}')}"
-    wanted += f" + {_number(bound.plus)}" if bound.plus else ""
-    wanted += f" - {_number(bound.minus)}" if bound.minus else ""
-    return wanted if threshold is None else f"{wanted} = {_number(threshold)}"
 
 
 def _by_interval(metric: Metric, side: Side, threshold: float) -> Verdict:
@@ -246,17 +240,15 @@ def _by_interval(metric: Metric, side: Side, threshold: float) -> Verdict:
     return Verdict.FAILED if bad else Verdict.INCONCLUSIVE
 
 
-def _needed(metric: Metric, threshold: float, confidence: float) -> str:
+def _needed(metric: Metric, low: float, high: float, threshold: float, confidence: float) -> str:
     """Say how many more images would decide if the value stayed what it is."""
     assert metric.value is not None
-    if metric.low is None or metric.high is None:
-        return f"; there is no interval: {metric.reason}"
     if metric.method == "wilson":
         total = wilson_images_needed(metric.value, threshold, confidence)
     elif metric.value == threshold:
         total = None
     else:  # a bootstrap interval shrinks with the square root of n
-        width = max(metric.high - metric.value, metric.value - metric.low)
+        width = max(high - metric.value, metric.value - low)
         total = math.floor(metric.n * (width / abs(metric.value - threshold)) ** 2) + 1
     if total is None or total <= metric.n:
         return "; the value lies too close to the threshold for any number of images to decide"

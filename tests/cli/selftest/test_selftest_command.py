@@ -155,7 +155,7 @@ def expectations(tmp_path: Path, text: str) -> Path:
 def test_what_must_be_killed_and_survives_is_named(tmp_path: Path) -> None:
     text = '[net]\nmust_kill = ["bgr", "softmax", "rounding"]\nsurvives = { wrong-crop = "slight" }'
     expected = read(expectations(tmp_path, text), "net", NAMES)
-    notice = log.Notice(item="i", name="n", sentence="s")
+    notice = log.Notice(item="i", check="c", classifier="a", name="n", sentence="s")
     killed = log.Mutant(name="bgr", about="", classifier="x", structure=notice)
     alive = killed.model_copy(update={"name": "softmax", "structure": None})
     unfit = alive.model_copy(update={"name": "rounding", "inapplicable": "no"})

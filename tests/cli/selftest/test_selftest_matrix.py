@@ -59,13 +59,13 @@ def outcome(
 ) -> Outcome:
     said = Judgement(
         metric="top1",
-        wanted="at least 1",
+        side="at_least",
         threshold=1,
         value=0,
         verdict=behaviour,
         sentence="0 < 1",
     )
-    excused = said.model_copy(update={"metric": "known", "known": "said so"})
+    excused = said.model_copy(update={"metric": "known", "known": "said so", "excused": True})
     held = [Validity(name="calm", outcome="passed", evidence="e", meaning="m")]
     fell = [Validity(id="S1", name=n, outcome="failed", evidence="e", meaning="m") for n in fallen]
     soft = [
@@ -101,7 +101,9 @@ def test_noticed_by_both_ends_the_suites(
     found = attempt(MUTANT, small(), rounds, before, judge)
     assert asked == [("cheap", True)]
     assert found.suites == ("cheap",)
-    assert found.behaviour == log.Notice(item=rounds[0].jobs[0].id, name="top1", sentence="0 < 1")
+    assert found.behaviour == log.Notice(
+        item=rounds[0].jobs[0].id, check="c", classifier="x", name="top1", sentence="0 < 1"
+    )
     assert found.structure is not None
     assert found.structure.name == "S1 logits"
     assert found.killed
@@ -151,8 +153,7 @@ def test_structure_is_not_asked_again_and_behaviour_still_is(
 
 def test_after_behaviour_only_open_questions_are_worth_a_pass(rounds: tuple[Round, Round]) -> None:
     calm = ValidityCheck(
-        *("S1", "calm", "m.", "s", "cheap", "error", "classifier", every),
-        lambda _: passed("e"),
+        *("S1", "calm", "m.", "s"), every, lambda _: passed("e"), scope="classifier"
     )
     steep = replace(calm, id="S2", name="steep", guards=differentiating)
     cheap, dear = rounds
@@ -197,7 +198,11 @@ def test_a_mutant_that_cannot_be_made_does_not_apply(
 
 def test_an_interrupted_matrix_does_not_speak_of_survivors() -> None:
     entry = log.Mutant(name="a", about="", classifier="x")
-    killed = entry.model_copy(update={"structure": log.Notice(item="i", name="n", sentence="s")})
+    killed = entry.model_copy(
+        update={
+            "structure": log.Notice(item="i", check="c", classifier="a", name="n", sentence="s")
+        }
+    )
     assert verdict([killed], 11) == "killed 1 of 1 applicable; interrupted, 11 not tried"
     assert (
         verdict([killed, entry], 0) == "killed 1 of 2 applicable; survivors: a (no check noticed)"
@@ -215,7 +220,7 @@ def test_a_network_that_does_not_pass_is_no_ground(bad: Outcome) -> None:
 
 
 def test_the_verdict_leaves_out_what_does_not_apply() -> None:
-    notice = log.Notice(item="i", name="n", sentence="s")
+    notice = log.Notice(item="i", check="c", classifier="a", name="n", sentence="s")
     entry = log.Mutant(name="a", about="", classifier="x")
     mutants = [
         entry.model_copy(update={"behaviour": notice}),

@@ -33,7 +33,7 @@ def item(alias: str, *metrics: log.Metric, **more: Any) -> log.Item:
     """An item whose first metric an expectation is about."""
     judged = tuple(
         log.Judgement(
-            metric=one.name, at=one.at, wanted="at least 0.1", threshold=0.1, value=one.value,
+            metric=one.name, at=one.at, side="at_least", threshold=0.1, value=one.value,
             verdict=Verdict.PASSED, sentence="s",
         )
         for one in metrics[:1]

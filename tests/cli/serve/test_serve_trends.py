@@ -277,7 +277,7 @@ def test_logs_that_cannot_be_read_are_listed_with_the_reason(
     html = serving(tmp_path).ask("/")[1]
     assert "1 run. The newest" in html
     assert html.count('class="why"') == 7
-    assert "written in format 99, this version reads up to 2; upgrade vision-evals" in html
+    assert "written in format 99, this version reads up to 3; upgrade vision-evals" in html
     assert str(tmp_path) not in html, "no place on the disk"
     assert "no-run" not in html
     assert "latest" not in html

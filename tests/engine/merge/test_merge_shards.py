@@ -254,7 +254,7 @@ def test_logs_that_contradict_themselves(copied: Path) -> None:
 def test_logs_that_are_damaged_or_newer(copied: Path) -> None:
     file = copied / "part2" / "latest" / "run.json"
     text = file.read_text("utf-8")
-    file.write_text(text.replace('"version": 2', '"version": 99'), encoding="utf-8")
+    file.write_text(text.replace(f'"version": {log.VERSION}', '"version": 99'), encoding="utf-8")
     assert "written in format 99" in refused()
     file.write_text(text[:100], encoding="utf-8")
     assert "not a readable run log" in refused()

@@ -28,7 +28,7 @@ PAIRED = log.Paired(
 
 def judgement(verdict: Verdict = Verdict.FAILED, **more: Any) -> log.Judgement:
     fields: dict[str, Any] = {
-        "metric": "top1_accuracy", "wanted": "at least 0.8", "threshold": 0.8, "value": 0.79996,
+        "metric": "top1_accuracy", "side": "at_least", "threshold": 0.8, "value": 0.79996,
         "verdict": verdict, "sentence": "0.79996, at least 0.8 wanted",
     }  # fmt: skip
     return log.Judgement(**fields | more)
@@ -187,7 +187,7 @@ def test_a_gate_is_in_the_properties() -> None:
 
 
 def test_what_does_not_exist_has_no_property() -> None:
-    lost = judgement(metric="unreadable", value=3, threshold=None, wanted="every picture")
+    lost = judgement(metric="unreadable", value=3, threshold=None, side=None, rule="every picture")
     facts = dict(properties(item(judgements=(lost,))))
     assert facts["evals_unreadable_value"] == "3.0"
     assert not any(name.endswith(("_threshold", "_low", "_n", "_at")) for name in facts)

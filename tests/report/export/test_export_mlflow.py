@@ -59,7 +59,7 @@ def item() -> log.Item:
     )  # fmt: skip
     none = log.Metric(name="nll", value=None, unit="nats", n=0, denominator="images", reason="none")
     judgement = log.Judgement(
-        metric="robust_accuracy", at="4/255", wanted="at least that of baseline - 0.01",
+        metric="robust_accuracy", at="4/255", side="at_least", of="baseline", minus=0.01,
         threshold=0.6, value=0.5, verdict=Verdict.FAILED, sentence="0.5", gate=gate,
     )  # fmt: skip
     return log.Item(

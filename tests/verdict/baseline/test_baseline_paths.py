@@ -17,13 +17,13 @@ from vision_evals.cli.compare_terminal import lines
 from vision_evals.core.errors import UserError
 from vision_evals.images.labels import ClassMap
 from vision_evals.log import Verdict
-from vision_evals.measures import lookup
+from vision_evals.measures import MEASURES, lookup
 from vision_evals.measures.accuracy import MEASURE, Parameters
 from vision_evals.models.request import Request
 from vision_evals.suite.parse import parse
+from vision_evals.suite.spec import BY_LOSS, BY_PROBABILITY
 from vision_evals.verdict.baseline.baseline import Now
 from vision_evals.verdict.baseline.comparison import comparison
-from vision_evals.verdict.baseline.gap_bounds import BOUNDS
 from vision_evals.verdict.baseline.numeric_gap import distance, gaps, refusal, remark
 from vision_evals.verdict.baseline.paths import Path as Taken
 from vision_evals.verdict.baseline.provenance import Side, differences, side
@@ -357,7 +357,11 @@ def test_no_logits_move_a_metric_by_more_than_its_bound(
 ) -> None:
     before, move = map(np.array, vectors)
     after = before + error * move
-    loss, sure = BOUNDS["accuracy", "nll"], BOUNDS["predictions", "confidence_mean"]
+    loss = MEASURE.metric("nll").numeric_error
+    sure = lookup("predictions", Path()).metric("confidence_mean").numeric_error
+    assert (loss, sure) == (BY_LOSS, BY_PROBABILITY)
+    assert loss is not None
+    assert sure is not None
     slack = 1e-12
     losses = np.abs(log_softmax(after) - log_softmax(before)).max()
     assert losses <= loss.times * error + slack
@@ -366,8 +370,10 @@ def test_no_logits_move_a_metric_by_more_than_its_bound(
 
 
 def test_every_bound_is_of_a_metric_that_is_a_mean_over_images() -> None:
-    for measure, metric in BOUNDS:
-        assert lookup(measure, Path()).metric(metric).per_image is not None
+    metrics = [metric for name in MEASURES for metric in lookup(name, Path()).metrics]
+    bounded = [metric for metric in metrics if metric.numeric_error is not None]
+    assert len(bounded) == 15
+    assert all(metric.per_image is not None for metric in bounded)
 
 
 def test_what_no_bound_is_known_of_is_refused_with_the_repair() -> None:
@@ -390,7 +396,7 @@ def test_compare_says_the_paths_and_refuses_nothing() -> None:
     told = comparison(
         "r", MEASURE, (sides[0], sides[1]), (rows(), rows()), differences(*sides), apart
     )
-    assert (told.refused, told.differs, told.paths) == (None, (), remark(apart))
+    assert (told.refused, told.differs, told.different_paths) == (None, (), remark(apart))
     assert len(told.changes) == 1
     (said, *_) = lines(item().model_copy(update={"comparison": told}))
     assert said.startswith("net, a: computed on different paths, forwards: bf16 on cpu")

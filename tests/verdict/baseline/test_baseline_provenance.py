@@ -24,7 +24,13 @@ def item(**more: Any) -> log.Item:
 
 
 def side(parameters: dict[str, Any] | None = None, fingerprint: str = "f", **changes: Any) -> Side:
-    card = {"alias": "net", "network": "n:N", "fingerprint": "1", "input": "crop 8", "classes": "c"}
+    card = {
+        "alias": "net",
+        "network": "n:N",
+        "fingerprint": "1",
+        "input": "crop 8",
+        "class_map": "c",
+    }
     settings = {"device": "cpu", "device_name": "a processor", "batch_size": 4}
     images = log.ImageSet(role="p", source="x", n=3, total=3, fingerprint=fingerprint)
     return Side(
@@ -46,7 +52,7 @@ def test_equal_sides_differ_in_nothing_and_other_weights_are_no_difference() -> 
     [
         (side({"among": "set"}), "parameter among = 'all' there, 'set' here"),
         (side(input="crop 7"), "preprocessing: crop 8 there, crop 7 here"),
-        (side(classes="d"), "classes: c there, d here"),
+        (side(class_map="d"), "classes: c there, d here"),
         (side(precision="bf16"), "precision: fp32 there, bf16 here"),
         (side(seed=1), "seed: 0 there, 1 here"),
         (side(fingerprint="g"), "p: other ids, labels or bytes of images"),

@@ -112,7 +112,7 @@ def show(mutants: Sequence[log.Mutant], console: Console, untried: int = 0) -> N
 def _said(notice: log.Notice | None) -> str:
     if notice is None:
         return "-"
-    return escape(f"{notice.item.partition('::')[2]}: {notice.name}: {notice.sentence}")
+    return escape(f"{notice.noticed}: {notice.sentence}")
 
 
 def _progress(console: Console) -> Progress:

@@ -14,7 +14,6 @@ from vision_evals.log import Notice, Verdict
 from vision_evals.models.classifier import Classifier
 from vision_evals.validity.check import ValidityCheck
 from vision_evals.verdict.job import Job
-from vision_evals.verdict.verdict import excused
 
 FELL = {Verdict.FAILED, Verdict.INCONCLUSIVE}
 """What is no pass in a gate."""
@@ -146,8 +145,8 @@ def _behaviour(before: Outcomes, after: Outcomes) -> Iterator[Notice]:
             continue
         if outcome.behaviour.verdict in FELL:
             for judgement in outcome.behaviour.judgements:
-                if judgement.verdict is outcome.behaviour.verdict and not excused(judgement):
-                    yield Notice(item=name, name=judgement.metric, sentence=judgement.sentence)
+                if judgement.verdict is outcome.behaviour.verdict and not judgement.excused:
+                    yield _notice(outcome, judgement.metric, judgement.sentence)
 
 
 def _structure(before: Outcomes, after: Outcomes) -> Iterator[Notice]:
@@ -157,7 +156,14 @@ def _structure(before: Outcomes, after: Outcomes) -> Iterator[Notice]:
         for check in outcome.item.validity:
             if check.invalidates and check.name not in fallen:
                 title = f"{check.id} {check.name}".strip()
-                yield Notice(item=name, name=title, sentence=check.evidence)
+                yield _notice(outcome, title, check.evidence)
+
+
+def _notice(outcome: Outcome, name: str, sentence: str) -> Notice:
+    item = outcome.item
+    return Notice(
+        item=item.id, check=item.check, classifier=item.classifier, name=name, sentence=sentence
+    )
 
 
 def verdict(mutants: Sequence[log.Mutant], untried: int = 0) -> str:

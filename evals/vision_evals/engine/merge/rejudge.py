@@ -106,7 +106,7 @@ def facts(classifier: log.Classifier | None, seed: int | None) -> ClassifierInfo
     """Return what judging needs to know of a classifier, from its entry in the log."""
     if classifier is None:
         return None
-    name = classifier.classes.rpartition(" (")[0]
+    name = classifier.class_map
     classes = ClassMap(name, classifier.class_names, classifier.synsets or None)
     if name == BUILT_IN:
         known = class_map(BUILT_IN, Path())

@@ -38,9 +38,15 @@ def image_sets(found: Iterable[ImageSet]) -> tuple[ImageSet, ...]:
 
 def settings(runs: Sequence[Run]) -> Settings:
     """Return the settings, with every device that was used."""
-    devices = ", ".join(once(run.settings.device for run in runs))
+    devices = once(run.settings.device for run in runs)
     names = ", ".join(once(run.settings.device_name for run in runs))
-    return runs[0].settings.model_copy(update={"device": devices, "device_name": names})
+    return runs[0].settings.model_copy(
+        update={
+            "device": ", ".join(devices),
+            "devices": devices if len(devices) > 1 else (),
+            "device_name": names,
+        }
+    )
 
 
 def joined(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from vision_evals.attacks.losses import one_of
+from vision_evals.models.answers import first_is_right, one_of
 
 
 def margin(logits: torch.Tensor, accepted: torch.Tensor | None) -> torch.Tensor:
@@ -27,5 +27,4 @@ def margin(logits: torch.Tensor, accepted: torch.Tensor | None) -> torch.Tensor:
 
 def decision(logits: torch.Tensor, accepted: torch.Tensor | None) -> torch.Tensor:
     """Return (m,) what is decided: whether the first answer is right, or which one it is."""
-    first = logits.argmax(dim=1, keepdim=True)
-    return first[:, 0] if accepted is None else (first == accepted).any(dim=1)
+    return logits.argmax(dim=1) if accepted is None else first_is_right(logits, accepted)

@@ -8,7 +8,6 @@ from pathlib import Path
 from vision_evals.core.errors import printable
 from vision_evals.log import Item, Run, Verdict
 from vision_evals.report.export.escape import attribute, message
-from vision_evals.verdict.verdict import excused
 
 MOST = 4000
 """Characters of a message: GitHub shows a remark, not a log."""
@@ -48,7 +47,7 @@ def _remarks(item: Item, *, lenient: bool) -> Iterator[tuple[str, str, str]]:
         case Verdict.INCONCLUSIVE:
             yield "warning" if lenient else "error", str(item.verdict), item.sentence
     for judgement in item.judgements:
-        if judgement.severity == "warn" and judgement.known is None and excused(judgement):
+        if judgement.severity == "warn" and judgement.known is None and judgement.excused:
             yield "warning", f"warning, {judgement.verdict}", judgement.sentence
 
 

@@ -50,8 +50,8 @@ def _item(item: Item) -> Iterator[str]:
         return
     for differs in item.comparison.differs:
         yield f"- {name}: differs in more than the network: {markdown(differs)}"
-    if item.comparison.paths is not None:
-        yield f"- {name}: {markdown(item.comparison.paths)}"
+    if item.comparison.different_paths is not None:
+        yield f"- {name}: {markdown(item.comparison.different_paths)}"
     flips = item.comparison.flips
     if flips is None:
         compared = plural(len(item.comparison.changes), "metric")

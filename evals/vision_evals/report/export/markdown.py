@@ -12,7 +12,6 @@ from vision_evals.report import rounding
 from vision_evals.report.export.changes import changes
 from vision_evals.report.export.escape import fenced, markdown
 from vision_evals.report.words import BAD, SYMBOLS, alert, headline, listed, plural, reproduce
-from vision_evals.verdict.verdict import excuse, excused
 
 _LEVELS = (10_000, 1000, 200, 50, 10, 0)
 """Entries of a part, tried in this order until the page is short enough."""
@@ -83,7 +82,7 @@ def _cells(item: Item, judgement: Judgement) -> Iterator[str]:
     yield _value(judgement, metric)
     yield "" if metric is None else rounding.count(metric.n)
     yield markdown(judgement.wanted)
-    excused_as = f", {excuse(judgement)}" if excused(judgement) else ""
+    excused_as = f", {judgement.excuse}" if judgement.excused else ""
     yield markdown(f"{SYMBOLS[judgement.verdict]} {judgement.verdict}{excused_as}")
 
 

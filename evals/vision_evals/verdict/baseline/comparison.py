@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from vision_evals import log
 from vision_evals.suite.spec import Spec
 from vision_evals.verdict.baseline.flips import first_share, flips
-from vision_evals.verdict.baseline.numeric_gap import NumericGap, remark
+from vision_evals.verdict.baseline.numeric_gap import NumericGap, differences
 from vision_evals.verdict.baseline.pairs import changes
 from vision_evals.verdict.baseline.provenance import Side, other_images, other_question
 
@@ -48,7 +48,7 @@ def comparison(
         run=run,
         alias=alias,
         differs=differs,
-        paths=remark(gaps) if gaps else None,
+        paths=differences(gaps),
         changes=changes(spec, rows, parameters, items, sides[1].settings.seed),
         flips=flips(spec, rows, parameters, card.class_names if card else (), share)
         if share

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from vision_evals.suite.spec import Spec
-from vision_evals.verdict.baseline.gap_bounds import BOUNDS, Bound
-from vision_evals.verdict.baseline.paths import STEPS, Path, PathError
+from vision_evals.log import PathDifference, PathSide, path_sentence
+from vision_evals.suite.spec import NumericError, Spec
+from vision_evals.verdict.baseline.paths import STEPS, Path, PathError, Step
 
 
 @dataclass(frozen=True, slots=True)
 class NumericGap:
     """A step in which the paths of two sides differ."""
 
-    step: str
-    words: tuple[str, str]
-    """Before, now."""
-    far: tuple[tuple[PathError, ...], tuple[PathError, ...]]
+    step: Literal["decoder", "device", "forwards"]
+    sides: tuple[tuple[Step, ...], tuple[Step, ...]]
     """Before, now: of every path of a side; the worst counts."""
+
+    def each(self, what: Callable[[Step], str]) -> tuple[str, str]:
+        """Return something of both sides in words, of several paths every one."""
+        before, now = (" and ".join(sorted(set(map(what, side)))) for side in self.sides)
+        return before, now
 
 
 def gaps(then: Sequence[Path], now: Sequence[Path]) -> tuple[NumericGap, ...]:
@@ -28,11 +32,15 @@ def gaps(then: Sequence[Path], now: Sequence[Path]) -> tuple[NumericGap, ...]:
 
 def _gaps(*sides: Sequence[Path]) -> Iterator[NumericGap]:
     for step in STEPS:
-        before, now = ([path.step(step) for path in paths] for paths in sides)
-        first, second = (" and ".join(sorted({one.words for one in x})) for x in (before, now))
+        before, now = (tuple(path.step(step) for path in paths) for paths in sides)
+        gap = NumericGap(step, (before, now))
+        first, second = gap.each(_words)
         if first != second:
-            far = tuple(one.far for one in before), tuple(one.far for one in now)
-            yield NumericGap(step, (first, second), far)
+            yield gap
+
+
+def _words(step: Step) -> str:
+    return step.words
 
 
 def distance(found: Sequence[NumericGap], spec: Spec, metric: str) -> float | None:
@@ -42,10 +50,10 @@ def distance(found: Sequence[NumericGap], spec: Spec, metric: str) -> float | No
     devices are held against each other on pictures as they are, which says nothing of the points
     of a sweep.
     """
-    sides = [(gap.step, side) for gap in found for side in gap.far]
+    sides = [(gap.step, [one.far for one in side]) for gap in found for side in gap.sides]
     if all(far.plain for _, side in sides for far in side):
         return 0.0
-    bound, total = BOUNDS.get((spec.name, metric)), 0.0
+    bound, total = spec.metric(metric).numeric_error, 0.0
     for step, side in sides:
         swept = spec.axis is not None and step != "forwards"
         moved = _worst(side, bound, swept=swept)
@@ -71,7 +79,7 @@ def refusal(found: Sequence[NumericGap], spec: Spec, metric: str, allowed: float
         return None
     if moved is not None:
         why = f"that alone can move {metric} by {moved:.4g}, and the gate allows {allowed:.4g}"
-    elif (spec.name, metric) not in BOUNDS:
+    elif spec.metric(metric).numeric_error is None:
         why = f"by how much that moves {metric} follows from nothing that is measured"
     else:
         why = f"by how much that moves {metric} was not measured"
@@ -80,47 +88,52 @@ def refusal(found: Sequence[NumericGap], spec: Spec, metric: str, allowed: float
 
 def remark(found: Sequence[NumericGap]) -> str:
     """Return in which steps two paths differ, with what was measured of each."""
-    said = (
-        f"{gap.step}: {gap.words[0]}{_measured(gap.far[0])} there, "
-        f"{gap.words[1]}{_measured(gap.far[1])} here"
+    return path_sentence(differences(found))
+
+
+def differences(found: Sequence[NumericGap]) -> tuple[PathDifference, ...]:
+    """Return what the log has of the steps in which two paths differ."""
+    return tuple(
+        PathDifference(
+            step=gap.step,
+            before=_side(gap.each(_words)[0], gap.sides[0]),
+            now=_side(gap.each(_words)[1], gap.sides[1]),
+        )
         for gap in found
     )
-    return f"computed on different paths, {'; '.join(said)}"
+
+
+def _side(said: str, side: Sequence[Step]) -> PathSide:
+    """Return one side of a step with the numbers of its worst path."""
+    shares = (one.far for one in side)
+    far = max(shares, key=lambda far: float("inf") if far.share is None else far.share)
+    n = None if far.plain else far.n
+    return PathSide(words=said, n=n, changed=far.changed, logit_error=far.error)
 
 
 def _repair(found: Sequence[NumericGap]) -> str:
     """Say how the baseline comes by this run's path."""
-    words, options = {gap.step: gap.words for gap in found}, []
-    if "forwards" in words:
-        before, now = (one.partition(" on ")[0].partition(", ") for one in words["forwards"])
-        if before[0] != now[0]:
-            options.append(f"--evals-precision {now[0]}")
-        if before[2] != now[2]:
+    steps, options = {gap.step: gap for gap in found}, []
+    if "forwards" in steps:
+        before, now = steps["forwards"].each(lambda step: step.precision)
+        if before != now:
+            options.append(f"--evals-precision {now}")
+        before, now = steps["forwards"].each(lambda step: ", ".join(step.done))
+        if before != now:
             options.append("as many forwards (they decide what is folded, compiled and graphed)")
-    if "device" in words:
-        options.append(f"--evals-device {words['device'][1].partition(' ')[0]}")
-    if "decoder" in words:
-        options.append(f"pictures decoded by {words['decoder'][1]}")
+    if "device" in steps:
+        options.append(f"--evals-device {steps['device'].each(lambda step: step.kind)[1]}")
+    if "decoder" in steps:
+        options.append(f"pictures decoded by {steps['decoder'].each(_words)[1]}")
     return f"run the baseline again with {', '.join(options)}"
 
 
-def _worst(side: Sequence[PathError], bound: Bound | None, *, swept: bool) -> float | None:
+def _worst(side: Sequence[PathError], bound: NumericError | None, *, swept: bool) -> float | None:
     """Return by how much a side moves a metric at most, by its worst path."""
     worst = 0.0
     for far in side:
-        moved = None if bound is None else bound.of(far)
-        if moved is None or (swept and not far.plain):
+        measured = far.logit if bound is not None and bound.by == "logits" else far.share
+        if bound is None or measured is None or (swept and not far.plain):
             return None
-        worst = max(worst, moved)
+        worst = max(worst, bound.times * measured)
     return worst
-
-
-def _measured(side: Sequence[PathError]) -> str:
-    """Return the numbers of a side's worst path; nothing of one that is the reference's."""
-    far = max(side, key=lambda far: float("inf") if far.share is None else far.share)
-    if far.plain:
-        return ""
-    if not far.n:
-        return " (not measured)"
-    by = "" if far.error is None else f", logits by up to {far.error:.2g}"
-    return f" ({far.changed:,} of {far.n:,} decisions changed{by})"

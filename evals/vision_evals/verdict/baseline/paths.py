@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from vision_evals import log
 
@@ -47,6 +48,12 @@ class Step:
 
     words: str
     far: PathError
+    kind: str = ""
+    """Of the device, where the step is about one."""
+    precision: str = ""
+    """Of forwards."""
+    done: tuple[str, ...] = ()
+    """What was done to make forwards faster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +71,13 @@ class Path:
     forwards: Step
     """Those that want no gradient; held at every point of a sweep."""
 
-    def step(self, name: str) -> Step:
+    def step(self, name: Literal["decoder", "device", "forwards"]) -> Step:
         """Return one of `STEPS`."""
         found: Step = getattr(self, name)
         return found
 
 
-STEPS = ("decoder", "device", "forwards")
+STEPS: tuple[Literal["decoder", "device", "forwards"], ...] = ("decoder", "device", "forwards")
 """In their order."""
 
 
@@ -119,26 +126,32 @@ def _path(pass_record: log.PassRecord, fast_path: log.FastPath, settings: log.Se
         n=fast_path.hosted, changed=fast_path.hosted_changed, error=fast_path.hosted_error
     )
     place = f"{kind} ({fast_path.layout})"
-    forwards = Step("tf32" if fast_path.precision == "tf32" else "fp32", PLAIN)
+    forwards = _plain("tf32" if fast_path.precision == "tf32" else "fp32")
     if not fast_path.plain:
-        done = (
+        may = (
             ("folded", fast_path.folded),
             ("compiled", fast_path.compiled),
             ("graphed", fast_path.graphed),
         )
-        said = ", ".join([fast_path.precision, *(word for word, whether in done if whether)])
+        done = tuple(word for word, whether in may if whether)
         # kernels of another device or layout make another difference
         forwards = Step(
-            f"{said} on {place}",
+            f"{', '.join([fast_path.precision, *done])} on {place}",
             PathError(
                 n=fast_path.rechecked, changed=fast_path.changed, error=fast_path.logit_error
             ),
+            precision=fast_path.precision,
+            done=done,
         )
     return Path(
         Step(pass_record.decoder, PLAIN if pass_record.decoder == "pil" else by_device),
-        Step(place, PLAIN if kind == "cpu" else hosted),
+        Step(place, PLAIN if kind == "cpu" else hosted, kind=kind),
         forwards,
     )
+
+
+def _plain(precision: str) -> Step:
+    return Step(precision, PLAIN, precision=precision)
 
 
 def _unsaid(settings: log.Settings) -> Iterator[Path]:
@@ -147,11 +160,14 @@ def _unsaid(settings: log.Settings) -> Iterator[Path]:
         place = f"{kind} ({settings.memory_layout or 'contiguous'})"
         yield Path(
             Step("pil", PLAIN),
-            Step(place, PLAIN if kind == "cpu" else PathError()),
-            Step(f"bf16 on {place}", PathError()) if rough else Step(settings.precision, PLAIN),
+            Step(place, PLAIN if kind == "cpu" else PathError(), kind=kind),
+            Step(f"bf16 on {place}", PathError(), precision="bf16")
+            if rough
+            else _plain(settings.precision),
         )
 
 
 def _kinds(settings: log.Settings) -> tuple[str, ...]:
     """Return the kinds of device of a run; a merged one names several."""
-    return tuple(dict.fromkeys(one.partition(":")[0] for one in settings.device.split(", ")))
+    devices = settings.devices or (settings.device,)
+    return tuple(dict.fromkeys(one.partition(":")[0] for one in devices))
