@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 from collections.abc import Callable, Iterator
@@ -24,13 +25,36 @@ settings.register_profile("patient", settings(), deadline=None)
 settings.load_profile("patient")
 
 
+LEAN = "-p no:unraisableexception -p no:threadexception --evals-report=none"
+"""Options of every run inside a test. At its end each of the two plugins collects garbage five
+times over, which takes ten times as long as a small run; a report takes as long as its checks."""
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _quiet() -> Iterator[None]:
-    """Keep the runs that tests make off the summary page of the job they run in."""
+    """Keep the runs that tests make lean, and off the summary page of the job they run in."""
     with pytest.MonkeyPatch.context() as environment:
         for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
             environment.delenv(name, raising=False)
+        environment.setenv("PYTEST_ADDOPTS", LEAN)
+        gc.freeze()  # what is imported by now stays: no collection need look at it again
         yield
+
+
+@pytest.fixture
+def whole_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the runs inside this test be as a user's are: all of pytest's plugins, and a report."""
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+
+
+@pytest.fixture
+def pytester(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> pytest.Pytester:
+    """Return pytest's own, which takes the options of the outer run away, with those of ours."""
+    if "whole_run" not in request.fixturenames:
+        monkeypatch.setenv("PYTEST_ADDOPTS", LEAN)
+    return pytester
 
 
 @pytest.fixture(scope="session")

@@ -4,33 +4,64 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from vision_evals import log
 
 
-def warm(
-    folder: Path, furnish: Callable[[Path], None], modules: Sequence[str], *arguments: str
-) -> pytest.ExitCode | int:
-    """Run once before any inner run: those forget every module that they import themselves.
+class Done(NamedTuple):
+    """What a run left beside its files."""
+
+    code: int
+    out: str
+    err: str
+
+
+@contextlib.contextmanager
+def forgotten(folder: Path) -> Iterator[None]:
+    """Forget the modules of a project at the end: another test has its own of the same names."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [*sys.path])
+        yield
+    for name, module in [*sys.modules.items()]:
+        file = getattr(module, "__file__", None)
+        if file is not None and Path(file).is_relative_to(folder):
+            del sys.modules[name]
+
+
+def run(folder: Path, *arguments: str) -> Done:
+    """Run pytest in a project, in this process: a new one takes seconds to import torch.
+
+    Args:
+        folder: of the project.
+        arguments: of pytest.
+    """
+    out, err = io.StringIO(), io.StringIO()
+    given = [*arguments, "-p", "no:cacheprovider", f"--rootdir={folder}"]
+    heard = (contextlib.redirect_stdout(out), contextlib.redirect_stderr(err))
+    with contextlib.chdir(folder), forgotten(folder), heard[0], heard[1]:
+        code = pytest.main(given)
+    return Done(int(code), out.getvalue(), err.getvalue())
+
+
+def warm(folder: Path, furnish: Callable[[Path], None], *arguments: str) -> int:
+    """Run once before any run of ``pytester``: those forget every module that they import.
 
     Args:
         folder: an empty one.
         furnish: writes the project.
-        modules: of the project; a test imports its own copy.
         arguments: of pytest.
     """
     furnish(folder)
-    with contextlib.chdir(folder):
-        code = pytest.main([*arguments, "-q", "-p", "no:cacheprovider", f"--rootdir={folder}"])
-    for name in modules:
-        sys.modules.pop(name)
+    done = run(folder, *arguments, "-q")
     importlib.import_module("pandas.core.arrays.arrow.extension_types")  # refuses a second time
-    return code
+    return done.code
 
 
 def last_run(project: pytest.Pytester) -> log.Run:

@@ -14,27 +14,13 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from tests.benchmark import FOLDER, script
 from vision_evals.images import sources
 from vision_evals.images.decode import read
-
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("foolbox") is None, reason="foolbox, which has the photographs"
 )
-
-
-def script(name: str) -> Any:
-    place = BENCHMARKS / f"{name}.py"
-    if not place.exists():
-        pytest.skip("benchmarks/ is not in the source distribution")
-    spec = importlib.util.spec_from_file_location(f"benchmark_{name}", place)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +97,7 @@ def test_processes_give_the_same_bytes(
     corpus: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(corpus, "CHUNK", 6)
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    monkeypatch.syspath_prepend(str(FOLDER))
     # spawned processes import the module by its name
     monkeypatch.setattr(corpus._write, "__module__", "corpus")
     monkeypatch.setitem(sys.modules, "corpus", corpus)

@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.benchmark import script
 from vision_evals.core.errors import UserError
-
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-
-
-def script(name: str) -> Any:
-    place = BENCHMARKS / f"{name}.py"
-    if not place.exists():
-        pytest.skip("benchmarks/ is not in the source distribution")
-    spec = importlib.util.spec_from_file_location(f"benchmark_{name}", place)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def png(pixels: np.ndarray) -> bytes:

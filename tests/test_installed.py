@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.project import CLASSES, card, write
 from vision_evals import log
 
 ROOT = Path(__file__).parent.parent
@@ -50,6 +51,7 @@ def process(site: Path, folder: Path, *arguments: str) -> subprocess.CompletedPr
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("whole_run")
 def test_the_wheel_judges_a_users_suite(site: Path, tmp_path: Path) -> None:
     (tmp_path / "own.toml").write_text(SUITE, encoding="utf-8")
     done = process(site, tmp_path, "-m", "pytest", "own.toml", "-p", "no:cacheprovider")
@@ -83,14 +85,7 @@ class Slow(nn.Module):
         return pixels.mean(dim=(2, 3)) * 10
 """
 
-CARD = """
-[tool.evals]
-batch_size = 16
-[tool.evals.models.slow]
-network = "slow_nets:Slow"
-classes = "classes.txt"
-input = { resize = 16, crop = 16, mean = [0, 0, 0], std = [1, 1, 1] }
-"""
+CARD = "[tool.evals]\nbatch_size = 16\n" + card("slow", "slow_nets:Slow")
 
 SLOW = """
 evals = 1
@@ -112,13 +107,12 @@ expect = [{{ metric = "top1_accuracy", at_least = 0.5 }}]
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.usefixtures("whole_run")
 def test_a_killed_run_keeps_what_was_finished(tmp_path: Path, kill: signal.Signals) -> None:
     """The first check is judged; the second one's first shards are on the disk."""
     text = SLOW + ONE.format(name="few") + ONE.format(name="photographs")
-    (tmp_path / "slow.toml").write_text(text, encoding="utf-8")
-    (tmp_path / "pyproject.toml").write_text(CARD, encoding="utf-8")
-    (tmp_path / "slow_nets.py").write_text(NETS, encoding="utf-8")
-    (tmp_path / "classes.txt").write_text("red\ngreen\nblue\n", encoding="utf-8")
+    files = {"slow.toml": text, "pyproject.toml": CARD, "slow_nets.py": NETS}
+    write(tmp_path, files | {"classes.txt": CLASSES})
     for name, count in (("few", 4), ("many", 2000)):
         (tmp_path / name / "red").mkdir(parents=True)
         for index in range(count):

@@ -11,15 +11,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.project import NETS
 from vision_evals import __version__, log
 from vision_evals.cli import main
-
-NETS = """
-from torch import nn
-class Color(nn.Module):
-    def forward(self, pixels):
-        return pixels.mean(dim=(2, 3)) * 10
-"""
 
 CARDS = """
 [models.color]

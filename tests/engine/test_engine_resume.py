@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from tests.project import CLASSES, COLORS, card, write
 from vision_evals import log
 
 NETS = """
@@ -29,18 +30,10 @@ class Slow(nn.Module):
 """
 
 FILES = {
-    "pyproject.toml": """
-[tool.evals]
-batch_size = 64
-report = "none"
-pictures = "none"
-[tool.evals.models.slow]
-network = "slow_nets:Slow"
-classes = "classes.txt"
-input = { resize = 8, crop = 8, mean = [0, 0, 0], std = [1, 1, 1] }
-""",
+    "pyproject.toml": '[tool.evals]\nbatch_size = 64\nreport = "none"\npictures = "none"\n'
+    + card("slow", "slow_nets:Slow", side=8),
     "slow_nets.py": NETS,
-    "classes.txt": "red\ngreen\nblue\n",
+    "classes.txt": CLASSES,
     "kept.toml": """
 evals = 1
 title = "Killed"
@@ -110,11 +103,10 @@ print(resumed)
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for name, text in FILES.items():
-        (tmp_path / name).write_text(text, encoding="utf-8")
+    write(tmp_path, FILES)
     rng = np.random.default_rng(0)
     for index, pixels in enumerate(rng.integers(0, 256, (IMAGES, 8, 8, 3), dtype=np.uint8)):
-        place = tmp_path / "pictures" / ("red", "green", "blue")[index % 3]
+        place = tmp_path / "pictures" / [*COLORS][index % 3]
         place.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(place / f"{index}.png")
     return tmp_path

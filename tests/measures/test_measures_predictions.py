@@ -75,6 +75,7 @@ def test_every_work_equals_an_independent_loop(packaged: Classifier, rows_of: Ro
         assert row["max_logit"] == pytest.approx(logits.max(), abs=1e-3)
 
 
+@pytest.mark.slow
 def test_the_gate_of_the_suite_is_beyond_chance(
     packaged: Classifier, rows_of: Rows, samples: ImageSet
 ) -> None:

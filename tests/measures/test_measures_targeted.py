@@ -50,6 +50,7 @@ def test_airliners(packaged: Classifier, samples: ImageSet, rows_of: Rows) -> No
         assert table["high"].max() <= 1
 
 
+@pytest.mark.slow
 def test_another_batch_size_keeps_decisions_and_bounds(
     packaged: Classifier, samples: ImageSet, rows_of: Rows
 ) -> None:

@@ -10,24 +10,18 @@ import pytest
 from PIL import Image
 
 from tests.inner import last_run, warm
+from tests.project import CLASSES, card, write
 from vision_evals import log
 from vision_evals.engine.pictures import GALLERY, pick
 from vision_evals.log import Verdict
 
 pytest_plugins = ("pytester",)
 
-CARD = """
-[tool.evals.models.{alias}]
-network = "art_nets:{network}"
-classes = "{classes}"
-input = {{ resize = 16, crop = 16, mean = [0, 0, 0], std = [1, 1, 1] }}
-"""
-
 FILES = {
-    "pyproject.toml": CARD.format(alias="color", network="Color", classes="classes.txt")
-    + CARD.format(alias="darkest", network="Darkest", classes="classes.txt")
-    + CARD.format(alias="other", network="Color", classes="others.txt"),
-    "classes.txt": "red\ngreen\nblue\n",
+    "pyproject.toml": card("color", "art_nets:Color")
+    + card("darkest", "art_nets:Darkest")
+    + card("other", "art_nets:Color", classes="others.txt"),
+    "classes.txt": CLASSES,
     "others.txt": "rouge\nvert\nbleu\n",
     "art_nets.py": """
 from torch import nn
@@ -67,8 +61,7 @@ WORKS = 12
 
 
 def furnish(folder: Path) -> None:
-    for name, text in FILES.items():
-        folder.joinpath(name).write_text(text, encoding="utf-8")
+    write(folder, FILES)
     for name in ("art", "photographs"):
         (folder / name).mkdir()
     entries = []
@@ -85,7 +78,7 @@ def furnish(folder: Path) -> None:
 @pytest.fixture(scope="module", autouse=True)
 def _imported(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("warm")
-    assert warm(folder, furnish, ("art_nets",), "works.toml", "--evals-images=art=art") == 0
+    assert warm(folder, furnish, "works.toml", "--evals-images=art=art") == 0
 
 
 @pytest.fixture
@@ -98,6 +91,7 @@ def metrics(item: log.Item) -> dict[str, log.Metric]:
     return {metric.name: metric for metric in item.metrics}
 
 
+@pytest.mark.usefixtures("whole_run")
 def test_works_of_ones_own_against_photographs(project: pytest.Pytester) -> None:
     result = project.runpytest("works.toml", "--evals-images", "art=art")
     result.assert_outcomes(passed=1, skipped=1)

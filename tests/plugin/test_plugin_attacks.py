@@ -10,22 +10,14 @@ import pytest
 from PIL import Image
 
 from tests.inner import last_run, warm
+from tests.project import CLASSES, card, shades, write
 from vision_evals.log import Verdict
 
 pytest_plugins = ("pytester",)
 
 FILES = {
-    "pyproject.toml": """
-[tool.evals.models.color]
-network = "attack_nets:Color"
-classes = "classes.txt"
-input = { resize = 16, crop = 16, mean = [0, 0, 0], std = [1, 1, 1] }
-[tool.evals.models.cut]
-network = "attack_nets:Cut"
-classes = "classes.txt"
-input = { resize = 16, crop = 16, mean = [0, 0, 0], std = [1, 1, 1] }
-""",
-    "classes.txt": "red\ngreen\nblue\n",
+    "pyproject.toml": card("color", "attack_nets:Color") + card("cut", "attack_nets:Cut"),
+    "classes.txt": CLASSES,
     "attack_nets.py": """
 from torch import nn
 class Color(nn.Module):
@@ -70,22 +62,14 @@ expect = [
 
 
 def furnish(folder: Path) -> None:
-    for name, text in FILES.items():
-        folder.joinpath(name).write_text(text, encoding="utf-8")
-    for index, name in enumerate(("red", "green", "blue")):
-        (folder / "pictures" / name).mkdir(parents=True)
-        for number in range(3):
-            color = [100, 100, 100]
-            color[index] += 10 + number
-            Image.new("RGB", (16, 16), tuple(color)).save(
-                folder / "pictures" / name / f"{number}.png"
-            )
+    write(folder, FILES)
+    shades(folder / "pictures", range(10, 13), 16)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _imported(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("warm")
-    assert warm(folder, furnish, ("attack_nets",), "attacks.toml") == 0
+    assert warm(folder, furnish, "attacks.toml") == 0
 
 
 @pytest.fixture

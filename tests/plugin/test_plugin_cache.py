@@ -14,6 +14,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from tests.inner import warm
+from tests.project import CLASSES, card, shades, suite, write
 from vision_evals import log
 from vision_evals.log import Verdict
 
@@ -55,23 +56,7 @@ HELPER = (
     "import os\nCONSTANT = float(os.environ.get('CONSTANT', '1'))\n\ndef help(x):\n    return x\n"
 )
 
-CARDS = """
-[tool.evals.models.net]
-network = "cache_nets:Net"
-classes = "classes.txt"
-input = { resize = 8, crop = 8, mean = [0, 0, 0], std = [1, 1, 1] }
-"""
-
-SUITE = """
-evals = 1
-title = "Kept"
-[images]
-photographs = "pictures"
-[[check]]
-name = "colors"
-measure = "accuracy"
-images = "photographs"
-expect = [{ metric = "top1_accuracy", at_least = 0.5 }]
+DROPOUT = """
 [[check]]
 name = "dropout"
 measure = "dropout_gap"
@@ -80,6 +65,8 @@ masks = 4
 expect = []
 """
 
+SUITE = suite("Kept", '{ metric = "top1_accuracy", at_least = 0.5 }') + DROPOUT
+
 N = 12
 
 
@@ -87,7 +74,7 @@ N = 12
 def _imported(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("warm")
     arguments = ("kept.toml", "--evals-model=net@one.safetensors")
-    assert warm(folder, furnish, ("cache_nets", "cache_helper"), *arguments) == 0
+    assert warm(folder, furnish, *arguments) == 0
 
 
 @pytest.fixture
@@ -98,22 +85,15 @@ def project(pytester: pytest.Pytester) -> pytest.Pytester:
 
 def furnish(folder: Path) -> None:
     files = {
-        "pyproject.toml": '[tool.evals]\nrun_dir = "runs"\n' + CARDS,
+        "pyproject.toml": '[tool.evals]\nrun_dir = "runs"\n'
+        + card("net", "cache_nets:Net", side=8),
         "cache_nets.py": NETS,
         "cache_helper.py": HELPER,
-        "classes.txt": "red\ngreen\nblue\n",
+        "classes.txt": CLASSES,
         "kept.toml": SUITE,
     }
-    for name, text in files.items():
-        folder.joinpath(name).write_text(text, encoding="utf-8")
-    for channel, name in enumerate(("red", "green", "blue")):
-        (folder / "pictures" / name).mkdir(parents=True)
-        for index in range(N // 3):
-            color = [100, 100, 100]
-            color[channel] += 10 + index
-            Image.new("RGB", (8, 8), tuple(color)).save(
-                folder / "pictures" / name / f"{name}{index}.png"
-            )
+    write(folder, files)
+    shades(folder / "pictures", range(10, 10 + N // 3), 8, "{name}{index}.png")
     for name, value in (("one", 10.0), ("two", 11.0)):
         save_file({"weight": torch.eye(3) * value}, folder / f"{name}.safetensors")
 
@@ -131,6 +111,7 @@ def plain(run: log.Run) -> list[log.Item]:
     return [item.model_copy(update={"cached": 0}) for item in run.items]
 
 
+@pytest.mark.usefixtures("whole_run")
 def test_a_second_run_finds_everything_and_says_the_same(project: pytest.Pytester) -> None:
     first = go(project)
     assert cached(first) == [0, 0]

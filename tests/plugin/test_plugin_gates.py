@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from scipy.stats import binomtest
 
 from tests.inner import last_run, warm
+from tests.project import CLASSES, card, shades, suite, write
 from vision_evals import log
 from vision_evals.cli import main
 from vision_evals.log import Verdict
@@ -36,24 +37,7 @@ class Leaning(nn.Module):
         return pixels.mean(dim=(2, 3)) * 255 + self.lean
 """
 
-CARDS = """
-[tool.evals.models.net]
-network = "leaning:Leaning"
-classes = "classes.txt"
-input = { resize = 8, crop = 8, mean = [0, 0, 0], std = [1, 1, 1] }
-"""
-
-SUITE = """
-evals = 1
-title = "Gate"
-[images]
-photographs = "pictures"
-[[check]]
-name = "colors"
-measure = "accuracy"
-images = "photographs"
-expect = [{ metric = "top1_accuracy", at_least = { of = "baseline", minus = 0.02 } }]
-"""
+SUITE = suite("Gate", '{ metric = "top1_accuracy", at_least = { of = "baseline", minus = 0.02 } }')
 
 STRENGTHS = 40
 """Pictures a colour: that of strength s leads its own channel by s levels of 255."""
@@ -64,7 +48,7 @@ N = 3 * STRENGTHS
 @pytest.fixture(scope="module", autouse=True)
 def _imported(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("warm")
-    warm(folder, furnish, ("leaning",), "gate.toml", "--evals-model=net@even.safetensors")
+    warm(folder, furnish, "gate.toml", "--evals-model=net@even.safetensors")
 
 
 @pytest.fixture
@@ -75,20 +59,14 @@ def project(pytester: pytest.Pytester) -> pytest.Pytester:
 
 def furnish(folder: Path) -> None:
     files = {
-        "pyproject.toml": '[tool.evals]\nrun_dir = "runs"\n' + CARDS,
+        "pyproject.toml": '[tool.evals]\nrun_dir = "runs"\n'
+        + card("net", "leaning:Leaning", side=8),
         "leaning.py": NETS,
-        "classes.txt": "red\ngreen\nblue\n",
+        "classes.txt": CLASSES,
         "gate.toml": SUITE,
     }
-    for name, text in files.items():
-        folder.joinpath(name).write_text(text, encoding="utf-8")
-    for channel, name in enumerate(("red", "green", "blue")):
-        (folder / "pictures" / name).mkdir(parents=True)
-        for strength in range(1, STRENGTHS + 1):
-            color = [100, 100, 100]
-            color[channel] += strength
-            picture = Image.new("RGB", (8, 8), tuple(color))
-            picture.save(folder / "pictures" / name / f"{strength}.png")
+    write(folder, files)
+    shades(folder / "pictures", range(1, STRENGTHS + 1), 8, "{lead}.png")
     # a lean of k + 1/2 to blue turns the red and green pictures of strength 1 to k
     for name, lean in (("even", 0.0), ("hair", 0.25), ("one", 1.5), ("ten", 10.5)):
         save_file({"lean": torch.tensor([0.0, 0.0, lean])}, folder / f"{name}.safetensors")
@@ -134,6 +112,7 @@ def test_a_checkpoint_that_got_worse_fails(baseline: pytest.Pytester) -> None:
     assert item.sentence.endswith("n = 120, 20 worse and 0 better")
 
 
+@pytest.mark.usefixtures("whole_run")
 def test_flips_are_told_with_both_answers_and_a_picture(baseline: pytest.Pytester) -> None:
     item = gate(baseline, "ten", "--evals-baseline=baseline")
     run = last_run(baseline)
@@ -459,6 +438,8 @@ def test_accept_refuses_what_no_gate_should_compare_with(
     assert not list(baseline.path.glob(".baseline*"))
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("whole_run")
 @pytest.mark.parametrize("limit", [2_000, 9_000, 30_000])
 def test_a_full_disk_is_an_error_with_the_repair_and_never_a_pass(
     project: pytest.Pytester, limit: int

@@ -13,14 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.colors import CARD, SUITE
 from tests.inner import last_run, warm
+from tests.project import CLASSES, COLORS, SUITE, card, pictures, write
 from vision_evals import log
 from vision_evals.log import Verdict
 
 pytest_plugins = ("pytester",)
-
-COLORS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 
 NETS = '''
 import torch
@@ -58,7 +56,7 @@ class Restless(nn.Module):
 @pytest.fixture(scope="module", autouse=True)
 def _imported(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("warm")
-    assert warm(folder, furnish, ("nets",), "colors.toml") == 0
+    assert warm(folder, furnish, "colors.toml") == 0
 
 
 @pytest.fixture
@@ -70,20 +68,15 @@ def project(pytester: pytest.Pytester) -> pytest.Pytester:
 
 def furnish(folder: Path) -> None:
     networks = ("Color", "Wrong", "Broken", "Nan", "Restless")
-    cards = "".join(CARD.format(name=name.lower(), network=name) for name in networks)
+    cards = "".join(card(name.lower(), f"nets:{name}") for name in networks)
     files = {
         "pyproject.toml": '[tool.evals]\nrun_dir = "runs"\n' + cards,
         "nets.py": NETS,
-        "classes.txt": "red\ngreen\nblue\n",
+        "classes.txt": CLASSES,
         "colors.toml": SUITE,
     }
-    for name, text in files.items():
-        folder.joinpath(name).write_text(text, encoding="utf-8")
-    for name, color in COLORS.items():
-        (folder / "pictures" / name).mkdir(parents=True)
-        for index in range(4):
-            picture = Image.new("RGB", (20 + index, 18), color)
-            picture.save(folder / "pictures" / name / f"{index}.png")
+    write(folder, files)
+    pictures(folder / "pictures", 4, (20, 18))
     Image.new("RGB", (20, 20), COLORS["blue"]).save(folder / "pictures" / "red" / "0.png")
 
 
@@ -91,6 +84,7 @@ def write_suite(project: pytest.Pytester, text: str = SUITE, name: str = "colors
     project.path.joinpath(name).write_text(text, encoding="utf-8")
 
 
+@pytest.mark.usefixtures("whole_run")
 def test_a_passing_suite(project: pytest.Pytester) -> None:
     result = project.runpytest("colors.toml")
     result.assert_outcomes(passed=1)
@@ -223,6 +217,7 @@ def test_other_toml_files_are_left_alone(pytester: pytest.Pytester) -> None:
     assert not (pytester.path / "runs").exists()
 
 
+@pytest.mark.usefixtures("whole_run")
 def test_a_project_without_suites_pays_nothing(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
@@ -515,6 +510,7 @@ def test_a_typo_in_a_suite_is_a_collection_error(
     assert not (project.path / "runs").exists()
 
 
+@pytest.mark.usefixtures("whole_run")
 def test_a_typo_in_tool_evals(project: pytest.Pytester) -> None:
     toml = project.path / "pyproject.toml"
     text = toml.read_text(encoding="utf-8").replace("run_dir", "rundir")
@@ -670,7 +666,7 @@ class Interrupted(nn.Module):
         encoding="utf-8",
     )
     with (project.path / "pyproject.toml").open("a", encoding="utf-8") as file:
-        file.write(CARD.format(name="interrupted", network="Interrupted"))
+        file.write(card("interrupted", "nets:Interrupted"))
     write_suite(
         project,
         SUITE.replace('["color"]', '["color"]\n')
@@ -680,12 +676,9 @@ class Interrupted(nn.Module):
     )
     text = (project.path / "colors.toml").read_text(encoding="utf-8")
     write_suite(project, text.replace("[images]", '[images]\nothers = "pictures/../pictures"'))
-    result = project.runpytest_subprocess(
-        "colors.toml",
-        "--evals-model=interrupted",
-        "--evals-model=color",
-        "-k",
-        "colors-color or second",
+    models = ("--evals-model=interrupted", "--evals-model=color")
+    result = project.runpytest_inprocess(
+        "colors.toml", *models, "-k", "colors-color or second", no_reraise_ctrlc=True
     )
     assert result.ret == 2
     run = last_run(project)
@@ -756,7 +749,7 @@ class Dice(nn.Module):
 """
     nets.write_text(NETS + dice, encoding="utf-8")
     with (project.path / "pyproject.toml").open("a", encoding="utf-8") as file:
-        file.write(CARD.format(name="dice", network="Dice"))
+        file.write(card("dice", "nets:Dice"))
     result = project.runpytest("colors.toml", "--evals-model=dice", "--evals-model=color")
     result.assert_outcomes(failed=1, passed=1)
     assert "deterministic: drew from a global generator" in last_run(project).items[0].sentence
@@ -766,7 +759,7 @@ class Dice(nn.Module):
     "arguments", [["-p", "no:terminal"], ["-s"], ["-p", "no:capture"], ["-qq"]]
 )
 def test_without_other_plugins(project: pytest.Pytester, arguments: list[str]) -> None:
-    assert project.runpytest_subprocess("colors.toml", *arguments).ret == 0
+    assert project.runpytest("colors.toml", *arguments).ret == 0
 
 
 def test_sound_suites_run_beside_a_broken_one(project: pytest.Pytester) -> None:

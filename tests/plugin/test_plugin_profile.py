@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from tests import inner
 from vision_evals import log
 
 NETS = """
@@ -71,20 +69,15 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def pytest_in(project: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pytest", "suite.toml", "-q", "--evals-images=images"]
-    root = str(Path(__file__).parents[3])
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(project), root])}
-    return subprocess.run(
-        [*command, "--evals-device=cpu", "--evals-pictures=none", *options],
-        cwd=project, env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+def pytest_in(project: Path, *options: str) -> inner.Done:
+    words = ("suite.toml", "-q", "--evals-images=images", "--evals-pictures=none")
+    return inner.run(project, *words, "--evals-device=cpu", *options)
 
 
 def go(project: Path, *options: str) -> tuple[log.Run, str]:
     done = pytest_in(project, *options)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return log.read(project / "runs" / "latest"), done.stdout
+    assert done.code == 0, done.out + done.err
+    return log.read(project / "runs" / "latest"), done.out
 
 
 def rows(project: Path, run: log.Run, check: str) -> pd.DataFrame:
@@ -93,6 +86,7 @@ def rows(project: Path, run: log.Run, check: str) -> pd.DataFrame:
     return pd.read_parquet(project / "runs" / "latest" / item.table)
 
 
+@pytest.mark.usefixtures("whole_run")
 def test_a_profile_is_printed_and_logged_and_a_trace_written(project: Path) -> None:
     run, said = go(project, "--evals-no-cache", "--evals-profile", "--evals-trace=traces")
     told = run.profile
@@ -149,7 +143,7 @@ def test_a_folder_of_traces_that_cannot_be_made_is_said_before_anything_is_measu
     project: Path,
 ) -> None:
     done = pytest_in(project, "--evals-trace=suite.toml")
-    assert done.returncode == 4
-    assert "--evals-trace" in done.stderr
-    assert "name a folder that can be made" in done.stderr
-    assert "Traceback" not in done.stdout + done.stderr
+    assert done.code == 4
+    assert "--evals-trace" in done.err
+    assert "name a folder that can be made" in done.err
+    assert "Traceback" not in done.out + done.err

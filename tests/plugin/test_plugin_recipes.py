@@ -85,7 +85,7 @@ def furnish(folder: Path) -> None:
 @pytest.fixture(scope="module", autouse=True)
 def _imported(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("warm")
-    assert warm(folder, furnish, (), *ARGUMENTS) == 0
+    assert warm(folder, furnish, *ARGUMENTS) == 0
 
 
 ARGUMENTS = ("-p", "no:cacheprovider", "--evals-cards", "cards.toml", "recipes.toml")
@@ -100,6 +100,7 @@ def run_of(folder: Path) -> log.Run:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("whole_run")
 def test_trained_once_and_judged_by_the_same_measures(folder: pytest.Pytester) -> None:
     suite = folder.path / "recipes.toml"
     suite.write_text(SUITE + WILD, encoding="utf-8")
@@ -131,6 +132,7 @@ def test_trained_once_and_judged_by_the_same_measures(folder: pytest.Pytester) -
         assert before.metrics == after.metrics
 
 
+@pytest.mark.usefixtures("whole_run")
 def test_a_number_that_was_lost_fails_its_gate(folder: pytest.Pytester) -> None:
     text = SUITE.replace(
         '{ metric = "diverged", at_least = 0.5, for = ["wild"] },',

@@ -6,10 +6,10 @@ import importlib
 
 import pytest
 import torch
-from PIL import Image
 from torchvision import models
 
 from tests.inner import last_run
+from tests.project import CLASSES, card, pictures, suite, write
 from vision_evals.log import Verdict
 
 pytest_plugins = ("pytester",)
@@ -24,28 +24,9 @@ class Net(nn.Module):
     def forward(self, pixels):
         return 10 * pixels.mean(dim=(2, 3)) * self.scale
 """
-PYPROJECT = """
-[tool.evals]
-run_dir = "runs"
-[tool.evals.models.net]
-network = "series_nets:Net"
-classes = "classes.txt"
-input = { resize = 8, crop = 8, mean = [0, 0, 0], std = [1, 1, 1] }
-"""
-SUITE = """
-evals = 1
-title = "Colours"
-models = ["net"]
-[images]
-photographs = "pictures"
-[[check]]
-name = "colors"
-measure = "accuracy"
-images = "photographs"
-expect = [EXPECT]
-"""
+PYPROJECT = '[tool.evals]\nrun_dir = "runs"\n' + card("net", "series_nets:Net", side=8)
+SUITE = suite("Colours", "EXPECT", '"net"')
 RIGHT = {"metric": "top1_accuracy", "at_least": 0.9}
-COLORS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 SCALES = {"epoch_1": (-1, -1, -1), "epoch_2": (1, -1, -1), "epoch_10": (1, 1, 1)}
 
 
@@ -65,17 +46,12 @@ def _imported() -> None:
 @pytest.fixture
 def project(pytester: pytest.Pytester) -> pytest.Pytester:
     """A user's repository with the checkpoints of three epochs, of which the last is right."""
-    (pytester.path / "pyproject.toml").write_text(PYPROJECT)
-    (pytester.path / "series_nets.py").write_text(NETS)
-    (pytester.path / "classes.txt").write_text("red\ngreen\nblue\n")
+    files = {"pyproject.toml": PYPROJECT, "series_nets.py": NETS, "classes.txt": CLASSES}
+    write(pytester.path, files)
     (pytester.path / "ckpt").mkdir()
     for name, scale in SCALES.items():
         torch.save({"scale": torch.tensor(scale).float()}, pytester.path / f"ckpt/{name}.pth")
-    for name, color in COLORS.items():
-        for index in range(2):
-            file = pytester.path / "pictures" / name / f"{index}.png"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            Image.new("RGB", (8, 8), color).save(file)
+    pictures(pytester.path / "pictures", 2, (8, 8))
     return pytester
 
 
@@ -89,6 +65,7 @@ def verdicts(project: pytest.Pytester) -> dict[str, Verdict]:
     return {item.classifier: item.verdict for item in last_run(project).items}
 
 
+@pytest.mark.usefixtures("whole_run")
 def test_each_checkpoint_is_judged_in_order(project: pytest.Pytester) -> None:
     result = run(project, "--evals-model=net@ckpt/epoch_*.pth")
     result.assert_outcomes(passed=1, failed=2)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from tests.inner import warm
+from tests.project import CLASSES, card, shades, write
 from vision_evals import log
 from vision_evals.log import Item, Verdict
 
@@ -72,30 +71,18 @@ expect = [{ metric = "robust_accuracy", at = "1/255", at_least = 0.5 }]
 
 def furnish(root: Path) -> None:
     """Write five networks and 24 pictures that all of them get right."""
-    cards = "".join(
-        f'[tool.evals.models.{name.lower()}]\nnetwork = "masked_nets:{name}"\n'
-        'classes = "classes.txt"\n'
-        "input = { resize = 16, crop = 16, mean = [0, 0, 0], std = [1, 1, 1] }\n"
-        for name in ("Plain", "Rounded", "Saturated", "Detached", "Dice")
-    )
-    for name, text in {
-        "pyproject.toml": cards, "classes.txt": "red\ngreen\nblue\n", "masked_nets.py": NETS,
-        "masked.toml": SUITE,
-    }.items():  # fmt: skip
-        (root / name).write_text(text, encoding="utf-8")
-    for index, name in enumerate(("red", "green", "blue")):
-        (root / "pictures" / name).mkdir(parents=True)
-        for number in range(8):
-            pixels = np.full((16, 16, 3), 100, dtype=np.uint8)
-            pixels[..., index] = 150 + number
-            Image.fromarray(pixels).save(root / "pictures" / name / f"{number}.png")
+    networks = ("Plain", "Rounded", "Saturated", "Detached", "Dice")
+    cards = "".join(card(name.lower(), f"masked_nets:{name}") for name in networks)
+    files = {"pyproject.toml": cards, "classes.txt": CLASSES, "masked_nets.py": NETS}
+    write(root, files | {"masked.toml": SUITE})
+    shades(root / "pictures", range(50, 58), 16)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _imported(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("warm")
     arguments = ("masked.toml", "--evals-model=plain", "--evals-validity=thorough")
-    assert warm(folder, furnish, ("masked_nets",), *arguments) == 0
+    assert warm(folder, furnish, *arguments) == 0
 
 
 @pytest.fixture

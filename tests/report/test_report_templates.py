@@ -8,26 +8,19 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from PIL import Image
 
-from tests.colors import CARD, SUITE
+from tests import project as small
 from tests.inner import last_run, warm
+from tests.project import CLASSES, NETS, SUITE, card
 from vision_evals import log, report
 from vision_evals.core.errors import UserError
 from vision_evals.core.paths import data_folder
 from vision_evals.log import Verdict
 
 pytest_plugins = ("pytester",)
+pytestmark = pytest.mark.usefixtures("whole_run")
 
-NETS = """
-from torch import nn
-class Color(nn.Module):
-    def forward(self, pixels):
-        return pixels.mean(dim=(2, 3)) * 10
-"""
-
-
-PROJECT = CARD.format(name="color", network="Color")
+PROJECT = card("color", "nets:Color")
 
 
 def furnish(folder: Path) -> None:
@@ -35,13 +28,10 @@ def furnish(folder: Path) -> None:
         "nets.py": NETS,
         "pyproject.toml": PROJECT,
         "colors.toml": SUITE,
+        "classes.txt": CLASSES,
     }
-    for name, text in (texts | {"classes.txt": "red\ngreen\nblue\n"}).items():
-        (folder / name).write_text(text, encoding="utf-8")
-    for name, color in (("red", (255, 0, 0)), ("blue", (0, 0, 255))):
-        (folder / "pictures" / name).mkdir(parents=True)
-        for number in range(2):
-            Image.new("RGB", (20, 20), color).save(folder / "pictures" / name / f"{number}.png")
+    small.write(folder, texts)
+    small.pictures(folder / "pictures", 2, (20, 20), names=("red", "blue"))
 
 
 def write(folder: Path, **texts: str) -> Path:
@@ -209,7 +199,7 @@ def test_a_log_of_the_first_format_is_rendered(runs: ModuleType, tmp_path: Path)
 
 @pytest.fixture(scope="module")
 def _imported(tmp_path_factory: pytest.TempPathFactory) -> None:
-    assert warm(tmp_path_factory.mktemp("warm"), furnish, ("nets",), "colors.toml") == 0
+    assert warm(tmp_path_factory.mktemp("warm"), furnish, "colors.toml") == 0
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from vision_evals.log.record import Precision, Record, Status
 from vision_evals.log.verdicts import Verdict
 
 VERSION = 3
-"""Format of ``run.json``. A loader refuses a newer one; `vision_evals.log.upgrade` reads older ones."""
+"""Format of ``run.json``. A newer one is refused; `log.upgrade` reads older ones."""
 
 
 class Suite(Record):

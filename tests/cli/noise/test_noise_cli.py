@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.project import CLASSES, COLORS, card, pictures, write
 from vision_evals import log
 from vision_evals.log import Verdict
 
@@ -24,15 +25,7 @@ class Noisy(nn.Module):
         return pixels.mean(dim=(2, 3)) * (1 + 1e-6 * len(pixels))
 '''
 
-PROJECT = """
-[tool.evals]
-report = "none"
-pictures = "none"
-[tool.evals.models.noisy]
-network = "noisy_nets:Noisy"
-classes = "classes.txt"
-input = { resize = 16, crop = 16, mean = [0, 0, 0], std = [1, 1, 1] }
-"""
+PROJECT = '[tool.evals]\nreport = "none"\npictures = "none"\n' + card("noisy", "noisy_nets:Noisy")
 
 CHECK = """
 [[check]]
@@ -58,7 +51,6 @@ photographs = "pictures"
     }.items()
 )
 
-COLORS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 EVALS = "import sys; from vision_evals.cli import main; sys.exit(main())"
 
 
@@ -87,16 +79,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     files = {
         "pyproject.toml": PROJECT,
         "noisy_nets.py": NETS,
-        "classes.txt": "red\ngreen\nblue\n",
+        "classes.txt": CLASSES,
         "colors.toml": SUITE,
     }
-    for name, text in files.items():
-        folder.joinpath(name).write_text(text, encoding="utf-8")
-    for name, color in COLORS.items():
-        (folder / "pictures" / name).mkdir(parents=True)
-        for index in range(4):
-            shown = COLORS["blue"] if (name, index) == ("red", 0) else color
-            Image.new("RGB", (16, 16), shown).save(folder / "pictures" / name / f"{index}.png")
+    write(folder, files)
+    pictures(folder / "pictures", 4, (16, 16))
+    Image.new("RGB", (16, 16), COLORS["blue"]).save(folder / "pictures" / "red" / "0.png")
     done = call(folder, "-c", EVALS, "noise", "colors.toml")
     assert done.returncode == 0, done.stderr
     folder.joinpath("said.txt").write_text(done.stdout, encoding="utf-8")

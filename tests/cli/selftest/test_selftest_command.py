@@ -10,18 +10,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.project import CLASSES, NETS
 from vision_evals import log
 from vision_evals.cli import main
 from vision_evals.cli.selftest.expected import Expected, broken, noted, outdated, read
 from vision_evals.cli.selftest.mutants import MUTANTS
 from vision_evals.core.errors import UserError
-
-NETS = """
-from torch import nn
-class Color(nn.Module):
-    def forward(self, pixels):
-        return pixels.mean(dim=(2, 3)) * 10
-"""
 
 CARDS = """
 [models.color]
@@ -48,7 +42,7 @@ NAMES = tuple(mutant.name for mutant in MUTANTS)
 def folder(tmp_path: Path) -> Iterator[Path]:
     (tmp_path / "selftest_nets.py").write_text(NETS, encoding="utf-8")
     (tmp_path / "cards.toml").write_text(CARDS, encoding="utf-8")
-    (tmp_path / "classes.txt").write_text("red\ngreen\nblue\n", encoding="utf-8")
+    (tmp_path / "classes.txt").write_text(CLASSES, encoding="utf-8")
     for name, colour in (("red", (200, 30, 20)), ("blue", (20, 30, 200)), ("green", (9, 150, 8))):
         (tmp_path / "pictures" / name).mkdir(parents=True)
         Image.new("RGB", (24, 24), colour).save(tmp_path / "pictures" / name / "a.png")

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests import project
+from tests.project import CLASSES, COLORS, card
 from vision_evals import log
 
 NETS = '''
@@ -42,13 +44,6 @@ def two(): return Net(2)
 def three(): return Net(3)
 def bomb(): return Bomb(4)
 '''
-
-CARD = """
-[tool.evals.models.{name}]
-network = "nets:{name}"
-classes = "classes.txt"
-input = {{ resize = {side}, crop = {side}, mean = [0, 0, 0], std = [1, 1, 1] }}
-"""
 
 SUITE = """
 evals = 1
@@ -95,19 +90,18 @@ def furnish() -> Callable[[Path], None]:
 
     def write(folder: Path) -> None:
         sides = {"one": 16, "two": 16, "three": 24, "bomb": 16}
-        cards = "".join(CARD.format(name=name, side=side) for name, side in sides.items())
+        cards = "".join(card(name, f"nets:{name}", side) for name, side in sides.items())
         files = {
             # an own plain configuration: that of this repository says otherwise
             "pytest.ini": "[pytest]\n",
             "pyproject.toml": '[tool.evals]\nrun_dir = "runs"\nbatch_size = 4\n' + cards,
             "nets.py": NETS,
-            "classes.txt": "red\ngreen\nblue\n",
+            "classes.txt": CLASSES,
             "all.toml": SUITE,
         }
-        for name, text in files.items():
-            folder.joinpath(name).write_text(text, encoding="utf-8")
+        project.write(folder, files)
         random = np.random.default_rng(0)
-        for place, color in enumerate(("red", "green", "blue")):
+        for place, color in enumerate(COLORS):
             (folder / "pictures" / color).mkdir(parents=True)
             for index in range(9):
                 pixels = random.integers(0, 120, (26, 25, 3), dtype=np.uint8)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from tests import inner
 from vision_evals import log
 from vision_evals.cli import main
 from vision_evals.core.errors import UserError
@@ -26,10 +25,8 @@ PARTS = 3
 
 
 def judge(folder: Path, run_dir: str, *options: str, suite: str = "all.toml") -> int:
-    """Run a suite of a folder in a process of its own."""
-    arguments = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "vision_evals.plugin", suite]
-    command = [sys.executable, *arguments, f"--evals-run-dir={run_dir}", *options]
-    return subprocess.run(command, cwd=folder, capture_output=True, check=False).returncode
+    """Run a suite of a folder."""
+    return inner.run(folder, "-q", suite, f"--evals-run-dir={run_dir}", *options).code
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +163,7 @@ def test_more_parts_than_batches(project: Path, runs: tuple[log.Run, log.Run]) -
     assert verdicts["dead"] is Verdict.RECORDED
 
 
+@pytest.mark.slow
 def test_parts_that_processes_share(project: Path, runs: tuple[log.Run, log.Run]) -> None:
     assert judge(project, "shared", "-n2", f"--evals-shard=2/{PARTS}") == 0
     with contextlib.chdir(project):

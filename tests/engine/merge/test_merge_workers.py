@@ -35,10 +35,11 @@ def project(pytester: pytest.Pytester, furnish: Furnish) -> pytest.Pytester:
     return pytester
 
 
+@pytest.mark.usefixtures("whole_run")
 def test_one_log_equal_to_the_sequential_run(project: pytest.Pytester, facts: Facts) -> None:
-    alone = project.runpytest_subprocess("all.toml")
+    alone = project.runpytest("all.toml")
     first = last_run(project)
-    result = project.runpytest_subprocess("all.toml", "-n", "2", "-v")
+    result = project.runpytest("all.toml", "-n", "2", "-v")
     second = last_run(project)
     assert first.id != second.id
     assert second.status == "finished"
@@ -86,9 +87,10 @@ def pytest_runtest_logreport(report):
 """
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_leaves_a_readable_log(project: pytest.Pytester) -> None:
     project.makeconftest(SPY)
-    project.runpytest_subprocess("all.toml", "-n", "1", "-k", "right and one")
+    project.runpytest("all.toml", "-n", "1", "-k", "right and one")
     assert project.path.joinpath("seen.txt").read_text("utf-8").splitlines() == ["running True 1"]
     run = last_run(project)
     # as it lies while processes run
@@ -106,11 +108,12 @@ def test_a_run_that_is_killed_leaves_a_readable_log(project: pytest.Pytester) ->
     assert all((folder / p.file).is_file() for item in gathered.log.items for p in item.pictures)
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_loses_its_own_item(project: pytest.Pytester) -> None:
     suite = project.path / "all.toml"
     suite.write_text(suite.read_text("utf-8").replace("16/255", "1/2"), encoding="utf-8")
     models = [f"--evals-model={name}" for name in ("one", "bomb")]
-    result = project.runpytest_subprocess("all.toml", "-n", "2", *models)
+    result = project.runpytest("all.toml", "-n", "2", *models)
     run = last_run(project)
     assert result.ret == 1
     assert run.status == "interrupted"
@@ -128,14 +131,15 @@ def test_a_process_that_dies_loses_its_own_item(project: pytest.Pytester) -> Non
     result.stdout.fnmatch_lines(["*2 selected checks did not run*"])
 
 
+@pytest.mark.slow
 def test_selecting_stopping_and_repeating(project: pytest.Pytester) -> None:
-    result = project.runpytest_subprocess("all.toml", "-n", "2", "-k", "right or dead")
+    result = project.runpytest("all.toml", "-n", "2", "-k", "right or dead")
     result.assert_outcomes(passed=5, failed=1)
     assert len(last_run(project).items) == 6
-    result = project.runpytest_subprocess("all.toml", "-n2", "--lf", "-k", "right or dead")
+    result = project.runpytest("all.toml", "-n2", "--lf", "-k", "right or dead")
     result.assert_outcomes(failed=1)
     assert [item.id for item in last_run(project).items] == ["all.toml::right[one]"]
-    result = project.runpytest_subprocess("all.toml", "-n", "1", "-x", "-k", "one")
+    result = project.runpytest("all.toml", "-n", "1", "-x", "-k", "one")
     run = last_run(project)
     assert result.ret == 2  # as xdist stops
     assert run.status == "interrupted"
@@ -143,15 +147,17 @@ def test_selecting_stopping_and_repeating(project: pytest.Pytester) -> None:
     assert len(run.not_run) == 3
 
 
+@pytest.mark.slow
 def test_nothing_judged_is_exit_code_5(project: pytest.Pytester) -> None:
-    result = project.runpytest_subprocess("all.toml", "-n", "1", "-k", "dead and one")
+    result = project.runpytest("all.toml", "-n", "1", "-k", "dead and one")
     result.assert_outcomes(passed=1)
     assert result.ret == 5
 
 
+@pytest.mark.slow
 def test_what_no_process_can_begin_with_is_said(project: pytest.Pytester) -> None:
     project.path.joinpath("runs").write_text("a file", encoding="utf-8")
-    result = project.runpytest_subprocess("all.toml", "-n", "1", "-k", "one")
+    result = project.runpytest("all.toml", "-n", "1", "-k", "one")
     assert result.ret == 4
     result.stdout.fnmatch_lines(["*--evals-run-dir*cannot be written*"])
     assert "Traceback" not in result.stdout.str()
@@ -160,7 +166,7 @@ def test_what_no_process_can_begin_with_is_said(project: pytest.Pytester) -> Non
 def test_other_projects_keep_their_scheduler(pytester: pytest.Pytester) -> None:
     test = "import pytest\n@pytest.mark.parametrize('n', range(8))\ndef test_it(n): pass\n"
     pytester.makepyfile(test)
-    result = pytester.runpytest_subprocess("-n", "2", "-v")
+    result = pytester.runpytest("-n", "2", "-v")
     result.assert_outcomes(passed=8)
     result.stdout.fnmatch_lines(["scheduling tests via LoadScheduling"])
     assert not (pytester.path / "runs").exists()

@@ -157,6 +157,34 @@ def test_in_fp32_what_is_no_rounding_is_given_up(
     assert "which is no rounding" in str(fast_path.refused)
 
 
+def test_a_bound_is_never_less_than_rounding(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy that is the network itself errs in no batch of one size, and in others by a bit."""
+    calls: list[int] = []
+
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        calls.append(len(x))
+        exact = 10 * x.mean(dim=(2, 3))
+        up = torch.nextafter(exact, torch.tensor(torch.inf))
+        return exact if len(calls) == 1 else torch.where(exact == exact.amax(1, True), exact, up)
+
+    monkeypatch.setattr(module, "built", built_as(forward))
+    classifier = small(Colours())
+    fast_path = FastPath(classifier, Plan("fp32", fold=True))
+    one = probe(classifier, 40, fast_path)
+    one.see(one.pixels)
+    fast_path.shown(40)
+    close = one.pixels.clone()
+    close[:, 1] = torch.nextafter(close[:, 0], torch.tensor(0.0))
+    close[:, 2] = 0
+    wanted = decision(classifier.logits(close), None)
+    assert torch.equal(decision(one.looks([close.__getitem__], None)[0], None), wanted)
+    told = fast_path.record()
+    assert told.logit_error == 0
+    largest = float(classifier.logits(one.pixels).amax())
+    assert told.bound == pytest.approx(3 * 2**-23 * largest)
+    assert told.repeated == 40
+
+
 def test_what_cannot_be_built_is_said(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> Built:
         raise TypeError("symbolically traced variables cannot be used\nas inputs to control flow")

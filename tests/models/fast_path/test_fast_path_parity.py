@@ -55,6 +55,7 @@ def swept(
     return {name: torch.as_tensor(column) for name, column in found.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_sweep_decides_as_on_the_plain_path(shown: Probe, precision: str) -> None:
     """After a calibration on the same pictures, with every answer that is sure from the copy."""
@@ -73,9 +74,13 @@ def test_a_sweep_decides_as_on_the_plain_path(shown: Probe, precision: str) -> N
     assert told.folded == (49 if classifier.alias == "efficientnet_lite0" else 0)
     assert told.changed == 0
     assert told.answers == 20 * 21
+    # on equal batches, as in the calibration, paths differ by what was done to the copy alone
+    done = told.folded > 0 or precision == "bf16"
+    assert (told.logit_error > 0) == done  # type: ignore[operator]
+    # this sweep's batches are three times as large: even the plain path rounds otherwise there
     error = (second["margin"] - plain["margin"]).abs().amax()
     assert error <= 2 * told.bound  # type: ignore[operator]
-    assert (error > 0) == (told.folded > 0 or precision == "bf16")
+    assert error > 0 or not done
     assert error < (1e-3 if precision == "fp32" else 2)
 
 

@@ -10,6 +10,8 @@ import pytest
 
 from vision_evals import log, report
 
+pytestmark = pytest.mark.slow
+
 DRAWN = "[data-chart=drawn]"
 
 PLACES = """c => [...c.querySelectorAll('.mark-symbol.role-mark path')]

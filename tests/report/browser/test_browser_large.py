@@ -10,10 +10,11 @@ import pytest
 from tests.large import write
 from vision_evals import log, report
 
+pytestmark = pytest.mark.slow
+
 IMAGES, NETWORKS = 50_000, 4
 
 
-@pytest.mark.slow
 def test_fifty_thousand_images_open_and_their_pictures_are_found_in_time(
     visit: Any, tmp_path: Path
 ) -> None:

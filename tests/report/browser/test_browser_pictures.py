@@ -10,6 +10,8 @@ import pytest
 
 from vision_evals import report
 
+pytestmark = pytest.mark.slow
+
 SHOWN = "() => [...document.querySelectorAll('.tile')].filter(t => !t.hidden).length"
 
 

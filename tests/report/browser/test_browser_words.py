@@ -10,6 +10,8 @@ import pytest
 
 from vision_evals import report
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def failing(runs: ModuleType, tmp_path: Path) -> Path:

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 import vision_evals
+from tests.project import CLASSES, COLORS, card, pictures, write
 from vision_evals import log
 
 NETS = """
@@ -26,13 +27,6 @@ class Color(nn.Module):
 class Nan(nn.Module):
     def forward(self, pixels):
         return pixels.mean(dim=(2, 3)) * float("nan")
-"""
-
-CARD = """
-[tool.evals.models.{name}]
-network = "nets:{network}"
-classes = "classes.txt"
-input = {{ resize = 8, crop = 8, mean = [0, 0, 0], std = [1, 1, 1] }}
 """
 
 SUITE = """
@@ -105,25 +99,18 @@ models = ["color"]
 expect = [{ metric = "top1_accuracy", at_least = 0.9 }]
 """
 
-COLORS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
-
 
 def furnish(folder: Path) -> None:
     """Write networks, twelve pictures of which one is mislabelled, cards and the suite."""
-    cards = CARD.format(name="color", network="Color") + CARD.format(name="nan", network="Nan")
-    (folder / "suites").mkdir(parents=True)
+    cards = card("color", "nets:Color", side=8) + card("nan", "nets:Nan", side=8)
     files = {
         "pyproject.toml": "[tool.evals]\n" + cards,
         "nets.py": NETS,
-        "classes.txt": "red\ngreen\nblue\n",
+        "classes.txt": CLASSES,
         "suites/each.toml": SUITE,
     }
-    for name, text in files.items():
-        (folder / name).write_text(text, encoding="utf-8")
-    for name, color in COLORS.items():
-        (folder / "pictures" / name).mkdir(parents=True)
-        for index in range(4):
-            Image.new("RGB", (10 + index, 9), color).save(folder / f"pictures/{name}/{index}.png")
+    write(folder, files)
+    pictures(folder / "pictures", 4, (10, 9))
     Image.new("RGB", (10, 10), COLORS["blue"]).save(folder / "pictures" / "red" / "0.png")
     (folder / "bare").mkdir()
     Image.new("RGB", (10, 10), COLORS["blue"]).save(folder / "bare" / "one.png")

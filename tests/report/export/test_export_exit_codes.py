@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +34,8 @@ def project(tmp_path: Path, furnished: Callable[[Path], None]) -> Path:
 
 
 def judge(project: Path, python: Python, *words: str) -> subprocess.CompletedProcess[str]:
-    done = python(project, "-m", "pytest", "-q", "--evals-pictures=none", *words)
+    lean = {"PYTEST_ADDOPTS": os.environ["PYTEST_ADDOPTS"]}
+    done = python(project, "-m", "pytest", "-q", "--evals-pictures=none", *words, variables=lean)
     assert "Traceback" not in done.stderr
     return done
 

@@ -58,6 +58,7 @@ def test_a_thin_tail_gets_more_resamples() -> None:
         assert found == pytest.approx((middle - half, middle + half), abs=0.08 * half)
 
 
+@pytest.mark.slow
 def test_the_bootstrap_covers_about_what_it_says() -> None:
     """A percentile interval of 40 images is a little narrow: 0.886 +- 0.01 measured."""
     rng, held = np.random.default_rng(4), 0
@@ -126,6 +127,7 @@ def test_what_has_no_difference_is_refused() -> None:
             paired(values, np.where(values == 3, odd, values), rng, 0.9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "drop"), [(20, 0.05), (199, 0.01), (500, 0.005)])
 def test_a_loss_that_was_not_drawn_is_no_pass(n: int, drop: float) -> None:
     """Where few images move, none of those that got worse may be among the ones seen."""

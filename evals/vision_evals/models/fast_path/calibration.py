@@ -13,6 +13,9 @@ from vision_evals.models.fast_path.policy import Plan
 SAFETY = 3
 """An answer is repeated whose margin is under so many times the largest error of a logit. Two
 logits that err by it in opposite ways move a margin by twice as much; the third is reserve."""
+ROUNDING = torch.finfo(torch.float32).eps
+"""Share of the largest logit that an error is taken to be at least. A calibration compares batches
+of one size; in a batch of another size the plain path itself adds in another order."""
 USELESS = 0.5
 """Share of answers that would have to be repeated above which a lane is given up."""
 
@@ -61,7 +64,7 @@ class Calibration:
             return None
         self.images += images
         error = float(self._error)
-        self.bound = SAFETY * error
+        self.bound = SAFETY * max(error, ROUNDING * float(self._largest))
         if not error < torch.inf:
             return "its logits are not finite on the fast path"
         if self.plan.precision != "bf16" and error > SAME * float(self._largest):
