@@ -43,7 +43,7 @@ def judgement(
     """Return a threshold held against a metric."""
     said = f"{value} against {threshold}"
     return log.Judgement(
-        metric=metric, wanted=f"at least {threshold}", threshold=threshold, value=value,
+        metric=metric, side="at_least", threshold=threshold, value=value,
         verdict=verdict, sentence=said, **more,
     )  # fmt: skip
 
@@ -100,7 +100,7 @@ def made(folder: Path) -> log.Run:
         settings=log.Settings(device="cpu", device_name="cpu", batch_size=4),
         environment=log.Environment(versions={}, platform="any", threads=1),
         classifiers=tuple(
-            log.Classifier(alias=a, network="x", classes="colors (3)", class_names=CLASSES)
+            log.Classifier(alias=a, network="x", class_map="colors", class_count=3, class_names=CLASSES)
             for a in ("one", "two")
         ),
         image_sets=(

@@ -66,7 +66,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> log.Run:
     folder = tmp_path_factory.mktemp("extend")
     suites = [f"{name}.toml" for name in MODULES]
     options = ["--evals-model=color", "--evals-images=camera.csv", "--evals-report=none"]
-    assert warm(folder, furnish, ("extend_nets", *MODULES), *suites, *options) == 0
+    assert warm(folder, furnish, *suites, *options) == 0
     return log.read(folder / "runs" / "latest")
 
 

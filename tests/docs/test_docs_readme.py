@@ -20,10 +20,11 @@ def furnish(folder: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("whole_run")
 def test_the_suite_runs_in_an_empty_folder(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert warm(tmp_path, furnish, (), "first.toml") == 0
+    assert warm(tmp_path, furnish, "first.toml") == 0
     run = log.read(tmp_path / "runs" / "latest")
     assert [item.verdict for item in run.items] == [log.Verdict.PASSED] * 2
     assert run.items[0].metrics[0].value == 17 / 20

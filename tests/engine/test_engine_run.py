@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.inner import warm
-from tests.report.export.conftest import CARD, furnish
+from tests.project import card
+from tests.report.export.conftest import furnish
 from vision_evals import Run, UserError, Verdict, log, read, run
 
 MORE = """
@@ -110,8 +111,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Both:
         patch.setenv("TORCH_HOME", str(folder / "hub"))
         folder.mkdir()
         words = ("suites", "--evals-pictures=none", "--evals-no-cache")
-        code = warm(folder, furnish, ("nets",), *words)
-    sys.modules.pop("nets", None)
+        code = warm(folder, furnish, *words)
     first = read(folder / "runs" / "latest")
     with inside(folder):
         second = run("suites", **QUIET)
@@ -127,7 +127,7 @@ def project(tmp_path: Path) -> Iterator[Path]:
         file.write(MORE)
     with (folder / "pyproject.toml").open("a", encoding="utf-8") as file:
         for name in ("Interrupts", "Exits"):
-            file.write(CARD.format(name=name.lower(), network=name))
+            file.write(card(name.lower(), f"nets:{name}", side=8))
     (folder / "suites" / "own_bright.py").write_text(MEASURE, encoding="utf-8")
     with inside(folder):
         yield folder

@@ -138,7 +138,7 @@ def furnish(folder: Path) -> None:
 @pytest.fixture(scope="module", autouse=True)
 def _imported(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("warm")
-    warm(folder, furnish, ("leaning", "mine"), "push.toml", "--evals-model=net@even.safetensors")
+    warm(folder, furnish, "push.toml", "--evals-model=net@even.safetensors")
 
 
 def items(run: log.Run) -> tuple[log.Item, log.Item]:
