@@ -100,7 +100,9 @@ def made(folder: Path) -> log.Run:
         settings=log.Settings(device="cpu", device_name="cpu", batch_size=4),
         environment=log.Environment(versions={}, platform="any", threads=1),
         classifiers=tuple(
-            log.Classifier(alias=a, network="x", class_map="colors", class_count=3, class_names=CLASSES)
+            log.Classifier(
+                alias=a, network="x", class_map="colors", class_count=3, class_names=CLASSES
+            )
             for a in ("one", "two")
         ),
         image_sets=(
