@@ -49,7 +49,7 @@ class FastPath(Record):
     logit_error: float | None = None
     """Largest difference of a logit from the plain path's there."""
     bound: float | None = None
-    """Margin under which an answer is repeated on the plain path: three times that, or three
+    """Margin under which an answer is repeated on the plain path: three times that, or twelve
     roundings of the largest logit in fp32 where they are more."""
     calibrated: int = 0
     """Answers of the calibration: images times points of a sweep."""

@@ -181,7 +181,7 @@ def test_a_bound_is_never_less_than_rounding(small: Small, monkeypatch: pytest.M
     told = fast_path.record()
     assert told.logit_error == 0
     largest = float(classifier.logits(one.pixels).amax())
-    assert told.bound == pytest.approx(3 * 2**-23 * largest)
+    assert told.bound == pytest.approx(3 * 4 * 2**-23 * largest)
     assert told.repeated == 40
 
 

@@ -33,7 +33,7 @@ class FastPath:
 
     The first images are looked at on both paths, and answered by the plain one. From then on an
     answer is repeated on it whose margin is under three times the largest logit error so far (at
-    least one rounding of fp32), and of the others a random 1 % is looked at again. So no decision
+    least four roundings of fp32), and of the others a random 1 % is looked at again. So no decision
     is known to differ, be it whether an answer is right or, without labels, which one it is; and
     how often one differs unseen is estimated.
     """
