@@ -27,7 +27,7 @@ from vision_evals.suite.options import _checked
 from vision_evals.suite.parse import parse
 from vision_evals.suite.suite import is_suite
 
-COMMANDS = {"evals", "pytest", "pip", "python", "ruff", "mypy", "zensical"}
+COMMANDS = {"bash", "evals", "pytest", "pip", "python", "ruff", "mypy", "zensical"}
 OWN_SUITES = {"gate", "first", "nightly", "margins", "sure", "corners", "my_suite"}
 """Suites of a user's in the pages."""
 
