@@ -157,7 +157,7 @@ def test_it_leaves_log_report_and_the_newest_run(both: Both) -> None:
 
 def test_numbers_equal_those_of_the_rows(both: Both) -> None:
     one = both.python
-    for check in ("passed", "failed"):
+    for check in ("holds", "falls"):
         rows = one.rows(check, "color")
         table = pq.read_table(one.path / str(one.select(check)[0].table))
         by_hand = sum(table.column("correct1").to_pylist()) / table.num_rows
@@ -241,7 +241,7 @@ def test_a_network_that_ends_the_process_loses_its_checks_alone(project: Path) -
     found = run(["suites/own.toml", "suites/each.toml::holds"], report="none", **QUIET)
     assert found.exit_code == 1
     assert found.log.status == "finished"
-    assert [item.check for item in found.items if item.verdict is Verdict.PASSED] == ["passed"]
+    assert [item.check for item in found.items if item.verdict is Verdict.PASSED] == ["holds"]
 
 
 def test_a_report_that_cannot_be_written_is_no_pass(

@@ -88,8 +88,7 @@ def state_of(network: nn.Module) -> dict[str, object]:
         state[f"{name or 'network'} hooks"] = [len(hook) for hook in hooks]
     weights = dict(network.named_parameters())
     for (name, weight), total in zip(weights.items(), _sums(weights.values()), strict=True):
-        # a weight that a forward in inference mode made counts no writes
-        version = None if weight.is_inference() else weight._version
+        version = _version_of(weight)
         told = weight.data_ptr(), version, weight.requires_grad, weight.grad is None, total
         state[name] = told
     for name, buffer in network.named_buffers():
@@ -98,6 +97,14 @@ def state_of(network: nn.Module) -> dict[str, object]:
         raw = dense.contiguous().view(-1).view(torch.uint8)
         state[name] = hashlib.sha256(raw.numpy().tobytes()).hexdigest()
     return state
+
+
+def _version_of(weight: torch.Tensor) -> int | None:
+    """Return how often a weight was written to; None where inference mode made it."""
+    try:
+        return weight._version
+    except RuntimeError:
+        return None
 
 
 def _sums(weights: Iterable[torch.Tensor]) -> list[str]:
