@@ -19,7 +19,7 @@ from vision_evals.measures.measure import Measure, Subject
 from vision_evals.measures.metrics import fraction
 from vision_evals.suite.spec import MetricSpec
 from vision_evals.validity import curves, described, rows
-from vision_evals.validity.check import Evidence, Finding, ValidityCheck
+from vision_evals.validity.check import CheckResult, Evidence, ValidityCheck
 
 Make = Callable[..., Evidence]
 SIZES = ("0", "1/510", "1/255", "2/255", "4/255")
@@ -107,7 +107,7 @@ def test_good_rows_hold(check: ValidityCheck, evidence: Make) -> None:
         return  # below: its rows are others
     given = evidence(table)
     given = replace(given, classifier=replace(given.classifier, sha256="1" * 64))
-    assert check.look(given).outcome == "passed"
+    assert check.run(given).outcome == "passed"
 
 
 @pytest.mark.parametrize(
@@ -116,14 +116,14 @@ def test_good_rows_hold(check: ValidityCheck, evidence: Make) -> None:
 def test_a_leak_of_one_point_falls(outside: float, outcome: str, evidence: Make) -> None:
     table = sweep(GOOD)
     table.loc[17, "outside"] = outside
-    found = rows.inside(evidence(table))
+    found = rows.inside_ball(evidence(table))
     assert found.outcome == outcome
     assert found.evidence.startswith(f"{int(outside > 1e-6)} of 120 points lie outside")
     assert ("1 are not numbers" in found.evidence) == np.isnan(outside)
 
 
 def test_rows_that_do_not_say_where_they_lie(evidence: Make) -> None:
-    assert rows.inside(evidence(sweep(GOOD).drop(columns="outside"))).outcome == "undecided"
+    assert rows.inside_ball(evidence(sweep(GOOD).drop(columns="outside"))).outcome == "undecided"
 
 
 def aimed(**columns: Sequence[Any]) -> pd.DataFrame:
@@ -143,9 +143,9 @@ def aimed(**columns: Sequence[Any]) -> pd.DataFrame:
 def test_targeted_rows_leave_ball_or_box(column: str, worst: float, evidence: Make) -> None:
     parameters = targeted.Parameters(target="red", budgets=("4/255",))
     good = aimed()
-    assert rows.inside(evidence(good, targeted.MEASURE, parameters)).outcome == "passed"
+    assert rows.inside_ball(evidence(good, targeted.MEASURE, parameters)).outcome == "passed"
     good.loc[3, column] = worst
-    assert rows.inside(evidence(good, targeted.MEASURE, parameters)).outcome == "failed"
+    assert rows.inside_ball(evidence(good, targeted.MEASURE, parameters)).outcome == "failed"
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_images_wrong_when_clean_are_no_success_of_one_step(evidence: Make) -> N
 
 @pytest.mark.parametrize("check", [curves.beats_one_step, rows.no_silent_success])
 def test_one_image_tells_nothing_about_a_rate(
-    check: Callable[[Evidence], Finding], evidence: Make
+    check: Callable[[Evidence], CheckResult], evidence: Make
 ) -> None:
     assert check(evidence(sweep(GOOD[:1]))).outcome == "undecided"
 
@@ -269,7 +269,7 @@ def test_noise_that_does_the_same(evidence: Make) -> None:
 @pytest.mark.parametrize(("right", "outcome"), [(0, "failed"), (1, "passed")])
 def test_robustness_of_nobody_is_no_number(right: int, outcome: str, evidence: Make) -> None:
     stands = [[1, 1, 0, 0, 0]] * right + [[0, 0, 0, 0, 0]] * (24 - right)
-    found = rows.somebody_attacked(evidence(sweep(stands)))
+    found = rows.images_attacked(evidence(sweep(stands)))
     assert found.outcome == outcome
     assert found.evidence.startswith(f"{right} of 24 images are right when clean")
 
@@ -282,7 +282,7 @@ def test_images_that_stand_after_a_gradient_of_nothing(
     table = sweep([[1, 1, 1, 1, 1]] * 12 + [[1, 0, 0, 0, 0]] * 12)
     table.loc[table["image"].isin([f"{i}.png" for i in range(blind)]), "blind"] = True
     table.loc[table["image"].isin([f"{i}.png" for i in range(12, 24)]), "blind"] = True
-    found = rows.never_blind(evidence(table))
+    found = rows.finite_on_the_way(evidence(table))
     assert found.outcome == outcome, found.evidence
     assert found.evidence.startswith(f"{blind} of 24 images stand")
     assert (outcome == "failed") == (
@@ -308,7 +308,7 @@ def test_a_curve_that_is_too_short(gone: set[str], evidence: Make) -> None:
 
 def test_a_curve_at_whose_end_one_stands(evidence: Make) -> None:
     found = curves.curve(evidence(sweep([*GOOD, [1, 1, 1, 1, 1]])))
-    assert found == Finding("failed", "5 epsilons; 1 of 21 images stand at the worst of them")
+    assert found == CheckResult("failed", "5 epsilons; 1 of 21 images stand at the worst of them")
     nobody = curves.curve(evidence(sweep([[0, 0, 0, 0, 0]])))
     assert nobody.outcome == "undecided"
 

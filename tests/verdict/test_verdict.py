@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from vision_evals.log import Judgement, Metric, Validity, Verdict
 from vision_evals.measures.intervals import generator, wilson
 from vision_evals.suite.expectation import Expectation, Reference
-from vision_evals.verdict import limits, verdict
+from vision_evals.verdict import thresholds, verdict
 from vision_evals.verdict.paired import paired
 
 
@@ -31,10 +31,10 @@ def fraction(successes: int, n: int, **more: Any) -> Metric:
     )
 
 
-NONE = limits.Absent("none")
+NONE = thresholds.NoThreshold("none")
 
 
-def judge(metric: Metric, reference: limits.Threshold = NONE, **bounds: Any) -> Judgement:
+def judge(metric: Metric, reference: thresholds.Threshold = NONE, **bounds: Any) -> Judgement:
     expectation = Expectation(metric=metric.name, **bounds)
     (judgement,) = verdict.judge(expectation, [metric], lambda _: reference)
     return judgement
@@ -141,7 +141,7 @@ def test_references_move_by_plus_and_minus() -> None:
 def test_a_gate_that_cannot_be_held_is_no_pass() -> None:
     judgement = judge(
         fraction(1, 2),
-        limits.Absent("nothing published for x"),
+        thresholds.NoThreshold("nothing published for x"),
         at_least=Reference(of="published"),
     )
     assert judgement.verdict is Verdict.INCONCLUSIVE
@@ -208,8 +208,8 @@ def test_noise_of_the_machine_takes_passes_of_a_gate_away_and_hides_no_loss() ->
         (judgement,) = verdict.judge(
             expectation,
             [metric],
-            lambda _: limits.Pairs(0.9, found),
-            lambda _: limits.Floor(floor, "2026-11-25"),
+            lambda _: thresholds.PairedThreshold(0.9, found),
+            lambda _: thresholds.NoiseFloor(floor, "2026-11-25"),
         )
         return judgement.verdict
 

@@ -14,30 +14,30 @@ from vision_evals.validity.batch import (
     attack_of,
     ball_of,
     build_validity_batch,
-    strike,
-    telling_epsilon,
+    informative_epsilon,
+    run_attack,
 )
 from vision_evals.validity.check import (
+    CheckResult,
     Evidence,
-    Finding,
     ValidityCheck,
-    aiming,
     attacking,
     failed,
     passed,
     rate,
+    targeting,
     undecided,
 )
 
-TWO, FEW = 2, 4
+IMAGES_AT_EPSILON_0, IMAGES_TO_REPEAT = 2, 4
 """Images for what holds of each image or of none, and for what takes a whole attack."""
 
 
-def zero_changes_nothing(evidence: Evidence) -> Finding:
+def zero_changes_nothing(evidence: Evidence) -> CheckResult:
     """S1: pixels bit for bit on the bench; answers in the rows, where a sweep holds 0."""
-    validity_batch = build_validity_batch(evidence).first(TWO)
+    validity_batch = build_validity_batch(evidence).first(IMAGES_AT_EPSILON_0)
     ball = ball_of(evidence, 0.0)
-    moved = strike(validity_batch, attack_of(evidence), ball).attacked.pixels
+    moved = run_attack(validity_batch, attack_of(evidence), ball).attacked.pixels
     changed = int((moved != validity_batch.pixels).flatten(1).any(dim=1).sum())
     with torch.no_grad():
         before, after = (
@@ -58,16 +58,16 @@ def zero_changes_nothing(evidence: Evidence) -> Finding:
     return found._replace(evidence=f"{said}; {found.evidence}")
 
 
-def targeted_no_stronger(evidence: Evidence) -> Finding:
+def targeted_no_stronger(evidence: Evidence) -> CheckResult:
     """S20: who is led to the target is led away from the label; the way away is the shorter."""
     validity_batch = build_validity_batch(evidence)
-    attack, ball = attack_of(evidence), ball_of(evidence, telling_epsilon(evidence)[0])
+    attack, ball = attack_of(evidence), ball_of(evidence, informative_epsilon(evidence)[0])
     index = target_of(evidence.classifier.classes, evidence.parameters.target)  # type: ignore[attr-defined]
     target = torch.full_like(validity_batch.criterion.label, index)
-    led = strike(validity_batch, attack, ball, TargetedMisclassification(target)).broken
+    led = run_attack(validity_batch, attack, ball, TargetedMisclassification(target)).broken
     if isinstance(attack, ProjectedGradientDescent):
         attack = replace(attack, early_stop=True)  # away is away, wherever on the path
-    away = strike(validity_batch, attack, ball).broken
+    away = run_attack(validity_batch, attack, ball).broken
     if not led.any():
         return undecided(f"nothing leaves its label towards the target within {ball.epsilon:.3g}")
     missed = int((led & ~away).sum())
@@ -78,11 +78,11 @@ def targeted_no_stronger(evidence: Evidence) -> Finding:
     )
 
 
-def same_again(evidence: Evidence) -> Finding:
+def same_again(evidence: Evidence) -> CheckResult:
     """S26: what the attack hands back, in one batch and one by one."""
-    validity_batch = build_validity_batch(evidence).first(FEW)
-    ball = ball_of(evidence, telling_epsilon(evidence)[0])
-    struck = strike(validity_batch, attack_of(evidence), ball)
+    validity_batch = build_validity_batch(evidence).first(IMAGES_TO_REPEAT)
+    ball = ball_of(evidence, informative_epsilon(evidence)[0])
+    struck = run_attack(validity_batch, attack_of(evidence), ball)
     moved = ball.project(struck.attacked.pixels, validity_batch.pixels)
     with torch.no_grad():
         together = validity_batch.victim.logits(moved).argmax(dim=1)
@@ -113,20 +113,20 @@ CHECKS = (
         id="S1", name="epsilon 0 changes nothing",
         meaning="What changes in a ball of one point is changed by the evaluation, not the attack.",
         source="the image itself is the only point; scripts that resize or round twice fail here",
-        guards=attacking, look=zero_changes_nothing,
+        guards=attacking, run=zero_changes_nothing,
     ),
     ValidityCheck(
         id="S20", name="targeted is no stronger than untargeted",
         meaning="An image that reaches a target has left its label: an attack without a target "
         "should manage as much.",
         source="Carlini et al. 2019, On Evaluating Adversarial Robustness, section 4",
-        cost="thorough", severity="warn", guards=aiming, look=targeted_no_stronger,
+        cost="thorough", severity="warn", guards=targeting, run=targeted_no_stronger,
     ),
     ValidityCheck(
         id="S26", name="the same when predicted again",
         meaning="An adversarial that another batch size undoes lives on rounding.",
         source="rounding of sums depends on the batch; scripts that score once never see it",
-        cost="thorough", severity="warn", guards=attacking, look=same_again,
+        cost="thorough", severity="warn", guards=attacking, run=same_again,
     ),
 )  # fmt: skip
 """Those that run an attack as it stands."""

@@ -12,7 +12,7 @@ from vision_evals.attacks.criteria import Criterion, Misclassification
 from vision_evals.core.errors import NotApplicableError
 from vision_evals.measures.epsilons import value
 from vision_evals.validity.check import Evidence
-from vision_evals.validity.gradients import hold_two_classes
+from vision_evals.validity.gradients import require_two_classes
 from vision_evals.validity.rows import budgets
 
 
@@ -35,7 +35,7 @@ class ValidityBatch(NamedTuple):
         return self.of(torch.arange(min(n, len(self.pixels)), device=self.pixels.device))
 
 
-class Struck(NamedTuple):
+class AttackOutcome(NamedTuple):
     """What an attack made of the bench."""
 
     attacked: Attacked
@@ -68,7 +68,7 @@ def build_validity_batch(evidence: Evidence) -> ValidityBatch:
         NotApplicableError: there is none.
     """
     probe = evidence.probe
-    hold_two_classes(evidence)
+    require_two_classes(evidence)
     with torch.no_grad():
         logits = evidence.classifier.logits(probe.pixels)
     label = logits.argmax(dim=1) if probe.answers is None else probe.answers.label
@@ -93,7 +93,7 @@ def ball_of_all(evidence: Evidence, share: float) -> Ball:
     return type(ball)(float(ball.distance(still + share, still)))  # type: ignore[call-arg]
 
 
-def telling_epsilon(evidence: Evidence) -> tuple[float, bool]:
+def informative_epsilon(evidence: Evidence) -> tuple[float, bool]:
     """Return the budget that tells most, and whether an image looked at still stands there.
 
     Of the budgets at which one stands, that whose share of standing images is nearest to a half;
@@ -117,9 +117,9 @@ def telling_epsilon(evidence: Evidence) -> tuple[float, bool]:
     return value(min(standing, key=lambda size: abs(shares[size] - 0.5))), True
 
 
-def strike(
+def run_attack(
     validity_batch: ValidityBatch, attack: Attack, ball: Ball, criterion: Criterion | None = None
-) -> Struck:
+) -> AttackOutcome:
     """Attack; whether an image is broken is decided here, by misclassification.
 
     Args:
@@ -132,4 +132,4 @@ def strike(
     attacked = attack(validity_batch.victim, validity_batch.pixels, aim, ball, validity_batch.draws)
     with torch.no_grad():
         logits = validity_batch.victim.logits(ball.project(attacked.pixels, validity_batch.pixels))
-    return Struck(attacked, validity_batch.criterion.met(logits))
+    return AttackOutcome(attacked, validity_batch.criterion.met(logits))

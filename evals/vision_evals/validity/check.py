@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from vision_evals.measures.probe import Probe
     from vision_evals.models.classifier import Classifier
 
-RARE = 0.01
+SIGNIFICANCE = 0.01
 """A rate is beyond its limit when chance gives that, or more, with less than this probability."""
 
 
-class Finding(NamedTuple):
+class CheckResult(NamedTuple):
     """What a validity check found."""
 
     outcome: Literal["passed", "failed", "undecided"]
@@ -63,7 +63,7 @@ class ValidityCheck:
     """Paper and section, or what went wrong in which projects."""
     guards: Callable[[Measure], bool]
     """Which measures depend on it."""
-    look: Callable[[Evidence], Finding]
+    run: Callable[[Evidence], CheckResult]
     """The answer. NotApplicableError, and any error of a network, count as *cannot tell*."""
     cost: Depth = "cheap"
     """Cheap ones run with every check."""
@@ -74,22 +74,22 @@ class ValidityCheck:
     one that asks it about these images."""
 
 
-def passed(evidence: str) -> Finding:
+def passed(evidence: str) -> CheckResult:
     """Return that there is evidence for it."""
-    return Finding("passed", evidence)
+    return CheckResult("passed", evidence)
 
 
-def failed(evidence: str) -> Finding:
+def failed(evidence: str) -> CheckResult:
     """Return that there is evidence against it."""
-    return Finding("failed", evidence)
+    return CheckResult("failed", evidence)
 
 
-def undecided(evidence: str) -> Finding:
+def undecided(evidence: str) -> CheckResult:
     """Return that there is evidence for neither."""
-    return Finding("undecided", evidence)
+    return CheckResult("undecided", evidence)
 
 
-def rate(bad: int, n: int, limit: float, what: str) -> Finding:
+def rate(bad: int, n: int, limit: float, what: str) -> CheckResult:
     """Hold a count against a limit on its rate: a test, not the rate itself.
 
     It falls only when so many would come about with probability under 1 % at a rate of ``limit``
@@ -105,10 +105,10 @@ def rate(bad: int, n: int, limit: float, what: str) -> Finding:
     from scipy.stats import binom
 
     said = f"{bad} of {n} {what}, at most {limit:.3g} of them allowed"
-    if n == 0 or float(binom.sf(n - 1, n, limit)) >= RARE:
+    if n == 0 or float(binom.sf(n - 1, n, limit)) >= SIGNIFICANCE:
         return undecided(f"{said}; too few to tell")
     chance = float(binom.sf(bad - 1, n, limit))
-    if chance < RARE:
+    if chance < SIGNIFICANCE:
         return failed(f"{said} (by chance with p = {chance:.1g})")
     if bad / n <= limit:
         return passed(said)
@@ -135,12 +135,12 @@ def attacking(measure: Measure) -> bool:
     return measure.attack is not None
 
 
-def aiming(measure: Measure) -> bool:
+def targeting(measure: Measure) -> bool:
     """Guard measures whose attack leads to the class that a parameter ``target`` names."""
     return attacking(measure) and "target" in measure.parameters.model_fields
 
 
-def climbing(measure: Measure) -> bool:
+def iterating(measure: Measure) -> bool:
     """Guard measures that attack with many steps; of one step nobody expects to arrive."""
     return attacking(measure) and measure.iterated
 

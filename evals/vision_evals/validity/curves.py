@@ -9,12 +9,12 @@ import numpy as np
 
 from vision_evals.measures.epsilons import value
 from vision_evals.validity.check import (
-    RARE,
+    SIGNIFICANCE,
+    CheckResult,
     Evidence,
-    Finding,
     ValidityCheck,
-    climbing,
     failed,
+    iterating,
     passed,
     rate,
     reading,
@@ -37,7 +37,7 @@ def _positive(rows: pd.DataFrame) -> list[str]:
     return [written for written in budgets(rows, "epsilon") if value(written) > 0]
 
 
-def beats_one_step(evidence: Evidence) -> Finding:
+def beats_one_step(evidence: Evidence) -> CheckResult:
     """S9: an image counts once, at however many epsilons it stands; so counts are independent."""
     sizes = _positive(evidence.rows)
     stands, stood = (wide(evidence.rows, c)[sizes] for c in ("correct", "correct_fgsm"))
@@ -52,7 +52,7 @@ def beats_one_step(evidence: Evidence) -> Finding:
     return found._replace(evidence=found.evidence + (f"; at {', '.join(where)}" if where else ""))
 
 
-def more_breaks_more(evidence: Evidence) -> Finding:
+def more_breaks_more(evidence: Evidence) -> CheckResult:
     """S10: between neighbouring epsilons, paired by image.
 
     With b images that fall only at the smaller one and c only at the larger, success drops by
@@ -77,14 +77,14 @@ def more_breaks_more(evidence: Evidence) -> Finding:
     shares = ", ".join(f"{float(broken[size].mean()):.3g} at {size}" for size in sizes)
     said = f"success on {n} images: {shares}"
     if not drops:
-        few = 0.5**n >= RARE
+        few = 0.5**n >= SIGNIFICANCE
         return undecided(f"{said}; too few to tell") if few else passed(said)
     p, worst = min(drops)
-    rare = p < RARE / (len(sizes) - 1)  # as many neighbours are compared
+    rare = p < SIGNIFICANCE / (len(sizes) - 1)  # as many neighbours are compared
     return (failed if rare else undecided)(f"{said}; {worst} (p = {p:.2g})")
 
 
-def beats_noise(evidence: Evidence) -> Finding:
+def beats_noise(evidence: Evidence) -> CheckResult:
     """S13: exact one-sided McNemar, at the epsilon where most images tell the two apart.
 
     It falls where the attack wins fewer than three of four such images (same limit on chance):
@@ -102,13 +102,13 @@ def beats_noise(evidence: Evidence) -> Finding:
     p = float(binomtest(won, n, alternative="greater").pvalue)
     said = f"at {size}, {won} of the {n} images that only one of the two breaks fall to the attack"
     said += f", p = {p:.2g}"
-    if p < RARE:
+    if p < SIGNIFICANCE:
         return passed(said)
     lost = float(binomtest(won, n, 0.75, alternative="less").pvalue)
-    return failed(said) if lost < RARE else undecided(f"{said}; too few to tell")
+    return failed(said) if lost < SIGNIFICANCE else undecided(f"{said}; too few to tell")
 
 
-def curve(evidence: Evidence) -> Finding:
+def curve(evidence: Evidence) -> CheckResult:
     """S24: five epsilons, 0 among them, up to one at which all have fallen."""
     sizes, stands = budgets(evidence.rows, "epsilon"), wide(evidence.rows, "correct")
     if stands.empty:
@@ -133,26 +133,26 @@ CHECKS = (
         meaning="Many steps can do all that one can; where they do less, they are tuned badly or "
         "the gradient is masked.",
         source=f"{CARLINI}, section 4; Athalye et al. 2018, section 3.1",
-        guards=reading(*_SWEPT, "correct_fgsm"), look=beats_one_step,
+        guards=reading(*_SWEPT, "correct_fgsm"), run=beats_one_step,
     ),
     ValidityCheck(
         id="S10", name="more budget breaks more",
         meaning="A larger ball holds every point of a smaller one.",
         source=f"{CARLINI}, section 4",
-        guards=reading(*_SWEPT, also=climbing), look=more_breaks_more,
+        guards=reading(*_SWEPT, also=iterating), run=more_breaks_more,
     ),
     ValidityCheck(
         id="S13", name="beats random noise",
         meaning="A gradient that leads nowhere better than chance is no gradient.",
         source=f"{CARLINI}, section 4; Athalye et al. 2018, section 3.1",
-        guards=reading(*_SWEPT, "correct_noise"), look=beats_noise,
+        guards=reading(*_SWEPT, "correct_noise"), run=beats_noise,
     ),
     ValidityCheck(
         id="S24", name="a curve, not a point",
         meaning="Robustness at one epsilon hides where a network breaks; a sweep should end where "
         "nothing stands.",
         source=f"{CARLINI}, section 4",
-        severity="warn", guards=reading(*_SWEPT), look=curve,
+        severity="warn", guards=reading(*_SWEPT), run=curve,
     ),
 )  # fmt: skip
 """Those that hold epsilons against each other."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vision_evals.validity.check import (
+    CheckResult,
     Evidence,
-    Finding,
     ValidityCheck,
     every,
     failed,
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
     from vision_evals.images.image_set import Image
     from vision_evals.models.card import Input
 
-FEW = 4
+MAX_PICTURES = 4
 """Pictures that are decoded a second time."""
-LEVELS = 0.6
+MAX_LEVEL_DIFFERENCE = 0.6
 """Mean difference of pixels, of 255 levels, that rounding may make."""
 
 
-def same_pixels(evidence: Evidence) -> Finding:
+def same_pixels(evidence: Evidence) -> CheckResult:
     """Decode, resize and crop a few pictures once more, by other means."""
     said = declared(evidence)
     places = {name: i for i, name in enumerate(evidence.probe.ids)}
     differences: list[float] = []
     for image in evidence.images:
-        if len(differences) == FEW:
+        if len(differences) == MAX_PICTURES:
             break
         picture = _opened(image)
         if picture is None or image.id not in places:
@@ -52,7 +52,7 @@ def same_pixels(evidence: Evidence) -> Finding:
         f"{len(differences)} pictures, prepared once more by hand, differ by at most "
         f"{max(differences):.2g} of 255 on the mean of their pixels"
     )
-    return passed(text) if max(differences) <= LEVELS else failed(text)
+    return passed(text) if max(differences) <= MAX_LEVEL_DIFFERENCE else failed(text)
 
 
 def _opened(image: Image) -> NDArray[np.uint8] | None:
@@ -100,6 +100,6 @@ CHECKS = (
         id="S3", name="pictures as the card says",
         meaning="Another crop, or a resize without antialiasing, shows the network other pixels.",
         source="Parmar et al. 2022, section 3; resize libraries that do not antialias",
-        scope="images", guards=every, look=same_pixels,
+        scope="images", guards=every, run=same_pixels,
     ),
 )  # fmt: skip

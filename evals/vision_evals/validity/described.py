@@ -14,8 +14,8 @@ import pandas as pd
 from vision_evals.log import Metric
 from vision_evals.measures.measure import Measure, Subject
 from vision_evals.validity.check import (
+    CheckResult,
     Evidence,
-    Finding,
     ValidityCheck,
     every,
     failed,
@@ -28,7 +28,7 @@ def _of_images(measure: Measure) -> bool:
     return measure.images and "image" in measure.keys
 
 
-def denominators(evidence: Evidence) -> Finding:
+def denominators(evidence: Evidence) -> CheckResult:
     """S25: summarise once more, and count independently of the summary."""
     subject = Subject(
         evidence.classifier.alias,
@@ -73,7 +73,7 @@ def _wanted(counts: str | None, rows: pd.DataFrame) -> int | None:
     return len({image for image, one in zip(rows["image"], rows[counts], strict=True) if one})
 
 
-def full_description(evidence: Evidence) -> Finding:
+def full_description(evidence: Evidence) -> CheckResult:
     """S27: parameters survive JSON, budgets are exact, and weights are known by their hash."""
     parameters, classifier = evidence.parameters, evidence.classifier
     written = parameters.model_dump(mode="json")
@@ -136,13 +136,13 @@ CHECKS = (
         meaning="A share of nobody knows how many is no number, and a success rate over images "
         "that were wrong before is none of the attack.",
         source="Carlini et al. 2019, On Evaluating Adversarial Robustness, section 4",
-        guards=_of_images, look=denominators,
+        guards=_of_images, run=denominators,
     ),
     ValidityCheck(
         id="S27", name="fully described",
         meaning="What is not written down cannot be repeated.",
         source="Carlini et al. 2019, On Evaluating Adversarial Robustness, section 3",
-        severity="warn", guards=every, look=full_description,
+        severity="warn", guards=every, run=full_description,
     ),
 )  # fmt: skip
 """Those that look at what is said of the numbers."""

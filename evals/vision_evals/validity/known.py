@@ -26,8 +26,8 @@ from vision_evals.models.answers import first_is_right
 from vision_evals.models.build import build
 from vision_evals.models.card import Card, Input
 from vision_evals.validity.check import (
+    CheckResult,
     Evidence,
-    Finding,
     ValidityCheck,
     differentiating,
     failed,
@@ -35,14 +35,14 @@ from vision_evals.validity.check import (
     rate,
     undecided,
 )
-from vision_evals.validity.looking import exactly
+from vision_evals.validity.forwards import exact_fp32
 
 EPSILON = 4 / 255
 STEPS = 20
-FEW = 4
-CLOSE = 1e-5
+MAX_IMAGES = 4
+MAX_LOSS_ERROR = 1e-5
 """Relative error of the loss, in float64."""
-LEFT = 0.05
+MAX_STANDING_SHARE = 0.05
 """Share of images that an undefended network may keep."""
 REFERENCE = "squeezenet1_1_caffe"
 
@@ -60,26 +60,26 @@ class _Linear(nn.Module):
         return torch.stack([score, torch.zeros_like(score)], dim=1)
 
 
-def closed_form(evidence: Evidence) -> Finding:
+def closed_form(evidence: Evidence) -> CheckResult:
     """Attack a linear network by one step of the sign of the gradient, as large as the images.
 
     On the margin m = w x + b of the right class the step adds softplus(epsilon |w|_1 - m) of loss
     (Goodfellow et al. 2015, section 5), as long as no pixel is clipped.
     """
-    pixels = 0.25 + evidence.probe.pixels[:FEW].double() / 2
+    pixels = 0.25 + evidence.probe.pixels[:MAX_IMAGES].double() / 2
     weight, bias = _plane(evidence.probe.seed, pixels)
     network = _Linear(torch.from_numpy(weight).to(pixels), bias)
     plain = Input(resize=1, crop=1, mean=(0, 0, 0), std=(1, 1, 1))
     two = ClassMap("two", ("one", "other"), None)
     victim = replace(evidence.classifier, network=network, input=plain, classes=two)
     label = torch.zeros(len(pixels), dtype=torch.int64, device=pixels.device)
-    with exactly(pixels.device):
+    with exact_fp32(pixels.device):
         found = FastGradientSign()(
             victim,
             pixels,
             Misclassification(label, label[:, None]),
             LinfBall(EPSILON),
-            Draws(evidence.probe.seed, evidence.probe.ids[:FEW]),
+            Draws(evidence.probe.seed, evidence.probe.ids[:MAX_IMAGES]),
         )
         with torch.no_grad():
             loss = cross_entropy(victim.logits(found.pixels), label[:, None]).cpu().numpy()
@@ -87,7 +87,7 @@ def closed_form(evidence: Evidence) -> Finding:
     known = np.logaddexp(0, EPSILON * np.abs(weight).sum() - margin)
     error = float(np.abs(loss / known - 1).max())
     said = f"loss of {len(pixels)} images after one step is off by {error:.1e} of its closed form"
-    return passed(said) if error < CLOSE else failed(said)
+    return passed(said) if error < MAX_LOSS_ERROR else failed(said)
 
 
 def _plane(seed: int, pixels: torch.Tensor) -> tuple[np.ndarray, float]:
@@ -98,13 +98,15 @@ def _plane(seed: int, pixels: torch.Tensor) -> tuple[np.ndarray, float]:
     return weight, -float(np.median(pixels.cpu().numpy().reshape(len(pixels), -1) @ weight))
 
 
-def reference_falls(evidence: Evidence) -> Finding:
+def reference_breaks(evidence: Evidence) -> CheckResult:
     """Attack an undefended network for which an adversarial surely exists."""
     try:
         left, n = _left(str(evidence.probe.pixels.device))
     except UnavailableError as error:
         return undecided(str(error))
-    return rate(left, n, LEFT, f"images still right of {REFERENCE} after PGD-{STEPS} at 4/255")
+    return rate(
+        left, n, MAX_STANDING_SHARE, f"images still right of {REFERENCE} after PGD-{STEPS} at 4/255"
+    )
 
 
 @functools.cache
@@ -116,7 +118,7 @@ def _left(device: str) -> tuple[int, int]:
     (batch,) = batches(image_set.images, [range(len(image_set.images))], {victim.geometry})
     pixels = batch.pixels[victim.geometry].to(device).float() / 255
     known = answers(targets(image_set, victim.classes)).of(batch.positions, pixels.device)
-    with exactly(pixels.device):
+    with exact_fp32(pixels.device):
         found = ProjectedGradientDescent(steps=STEPS)(
             victim,
             pixels,
@@ -124,7 +126,7 @@ def _left(device: str) -> tuple[int, int]:
             LinfBall(EPSILON),
             Draws(0, batch.ids),
         )
-    with torch.inference_mode(), exactly(pixels.device):
+    with torch.inference_mode(), exact_fp32(pixels.device):
         left = first_is_right(victim.logits(found.pixels), known.accepted)
     return int(left.sum()), len(batch.ids)
 
@@ -134,12 +136,12 @@ CHECKS = (
         id="S22", name="known answers",
         meaning="An attack that misses what can be computed by hand has a bug.",
         source="Goodfellow et al. 2015, section 5, in closed form",
-        scope="classifier", guards=differentiating, look=closed_form,
+        scope="classifier", guards=differentiating, run=closed_form,
     ),
     ValidityCheck(
         id="S22", name="reference network falls",
         meaning="Attacks that cannot break an undefended network show nothing about another.",
         source="Carlini et al. 2019, section 5 (test on a broken model)",
-        cost="thorough", scope="classifier", guards=differentiating, look=reference_falls,
+        cost="thorough", scope="classifier", guards=differentiating, run=reference_breaks,
     ),
 )  # fmt: skip

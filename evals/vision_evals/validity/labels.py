@@ -10,9 +10,9 @@ from vision_evals.core.errors import NotApplicableError
 from vision_evals.core.paths import data_folder
 from vision_evals.models.answers import first_is_right
 from vision_evals.validity.check import (
-    RARE,
+    SIGNIFICANCE,
+    CheckResult,
     Evidence,
-    Finding,
     ValidityCheck,
     every,
     failed,
@@ -20,11 +20,11 @@ from vision_evals.validity.check import (
     passed,
     undecided,
 )
-from vision_evals.validity.looking import shown, undisturbed
+from vision_evals.validity.forwards import logits_of, preserved_rng
 from vision_evals.validity.sample import mcnemar
 
 
-def synset_table(evidence: Evidence) -> Finding:
+def synset_table(evidence: Evidence) -> CheckResult:
     """Read the shipped table once more and hold the names of the logits against it."""
     classes = evidence.classifier.classes
     if classes.name != "imagenet":
@@ -43,7 +43,7 @@ def synset_table(evidence: Evidence) -> Finding:
     )
 
 
-def channels(evidence: Evidence) -> Finding:
+def channels(evidence: Evidence) -> CheckResult:
     """See whether the network knows more with red and blue swapped.
 
     Of images on which it fails by selection, such as adversarials, any change rights some. So the
@@ -55,9 +55,9 @@ def channels(evidence: Evidence) -> Finding:
     found = _better(evidence, {"with red and blue swapped": pixels.flip(1)})
     if found.outcome != "failed":
         return found
-    with undisturbed(pixels.device):
+    with preserved_rng(pixels.device):
         swapped, moved = (
-            _right(evidence, shown(evidence.classifier, changed))
+            _right(evidence, logits_of(evidence.classifier, changed))
             for changed in (pixels.flip(1), pixels.roll(1, dims=1))
         )
     gained, lost = int((swapped & ~moved).sum()), int((moved & ~swapped).sum())
@@ -66,20 +66,20 @@ def channels(evidence: Evidence) -> Finding:
     return failed(said) if against.outcome == "failed" else undecided(said)
 
 
-def scale(evidence: Evidence) -> Finding:
+def scale(evidence: Evidence) -> CheckResult:
     """See whether the network knows more with brighter or darker numbers."""
     pixels = evidence.probe.pixels
     others = {"with pixels times 255": pixels * 255, "with pixels over 255": pixels / 255}
     return _better(evidence, others)
 
 
-def _better(evidence: Evidence, others: dict[str, torch.Tensor]) -> Finding:
+def _better(evidence: Evidence, others: dict[str, torch.Tensor]) -> CheckResult:
     """Compare with each of the others by McNemar's exact test, 1 % shared among them."""
     as_is = _right(evidence, evidence.probe.logits)
     found = []
     for what, pixels in others.items():
-        with undisturbed(pixels.device):
-            altered = _right(evidence, shown(evidence.classifier, pixels))
+        with preserved_rng(pixels.device):
+            altered = _right(evidence, logits_of(evidence.classifier, pixels))
         won = altered & ~as_is
         gained, lost = int(won.sum()), int((as_is & ~altered).sum())
         said = f"{what} {int(altered.sum())} of {len(as_is)} right, as declared {int(as_is.sum())}"
@@ -88,7 +88,7 @@ def _better(evidence: Evidence, others: dict[str, torch.Tensor]) -> Finding:
         elif gained > lost and _all_alike(evidence, won):
             found.append(undecided(f"{said}: all that it gains is of one class, as by a constant"))
         else:
-            found.append(mcnemar(gained, lost, said, RARE / len(others)))
+            found.append(mcnemar(gained, lost, said, SIGNIFICANCE / len(others)))
     return _gravest(found)
 
 
@@ -104,12 +104,12 @@ def _all_alike(evidence: Evidence, rows: torch.Tensor) -> bool:
     return answers is not None and len(torch.unique(answers.label[rows])) < 2
 
 
-def _gravest(found: list[Finding]) -> Finding:
+def _gravest(found: list[CheckResult]) -> CheckResult:
     outcomes = [finding.outcome for finding in found]
     for outcome in ("failed", "undecided", "passed"):
         if outcome in outcomes:
             said = "; ".join(one.evidence for one in found if one.outcome == outcome)
-            return Finding(outcome, said)
+            return CheckResult(outcome, said)
     raise AssertionError("nothing was compared")
 
 
@@ -118,18 +118,18 @@ CHECKS = (
         id="S3", name="labels as the synset table",
         meaning="One line too many shifts the name of every class after it.",
         source="ILSVRC 2012 synsets in the order of torchvision's logits",
-        scope="classifier", guards=every, look=synset_table,
+        scope="classifier", guards=every, run=synset_table,
     ),
     ValidityCheck(
         id="S3", name="channels in order",
         meaning="A network trained on BGR and fed RGB still answers, only worse.",
         source="McNemar 1947, exact; Caffe and OpenCV ports",
-        scope="images", guards=labelled, look=channels,
+        scope="images", guards=labelled, run=channels,
     ),
     ValidityCheck(
         id="S3", name="input range",
         meaning="Pixels of another scale than the network was trained with still give answers.",
         source="McNemar 1947, exact, 1 % shared by two tests",
-        scope="images", guards=labelled, look=scale,
+        scope="images", guards=labelled, run=scale,
     ),
 )  # fmt: skip

@@ -10,20 +10,20 @@ import torch
 from vision_evals.core.errors import NotApplicableError
 from vision_evals.models.build import preprocessing, source_of
 from vision_evals.validity.check import (
+    CheckResult,
     Evidence,
-    Finding,
     ValidityCheck,
     every,
     failed,
     passed,
     undecided,
 )
-from vision_evals.validity.looking import SAME, apart, exactly, shown
+from vision_evals.validity.forwards import SAME_LOGITS, exact_fp32, logit_difference, logits_of
 
 if TYPE_CHECKING:
     from vision_evals.models.card import Input
 
-FED = 8
+MAX_IMAGES = 8
 """Images that are prepared by hand."""
 
 
@@ -36,31 +36,31 @@ def declared(evidence: Evidence) -> Input:
     return preprocessing(classifier.alias, card, source_of(card).facts(card))
 
 
-def raw_logits(evidence: Evidence) -> Finding:
+def raw_logits(evidence: Evidence) -> CheckResult:
     """Prepare the pixels by hand and feed the bare network."""
     said, classifier = declared(evidence), evidence.classifier
-    pixels = evidence.probe.pixels[:FED]
+    pixels = evidence.probe.pixels[:MAX_IMAGES]
     planes = pixels.detach().cpu().numpy().astype(np.float64)
     planes = planes[:, ::-1] if said.channels == "bgr" else planes
     mean, std = (np.array(three)[None, :, None, None] for three in (said.mean, said.std))
     prepared = np.ascontiguousarray((planes * said.range - mean) / std, dtype=np.float32)
-    with exactly(pixels.device):
+    with exact_fp32(pixels.device):
         with torch.inference_mode():
             raw = classifier.network(torch.from_numpy(prepared).to(pixels.device))
-        share = apart(shown(classifier, pixels), raw)
+        share = logit_difference(logits_of(classifier, pixels), raw)
     evidence_said = (
         f"logits of {len(pixels)} images differ from those of the bare network, fed by hand, by "
         f"{share:.2g} of the largest"
     )
-    return passed(evidence_said) if share < SAME else failed(evidence_said)
+    return passed(evidence_said) if share < SAME_LOGITS else failed(evidence_said)
 
 
-def as_declared(evidence: Evidence) -> Finding:
+def as_declared(evidence: Evidence) -> CheckResult:
     """Compare the preprocessing in force with the declared one."""
     return _compared(evidence.classifier.input, declared(evidence), "in force", "declared")
 
 
-def as_published(evidence: Evidence) -> Finding:
+def as_published(evidence: Evidence) -> CheckResult:
     """Compare a card's own preprocessing with what was published with the weights."""
     card = evidence.classifier.card
     if card.input is None:
@@ -73,7 +73,7 @@ def as_published(evidence: Evidence) -> Finding:
     return _compared(card.input, published, "on the card", "published")
 
 
-def _compared(one: Input, other: Input, here: str, there: str) -> Finding:
+def _compared(one: Input, other: Input, here: str, there: str) -> CheckResult:
     fields = {name: (getattr(one, name), getattr(other, name)) for name in type(one).model_fields}
     wrong = [f"{name} {a} {here}, {b} {there}" for name, (a, b) in fields.items() if a != b]
     return failed("; ".join(wrong)) if wrong else passed(f"{len(fields)} fields are equal: {one}")
@@ -88,19 +88,19 @@ CHECKS = (
         id="S3", name="wrapped equals raw",
         meaning="A wrapper that feeds another order, scale or mean judges another network.",
         source=_SOURCE,
-        scope="classifier", guards=every, look=raw_logits,
+        scope="classifier", guards=every, run=raw_logits,
     ),
     ValidityCheck(
         id="S3", name="preprocessing as declared",
         meaning="Pictures that are prepared otherwise than the network was trained with cost "
         "accuracy silently.",
         source=_SOURCE,
-        scope="classifier", guards=every, look=as_declared,
+        scope="classifier", guards=every, run=as_declared,
     ),
     ValidityCheck(
         id="S3", name="input as published",
         meaning="A card that overrides the published preprocessing should know why.",
         source=_SOURCE,
-        severity="warn", scope="classifier", guards=every, look=as_published,
+        severity="warn", scope="classifier", guards=every, run=as_published,
     ),
 )  # fmt: skip

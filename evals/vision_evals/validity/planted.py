@@ -14,19 +14,19 @@ from vision_evals.validity.batch import (
     attack_of,
     ball_of,
     build_validity_batch,
+    informative_epsilon,
     iterated_of,
-    strike,
-    telling_epsilon,
+    run_attack,
 )
-from vision_evals.validity.check import Evidence, Finding, ValidityCheck, climbing, rate
+from vision_evals.validity.check import CheckResult, Evidence, ValidityCheck, iterating, rate
 
-IMAGES, INNER, BORDER = 8, 32, 16
+MAX_IMAGES, INNER_POINTS, BORDER_POINTS = 8, 32, 16
 """How many images, points within each ball, and points of its border to choose from."""
 
-BARELY = 0.9
+SCORE_THRESHOLD = 0.9
 """Where the threshold lies between the highest inner point, 0, and the planted one, 1."""
 
-RIDGE = 1e-3
+RIDGE_PENALTY = 1e-3
 """Of the mean variance of a logit: keeps the readout off directions in which nothing moves."""
 
 
@@ -68,13 +68,13 @@ def plant(validity_batch: ValidityBatch, ball: Ball) -> Readout | None:
         [validity_batch.pixels]
         + [
             ball.sample(validity_batch.pixels, _generators(validity_batch, "inner", i))
-            for i in range(INNER)
+            for i in range(INNER_POINTS)
         ]
     )
     border = torch.cat(
         [
             ball.noise(validity_batch.pixels, _generators(validity_batch, "border", i))
-            for i in range(BORDER)
+            for i in range(BORDER_POINTS)
         ]
     )
     with torch.no_grad():
@@ -98,7 +98,7 @@ def plant(validity_batch: ValidityBatch, ball: Ball) -> Readout | None:
         f"a readout of {validity_batch.victim.alias}",
         validity_batch.victim,
         weight / gap,
-        highest / gap + BARELY,
+        highest / gap + SCORE_THRESHOLD,
     )
 
 
@@ -109,21 +109,21 @@ def _generators(validity_batch: ValidityBatch, kind: str, number: int) -> list[t
 def _ridge(rows: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
     """Return (classes,) the weights, by the dual: there are fewer rows than classes, or few."""
     kernel = rows @ rows.T
-    penalty = RIDGE * kernel.diagonal().mean().clamp(min=torch.finfo(rows.dtype).tiny)
+    penalty = RIDGE_PENALTY * kernel.diagonal().mean().clamp(min=torch.finfo(rows.dtype).tiny)
     eye = torch.eye(len(rows), dtype=rows.dtype, device=rows.device)
     solved: torch.Tensor = rows.T @ torch.linalg.solve(kernel + penalty * eye, wanted)
     return solved
 
 
-def found(evidence: Evidence) -> Finding:
+def found(evidence: Evidence) -> CheckResult:
     """S21: each image has a readout of its own, so each is attacked alone."""
     iterated_of(evidence)
     validity_batch, ball = (
         build_validity_batch(evidence),
-        ball_of(evidence, telling_epsilon(evidence)[0]),
+        ball_of(evidence, informative_epsilon(evidence)[0]),
     )
     readouts, missed = 0, 0
-    for i in range(min(IMAGES, len(validity_batch.pixels))):
+    for i in range(min(MAX_IMAGES, len(validity_batch.pixels))):
         alone = validity_batch.of(torch.tensor([i], device=validity_batch.pixels.device))
         readout = plant(alone, ball)
         if readout is None:
@@ -131,7 +131,7 @@ def found(evidence: Evidence) -> Finding:
         zero = torch.zeros(1, dtype=torch.int64, device=alone.pixels.device)
         planted = alone._replace(victim=readout, criterion=Misclassification(zero, zero[:, None]))
         readouts += 1
-        missed += int(~strike(planted, attack_of(evidence), ball).broken)
+        missed += int(~run_attack(planted, attack_of(evidence), ball).broken)
     said = rate(missed, readouts, 0.05, "planted adversarials are not found")
     return said._replace(evidence=f"{said.evidence}; within {ball.epsilon:.3g}")
 
@@ -143,6 +143,6 @@ CHECK = ValidityCheck(
     source="Zimmermann et al. 2022, Increasing Confidence in Adversarial Robustness Evaluations, "
     "section 4",
     cost="thorough",
-    guards=climbing,
-    look=found,
+    guards=iterating,
+    run=found,
 )

@@ -8,8 +8,8 @@ import numpy as np
 
 from vision_evals.measures.epsilons import value
 from vision_evals.validity.check import (
+    CheckResult,
     Evidence,
-    Finding,
     ValidityCheck,
     attacking,
     failed,
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-SLACK = 1e-6
+BALL_TOLERANCE = 1e-6
 """What fp32 may leave a ball or box by; of balls wider than 1, this share of the width."""
 
 CARLINI = "Carlini et al. 2019, On Evaluating Adversarial Robustness"
@@ -34,7 +34,7 @@ def budgets(rows: pd.DataFrame, column: str) -> list[str]:
     return sorted(rows[column].unique(), key=value)
 
 
-def inside(evidence: Evidence) -> Finding:
+def inside_ball(evidence: Evidence) -> CheckResult:
     """S2: measured on the pixels that were handed back, image by image."""
     rows = evidence.rows
     axis = evidence.measure.axis
@@ -47,7 +47,7 @@ def inside(evidence: Evidence) -> Finding:
     else:
         return undecided("the rows do not say how far outside an image lies")
     lost = int(np.isnan(beyond).sum())
-    out = int((beyond > SLACK * np.maximum(widths, 1)).sum())
+    out = int((beyond > BALL_TOLERANCE * np.maximum(widths, 1)).sum())
     largest = float(np.nanmax(beyond)) if lost < len(beyond) else float("nan")
     said = f"{out} of {len(beyond)} points lie outside, by {largest:.3g} at most"
     said += f"; {lost} are not numbers" if lost else ""
@@ -64,7 +64,7 @@ def _beyond(
     return found
 
 
-def no_silent_success(evidence: Evidence) -> Finding:
+def no_silent_success(evidence: Evidence) -> CheckResult:
     """S17: an image counts once; a few may be lost to rounding when scored in another batch."""
     rows = evidence.rows[evidence.rows["epsilon"].map(value) > 0]
     silent = rows[rows["ever"].astype(bool) & rows["correct"].astype(bool)]
@@ -76,14 +76,14 @@ def no_silent_success(evidence: Evidence) -> Finding:
     )
 
 
-def somebody_attacked(evidence: Evidence) -> Finding:
+def images_attacked(evidence: Evidence) -> CheckResult:
     """S25: of images that are wrong by themselves, none is attacked, and none can stand."""
     right = evidence.rows[evidence.rows["correct_clean"].astype(bool)]["image"].nunique()
     said = f"{right} of {evidence.rows['image'].nunique()} images are right when clean"
     return passed(said) if right else failed(f"{said}: nobody was attacked")
 
 
-def never_blind(evidence: Evidence) -> Finding:
+def finite_on_the_way(evidence: Evidence) -> CheckResult:
     """S6 on the way: where a gradient is not finite, an attack stays where it is."""
     rows = evidence.rows[evidence.rows["epsilon"].map(value) > 0]
     blind = rows[rows["blind"].astype(bool) & rows["correct"].astype(bool)]
@@ -95,7 +95,7 @@ def never_blind(evidence: Evidence) -> Finding:
     )
 
 
-def target_gains(evidence: Evidence) -> Finding:
+def target_gains(evidence: Evidence) -> CheckResult:
     """S20: at the largest budget; images done before the first step have nothing to gain."""
     rows = evidence.rows
     if "confidence_clean" not in rows:
@@ -112,26 +112,26 @@ CHECKS = (
         meaning="Where every image is wrong by itself, robust accuracy is 0 whatever the attack "
         "can do.",
         source=f"{CARLINI}, section 4",
-        guards=reading("correct_clean", "correct"), look=somebody_attacked,
+        guards=reading("correct_clean", "correct"), run=images_attacked,
     ),
     ValidityCheck(
         id="S2", name="inside ball and box",
         meaning="A point outside the ball or [0, 1] breaks rules, not the network.",
         source="Croce & Hein 2020, AutoAttack's own check of its results",
-        guards=attacking, look=inside,
+        guards=attacking, run=inside_ball,
     ),
     ValidityCheck(
         id="S6", name="gradient finite on the way",
         meaning="An attack cannot follow what is not a number, and who stands then has shown "
         "nothing.",
         source="Athalye et al. 2018, section 3.1; Pintor et al. 2022",
-        guards=reading("epsilon", "correct", "blind"), look=never_blind,
+        guards=reading("epsilon", "correct", "blind"), run=finite_on_the_way,
     ),
     ValidityCheck(
         id="S17", name="no silent success",
         meaning="An attack that saw an image break and hands back another point reports too few.",
         source="Pintor et al. 2022, Indicators of Attack Failure, section 3",
-        guards=reading("epsilon", "correct", "ever"), look=no_silent_success,
+        guards=reading("epsilon", "correct", "ever"), run=no_silent_success,
     ),
     ValidityCheck(
         id="S20", name="target gains",
@@ -139,7 +139,7 @@ CHECKS = (
         source=CARLINI,
         severity="warn",
         guards=reading("budget", "already", "confidence_clean", "confidence", "steps"),
-        look=target_gains,
+        run=target_gains,
     ),
 )  # fmt: skip
 """Those that look at each row by itself."""

@@ -8,9 +8,9 @@ import numpy as np
 
 from vision_evals.core.errors import NotApplicableError
 from vision_evals.validity.check import (
-    RARE,
+    SIGNIFICANCE,
+    CheckResult,
     Evidence,
-    Finding,
     ValidityCheck,
     failed,
     labelled,
@@ -19,11 +19,11 @@ from vision_evals.validity.check import (
     undecided,
 )
 
-ENOUGH = 5
+MIN_IMAGES_PER_CLASS = 5
 """Images of a class from which its place among the others can be told."""
 
 
-def mcnemar(gained: int, lost: int, said: str, rare: float = RARE) -> Finding:
+def mcnemar(gained: int, lost: int, said: str, rare: float = SIGNIFICANCE) -> CheckResult:
     """Fall where so many are gained by chance with less than ``rare`` (McNemar 1947, exact)."""
     from scipy.stats import binom
 
@@ -34,7 +34,7 @@ def mcnemar(gained: int, lost: int, said: str, rare: float = RARE) -> Finding:
     return passed(said) if gained <= lost else undecided(said)
 
 
-def order(evidence: Evidence) -> Finding:
+def order(evidence: Evidence) -> CheckResult:
     """Fit the best renaming of the classes to half of the images, and try it on the other half.
 
     Each half is tried once, with what fits the other one best, so that no image vouches for
@@ -70,10 +70,10 @@ def _rows(evidence: Evidence) -> tuple[np.ndarray, np.ndarray]:
     if evidence.measure.axis is not None or not {"image", "label", "top5"} <= set(rows):
         raise NotApplicableError(f"rows of {evidence.measure.name} do not say the first answer")
     counts = rows["label"].value_counts()
-    if len(counts) < 2 or counts.min() < ENOUGH:
+    if len(counts) < 2 or counts.min() < MIN_IMAGES_PER_CLASS:
         raise NotApplicableError(
             f"{len(rows)} images of {len(counts)} classes, at least {counts.min()} of each; "
-            f"{ENOUGH} are needed"
+            f"{MIN_IMAGES_PER_CLASS} are needed"
         )
     first = np.array([int(top[0]) for top in rows["top5"]], dtype=np.int64)
     return rows["label"].to_numpy(np.int64), first
@@ -90,7 +90,7 @@ def _assignment(label: np.ndarray, first: np.ndarray, classes: int) -> np.ndarra
     return np.asarray(names)
 
 
-def clean_accuracy(evidence: Evidence) -> Finding:
+def clean_accuracy(evidence: Evidence) -> CheckResult:
     """Hold the accuracy on a whole sample against the published one."""
     from scipy.stats import binomtest
 
@@ -105,11 +105,11 @@ def clean_accuracy(evidence: Evidence) -> Finding:
     if "correct1" not in rows or getattr(evidence.parameters, "among", "all") != "all":
         return undecided("the rows do not say which images are right among all classes")
     right, n = int(rows["correct1"].sum()), len(rows)
-    if min(binomtest(k, n, published).pvalue for k in (0, n)) >= RARE:
+    if min(binomtest(k, n, published).pvalue for k in (0, n)) >= SIGNIFICANCE:
         return undecided(f"{n} images are too few for a published {published:.3f}")
     chance = float(binomtest(right, n, published).pvalue)
     said = f"{right} of {n} images right, {published:.3f} published (p = {chance:.2g})"
-    return failed(said) if chance < RARE else passed(said)
+    return failed(said) if chance < SIGNIFICANCE else passed(said)
 
 
 CHECKS = (
@@ -118,12 +118,12 @@ CHECKS = (
         meaning="A network that knows more or less than was published is not the published one, "
         "or not shown what it was shown.",
         source="Carlini et al. 2019, section 5; exact binomial test, two-sided at 1 %",
-        guards=reading("correct1"), look=clean_accuracy,
+        guards=reading("correct1"), run=clean_accuracy,
     ),
     ValidityCheck(
         id="S3", name="no better order of labels",
         meaning="Labels in another order than the logits make a good network look like chance.",
         source="Linear assignment on the confusion matrix, held-out halves, McNemar 1947",
-        guards=labelled, look=order,
+        guards=labelled, run=order,
     ),
 )  # fmt: skip

@@ -14,7 +14,7 @@ from vision_evals.measures.measure import Measure, Subject
 from vision_evals.suite.spec import MetricSpec
 from vision_evals.verdict.baseline.reference import BaselineEntry
 from vision_evals.verdict.job import Job
-from vision_evals.verdict.limits import Floor, no_floor
+from vision_evals.verdict.thresholds import NoiseFloor, no_floor
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +62,7 @@ class Measured:
     """Where the rows are, below the run directory."""
 
     @property
-    def fallen(self) -> str | None:
+    def invalid_reason(self) -> str | None:
         """Why the rows cannot be trusted, if they cannot."""
         fallen = [f"{v.name}: {v.evidence}" for v in self.validity if v.invalidates]
         return "; ".join(fallen) or None
@@ -90,7 +90,7 @@ class CheckInput:
     """The same of the second image set, by alias, for checks that compare."""
     baseline: BaselineEntry | None = None
     """The same check of the run that checkpoints are held against; None without such a run."""
-    floor: Callable[[Metric], Floor | None] = no_floor
+    floor: Callable[[Metric], NoiseFloor | None] = no_floor
     """By how much this machine moves a metric of this question, where that was measured."""
 
     def metrics(self, alias: str, confidence: float = CONFIDENCE) -> tuple[Metric, ...]:
@@ -102,7 +102,7 @@ class CheckInput:
         for member, subject in self._subjects(alias, confidence):
             metrics = self.measure.summarise(member.rows, self.job.check.parameters, subject)
             found.append(
-                [_promised(metric, self.measure.metric(metric.name)) for metric in metrics]
+                [_with_spec(metric, self.measure.metric(metric.name)) for metric in metrics]
             )
             seeds.append(seed_of(member))
         return medians(found, seeds)
@@ -115,7 +115,9 @@ class CheckInput:
             for plot in self.measure.plots(member.rows, self.job.check.parameters, subject)
         ]
         titles = dict.fromkeys(plot.title for _, plot in drawn)
-        return tuple(_joined([(s, p) for s, p in drawn if p.title == title]) for title in titles)
+        return tuple(
+            _join_seeds([(s, p) for s, p in drawn if p.title == title]) for title in titles
+        )
 
     def _subjects(self, alias: str, confidence: float) -> Iterator[tuple[Measured, Subject]]:
         """Yield the rows of each seed of a classifier, and whose they are."""
@@ -139,7 +141,7 @@ class CheckInput:
                         for a, seed_results in everyone.items()
                         if self.measure.compares
                         and a != alias
-                        and seed_results[0].fallen is None
+                        and seed_results[0].invalid_reason is None
                         and seed_results[0].classes == member.classes
                     },
                 ),
@@ -185,7 +187,7 @@ def _median(same: Sequence[Metric], seeds: Sequence[int | None]) -> Metric:
     )
 
 
-def _joined(drawn: Sequence[tuple[int | None, Plot]]) -> Plot:
+def _join_seeds(drawn: Sequence[tuple[int | None, Plot]]) -> Plot:
     if len(drawn) == 1:
         return drawn[0][1]
     lines = [
@@ -198,7 +200,7 @@ def _joined(drawn: Sequence[tuple[int | None, Plot]]) -> Plot:
     return drawn[0][1].model_copy(update={"lines": tuple(dict.fromkeys(lines)), "marks": ()})
 
 
-def _promised(metric: Metric, spec: MetricSpec) -> Metric:
+def _with_spec(metric: Metric, spec: MetricSpec) -> Metric:
     """Give a metric what its measure says of it."""
     return metric.model_copy(
         update={

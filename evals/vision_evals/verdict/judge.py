@@ -16,8 +16,8 @@ from vision_evals.verdict import verdict
 from vision_evals.verdict.baseline.numeric_gap import remark
 from vision_evals.verdict.check_input import CheckInput, Measured, seed_of
 from vision_evals.verdict.job import Job
-from vision_evals.verdict.limits import Threshold
-from vision_evals.verdict.thresholds import threshold
+from vision_evals.verdict.resolve_threshold import resolve_threshold
+from vision_evals.verdict.thresholds import Threshold
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,19 +36,21 @@ def judge(check_input: CheckInput, role: str | None, against: str | None = None)
     """
     job, measured = check_input.job, check_input.measured
     tables = [*measured, *check_input.against.get(job.alias, ())]
-    validity = gathered(tables)
+    validity = gather_validity(tables)
     if any(check.invalidates for check in validity):
         sentence = verdict.summary(Verdict.INVALID, (), validity)
         return unjudged(job, Verdict.INVALID, sentence, role, validity, against)
     if any(table.rows.empty for table in tables):
-        raise UserError(f"not one picture of {job.source} could be read{_named(measured[0])}")
+        raise UserError(
+            f"not one picture of {job.source} could be read{_list_unreadable(measured[0])}"
+        )
     metrics = check_input.metrics(job.alias)
     judgements = [
         judgement
         for expectation in job.check.expectations(job.alias)
-        for judgement in _hold(expectation, metrics, check_input)
+        for judgement in _judge_expectation(expectation, metrics, check_input)
     ]
-    judgements += _readable(job, measured[0])
+    judgements += _judge_unreadable(job, measured[0])
     outcome = verdict.worst(judgements, validity)
     classes = measured[0].classes
     return log.Item(
@@ -67,7 +69,7 @@ def judge(check_input: CheckInput, role: str | None, against: str | None = None)
     )
 
 
-def gathered(tables: Sequence[Measured]) -> tuple[Validity, ...]:
+def gather_validity(tables: Sequence[Measured]) -> tuple[Validity, ...]:
     """Return the evidence of all tables, what is equal said once, what differs by its seed."""
     found: dict[Validity, list[int | None]] = {}
     for table in tables:
@@ -115,7 +117,7 @@ def identity(job: Job, role: str | None, against: str | None = None) -> dict[str
     }
 
 
-def finite(rows: pd.DataFrame) -> Validity:
+def check_finite(rows: pd.DataFrame) -> Validity:
     """Hold the rows against NaN and infinity, which no metric survives."""
     floats = rows.select_dtypes("floating")
     bad = ~np.isfinite(floats.to_numpy(dtype=np.float64)).all(axis=1)
@@ -137,20 +139,20 @@ def with_interval(reference: log.Reference) -> log.Reference:
     return reference.model_copy(update={"low": low, "high": high})
 
 
-def _hold(
+def _judge_expectation(
     expectation: Expectation, metrics: tuple[Metric, ...], check_input: CheckInput
 ) -> tuple[Judgement, ...]:
     if expectation.confidence not in {None, CONFIDENCE}:
         metrics = check_input.metrics(check_input.job.alias, expectation.confidence or CONFIDENCE)
 
     def look_up(reference: Reference) -> Threshold:
-        return threshold(reference, expectation, check_input)
+        return resolve_threshold(reference, expectation, check_input)
 
     held = verdict.judge(expectation, metrics, look_up, check_input.floor)
-    return tuple(_by_path(judgement, check_input) for judgement in held)
+    return tuple(_with_path_remark(judgement, check_input) for judgement in held)
 
 
-def _by_path(judgement: Judgement, check_input: CheckInput) -> Judgement:
+def _with_path_remark(judgement: Judgement, check_input: CheckInput) -> Judgement:
     """Say that the baseline's number came by another path, where the gate holds across it."""
     gaps = check_input.baseline.gaps if check_input.baseline is not None else ()
     if not gaps or judgement.of != "baseline" or judgement.threshold is None:
@@ -160,7 +162,7 @@ def _by_path(judgement: Judgement, check_input: CheckInput) -> Judgement:
     return judgement.model_copy(update=update)
 
 
-def _readable(job: Job, measured: Measured) -> Sequence[Judgement]:
+def _judge_unreadable(job: Job, measured: Measured) -> Sequence[Judgement]:
     if not measured.unreadable or job.check.table.unreadable == "skip":
         return ()
     count = len(measured.unreadable)
@@ -172,13 +174,13 @@ def _readable(job: Job, measured: Measured) -> Sequence[Judgement]:
             threshold=0,
             value=count,
             verdict=Verdict.FAILED,
-            sentence=f"{count} {pictures} unreadable{_named(measured)} "
+            sentence=f"{count} {pictures} unreadable{_list_unreadable(measured)} "
             '(unreadable = "skip" in the check leaves them out)',
         ),
     )
 
 
-def _named(measured: Measured) -> str:
+def _list_unreadable(measured: Measured) -> str:
     few = list(measured.unreadable.items())[:3]
     more = len(measured.unreadable) - len(few)
     said = "; ".join(f"{image}: {reason}" for image, reason in few)

@@ -25,7 +25,7 @@ def machine() -> str:
     return f"{' + '.join(name_of(device) for device in devices)}, torch {torch.__version__}"
 
 
-def place(cache: Path, machine: str) -> Path:
+def noise_path(cache: Path, machine: str) -> Path:
     """Return the file of a machine below the cache folder."""
     readable = re.sub("[^a-z0-9]+", "-", machine.lower()).strip("-")[:80]
     digest = hashlib.sha256(machine.encode()).hexdigest()[:8]
@@ -36,7 +36,7 @@ def read(file: Path, machine: str, warn: Callable[[str], None]) -> Noise:
     """Return what was measured on a machine: nothing, where there is no file.
 
     Args:
-        file: see `place`.
+        file: see `noise_path`.
         machine: see `machine`; another one's file is no use here.
         warn: told why a file was ignored.
     """
@@ -59,7 +59,7 @@ def read(file: Path, machine: str, warn: Callable[[str], None]) -> Noise:
     return nothing
 
 
-def hold_writable(file: Path) -> None:
+def require_writable(file: Path) -> None:
     """Refuse a place where nothing can be kept, before anything is measured.
 
     Raises:

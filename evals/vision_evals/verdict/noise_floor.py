@@ -20,7 +20,7 @@ from pydantic import Field
 
 from vision_evals.log import Metric, Precision, Record
 from vision_evals.verdict.job import Job
-from vision_evals.verdict.limits import Floor
+from vision_evals.verdict.thresholds import NoiseFloor
 
 
 class Variation(Record):
@@ -40,7 +40,7 @@ class Variation(Record):
         return f"{self.device}, {self.precision}, batch {self.batch_size}, {threads}"
 
 
-class Asked(Record):
+class NoiseKey(Record):
     """A question whose metrics may be compared: what changes a number and is no noise."""
 
     classifier: str
@@ -63,7 +63,7 @@ class Asked(Record):
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 
-class Moved(Record):
+class MetricFloor(Record):
     """The floor of one metric."""
 
     metric: str
@@ -80,17 +80,17 @@ class Moved(Record):
     """Distance of the reference from that in fp32: no part of the floor."""
 
 
-class Entry(Record):
+class NoiseEntry(Record):
     """The floors of one question at one precision."""
 
-    asked: Asked
+    asked: NoiseKey
     precision: Precision
     """Of all its variations."""
     measured: str
     """ISO 8601 date, UTC."""
     variations: tuple[Variation, ...]
     """All that were run, the reference first."""
-    floors: tuple[Moved, ...]
+    floors: tuple[MetricFloor, ...]
     """Of every metric that has a value in all of them."""
 
 
@@ -101,18 +101,18 @@ class Noise(Record):
     """Format of this file."""
     machine: str
     """Devices and version of torch."""
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[NoiseEntry, ...] = ()
 
-    def floor(self, asked: Asked, precision: Precision, metric: Metric) -> Floor | None:
+    def floor(self, asked: NoiseKey, precision: Precision, metric: Metric) -> NoiseFloor | None:
         """Return by how much a metric moves here, or None: it was not measured."""
         for entry in self.entries:
             if entry.precision == precision and entry.asked.key == asked.key:
                 for moved in entry.floors:
                     if (moved.metric, moved.at) == (metric.name, metric.at):
-                        return Floor(moved.floor, entry.measured)
+                        return NoiseFloor(moved.floor, entry.measured)
         return None
 
-    def merged(self, new: Sequence[Entry]) -> Noise:
+    def merged(self, new: Sequence[NoiseEntry]) -> Noise:
         """Add entries; of the same question and precision, the newer one stays.
 
         Unless it lacks a variation of the older one, as after an interruption: then each floor is
@@ -125,7 +125,7 @@ class Noise(Record):
         return self.model_copy(update={"entries": tuple(kept.values())})
 
 
-def _wider(old: Entry, new: Entry) -> Entry:
+def _wider(old: NoiseEntry, new: NoiseEntry) -> NoiseEntry:
     if set(old.variations) <= set(new.variations):
         return new
     if set(new.variations) <= set(old.variations):
@@ -141,7 +141,7 @@ def _wider(old: Entry, new: Entry) -> Entry:
     )
 
 
-def asked(job: Job, digest: str, images: Sequence[str]) -> Asked:
+def noise_key(job: Job, digest: str, images: Sequence[str]) -> NoiseKey:
     """Return what a job asks, so that the same question finds its floors.
 
     Args:
@@ -149,7 +149,7 @@ def asked(job: Job, digest: str, images: Sequence[str]) -> Asked:
         digest: fingerprint of its classifier.
         images: fingerprint of each image set.
     """
-    return Asked(
+    return NoiseKey(
         classifier=job.alias,
         fingerprint=digest,
         check=job.check.name,
@@ -159,11 +159,13 @@ def asked(job: Job, digest: str, images: Sequence[str]) -> Asked:
     )
 
 
-Taken: TypeAlias = Sequence[tuple[Variation, Sequence[Metric]]]
+MetricsByVariation: TypeAlias = Sequence[tuple[Variation, Sequence[Metric]]]
 """The metrics of one question in each variation of one precision, the reference first."""
 
 
-def entry(asked: Asked, taken: Taken, measured: str, fp32: Entry | None = None) -> Entry:
+def noise_entry(
+    asked: NoiseKey, taken: MetricsByVariation, measured: str, fp32: NoiseEntry | None = None
+) -> NoiseEntry:
     """Return the floors of one question at one precision.
 
     A metric without a value in some variation has no distance there, and gets no floor.
@@ -191,7 +193,7 @@ def entry(asked: Asked, taken: Taken, measured: str, fp32: Entry | None = None) 
         most = variations[distances.index(largest)] if largest > 0 else None
         apart = abs(found[0] - exact[name, at]) if (name, at) in exact else None
         floors.append(
-            Moved(
+            MetricFloor(
                 metric=name,
                 at=at,
                 reference=found[0],
@@ -200,7 +202,7 @@ def entry(asked: Asked, taken: Taken, measured: str, fp32: Entry | None = None) 
                 from_fp32=apart,
             )
         )
-    return Entry(
+    return NoiseEntry(
         asked=asked,
         precision=variations[0].precision,
         measured=measured,

@@ -11,20 +11,26 @@ from vision_evals.log import Gate, Judgement, Metric, Paired, Validity, Verdict
 from vision_evals.log.verdicts import wanted
 from vision_evals.measures.intervals import wilson_images_needed
 from vision_evals.suite.expectation import Expectation, Reference, same_point
-from vision_evals.verdict.limits import Absent, Floor, Pairs, Threshold, no_floor
 from vision_evals.verdict.paired import decide, images_needed, p_value, smallest_drop
+from vision_evals.verdict.thresholds import (
+    NoiseFloor,
+    NoThreshold,
+    PairedThreshold,
+    Threshold,
+    no_floor,
+)
 
-Side = Literal["at_least", "at_most"]
+BoundSide = Literal["at_least", "at_most"]
 """Which way a bound holds."""
 
-_ORDER = [Verdict.INVALID, Verdict.FAILED, Verdict.INCONCLUSIVE, Verdict.PASSED]
+_WORST_FIRST = [Verdict.INVALID, Verdict.FAILED, Verdict.INCONCLUSIVE, Verdict.PASSED]
 
 
 def judge(
     expectation: Expectation,
     metrics: Sequence[Metric],
     reference: Callable[[Reference], Threshold],
-    floor: Callable[[Metric], Floor | None] = no_floor,
+    floor: Callable[[Metric], NoiseFloor | None] = no_floor,
 ) -> tuple[Judgement, ...]:
     """Hold an expectation against the metrics: one judgement for each of its bounds.
 
@@ -55,7 +61,7 @@ def worst(judgements: Sequence[Judgement], validity: Sequence[Validity]) -> Verd
     if not judgements:
         return Verdict.RECORDED
     deciding = [j.verdict for j in judgements if not j.excused]
-    for verdict in _ORDER:
+    for verdict in _WORST_FIRST:
         if verdict in deciding:
             return verdict
     return Verdict.PASSED if any(j.excused for j in judgements) else Verdict.NOT_APPLICABLE
@@ -89,10 +95,10 @@ def find(name: str, at: object, metrics: Sequence[Metric]) -> Metric:
 def _judge(
     expectation: Expectation,
     metric: Metric,
-    side: Side,
+    side: BoundSide,
     bound: float | Reference,
     reference: Callable[[Reference], Threshold],
-    floor: Floor | None,
+    floor: NoiseFloor | None,
 ) -> Judgement:
     against = reference(bound) if isinstance(bound, Reference) else float(bound)
     threshold = _number_of(against, bound)
@@ -105,12 +111,12 @@ def _judge(
         verdict, sentence = Verdict.FAILED, f"no {metric.name}: {metric.reason}, {asked} wanted"
     elif metric.value is None:
         verdict, sentence = Verdict.NOT_APPLICABLE, f"no {metric.name}: {metric.reason}"
-    elif isinstance(against, Absent):
+    elif isinstance(against, NoThreshold):
         verdict, sentence = against.verdict, f"{metric.name} {asked}: {against.reason}"
     else:
         assert threshold is not None
         sentence = f"{_apart(metric.value, threshold)}, {asked} wanted: "
-        if isinstance(against, Pairs):
+        if isinstance(against, PairedThreshold):
             assert isinstance(bound, Reference)
             verdict, further, gate = _by_pairs(metric, side, bound, against.paired)
             sentence += _paired(metric, against.paired)
@@ -144,7 +150,7 @@ def _judge(
 
 
 def _alone(
-    expectation: Expectation, metric: Metric, side: Side, threshold: float
+    expectation: Expectation, metric: Metric, side: BoundSide, threshold: float
 ) -> tuple[Verdict, str]:
     """Hold a metric against a number: by its point, or by its interval where that is asked for.
 
@@ -161,7 +167,7 @@ def _alone(
 
 
 def _by_pairs(
-    metric: Metric, side: Side, bound: Reference, found: Paired
+    metric: Metric, side: BoundSide, bound: Reference, found: Paired
 ) -> tuple[Verdict, str, Gate]:
     """Decide by the paired difference whether a metric keeps the margin to another network's."""
     alpha = (1 - found.confidence) / 2
@@ -217,13 +223,13 @@ def _flips(metric: Metric, found: Paired) -> str:
 
 def _number_of(against: Threshold, bound: float | Reference) -> float | None:
     """Return the number that a bound came to, plus and minus applied."""
-    if isinstance(against, Absent):
+    if isinstance(against, NoThreshold):
         return None
-    value = against.value if isinstance(against, Pairs) else against
+    value = against.value if isinstance(against, PairedThreshold) else against
     return value + bound.margin if isinstance(bound, Reference) else value
 
 
-def _by_interval(metric: Metric, side: Side, threshold: float) -> Verdict:
+def _by_interval(metric: Metric, side: BoundSide, threshold: float) -> Verdict:
     if metric.low is None or metric.high is None:
         return Verdict.INCONCLUSIVE
     above, below = metric.low >= threshold, metric.high <= threshold

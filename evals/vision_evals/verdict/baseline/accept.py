@@ -10,7 +10,7 @@ from vision_evals import log
 from vision_evals.core.errors import UserError
 from vision_evals.log import Verdict
 
-BAD = (Verdict.INVALID, Verdict.FAILED, Verdict.INCONCLUSIVE)
+NOT_PASSED = (Verdict.INVALID, Verdict.FAILED, Verdict.INCONCLUSIVE)
 
 
 def accept(run_dir: Path, folder: Path, *, force: bool = False) -> log.Run:
@@ -94,7 +94,7 @@ def _passed(run: log.Run, where: Path, there: log.Run | None) -> None:
     bad = [
         item
         for item in run.items
-        if item.verdict in BAD and (there is not None or not _first(run, item))
+        if item.verdict in NOT_PASSED and (there is not None or not _first(run, item))
     ]
     if bad:
         raise UserError(

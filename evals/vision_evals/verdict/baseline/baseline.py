@@ -12,11 +12,14 @@ from vision_evals.log import Verdict
 from vision_evals.suite.options import Options
 from vision_evals.verdict.baseline import stored
 from vision_evals.verdict.baseline.comparison import comparison
-from vision_evals.verdict.baseline.paths import Path as Taken
-from vision_evals.verdict.baseline.paths import names, paths
+from vision_evals.verdict.baseline.paths import NumericPath, fast_path_names, paths
 from vision_evals.verdict.baseline.provenance import Side
-from vision_evals.verdict.baseline.reference import BaselineEntry, beside, early
-from vision_evals.verdict.baseline.stored import Stored
+from vision_evals.verdict.baseline.reference import (
+    BaselineEntry,
+    baseline_entry,
+    require_comparable,
+)
+from vision_evals.verdict.baseline.stored import StoredRun
 from vision_evals.verdict.baseline.thumbnails import thumbnails
 from vision_evals.verdict.check_input import CheckInput
 from vision_evals.verdict.job import Job
@@ -24,7 +27,7 @@ from vision_evals.verdict.judge import unjudged
 
 
 @dataclass(frozen=True, slots=True)
-class Now:
+class CurrentRun:
     """What this run is, beside the numbers of its checks."""
 
     settings: log.Settings
@@ -45,38 +48,38 @@ class Now:
         card = self.classifiers.get(job.alias)
         return Side(entry, card, self.settings, tuple(images), self._paths(job.alias, images))
 
-    def _paths(self, alias: str, images: Sequence[log.ImageSet]) -> tuple[Taken, ...]:
+    def _paths(self, alias: str, images: Sequence[log.ImageSet]) -> tuple[NumericPath, ...]:
         if self.passes is None:
             return ()
-        called = names(alias, self.classifiers.get(alias))
+        called = fast_path_names(alias, self.classifiers.get(alias))
         return paths(self.passes, self.settings, [one.role for one in images], called)
 
 
 @dataclass(frozen=True, slots=True)
-class Baseline:
+class BaselineRun:
     """A run to hold others against."""
 
-    stored: Stored
+    stored: StoredRun
     same_is_skipped: bool
     """Whether a network that is held against itself is no mistake."""
 
-    def early(self, job: Job, now: Now, images: Sequence[log.ImageSet]) -> None:
+    def require_comparable(self, job: Job, now: CurrentRun, images: Sequence[log.ImageSet]) -> None:
         """Find what can be known of a gate before anything is measured.
 
         Raises:
             UserError: there is no such check, or it differs in more than the network.
         """
         if job.check.on_baseline(job.alias):
-            early(self.stored, now.side(job, images))
+            require_comparable(self.stored, now.side(job, images))
 
-    def beside(
-        self, check_input: CheckInput, now: Now, images: Sequence[log.ImageSet]
+    def entry(
+        self, check_input: CheckInput, now: CurrentRun, images: Sequence[log.ImageSet]
     ) -> BaselineEntry | None:
         """Return the same check of that run; None where it has none."""
         side, rows = now.side(check_input.job, images), check_input.measured[0].rows
-        return beside(self.stored, side, rows, same_is_skipped=self.same_is_skipped)
+        return baseline_entry(self.stored, side, rows, same_is_skipped=self.same_is_skipped)
 
-    def compared(self, item: log.Item, check_input: CheckInput, now: Now) -> log.Item:
+    def with_comparison(self, item: log.Item, check_input: CheckInput, now: CurrentRun) -> log.Item:
         """Add what changed, and which images flipped, to an entry that was judged."""
         found, rows = check_input.baseline, check_input.measured[0].rows
         if found is None or not item.metrics or rows.empty:
@@ -95,7 +98,7 @@ LIBRARIES = ("vision-evals", "torch", "torchvision", "pillow")
 """Those whose other version is said: a difference may be theirs."""
 
 
-def remarks(baseline: Baseline, run: log.Run) -> Iterator[str]:
+def remarks(baseline: BaselineRun, run: log.Run) -> Iterator[str]:
     """Yield what else differs between the two runs: it refuses no gate, and may explain one."""
     then, now = baseline.stored.run, run
     versions = then.environment.versions, now.environment.versions
@@ -106,7 +109,7 @@ def remarks(baseline: Baseline, run: log.Run) -> Iterator[str]:
             yield f"the baseline was computed with {name} {before}, this run with {after}"
 
 
-def read(options: Options) -> Baseline | None:
+def read(options: Options) -> BaselineRun | None:
     """Return what ``--evals-baseline`` names, if it names anything.
 
     Raises:
@@ -120,10 +123,10 @@ def read(options: Options) -> Baseline | None:
         raise UserError(
             f"--evals-baseline: {error}; `evals accept RUN` stores a run to compare with"
         ) from None
-    return Baseline(found, options.table.same == "skip")
+    return BaselineRun(found, options.table.same == "skip")
 
 
-def illustrated(item: log.Item, paths: Mapping[str, Path], directory: Path) -> log.Item:
+def with_thumbnails(item: log.Item, paths: Mapping[str, Path], directory: Path) -> log.Item:
     """Give each flip that is shown its thumbnail, written below ``directory/pictures``."""
     told = item.comparison
     if told is None or told.flips is None:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from vision_evals import log
 from vision_evals.suite.spec import Spec
-from vision_evals.verdict.baseline.pairs import each
+from vision_evals.verdict.baseline.pairs import values_by_image
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SHOWN = 12
+MAX_FLIPS_SHOWN = 12
 """Images of each direction that are shown; all of them are counted."""
 
 
@@ -32,12 +32,14 @@ def flips(
         names: of the classes, by index.
         metric: a share of images, and the point of its axis.
     """
-    before, now = (each(spec, table, parameters, *metric).astype(bool) for table in rows)
+    before, now = (values_by_image(spec, table, parameters, *metric).astype(bool) for table in rows)
     now = now.reindex(before.index)
     lost, won = before.index[before & ~now], before.index[~before & now]
     told = [_by_image(spec, table, metric[1], [*lost, *won]) for table in rows]
     shown = [
-        sorted(images, key=lambda image: (-_confidence(told[1].loc[image]), str(image)))[:SHOWN]
+        sorted(images, key=lambda image: (-_confidence(told[1].loc[image]), str(image)))[
+            :MAX_FLIPS_SHOWN
+        ]
         for images in (lost, won)
     ]
     listed = [tuple(_flip(str(image), told, names) for image in images) for images in shown]

@@ -8,7 +8,7 @@ from typing import Literal
 
 from vision_evals.log import PathDifference, PathSide, path_sentence
 from vision_evals.suite.spec import NumericError, Spec
-from vision_evals.verdict.baseline.paths import STEPS, Path, PathError, Step
+from vision_evals.verdict.baseline.paths import STEPS, NumericPath, PathError, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +25,12 @@ class NumericGap:
         return before, now
 
 
-def gaps(then: Sequence[Path], now: Sequence[Path]) -> tuple[NumericGap, ...]:
+def gaps(then: Sequence[NumericPath], now: Sequence[NumericPath]) -> tuple[NumericGap, ...]:
     """Return the steps in which two sides differ; none where a side's paths are not known."""
     return tuple(_gaps(then, now)) if then and now else ()
 
 
-def _gaps(*sides: Sequence[Path]) -> Iterator[NumericGap]:
+def _gaps(*sides: Sequence[NumericPath]) -> Iterator[NumericGap]:
     for step in STEPS:
         before, now = (tuple(path.step(step) for path in paths) for paths in sides)
         gap = NumericGap(step, (before, now))
@@ -50,7 +50,7 @@ def distance(found: Sequence[NumericGap], spec: Spec, metric: str) -> float | No
     devices are held against each other on pictures as they are, which says nothing of the points
     of a sweep.
     """
-    sides = [(gap.step, [one.far for one in side]) for gap in found for side in gap.sides]
+    sides = [(gap.step, [one.error for one in side]) for gap in found for side in gap.sides]
     if all(far.plain for _, side in sides for far in side):
         return 0.0
     bound, total = spec.metric(metric).numeric_error, 0.0
@@ -105,7 +105,7 @@ def differences(found: Sequence[NumericGap]) -> tuple[PathDifference, ...]:
 
 def _side(said: str, side: Sequence[Step]) -> PathSide:
     """Return one side of a step with the numbers of its worst path."""
-    shares = (one.far for one in side)
+    shares = (one.error for one in side)
     far = max(shares, key=lambda far: float("inf") if far.share is None else far.share)
     n = None if far.plain else far.n
     return PathSide(words=said, n=n, changed=far.changed, logit_error=far.error)

@@ -15,11 +15,11 @@ from vision_evals.verdict.paired import paired
 if TYPE_CHECKING:
     import pandas as pd
 
-CONFIDENCE = 0.9
+PAIRED_CONFIDENCE = 0.9
 """Two-sided, of a paired difference that nobody asks otherwise for: 5 % on either side."""
 
 
-def each(
+def values_by_image(
     spec: Spec, rows: pd.DataFrame, parameters: Any, name: str, at: str | None
 ) -> pd.Series[Any]:
     """Return the value of each image whose mean is a metric, by image.
@@ -52,7 +52,7 @@ def pair(
     rows: tuple[pd.DataFrame, pd.DataFrame],
     parameters: Any,
     metric: tuple[str, str | None],
-    confidence: float = CONFIDENCE,
+    confidence: float = PAIRED_CONFIDENCE,
     seed: int = SEED,
 ) -> log.Paired:
     """Return the difference of a metric on the same images: the second table's less the first's.
@@ -72,7 +72,7 @@ def pair(
         UserError: no image counts for both, too few to say anything of a mean, or rows that lack
             what the metric is made of.
     """
-    before, now = (each(spec, table, parameters, *metric) for table in rows)
+    before, now = (values_by_image(spec, table, parameters, *metric) for table in rows)
     if not before.index.equals(now.index):  # another order, or other images that count
         common = before.index.intersection(now.index, sort=False)
         before, now = before.loc[common], now.loc[common]

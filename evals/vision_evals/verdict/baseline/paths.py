@@ -8,7 +8,7 @@ from typing import Literal
 
 from vision_evals import log
 
-ENOUGH = 100
+MIN_DECISIONS = 100
 """Decisions under which a share that changed is not told: none of them says little."""
 
 
@@ -30,7 +30,7 @@ class PathError:
         """Of decisions that differ, as estimated; None where too few were held."""
         if self.plain:
             return 0.0
-        return self.changed / self.n if self.n >= ENOUGH else None
+        return self.changed / self.n if self.n >= MIN_DECISIONS else None
 
     @property
     def logit(self) -> float | None:
@@ -38,7 +38,7 @@ class PathError:
         return 0.0 if self.plain else self.error
 
 
-PLAIN = PathError(plain=True)
+NO_ERROR = PathError(plain=True)
 """Of a step that the reference takes too."""
 
 
@@ -47,7 +47,7 @@ class Step:
     """One step of a path: two of equal words are the same."""
 
     words: str
-    far: PathError
+    error: PathError
     kind: str = ""
     """Of the device, where the step is about one."""
     precision: str = ""
@@ -57,7 +57,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Path:
+class NumericPath:
     """From picture to logits.
 
     The reference, from which every step is measured, is PIL's pixels and the network as it was
@@ -81,7 +81,7 @@ STEPS: tuple[Literal["decoder", "device", "forwards"], ...] = ("decoder", "devic
 """In their order."""
 
 
-def names(alias: str, card: log.Classifier | None) -> frozenset[str]:
+def fast_path_names(alias: str, card: log.Classifier | None) -> frozenset[str]:
     """Return what the lanes of a classifier are called: of a recipe there is one for each seed."""
     seeds = () if card is None else (training.seed for training in card.trainings)
     return frozenset({alias, *(f"{alias}, seed {seed}" for seed in seeds)})
@@ -92,7 +92,7 @@ def paths(
     settings: log.Settings,
     roles: Sequence[str],
     called: frozenset[str],
-) -> tuple[Path, ...]:
+) -> tuple[NumericPath, ...]:
     """Return every path by which rows of a check came: several for seeds and parts of a run.
 
     A log without lanes is of a run whose forwards were all plain, but for bf16: how far those
@@ -116,7 +116,9 @@ def paths(
     return tuple(found) or tuple(_unsaid(settings))
 
 
-def _path(pass_record: log.PassRecord, fast_path: log.FastPath, settings: log.Settings) -> Path:
+def _path(
+    pass_record: log.PassRecord, fast_path: log.FastPath, settings: log.Settings
+) -> NumericPath:
     kinds = _kinds(settings)
     kind = (
         fast_path.device if fast_path.device in kinds else kinds[0]
@@ -143,24 +145,24 @@ def _path(pass_record: log.PassRecord, fast_path: log.FastPath, settings: log.Se
             precision=fast_path.precision,
             done=done,
         )
-    return Path(
-        Step(pass_record.decoder, PLAIN if pass_record.decoder == "pil" else by_device),
-        Step(place, PLAIN if kind == "cpu" else hosted, kind=kind),
+    return NumericPath(
+        Step(pass_record.decoder, NO_ERROR if pass_record.decoder == "pil" else by_device),
+        Step(place, NO_ERROR if kind == "cpu" else hosted, kind=kind),
         forwards,
     )
 
 
 def _plain(precision: str) -> Step:
-    return Step(precision, PLAIN, precision=precision)
+    return Step(precision, NO_ERROR, precision=precision)
 
 
-def _unsaid(settings: log.Settings) -> Iterator[Path]:
+def _unsaid(settings: log.Settings) -> Iterator[NumericPath]:
     rough = settings.precision == "bf16"
     for kind in _kinds(settings):
         place = f"{kind} ({settings.memory_layout or 'contiguous'})"
-        yield Path(
-            Step("pil", PLAIN),
-            Step(place, PLAIN if kind == "cpu" else PathError(), kind=kind),
+        yield NumericPath(
+            Step("pil", NO_ERROR),
+            Step(place, NO_ERROR if kind == "cpu" else PathError(), kind=kind),
             Step(f"bf16 on {place}", PathError(), precision="bf16")
             if rough
             else _plain(settings.precision),

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vision_evals import log
-from vision_evals.verdict.baseline.paths import Path, names, paths
+from vision_evals.verdict.baseline.paths import NumericPath, fast_path_names, paths
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FEW = 3
+MAX_IMAGES_NAMED = 3
 """Differences of one kind that are named."""
 
 
@@ -25,11 +25,11 @@ class Side:
     settings: log.Settings
     images: tuple[log.ImageSet, ...]
     """Those of the check, and those that it compares with where it does."""
-    paths: tuple[Path, ...] = ()
+    paths: tuple[NumericPath, ...] = ()
     """By which its numbers came; empty where nobody said, or it made no forwards."""
 
 
-def side(run: log.Run, item: log.Item) -> Side:
+def side_of(run: log.Run, item: log.Item) -> Side:
     """Return an entry of a log with the records it names."""
     cards = {card.alias: card for card in run.classifiers}
     sets = {images.role: images for images in run.image_sets}
@@ -40,7 +40,7 @@ def side(run: log.Run, item: log.Item) -> Side:
         card,
         run.settings,
         tuple(sets[role] for role in roles if role in sets),
-        paths(run.passes, run.settings, roles, names(item.classifier, card)),
+        paths(run.passes, run.settings, roles, fast_path_names(item.classifier, card)),
     )
 
 
@@ -134,4 +134,6 @@ def _brief(value: object) -> str:
 
 
 def _named(images: Sequence[str]) -> str:
-    return ", ".join(images[:FEW]) + (", ..." if len(images) > FEW else "")
+    return ", ".join(images[:MAX_IMAGES_NAMED]) + (
+        ", ..." if len(images) > MAX_IMAGES_NAMED else ""
+    )

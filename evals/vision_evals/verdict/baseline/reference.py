@@ -15,9 +15,9 @@ from vision_evals.verdict.baseline.provenance import (
     differences,
     other_images,
     same_network,
-    side,
+    side_of,
 )
-from vision_evals.verdict.baseline.stored import Stored
+from vision_evals.verdict.baseline.stored import StoredRun
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,8 +44,8 @@ class BaselineEntry:
         return self.side.item
 
 
-def beside(
-    baseline: Stored, now: Side, rows: pd.DataFrame, *, same_is_skipped: bool = False
+def baseline_entry(
+    baseline: StoredRun, now: Side, rows: pd.DataFrame, *, same_is_skipped: bool = False
 ) -> BaselineEntry | None:
     """Return the same check of the baseline; None where it has none.
 
@@ -56,11 +56,11 @@ def beside(
         same_is_skipped: whether the same network on both sides is no mistake.
     """
     try:
-        item = stored.find(baseline, now.item.suite, now.item.check, now.item.classifier)
-        table = stored.rows(baseline, item)
+        item = stored.find_entry(baseline, now.item.suite, now.item.check, now.item.classifier)
+        table = stored.read_rows(baseline, item)
     except UserError:
         return None  # said where the job was prepared
-    then = side(baseline.run, item)
+    then = side_of(baseline.run, item)
     differs = differences(then, now)
     found = BaselineEntry(then, table, differs, gaps(then.paths, now.paths))
     if item.verdict is Verdict.INVALID and not item.metrics:
@@ -70,17 +70,19 @@ def beside(
         said = "; ".join([*differs, *([reason] if reason else [])])
         return _refused(found, f"not comparable with the baseline, {said}")
     if same_network(then, now):
-        return _refused(found, SAME, Verdict.NOT_APPLICABLE if same_is_skipped else Verdict.INVALID)
+        return _refused(
+            found, SAME_NETWORK, Verdict.NOT_APPLICABLE if same_is_skipped else Verdict.INVALID
+        )
     return found
 
 
-SAME = (
+SAME_NETWORK = (
     "the baseline is the very same network (equal fingerprints), so nothing is compared; name "
     "the new checkpoint, or --evals-same=skip where a change touches none"
 )
 
 
-def early(baseline: Stored, now: Side) -> None:
+def require_comparable(baseline: StoredRun, now: Side) -> None:
     """Find what can be known before anything is measured.
 
     Args:
@@ -90,9 +92,9 @@ def early(baseline: Stored, now: Side) -> None:
     Raises:
         UserError: the baseline has no such check, cannot be read, or differs in more than weights.
     """
-    item = stored.find(baseline, now.item.suite, now.item.check, now.item.classifier)
-    stored.rows(baseline, item)
-    if differs := differences(side(baseline.run, item), now):
+    item = stored.find_entry(baseline, now.item.suite, now.item.check, now.item.classifier)
+    stored.read_rows(baseline, item)
+    if differs := differences(side_of(baseline.run, item), now):
         raise UserError(
             f"{baseline.source}: not comparable with this check, {'; '.join(differs)}; run it as "
             "the baseline was, or accept a new baseline"

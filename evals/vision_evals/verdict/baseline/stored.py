@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-KEYS = ("image", "epsilon", "budget", "mask", "epoch", "layer", "call", "unit", "seed", "step")
+ROW_KEYS = ("image", "epsilon", "budget", "mask", "epoch", "layer", "call", "unit", "seed", "step")
 """Columns that name a row, those of them that a table has."""
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredRun:
     """A run directory with its log."""
 
     run: log.Run
@@ -41,7 +41,7 @@ class Stored:
         )
 
 
-def load(text: str, base: Path) -> Stored:
+def load(text: str, base: Path) -> StoredRun:
     """Read ``RUN[:ALIAS]``.
 
     Args:
@@ -65,10 +65,10 @@ def load(text: str, base: Path) -> Stored:
     known = dict.fromkeys(item.classifier for item in run.items)
     if alias is not None and alias not in known:
         raise UserError(f'{text}: that run judged no "{alias}"{did_you_mean(alias, known)}')
-    return Stored(run, path if path.is_dir() else path.parent, text, alias)
+    return StoredRun(run, path if path.is_dir() else path.parent, text, alias)
 
 
-def find(stored: Stored, suite: str, check: str, alias: str) -> log.Item:
+def find_entry(stored: StoredRun, suite: str, check: str, alias: str) -> log.Item:
     """Return the entry of the same check on the classifier to compare with.
 
     The path of the suite need not be equal, for a run may have been started elsewhere; where
@@ -110,7 +110,7 @@ def find(stored: Stored, suite: str, check: str, alias: str) -> log.Item:
     return named[0]
 
 
-def rows(stored: Stored, item: log.Item) -> pd.DataFrame:
+def read_rows(stored: StoredRun, item: log.Item) -> pd.DataFrame:
     """Return the rows of an entry.
 
     Raises:
@@ -120,6 +120,6 @@ def rows(stored: Stored, item: log.Item) -> pd.DataFrame:
     if item.table is None:
         raise UserError(f"{where} has no rows: {item.sentence}")
     found: pd.DataFrame = read_table(stored.directory, item.table, where).to_pandas()
-    if "image" in found and found.duplicated([key for key in KEYS if key in found]).any():
+    if "image" in found and found.duplicated([key for key in ROW_KEYS if key in found]).any():
         raise UserError(f"{where}: {item.table} is damaged: it holds rows twice")
     return found

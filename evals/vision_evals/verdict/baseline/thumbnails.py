@@ -12,10 +12,10 @@ from vision_evals.core.errors import UnreadableError, UserError
 from vision_evals.core.paths import whole_file
 from vision_evals.images.decode import read
 
-SIDE = 160
+THUMBNAIL_SIDE = 160
 """Pixels of the longer side: about 5 kB a picture."""
 
-QUALITY = 70
+WEBP_QUALITY = 70
 """Of WebP."""
 
 
@@ -51,7 +51,7 @@ def _thumbnail(path: Path | None, directory: Path) -> str | None:
     file = directory / name
     if not file.is_file():
         picture = decoded.picture
-        picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+        picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
         with whole_file(file) as partial:
-            picture.save(partial, "WEBP", quality=QUALITY)
+            picture.save(partial, "WEBP", quality=WEBP_QUALITY)
     return name

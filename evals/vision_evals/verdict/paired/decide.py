@@ -7,10 +7,10 @@ from typing import Literal
 from vision_evals.log import Paired, Verdict
 from vision_evals.verdict.paired.shares import mcnemar
 
-Side = Literal["at_least", "at_most"]
+BoundSide = Literal["at_least", "at_most"]
 
 
-def p_value(found: Paired, side: Side) -> float | None:
+def p_value(found: Paired, side: BoundSide) -> float | None:
     """Return the exact one-sided p value that a share got worse for this side; null for means.
 
     Of ``at_least`` it is ``found.p_value``, that the share fell; of ``at_most`` that it rose.
@@ -22,7 +22,7 @@ def p_value(found: Paired, side: Side) -> float | None:
     return mcnemar(found.better, found.worse)
 
 
-def decide(found: Paired, margin: float, side: Side, alpha: float) -> Verdict:
+def decide(found: Paired, margin: float, side: BoundSide, alpha: float) -> Verdict:
     """Return the verdict of a gate.
 
     With a margin it is FAILED where the whole interval lies beyond the margin, PASSED where the

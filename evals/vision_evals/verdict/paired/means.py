@@ -13,13 +13,13 @@ from vision_evals.measures.intervals import MIN_IMAGES_FOR_BOOTSTRAP, RESAMPLES,
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-MANY = 200
+MIN_IMAGES_FOR_T = 200
 """Images from which the mean of their differences is normal enough for Student's t."""
 
-IN_TAIL = 50
+RESAMPLES_PER_TAIL = 50
 """Resamples beyond each end of a percentile interval: gates that share an alpha have thin tails."""
 
-MOST_RESAMPLES = 20_000
+MAX_RESAMPLES = 20_000
 """About 0.2 s of them; enough for an alpha of 0.0025, as of twenty gates that share 0.05."""
 
 
@@ -65,9 +65,11 @@ def mean_interval(
         )
     if np.ptp(differences) == 0:
         only = float(differences[0])
-        return Interval(only, only), "paired t" if n >= MANY else "bootstrap"
-    if n >= MANY:
+        return Interval(only, only), "paired t" if n >= MIN_IMAGES_FOR_T else "bootstrap"
+    if n >= MIN_IMAGES_FOR_T:
         return t_interval(differences, confidence), "paired t"
-    resamples = min(MOST_RESAMPLES, max(RESAMPLES, round(IN_TAIL / ((1 - confidence) / 2))))
+    resamples = min(
+        MAX_RESAMPLES, max(RESAMPLES, round(RESAMPLES_PER_TAIL / ((1 - confidence) / 2)))
+    )
     found = bootstrap(lambda x: float(x.mean()), (differences,), rng, confidence, resamples)
     return found, "bootstrap"

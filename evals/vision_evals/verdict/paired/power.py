@@ -8,12 +8,12 @@ from statistics import NormalDist
 import numpy as np
 
 from vision_evals.log import Paired
-from vision_evals.verdict.paired.decide import Side, undecidable
+from vision_evals.verdict.paired.decide import BoundSide, undecidable
 from vision_evals.verdict.paired.shares import null_variance
 
 
 def images_needed(
-    found: Paired, margin: float, side: Side, alpha: float, power: float = 0.8
+    found: Paired, margin: float, side: BoundSide, alpha: float, power: float = 0.8
 ) -> int | None:
     """Return how many images in all let a good candidate pass with this power.
 

@@ -8,7 +8,7 @@ from statistics import NormalDist
 
 from vision_evals.measures.intervals import Interval
 
-HALVINGS = 64
+BISECTIONS = 64
 """Of a bracket no wider than 2: its width ends below 1e-18."""
 
 
@@ -39,7 +39,7 @@ def score_statistic(worse: int, better: int, n: int, margin: float) -> float:
     Positive where the difference found, (better - worse) / n, lies above it. At margin 0 it is
     McNemar's (better - worse) / sqrt(better + worse).
     """
-    _hold(worse, better, n)
+    _require_counts(worse, better, n)
     away = (better - worse) / n - margin
     spread = math.sqrt(null_variance(worse / n, better / n, margin) / n)
     if spread == 0:
@@ -62,15 +62,15 @@ def score_interval(worse: int, better: int, n: int, confidence: float) -> Interv
     Raises:
         ValueError: n is 0, or the counts do not fit into it.
     """
-    _hold(worse, better, n)
+    _require_counts(worse, better, n)
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     before, now = worse / n, better / n
     found = now - before
 
-    def held(margin: float) -> bool:
+    def accepted(margin: float) -> bool:
         return n * (found - margin) ** 2 <= z * z * null_variance(before, now, margin)
 
-    return Interval(_edge(held, found, -1.0), _edge(held, found, 1.0))
+    return Interval(_interval_end(accepted, found, -1.0), _interval_end(accepted, found, 1.0))
 
 
 def mcnemar(worse: int, better: int) -> float:
@@ -81,22 +81,22 @@ def mcnemar(worse: int, better: int) -> float:
     """
     from scipy.stats import binom
 
-    _hold(worse, better, max(1, worse + better))
+    _require_counts(worse, better, max(1, worse + better))
     return float(binom.sf(worse - 1, worse + better, 0.5)) if worse else 1.0
 
 
-def _edge(held: Callable[[float], bool], inside: float, outside: float) -> float:
+def _interval_end(accepted: Callable[[float], bool], inside: float, outside: float) -> float:
     """Return where ``held`` ends between a point that it holds and the end of the scale."""
-    for _ in range(HALVINGS):
+    for _ in range(BISECTIONS):
         middle = (inside + outside) / 2
-        if held(middle):
+        if accepted(middle):
             inside = middle
         else:
             outside = middle
     return outside
 
 
-def _hold(worse: int, better: int, n: int) -> None:
+def _require_counts(worse: int, better: int, n: int) -> None:
     if n < 1:
         raise ValueError("a difference needs at least one image")
     if min(worse, better) < 0 or worse + better > n:

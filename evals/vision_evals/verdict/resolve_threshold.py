@@ -1,0 +1,132 @@
+"""What a threshold comes to that is no number: published, the baseline's, another classifier's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vision_evals.core.errors import UserError
+from vision_evals.images.declared import declaration
+from vision_evals.images.sources import BUILT_IN
+from vision_evals.log import Metric, Verdict
+from vision_evals.measures.intervals import MIN_IMAGES_FOR_BOOTSTRAP
+from vision_evals.suite.expectation import Expectation, Reference, paired
+from vision_evals.verdict import verdict
+from vision_evals.verdict.baseline.numeric_gap import refusal
+from vision_evals.verdict.baseline.pairs import PAIRED_CONFIDENCE, pair
+from vision_evals.verdict.check_input import CheckInput, Measured
+from vision_evals.verdict.job import Job
+from vision_evals.verdict.thresholds import NoThreshold, PairedThreshold, Threshold
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def resolve_threshold(
+    reference: Reference, expectation: Expectation, check_input: CheckInput
+) -> Threshold:
+    """Return what a metric is held against, plus and minus not yet applied, or why there is none.
+
+    Args:
+        reference: as the suite names it.
+        expectation: that it stands in.
+        check_input: with the rows of everybody who was asked.
+    """
+    if reference.of == "published":
+        return _published(check_input.job, check_input.measured[0], expectation.metric)
+    if reference.of == "baseline":
+        return _baseline(reference, expectation, check_input)
+    if reference.of not in check_input.others:
+        return NoThreshold(f"{reference.of} was not measured here")
+    for other in check_input.others[reference.of]:
+        if other.invalid_reason is not None:
+            return NoThreshold(
+                f"{reference.of} is invalid: {other.invalid_reason}", Verdict.INVALID
+            )
+        if other.rows.empty:
+            return NoThreshold(f"{reference.of} saw no picture")
+    metric = verdict.find(expectation.metric, expectation.at, check_input.metrics(reference.of))
+    if metric.value is None:
+        return NoThreshold(f"{reference.of} has none: {metric.reason}")
+    return _pairs(
+        reference, expectation, check_input, metric, check_input.others[reference.of][0].rows
+    )
+
+
+def _baseline(reference: Reference, expectation: Expectation, check_input: CheckInput) -> Threshold:
+    """Return the number of the run that checkpoints are held against, or why it is none."""
+    beside = check_input.baseline
+    if beside is None:
+        return NoThreshold(
+            "there is no baseline; name one with --evals-baseline RUN, or accept one with "
+            "`evals accept RUN` first"
+        )
+    if beside.refused is not None:
+        return NoThreshold(beside.refused, beside.verdict)
+    try:
+        metric = verdict.find(expectation.metric, expectation.at, beside.item.metrics)
+    except LookupError:
+        return NoThreshold(
+            "the baseline's run knows no such metric; accept a new one", Verdict.INVALID
+        )
+    if metric.value is None:
+        return NoThreshold(f"the baseline has none: {metric.reason}", Verdict.INVALID)
+    # a gate without a margin, or with one that asks for a gain, leaves paths nothing to differ by
+    sign = -1 if expectation.at_least is reference else 1
+    allowed = max(0.0, sign * reference.margin)
+    if said := refusal(beside.gaps, check_input.measure, metric.name, allowed):
+        return NoThreshold(f"not comparable with the baseline, {said}", Verdict.INVALID)
+    return _pairs(reference, expectation, check_input, metric, beside.rows)
+
+
+def _pairs(
+    reference: Reference,
+    expectation: Expectation,
+    check_input: CheckInput,
+    metric: Metric,
+    rows: pd.DataFrame,
+) -> Threshold:
+    """Return another network's metric, with the test on pairs where that is what decides."""
+    assert metric.value is not None
+    measure, several = check_input.measure, len(check_input.measured) > 1 or metric.spread
+    if several and expectation.confidence is not None:
+        return NoThreshold("of a recipe's seeds the medians are compared, which have no interval")
+    if not paired(measure, expectation, reference) or several:
+        return metric.value
+    n = len(check_input.measured[0].rows)
+    if n < MIN_IMAGES_FOR_BOOTSTRAP and measure.metric(metric.name).interval != "wilson":
+        return NoThreshold(f"{n} images say too little of a difference of means")
+    suite, confidence = check_input.job.suite, expectation.confidence or PAIRED_CONFIDENCE
+    if suite.familywise:  # Bonferroni: the file fixes how many share the error, not the selection
+        confidence = 1 - (1 - confidence) / suite.gates
+    tables = rows, check_input.measured[0].rows
+    parameters, at = check_input.job.check.parameters, (metric.name, metric.at)
+    try:
+        found = pair(measure, tables, parameters, at, confidence, check_input.measured[0].seed)
+    except UserError as error:
+        return NoThreshold(
+            str(error), Verdict.INVALID
+        )  # a gate that cannot be trusted is not skipped
+    return PairedThreshold(metric.value, found)
+
+
+def _published(job: Job, measured: Measured, metric: str) -> Threshold:
+    """Return what is published, where the images are a sample of what it was measured on.
+
+    Pictures that somebody picked have an accuracy of their own, which says nothing of another.
+    """
+    if measured.limited:
+        return NoThreshold("the run is limited, and never held against a full one")
+    classifier = measured.classifier
+    if classifier is None or metric not in classifier.published:
+        return NoThreshold(f"nothing is published for {job.alias} with these weights")
+    wanted = classifier.classes.name
+    if job.source is None or measured.sample_of == wanted:
+        return classifier.published[metric]
+    place = job.source.place
+    path = None if place in BUILT_IN else declaration(Path(place))
+    repair = f': write sample_of = "{wanted}" in {path} if they are' if path else ""
+    if measured.sample_of is None:
+        return NoThreshold(f"the images are not declared to be a sample of {wanted}{repair}")
+    declared = f"declared to be a sample of {measured.sample_of}, not of {wanted}"
+    return NoThreshold(f"the images are {declared}{repair}")
