@@ -27,7 +27,7 @@ from vision_evals.verdict.baseline import stored
 from vision_evals.verdict.baseline.comparison import comparison
 from vision_evals.verdict.baseline.provenance import differences, side_of
 from vision_evals.verdict.baseline.stored import StoredRun
-from vision_evals.verdict.paired import decide
+from vision_evals.verdict.paired.decide import decide
 
 CLASSES = 1000
 

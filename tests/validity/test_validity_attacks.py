@@ -21,7 +21,7 @@ from vision_evals.attacks.pgd import ProjectedGradientDescent
 from vision_evals.core.tables import Table
 from vision_evals.measures import fgsm, targeted
 from vision_evals.measures.measure import Measure
-from vision_evals.validity import attacks, planted, power
+from vision_evals.validity import attacks, power
 from vision_evals.validity.batch import (
     ball_of_all,
     build_validity_batch,
@@ -383,7 +383,7 @@ def test_what_is_planted_is_there(norm: str, validity_batch: Make) -> None:
     """Score 0.1 at a border point, below 0 on inner points: seen by drawing them again."""
     ball = BALLS[norm](4 / 255)
     alone = build_validity_batch(validity_batch()).of(torch.tensor([3]))
-    readout = planted.plant(alone, ball)
+    readout = power.plant(alone, ball)
     assert readout is not None
 
     def score(kind: str, number: int) -> float:
@@ -393,8 +393,8 @@ def test_what_is_planted_is_there(norm: str, validity_batch: Make) -> None:
         assert logits.shape == (1, 2)
         return float((logits[:, 1] - logits[:, 0])[0])
 
-    inner = [score("inner", i) for i in range(planted.INNER_POINTS)]
-    border = [score("border", i) for i in range(planted.BORDER_POINTS)]
+    inner = [score("inner", i) for i in range(power.INNER_POINTS)]
+    border = [score("border", i) for i in range(power.BORDER_POINTS)]
     assert max(*inner, float(readout.logits(alone.pixels)[0, 1])) == pytest.approx(-0.9, abs=1e-3)
     assert any(abs(one - 0.1) < 1e-3 for one in border)
 
@@ -404,10 +404,10 @@ def test_the_readout_is_ridge_regression() -> None:
     for shape in ((5, 9), (9, 5)):
         rows = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         wanted = torch.linspace(-1, 1, shape[0], dtype=torch.float64)
-        penalty = planted.RIDGE_PENALTY * rows.square().sum() / shape[0]
+        penalty = power.RIDGE_PENALTY * rows.square().sum() / shape[0]
         eye = torch.eye(shape[1], dtype=torch.float64)
         expected = torch.linalg.solve(rows.T @ rows + penalty * eye, rows.T @ wanted)
-        assert torch.allclose(planted._ridge(rows, wanted), expected, rtol=1e-8)
+        assert torch.allclose(power._ridge(rows, wanted), expected, rtol=1e-8)
 
 
 def test_where_nothing_stands_apart_nothing_is_planted(validity_batch: Make) -> None:
@@ -418,7 +418,7 @@ def test_where_nothing_stands_apart_nothing_is_planted(validity_batch: Make) -> 
             return 0 * pixels.mean(dim=(2, 3)) + torch.tensor([1.0, 0.0, 0.0])
 
     given = validity_batch(network=Constant())
-    assert planted.plant(build_validity_batch(given).of(torch.tensor([0])), LinfBall(0.01)) is None
+    assert power.plant(build_validity_batch(given).of(torch.tensor([0])), LinfBall(0.01)) is None
     assert look("S21", given).outcome == "undecided"
 
 

@@ -16,7 +16,7 @@ from vision_evals.attacks.balls import LinfBall
 from vision_evals.core.errors import NotApplicableError
 from vision_evals.images.labels import ClassMap
 from vision_evals.models.classifier import Classifier
-from vision_evals.validity import gradients, known, response, smoothness
+from vision_evals.validity import gradients, known, response
 from vision_evals.validity.check import Evidence
 from vision_evals.validity.forwards import uniform_noise
 
@@ -297,16 +297,16 @@ def test_a_few_dead_gradients_of_a_few_images_tell_nothing(
 def test_without_labels_there_is_no_loss(small: Small, curved: nn.Module, asked: Make) -> None:
     evidence = asked(small(curved), labelled=False)
     assert gradients.gradient_alive(evidence).outcome == "undecided"
-    assert smoothness.smooth(evidence).outcome == "undecided"
+    assert response.smooth(evidence).outcome == "undecided"
 
 
 def test_a_smooth_loss_holds_and_a_sawtooth_falls(
     small: Small, curved: nn.Module, asked: Make
 ) -> None:
-    smooth = smoothness.smooth(asked(small(curved)))
+    smooth = response.smooth(asked(small(curved)))
     jagged = Before(curved, lambda x: x + 0.2 * (x * 5000).sin())
     assert smooth.outcome == "passed", smooth.evidence
-    assert smoothness.smooth(asked(small(jagged))).outcome == "failed"
+    assert response.smooth(asked(small(jagged))).outcome == "failed"
 
 
 def test_the_change_of_a_loss_that_is_known(small: Small, asked: Make) -> None:
@@ -318,7 +318,7 @@ def test_the_change_of_a_loss_that_is_known(small: Small, asked: Make) -> None:
             first = torch.where(whole, 1.0, 0.5)
             return torch.stack([first, 0 * first, 0 * first], dim=1)
 
-    found = smoothness.smooth(asked(small(Jumping())))
+    found = response.smooth(asked(small(Jumping())))
     before, after = (math.log(1 + 2 * math.exp(-z)) for z in (1.0, 0.5))
     assert found.outcome == "failed"
     assert f"by {(after - before) / before:.3g} of itself" in found.evidence

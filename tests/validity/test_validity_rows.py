@@ -18,12 +18,12 @@ from vision_evals.measures import accuracy, fgsm, targeted
 from vision_evals.measures.measure import Measure, Subject
 from vision_evals.measures.metrics import fraction
 from vision_evals.suite.spec import MetricSpec
-from vision_evals.validity import curves, described, rows
+from vision_evals.validity import described, rows
 from vision_evals.validity.check import CheckResult, Evidence, ValidityCheck
 
 Make = Callable[..., Evidence]
 SIZES = ("0", "1/510", "1/255", "2/255", "4/255")
-ALL = (*rows.CHECKS, *curves.CHECKS, *described.CHECKS)
+ALL = (*rows.CHECKS, *described.CHECKS)
 
 
 class Sweep(Table):
@@ -187,7 +187,7 @@ def test_the_largest_budget_is_asked(evidence: Make) -> None:
 def test_one_step_breaks_what_stands(missed: int, outcome: str, evidence: Make) -> None:
     """Each image misses at two epsilons and counts once."""
     one_step = [[1, 0, 0, 0, 0]] * missed + [[1, 1, 1, 0, 0]] * (20 - missed)
-    found = curves.beats_one_step(evidence(sweep(GOOD[:20], correct_fgsm=one_step)))
+    found = rows.beats_one_step(evidence(sweep(GOOD[:20], correct_fgsm=one_step)))
     expected = binomtest(missed, 20, 0.01, alternative="greater").pvalue
     assert found.outcome == outcome
     assert (expected < 0.01) == (outcome == "failed")
@@ -198,10 +198,10 @@ def test_one_step_breaks_what_stands(missed: int, outcome: str, evidence: Make) 
 def test_images_wrong_when_clean_are_no_success_of_one_step(evidence: Make) -> None:
     table = sweep([[1, 1, 0, 0, 0]] * 6 + [[0, 1, 1, 1, 1]] * 14)
     table.loc[~table["correct_clean"], "correct_fgsm"] = False
-    assert curves.beats_one_step(evidence(table)).outcome == "passed"
+    assert rows.beats_one_step(evidence(table)).outcome == "passed"
 
 
-@pytest.mark.parametrize("check", [curves.beats_one_step, rows.no_silent_success])
+@pytest.mark.parametrize("check", [rows.beats_one_step, rows.no_silent_success])
 def test_one_image_tells_nothing_about_a_rate(
     check: Callable[[Evidence], CheckResult], evidence: Make
 ) -> None:
@@ -220,7 +220,7 @@ def test_a_drop_of_success(up: int, down: int, outcome: str, evidence: Make) -> 
     """
     n = 40
     stands = [[1, 1, 0, 1, 1]] * up + [[1, 1, 1, 0, 0]] * down + [[1, 1, 1, 1, 0]] * (n - up - down)
-    found = curves.more_breaks_more(evidence(sweep(stands)))
+    found = rows.more_breaks_more(evidence(sweep(stands)))
     assert found.outcome == outcome
     change = np.array([1] * up + [-1] * down + [0] * (n - up - down), dtype=float)
     within = change.mean() <= change.std() / np.sqrt(n) + 1e-12
@@ -230,18 +230,18 @@ def test_a_drop_of_success(up: int, down: int, outcome: str, evidence: Make) -> 
 
 
 def test_success_is_counted_over_images_right_when_clean(evidence: Make) -> None:
-    found = curves.more_breaks_more(evidence(sweep(GOOD)))
+    found = rows.more_breaks_more(evidence(sweep(GOOD)))
     assert (
         found.evidence == "success on 20 images: 0 at 1/510, 0.5 at 1/255, 1 at 2/255, 1 at 4/255"
     )
 
 
 def test_a_curve_that_shows_nothing(evidence: Make) -> None:
-    assert curves.more_breaks_more(evidence(sweep([[1] * 5] * 20))).outcome == "undecided"
-    assert curves.more_breaks_more(evidence(sweep(GOOD[:6]))).outcome == "undecided"
+    assert rows.more_breaks_more(evidence(sweep([[1] * 5] * 20))).outcome == "undecided"
+    assert rows.more_breaks_more(evidence(sweep(GOOD[:6]))).outcome == "undecided"
     short = sweep(GOOD)
     short = short[short["epsilon"].isin(["0", "1/255"])]
-    assert curves.more_breaks_more(evidence(short)).outcome == "undecided"
+    assert rows.more_breaks_more(evidence(short)).outcome == "undecided"
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def test_against_noise(won: int, lost: int, outcome: str, evidence: Make) -> Non
     """An image of each kind tells at 1/255 only, and a few more tell at 4/255."""
     stands = [[1, 1, 0, 1, 1]] * won + [[1, 1, 1, 1, 1]] * lost + [[0, 0, 0, 0, 0]] * 9
     noisy = [[1, 1, 1, 1, 1]] * won + [[1, 1, 0, 1, 1]] * lost + [[0, 1, 1, 1, 1]] * 9
-    found = curves.beats_noise(evidence(sweep(stands, correct_noise=noisy)))
+    found = rows.beats_noise(evidence(sweep(stands, correct_noise=noisy)))
     assert found.outcome == outcome
     assert found.evidence.startswith(f"at 1/255, {won} of the {won + lost} images")
     ahead = binomtest(won, won + lost, 0.5, alternative="greater").pvalue < 0.01
@@ -263,7 +263,7 @@ def test_against_noise(won: int, lost: int, outcome: str, evidence: Make) -> Non
 
 def test_noise_that_does_the_same(evidence: Make) -> None:
     same = [[bool(one) for one in stand] for stand in GOOD]
-    assert curves.beats_noise(evidence(sweep(GOOD, correct_noise=same))).outcome == "undecided"
+    assert rows.beats_noise(evidence(sweep(GOOD, correct_noise=same))).outcome == "undecided"
 
 
 @pytest.mark.parametrize(("right", "outcome"), [(0, "failed"), (1, "passed")])
@@ -303,13 +303,13 @@ def test_success_that_is_not_handed_back(silent: int, outcome: str, evidence: Ma
 def test_a_curve_that_is_too_short(gone: set[str], evidence: Make) -> None:
     """Without 0, with four epsilons, or with three that do not reach the end."""
     table = sweep(GOOD)
-    assert curves.curve(evidence(table[~table["epsilon"].isin(gone)])).outcome == "failed"
+    assert rows.curve(evidence(table[~table["epsilon"].isin(gone)])).outcome == "failed"
 
 
 def test_a_curve_at_whose_end_one_stands(evidence: Make) -> None:
-    found = curves.curve(evidence(sweep([*GOOD, [1, 1, 1, 1, 1]])))
+    found = rows.curve(evidence(sweep([*GOOD, [1, 1, 1, 1, 1]])))
     assert found == CheckResult("failed", "5 epsilons; 1 of 21 images stand at the worst of them")
-    nobody = curves.curve(evidence(sweep([[0, 0, 0, 0, 0]])))
+    nobody = rows.curve(evidence(sweep([[0, 0, 0, 0, 0]])))
     assert nobody.outcome == "undecided"
 
 

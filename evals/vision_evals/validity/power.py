@@ -1,15 +1,19 @@
-"""Validity checks that give an attack more: budget, steps, starts, a certain adversarial."""
+"""Validity checks that give an attack more: budget, steps, starts, a planted adversarial."""
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, runtime_checkable
 
-from vision_evals.attacks.attack import Attack
+import torch
+
+from vision_evals.attacks.attack import Attack, Victim
 from vision_evals.attacks.balls import Ball
+from vision_evals.attacks.criteria import Misclassification
 from vision_evals.core.errors import NotApplicableError
-from vision_evals.validity import planted
 from vision_evals.validity.batch import (
     AttackOutcome,
+    ValidityBatch,
     attack_of,
     ball_of,
     ball_of_all,
@@ -27,6 +31,122 @@ from vision_evals.validity.check import (
     rate,
     reading,
 )
+
+MAX_IMAGES, INNER_POINTS, BORDER_POINTS = 8, 32, 16
+"""How many images, points within each ball, and points of its border to choose from."""
+
+SCORE_THRESHOLD = 0.9
+"""Where the threshold lies between the highest inner point, 0, and the planted one, 1."""
+
+RIDGE_PENALTY = 1e-3
+"""Of the mean variance of a logit: keeps the readout off directions in which nothing moves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Readout:
+    """A victim of two classes: a linear function of another's logits."""
+
+    alias: str
+    inner: Victim
+    weight: torch.Tensor
+    """(classes,)."""
+    threshold: float
+
+    def logits(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return (n, 2): 0, and the score, above 0 for the planted class."""
+        features = self.inner.logits(pixels).double()
+        score = features @ self.weight - self.threshold
+        return torch.stack([torch.zeros_like(score), score], dim=1).to(pixels.dtype)
+
+
+def plant(validity_batch: ValidityBatch, ball: Ball) -> Readout | None:
+    """Return a readout of a batch of one image, or None where no border point can be separated.
+
+    Zimmermann et al. 2022, section 4: inner points are the image and points drawn from its ball,
+    and one point of the border is planted. Let f be the logits, m their mean over the inner
+    points, and F the rows f(x) - m. For each candidate p of the border, ridge regression
+
+        w = argmin |F w + 1|^2 + (w (f(p) - m) - 1)^2 + r |w|^2
+
+    asks for -1 within and +1 at p. Of the candidates, that with the largest gap
+    g = w f(p) - max w f(x) over the inner points is planted, if g > 0. The score
+
+        s(x) = (w f(x) - max w f(inner)) / g - 0.9
+
+    is below 0 on all inner points, and 0.1 at p: an adversarial is certainly there, and points
+    drawn at random within the ball do not find it.
+    """
+    inner, candidates = _sample_logits(validity_batch, ball)
+    fits = [fit for fit in (_fit(inner, point) for point in candidates) if fit.gap > 0]
+    if not fits:
+        return None
+    gap, weight, highest = max(fits, key=lambda fit: fit.gap)
+    victim = validity_batch.victim
+    threshold = highest / gap + SCORE_THRESHOLD
+    return Readout(f"a readout of {victim.alias}", victim, weight / gap, threshold)
+
+
+def _sample_logits(validity_batch: ValidityBatch, ball: Ball) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return logits in float64 of the image with its inner points, and of the border points."""
+    pixels, draws = validity_batch.pixels, validity_batch.draws
+
+    def points(kind: str, n: int) -> list[torch.Tensor]:
+        draw = ball.sample if kind == "inner" else ball.noise
+        return [draw(pixels, draws.generators("planted", kind, str(i))) for i in range(n)]
+
+    within = torch.cat([pixels, *points("inner", INNER_POINTS)])
+    border = torch.cat(points("border", BORDER_POINTS))
+    with torch.no_grad():
+        inner = validity_batch.victim.logits(within).double()
+        return inner, validity_batch.victim.logits(border).double()
+
+
+class _Fit(NamedTuple):
+    """A direction in logits that sets one border point apart from the inner points."""
+
+    gap: float
+    weight: torch.Tensor
+    highest: float
+    """Largest inner product with an inner point."""
+
+
+def _fit(inner: torch.Tensor, candidate: torch.Tensor) -> _Fit:
+    rows = torch.cat([inner, candidate[None]]) - inner.mean(dim=0)
+    goals = torch.full((len(rows),), -1.0, dtype=rows.dtype, device=rows.device)
+    goals[-1] = 1.0
+    weight = _ridge(rows, goals)
+    highest = float((inner @ weight).max())
+    return _Fit(float(candidate @ weight) - highest, weight, highest)
+
+
+def _ridge(rows: torch.Tensor, goals: torch.Tensor) -> torch.Tensor:
+    """Return (classes,) the weights, by the dual: there are fewer rows than classes, or few."""
+    kernel = rows @ rows.T
+    penalty = RIDGE_PENALTY * kernel.diagonal().mean().clamp(min=torch.finfo(rows.dtype).tiny)
+    eye = torch.eye(len(rows), dtype=rows.dtype, device=rows.device)
+    solved: torch.Tensor = rows.T @ torch.linalg.solve(kernel + penalty * eye, goals)
+    return solved
+
+
+def finds_planted(evidence: Evidence) -> CheckResult:
+    """S21: each image has a readout of its own, so each is attacked alone."""
+    iterated_of(evidence)
+    validity_batch, ball = (
+        build_validity_batch(evidence),
+        ball_of(evidence, informative_epsilon(evidence)[0]),
+    )
+    readouts, missed = 0, 0
+    for i in range(min(MAX_IMAGES, len(validity_batch.pixels))):
+        alone = validity_batch.of(torch.tensor([i], device=validity_batch.pixels.device))
+        readout = plant(alone, ball)
+        if readout is None:
+            continue
+        zero = torch.zeros(1, dtype=torch.int64, device=alone.pixels.device)
+        planted = alone._replace(victim=readout, criterion=Misclassification(zero, zero[:, None]))
+        readouts += 1
+        missed += int(~run_attack(planted, attack_of(evidence), ball).broken)
+    said = rate(missed, readouts, 0.05, "planted adversarials are not found")
+    return said._replace(evidence=f"{said.evidence}; within {ball.epsilon:.3g}")
 
 
 @runtime_checkable
@@ -146,6 +266,12 @@ CHECKS = (
         source="Carlini et al. 2019, On Evaluating Adversarial Robustness, section 4",
         cost="thorough", severity="warn", guards=_BETWEEN, run=enough_restarts,
     ),
-    planted.CHECK,
+    ValidityCheck(
+        id="S21", name="a planted adversarial is found",
+        meaning="An attack that misses an adversarial that certainly exists has not shown that "
+        "there is none.",
+        source="Zimmermann et al. 2022, Increasing Confidence in Adversarial Robustness "
+        "Evaluations, section 4",
+        cost="thorough", guards=iterating, run=finds_planted,
+    ),
 )  # fmt: skip
-"""Those that are meant to make an attack succeed."""

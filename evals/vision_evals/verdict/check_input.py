@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from vision_evals.log import Metric, Plot, Validity
+from vision_evals.log import Item, Metric, Plot, Validity, Verdict
 from vision_evals.measures.intervals import CONFIDENCE
 from vision_evals.measures.measure import Measure, Subject
 from vision_evals.suite.spec import MetricSpec
-from vision_evals.verdict.baseline.reference import BaselineEntry
+from vision_evals.verdict.baseline.numeric_gap import NumericGap
+from vision_evals.verdict.baseline.provenance import Side
 from vision_evals.verdict.job import Job
 from vision_evals.verdict.thresholds import NoiseFloor, no_floor
 
@@ -75,6 +76,27 @@ class Measured:
 
 SeedResults: TypeAlias = tuple[Measured, ...]
 """What one alias gave: one of each seed of a recipe, or one."""
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineEntry:
+    """The same check of the baseline: its numbers and rows, or why no gate compares with it."""
+
+    side: Side
+    rows: pd.DataFrame
+    differs: tuple[str, ...] = ()
+    """What differs in addition to the network."""
+    gaps: tuple[NumericGap, ...] = ()
+    """Steps in which the numeric paths differ: each gate decides how far they may."""
+    refused: str | None = None
+    """Why no gate may compare with it."""
+    verdict: Verdict = Verdict.INVALID
+    """Of a gate that is refused."""
+
+    @property
+    def item(self) -> Item:
+        """Its entry in the log."""
+        return self.side.item
 
 
 @dataclass(frozen=True, slots=True)

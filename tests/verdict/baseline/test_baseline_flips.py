@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from vision_evals import log
 from vision_evals.log import Verdict
 from vision_evals.measures.accuracy import MEASURE, Parameters
-from vision_evals.verdict.baseline.comparison import comparison
-from vision_evals.verdict.baseline.flips import MAX_FLIPS_SHOWN, flips
+from vision_evals.verdict.baseline.comparison import MAX_FLIPS_SHOWN, comparison, flips
 from vision_evals.verdict.baseline.provenance import Side
 
 NAMES = ("red", "green", "blue")

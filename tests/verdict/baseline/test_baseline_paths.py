@@ -22,18 +22,13 @@ from vision_evals.measures.accuracy import MEASURE, Parameters
 from vision_evals.models.request import Request
 from vision_evals.suite.parse import parse
 from vision_evals.suite.spec import BY_LOSS, BY_PROBABILITY
-from vision_evals.verdict.baseline.baseline import CurrentRun
+from vision_evals.verdict.baseline.baseline import CurrentRun, baseline_entry, require_comparable
 from vision_evals.verdict.baseline.comparison import comparison
 from vision_evals.verdict.baseline.numeric_gap import distance, gaps, refusal, remark
 from vision_evals.verdict.baseline.paths import NumericPath
 from vision_evals.verdict.baseline.provenance import Side, differences, side_of
-from vision_evals.verdict.baseline.reference import (
-    BaselineEntry,
-    baseline_entry,
-    require_comparable,
-)
 from vision_evals.verdict.baseline.stored import StoredRun
-from vision_evals.verdict.check_input import CheckInput, ClassifierInfo, Measured
+from vision_evals.verdict.check_input import BaselineEntry, CheckInput, ClassifierInfo, Measured
 from vision_evals.verdict.job import Job
 from vision_evals.verdict.judge import judge
 

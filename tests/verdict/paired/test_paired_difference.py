@@ -10,7 +10,8 @@ from scipy.stats import norm, ttest_rel
 
 from vision_evals.core.errors import UserError
 from vision_evals.measures.intervals import generator
-from vision_evals.verdict.paired import mcnemar, mean_interval, paired, score_interval, t_interval
+from vision_evals.verdict.paired.difference import mean_interval, paired, t_interval
+from vision_evals.verdict.paired.shares import mcnemar, score_interval
 
 
 @pytest.mark.parametrize("n", [2, 7, 200, 3000])

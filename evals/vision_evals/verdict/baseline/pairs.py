@@ -10,7 +10,7 @@ from vision_evals.core.errors import UserError
 from vision_evals.measures.intervals import generator
 from vision_evals.suite.declared_options import SEED
 from vision_evals.suite.spec import Spec
-from vision_evals.verdict.paired import paired
+from vision_evals.verdict.paired.difference import paired
 
 if TYPE_CHECKING:
     import pandas as pd
