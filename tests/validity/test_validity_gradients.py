@@ -268,7 +268,7 @@ def test_a_saturated_softmax_kills_the_cross_entropy_but_not_dlr(
     found = gradients.gradient_alive(evidence)
     assert found.outcome == "failed"
     assert dead == 16
-    assert "16 of these 16 live under the DLR loss" in found.evidence
+    assert "16 of these 16 have one under the DLR loss" in found.evidence
 
 
 def test_a_gradient_that_is_no_number_is_dead(small: Small, curved: nn.Module, asked: Make) -> None:

@@ -22,6 +22,7 @@ CHECKS = (
     *preprocessing.CHECKS,
     *labels.CHECKS,
     *gradients.CHECKS,
+    response.CHECKS[-1],
     *known.CHECKS,
 )
 UNCLEAR = {"input as published", "clean accuracy as published", "no better order of labels"}

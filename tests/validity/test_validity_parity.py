@@ -64,7 +64,7 @@ def test_another_feeding_falls(name: str, fed: Small, asked: Make) -> None:
     found = preprocessing.as_declared(evidence)
     assert found.outcome == "failed"
     for field in WRONG[name]:
-        assert f"{field} {WRONG[name][field]} in force" in found.evidence
+        assert f"{field} {WRONG[name][field]} in use" in found.evidence
 
 
 def test_a_wrapper_that_does_not_do_what_it_holds(

@@ -118,7 +118,7 @@ def test_a_leak_of_one_point_falls(outside: float, outcome: str, evidence: Make)
     table.loc[17, "outside"] = outside
     found = rows.inside_ball(evidence(table))
     assert found.outcome == outcome
-    assert found.evidence.startswith(f"{int(outside > 1e-6)} of 120 points lie outside")
+    assert found.evidence.startswith(f"{int(outside > 1e-6)} of 120 points are outside")
     assert ("1 are not numbers" in found.evidence) == np.isnan(outside)
 
 
@@ -191,7 +191,7 @@ def test_one_step_breaks_what_stands(missed: int, outcome: str, evidence: Make) 
     expected = binomtest(missed, 20, 0.01, alternative="greater").pvalue
     assert found.outcome == outcome
     assert (expected < 0.01) == (outcome == "failed")
-    assert found.evidence.startswith(f"{missed} of 20 images fall to one step")
+    assert found.evidence.startswith(f"{missed} of 20 images break under one step")
     assert found.evidence.endswith("at 1/510, 1/255")
 
 
@@ -255,7 +255,7 @@ def test_against_noise(won: int, lost: int, outcome: str, evidence: Make) -> Non
     noisy = [[1, 1, 1, 1, 1]] * won + [[1, 1, 0, 1, 1]] * lost + [[0, 1, 1, 1, 1]] * 9
     found = rows.beats_noise(evidence(sweep(stands, correct_noise=noisy)))
     assert found.outcome == outcome
-    assert found.evidence.startswith(f"at 1/255, {won} of the {won + lost} images")
+    assert found.evidence.startswith(f"at 1/255, of {won + lost} images that only one of the two breaks, the attack breaks {won},")
     ahead = binomtest(won, won + lost, 0.5, alternative="greater").pvalue < 0.01
     behind = binomtest(won, won + lost, 0.75, alternative="less").pvalue < 0.01
     assert (outcome == "passed", outcome == "failed") == (ahead, behind and not ahead)

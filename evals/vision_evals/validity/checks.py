@@ -16,15 +16,17 @@ from vision_evals.validity import (
 )
 from vision_evals.validity.check import ValidityCheck
 
-CHECKS: tuple[ValidityCheck, ...] = (
-    *preprocessing.CHECKS,
-    *structure.CHECKS,
-    *labels.CHECKS,
-    *gradients.CHECKS,
-    *response.CHECKS,
-    *known.CHECKS,
-    *rows.CHECKS,
-    *attacks.CHECKS,
-    *power.CHECKS,
-    *described.CHECKS,
+_MODULES = (
+    preprocessing,
+    structure,
+    labels,
+    gradients,
+    response,
+    known,
+    rows,
+    attacks,
+    power,
+    described,
 )
+
+CHECKS: tuple[ValidityCheck, ...] = tuple(check for module in _MODULES for check in module.CHECKS)

@@ -1,4 +1,4 @@
-"""Whether the gradient with respect to the pixels is one, and shows the way."""
+"""Whether the gradient with respect to the pixels is correct and leads to a higher loss."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ from vision_evals.validity.check import (
     rate,
     undecided,
 )
-from vision_evals.validity.forwards import exact_fp32, logits_of, uniform_noise
+from vision_evals.validity.forwards import exact_fp32, logits_of, random_signs
 
 MAX_IMAGES = 8
-"""Images whose derivative is taken twice."""
+"""Images whose derivative is also measured by finite differences."""
 STEP_LENGTH = 0.002
-"""Euclidean length of the step along the gradient: shorter, fp32 drowns it; longer, real networks
-bend away (at 0.002 the median of 8 images of squeezenet1_1_caffe answers with 1.00 of what its
-gradient says and that of efficientnet_lite0 with 0.995; at 0.01 with 0.99 and 0.94)."""
+"""Euclidean length of the step along the gradient. A shorter one is lost in the rounding of fp32;
+on a longer one real networks are not linear (at 0.002 the lead changes by 1.00 of what the gradient
+predicts on squeezenet1_1_caffe, the median of 8 images, and by 0.995 on efficientnet_lite0; at 0.01
+by 0.99 and 0.94)."""
 QUARTER_LEVEL = 0.25 / 255
-"""No pixel moves by more: from a level of 8 bits, rounding inside a network undoes that."""
+"""No pixel moves by more: a network that rounds to 8 bits undoes such a step from a level."""
 MAX_SLOPE_ERROR = 0.1
 MIN_LOGIT_CHANGE = 1e-4
 """A change smaller than this share of the largest logit is lost in fp32."""
@@ -41,16 +42,16 @@ def gradient_alive(evidence: Evidence) -> CheckResult:
     probe = evidence.probe
     require_two_classes(evidence)
     if probe.answers is None:
-        return undecided("the images have no labels, and so no loss")
+        return undecided("the images have no labels, so there is no loss")
     try:
         dead = _dead(probe.gradient)
     except InvalidError as error:
         return failed(str(error))
     bad, n = int(dead.sum()), len(dead)
-    found = rate(bad, n, MAX_DEAD_SHARE, "images with a gradient that is 0 or not finite")
+    result = rate(bad, n, MAX_DEAD_SHARE, "images with a gradient that is 0 or not finite")
     if not bad:
-        return found
-    return found._replace(evidence=f"{found.evidence}; {_under_dlr(evidence, dead)}")
+        return result
+    return result.adding(_under_dlr(evidence, dead))
 
 
 def _dead(gradient: torch.Tensor) -> torch.Tensor:
@@ -65,44 +66,44 @@ def _under_dlr(evidence: Evidence, dead: torch.Tensor) -> str:
         label = probe.answers.label[:, None]
         again = _dead(slope(evidence.classifier, probe.pixels, label, dlr).gradient)
     except NotApplicableError:
-        return "DLR needs three classes, so it was not tried"
-    return f"{int((dead & ~again).sum())} of these {int(dead.sum())} live under the DLR loss"
+        return "the DLR loss needs three classes, so it is not tried"
+    return f"{int((dead & ~again).sum())} of these {int(dead.sum())} have one under the DLR loss"
 
 
 def reaches_pixels(evidence: Evidence) -> CheckResult:
-    """Walk a little along the gradient and see whether the network answers as it says."""
+    """Take a small step along the gradient and compare the change with the predicted one."""
     require_two_classes(evidence)
     pixels = evidence.probe.pixels[:MAX_IMAGES]
     with exact_fp32(pixels.device):
         logits, gradient = lead_gradient(evidence, pixels)
         if gradient is None:
-            return failed("the logits do not lead back to the pixels")
+            return failed("the graph of the logits does not reach the pixels")
         if bool(_dead(gradient).all()):
-            return _silent(evidence, pixels, logits)
+            return _zero_gradient(evidence, pixels, logits)
         if half_precision(logits):
-            return undecided("the logits are of half precision: so small a step is lost in them")
+            return undecided("the logits have half precision, which loses so small a step")
         return _compared(evidence, pixels, logits.argmax(dim=1), gradient)
 
 
 def require_two_classes(evidence: Evidence) -> None:
-    """Refuse a classifier that can only say one thing.
+    """Refuse a classifier with a single answer.
 
     Raises:
         NotApplicableError: it has one class.
     """
     if len(evidence.classifier.classes) < 2:
-        raise NotApplicableError("with one class there is no answer to lead away from")
+        raise NotApplicableError("with one class there is no other answer to move to")
 
 
 def half_precision(logits: torch.Tensor) -> bool:
-    """Return whether a network computed in half precision: each logit is a number of it."""
+    """Return whether a network computed in half precision: it can hold each logit exactly."""
     return any(torch.equal(logits.to(half).to(logits), logits) for half in HALF_TYPES)
 
 
 def lead_gradient(
     evidence: Evidence, pixels: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Return logits, and (n, 3, H, W) in float64 the gradient of the runner-up's lead; or None."""
+    """Return logits, and the gradient (n, 3, H, W) in float64 of the runner-up's lead, or None."""
     with torch.enable_grad():
         variable = pixels.clone().requires_grad_()
         logits = evidence.classifier.logits(variable)
@@ -116,22 +117,22 @@ def lead_gradient(
 
 
 def movable(pixels: torch.Tensor) -> torch.Tensor:
-    """Return what can move both ways: at 0 and 1 a clamp inside a network has a bend."""
+    """Return which values can move both ways: at 0 and 1 a clamp in a network is not smooth."""
     return (pixels > QUARTER_LEVEL) & (pixels < 1 - QUARTER_LEVEL)
 
 
 def runner_up_lead(logits: torch.Tensor, first: torch.Tensor) -> torch.Tensor:
-    """Return (n,) how far the runner-up lies above the first answer; never saturated."""
+    """Return (n,) the logit of the runner-up less that of the first answer; it never saturates."""
     at = first[:, None]
     others = logits.scatter(1, at, float("-inf")).amax(dim=1)
     return others - logits.gather(1, at)[:, 0]
 
 
-def _silent(evidence: Evidence, pixels: torch.Tensor, logits: torch.Tensor) -> CheckResult:
-    moved = (pixels + NOISE_OF_ZERO_GRADIENT * _signs(evidence, pixels)).clamp(0, 1)
+def _zero_gradient(evidence: Evidence, pixels: torch.Tensor, logits: torch.Tensor) -> CheckResult:
+    moved = (pixels + NOISE_OF_ZERO_GRADIENT * random_signs(evidence, pixels)).clamp(0, 1)
     after = logits_of(evidence.classifier, moved)
     change = float((after - logits).abs().amax())
-    said = f"the gradient is 0 on {len(pixels)} images, and noise of 8/255 moves logits by "
+    said = f"the gradient is 0 on {len(pixels)} images, and noise of 8/255 changes the logits by "
     return failed(f"{said}{change:.2g}") if change else undecided(f"{said}nothing either")
 
 
@@ -151,42 +152,36 @@ def _compared(
     size = (QUARTER_LEVEL / way.flatten(1).abs().amax(dim=1)).clamp(max=STEP_LENGTH)
     step = way * size[:, None, None, None]
     logits = [logits_of(evidence.classifier, (pixels + s * step).to(pixels)) for s in (1, -1)]
-    up, down = (runner_up_lead(one.double(), first) for one in logits)
-    told = 2 * size * length
-    # also what the gradient does not tell of is heard
-    heard = (
-        torch.maximum(told, (up - down).abs()) > MIN_LOGIT_CHANGE * logits[0].abs().amax().double()
-    )
-    if 2 * int(heard.sum()) < n:
+    up, down = (runner_up_lead(end.double(), first) for end in logits)
+    predicted, smallest = 2 * size * length, MIN_LOGIT_CHANGE * logits[0].abs().amax().double()
+    # a change that the gradient does not predict counts too
+    visible = torch.maximum(predicted, (up - down).abs()) > smallest
+    lost = n - int(visible.sum())
+    if 2 * (n - lost) < n:
         return undecided(
-            f"a step along the gradient is too small a change for fp32 on {n - int(heard.sum())} "
-            f"of {n} images"
+            f"a step along the gradient is too small a change for fp32 on {lost} of {n} images"
         )
-    answered = ((up - down) / told)[heard]
-    middle = float(answered.quantile(0.5))
+    ratio = ((up - down) / predicted)[visible]
+    middle = float(ratio.quantile(0.5))
     said = (
         f"a step of {float(size.amax()):.2g} along the gradient changes the lead of the first "
-        f"answer by {middle:.3g} of what the gradient says (median of {len(answered)} images, "
-        f"{float(answered.amin()):.2g} to {float(answered.amax()):.2g})"
+        f"answer by {middle:.3g} of what the gradient predicts (median of {len(ratio)} images, "
+        f"{float(ratio.amin()):.2g} to {float(ratio.amax()):.2g})"
     )
     return passed(said) if abs(middle - 1) <= MAX_SLOPE_ERROR else failed(said)
-
-
-def _signs(evidence: Evidence, pixels: torch.Tensor) -> torch.Tensor:
-    return (uniform_noise(evidence, pixels) - 0.5).sign()
 
 
 CHECKS = (
     ValidityCheck(
         id="S6", name="gradient alive",
-        meaning="Where the gradient is 0, an attack that follows it stays where it is.",
+        meaning="Where the gradient is 0, an attack that follows it does not move.",
         source="Athalye et al. 2018, section 3.1; Pintor et al. 2022; Croce & Hein 2020 on DLR",
         scope="images", guards=differentiating, run=gradient_alive,
     ),
     ValidityCheck(
         id="S7", name="graph reaches the pixels",
-        meaning="A gradient that a rounding, a detached graph or a backward of its own falsifies "
-        "does not lead uphill.",
+        meaning="Rounding, a detached graph or a custom backward makes the gradient wrong: a step "
+        "along it does not increase the loss.",
         source="Athalye et al. 2018, section 3.1 (shattered gradients); Pintor et al. 2022",
         scope="classifier", guards=differentiating, run=reaches_pixels,
     ),

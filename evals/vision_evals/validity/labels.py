@@ -26,29 +26,29 @@ from vision_evals.validity.check import (
 from vision_evals.validity.forwards import logits_of, preserved_rng
 
 MIN_IMAGES_PER_CLASS = 5
-"""Images of a class from which its place among the others can be told."""
+"""Images of a class below which the order of classes cannot be tested."""
 
 
-def mcnemar(gained: int, lost: int, said: str, rare: float = SIGNIFICANCE) -> CheckResult:
-    """Fall where so many are gained by chance with less than ``rare`` (McNemar 1947, exact)."""
+def mcnemar(gained: int, lost: int, text: str, alpha: float = SIGNIFICANCE) -> CheckResult:
+    """Fail where chance alone gains so many with less than ``alpha`` (McNemar 1947, exact)."""
     from scipy.stats import binom
 
     chance = float(binom.sf(gained - 1, gained + lost, 0.5)) if gained + lost else 1.0
-    said = f"{said} ({gained} gained, {lost} lost, p = {chance:.2g})"
-    if chance < rare:
-        return failed(said)
-    return passed(said) if gained <= lost else undecided(said)
+    evidence = f"{text} ({gained} gained, {lost} lost, p = {chance:.2g})"
+    if chance < alpha:
+        return failed(evidence)
+    return passed(evidence) if gained <= lost else undecided(evidence)
 
 
 def order(evidence: Evidence) -> CheckResult:
-    """Fit the best renaming of the classes to half of the images, and try it on the other half.
+    """Fit the best renaming of the classes to half of the images, and test it on the other half.
 
-    Each half is tried once, with what fits the other one best, so that no image vouches for
-    itself (linear assignment on the confusion matrix).
+    Each half is tested once, with the renaming that fits the other half best, so that no image
+    is fitted and tested at once (linear assignment on the confusion matrix).
     """
     label, first = _rows(evidence)
     halves = np.array(
-        [hashlib.sha256(str(one).encode()).digest()[0] % 2 for one in evidence.rows["image"]]
+        [hashlib.sha256(str(image).encode()).digest()[0] % 2 for image in evidence.rows["image"]]
     )
     n = len(evidence.classifier.classes)
     renamed = np.empty_like(first)
@@ -56,7 +56,7 @@ def order(evidence: Evidence) -> CheckResult:
         fit, test = halves != half, halves == half
         renamed[test] = _assignment(label[fit], first[fit], n)[first[test]]
     won, missed = (renamed == label) & (first != label), (renamed != label) & (first == label)
-    # a network that says one thing of everything gains by a better constant, which is no order
+    # a network with one answer for all images gains by a better constant, which is no order
     answers, counts = np.unique(first[won], return_counts=True)
     rest = first != (answers[counts.argmax()] if len(answers) else -1)
     gained, lost = int((won & rest).sum()), int((missed & rest).sum())
@@ -74,7 +74,7 @@ def _rows(evidence: Evidence) -> tuple[np.ndarray, np.ndarray]:
     if sample != evidence.classifier.classes.name:
         raise NotApplicableError("the images are not declared to be a sample of its classes")
     if evidence.measure.axis is not None or not {"image", "label", "top5"} <= set(rows):
-        raise NotApplicableError(f"rows of {evidence.measure.name} do not say the first answer")
+        raise NotApplicableError(f"rows of {evidence.measure.name} do not record the first answer")
     counts = rows["label"].value_counts()
     if len(counts) < 2 or counts.min() < MIN_IMAGES_PER_CLASS:
         raise NotApplicableError(
@@ -86,30 +86,30 @@ def _rows(evidence: Evidence) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _assignment(label: np.ndarray, first: np.ndarray, classes: int) -> np.ndarray:
-    """Return (classes,) what each answer had best be called."""
+    """Return (classes,) the class that each answer is best renamed to."""
     from scipy.optimize import linear_sum_assignment
 
     confusion = np.zeros((classes, classes))
     np.add.at(confusion, (first, label), 1)
-    # half an image: where the fit says nothing, a class keeps its name
+    # half an image: where the fit is undetermined, a class keeps its name
     _, names = linear_sum_assignment(confusion + np.eye(classes) / 2, maximize=True)
     return np.asarray(names)
 
 
 def clean_accuracy(evidence: Evidence) -> CheckResult:
-    """Hold the accuracy on a whole sample against the published one."""
+    """Compare the accuracy on a whole sample with the published one."""
     from scipy.stats import binomtest
 
     image_set, classifier, rows = evidence.image_set, evidence.classifier, evidence.rows
     published = classifier.published.get("top1_accuracy")
     if published is None:
-        return undecided("no accuracy is published of these weights and this preprocessing")
+        return undecided("no accuracy is published for these weights and this preprocessing")
     if image_set.sample_of != classifier.classes.name:
         return undecided(f"the images were chosen, not sampled from {classifier.classes.name}")
     if image_set.cut:
-        return undecided(f"{len(image_set.images)} of {image_set.total} images were looked at")
+        return undecided(f"{len(image_set.images)} of {image_set.total} images were measured")
     if "correct1" not in rows or getattr(evidence.parameters, "among", "all") != "all":
-        return undecided("the rows do not say which images are right among all classes")
+        return undecided("the rows do not record which images are right among all classes")
     right, n = int(rows["correct1"].sum()), len(rows)
     if min(binomtest(k, n, published).pvalue for k in (0, n)) >= SIGNIFICANCE:
         return undecided(f"{n} images are too few for a published {published:.3f}")
@@ -119,10 +119,10 @@ def clean_accuracy(evidence: Evidence) -> CheckResult:
 
 
 def synset_table(evidence: Evidence) -> CheckResult:
-    """Read the shipped table once more and hold the names of the logits against it."""
+    """Compare the names of the logits with the shipped table, read once more."""
     classes = evidence.classifier.classes
     if classes.name != "imagenet":
-        return undecided(f"the classes are {classes.name}, of which no table is shipped")
+        return undecided(f"the classes are {classes.name}, for which no table is shipped")
     file = data_folder("fixtures") / "labels" / "imagenet.csv"
     with file.open(encoding="utf-8", newline="") as lines:
         table = {int(row["index"]): (row["synset"], row["name"]) for row in csv.DictReader(lines)}
@@ -138,17 +138,18 @@ def synset_table(evidence: Evidence) -> CheckResult:
 
 
 def channels(evidence: Evidence) -> CheckResult:
-    """See whether the network knows more with red and blue swapped.
+    """Test whether the network is better with red and blue swapped.
 
-    Of images on which it fails by selection, such as adversarials, any change rights some. So the
-    swap must also gain on what changes as much and mends nothing: all channels moved by one.
+    On images that were selected because the network fails, such as adversarials, any change makes
+    some right. So the swap must also be better than an equally large change that repairs nothing:
+    all channels moved by one.
     """
     pixels = evidence.probe.pixels
     if torch.equal(pixels, pixels.flip(1)):
         return undecided("the images are grey")
-    found = _better(evidence, {"with red and blue swapped": pixels.flip(1)})
-    if found.outcome != "failed":
-        return found
+    result = _better(evidence, {"with red and blue swapped": pixels.flip(1)})
+    if result.outcome != "failed":
+        return result
     with preserved_rng(pixels.device):
         swapped, moved = (
             _right(evidence, logits_of(evidence.classifier, changed))
@@ -156,21 +157,21 @@ def channels(evidence: Evidence) -> CheckResult:
         )
     gained, lost = int((swapped & ~moved).sum()), int((moved & ~swapped).sum())
     against = mcnemar(gained, lost, f"with all channels moved by one {int(moved.sum())}")
-    said = f"{found.evidence}; {against.evidence}"
-    return failed(said) if against.outcome == "failed" else undecided(said)
+    both = result.adding(against.evidence)
+    return both if against.outcome == "failed" else undecided(both.evidence)
 
 
 def scale(evidence: Evidence) -> CheckResult:
-    """See whether the network knows more with brighter or darker numbers."""
+    """Test whether the network is better with pixels of a larger or smaller scale."""
     pixels = evidence.probe.pixels
     others = {"with pixels times 255": pixels * 255, "with pixels over 255": pixels / 255}
     return _better(evidence, others)
 
 
 def _better(evidence: Evidence, others: dict[str, torch.Tensor]) -> CheckResult:
-    """Compare with each of the others by McNemar's exact test, 1 % shared among them."""
+    """Compare with each variant by McNemar's exact test, 1 % shared among them."""
     as_is = _right(evidence, evidence.probe.logits)
-    found = []
+    results = []
     for what, pixels in others.items():
         with preserved_rng(pixels.device):
             altered = _right(evidence, logits_of(evidence.classifier, pixels))
@@ -178,12 +179,14 @@ def _better(evidence: Evidence, others: dict[str, torch.Tensor]) -> CheckResult:
         gained, lost = int(won.sum()), int((as_is & ~altered).sum())
         said = f"{what} {int(altered.sum())} of {len(as_is)} right, as declared {int(as_is.sum())}"
         if not as_is.any() and not altered.any():
-            found.append(undecided(f"{said}: the network knows none of them"))
+            results.append(undecided(f"{said}: no answer is right"))
         elif gained > lost and _all_alike(evidence, won):
-            found.append(undecided(f"{said}: all that it gains is of one class, as by a constant"))
+            results.append(
+                undecided(f"{said}: all gains are of one class, as a constant answer would give")
+            )
         else:
-            found.append(mcnemar(gained, lost, said, SIGNIFICANCE / len(others)))
-    return _gravest(found)
+            results.append(mcnemar(gained, lost, said, SIGNIFICANCE / len(others)))
+    return _worst(results)
 
 
 def _right(evidence: Evidence, logits: torch.Tensor) -> torch.Tensor:
@@ -198,11 +201,11 @@ def _all_alike(evidence: Evidence, rows: torch.Tensor) -> bool:
     return answers is not None and len(torch.unique(answers.label[rows])) < 2
 
 
-def _gravest(found: list[CheckResult]) -> CheckResult:
-    outcomes = [finding.outcome for finding in found]
+def _worst(results: list[CheckResult]) -> CheckResult:
+    outcomes = [result.outcome for result in results]
     for outcome in ("failed", "undecided", "passed"):
         if outcome in outcomes:
-            said = "; ".join(one.evidence for one in found if one.outcome == outcome)
+            said = "; ".join(r.evidence for r in results if r.outcome == outcome)
             return CheckResult(outcome, said)
     raise AssertionError("nothing was compared")
 
@@ -210,13 +213,13 @@ def _gravest(found: list[CheckResult]) -> CheckResult:
 CHECKS = (
     ValidityCheck(
         id="S3", name="labels as the synset table",
-        meaning="One line too many shifts the name of every class after it.",
+        meaning="One extra line in a table of classes shifts the names of all later classes.",
         source="ILSVRC 2012 synsets in the order of torchvision's logits",
         scope="classifier", guards=every, run=synset_table,
     ),
     ValidityCheck(
         id="S3", name="channels in order",
-        meaning="A network trained on BGR and fed RGB still answers, only worse.",
+        meaning="A network that was trained on BGR still answers on RGB, but worse.",
         source="McNemar 1947, exact; Caffe and OpenCV ports",
         scope="images", guards=labelled, run=channels,
     ),
@@ -228,14 +231,14 @@ CHECKS = (
     ),
     ValidityCheck(
         id="S3", name="clean accuracy as published",
-        meaning="A network that knows more or less than was published is not the published one, "
-        "or not shown what it was shown.",
+        meaning="A network with another accuracy than published is another network, or gets other "
+        "pixels.",
         source="Carlini et al. 2019, section 5; exact binomial test, two-sided at 1 %",
         guards=reading("correct1"), run=clean_accuracy,
     ),
     ValidityCheck(
         id="S3", name="no better order of labels",
-        meaning="Labels in another order than the logits make a good network look like chance.",
+        meaning="Labels in another order than the logits make a good network look random.",
         source="Linear assignment on the confusion matrix, held-out halves, McNemar 1947",
         guards=labelled, run=order,
     ),

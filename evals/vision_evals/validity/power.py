@@ -33,18 +33,18 @@ from vision_evals.validity.check import (
 )
 
 MAX_IMAGES, INNER_POINTS, BORDER_POINTS = 8, 32, 16
-"""How many images, points within each ball, and points of its border to choose from."""
+"""How many images, points within each ball, and candidates on its border."""
 
 SCORE_THRESHOLD = 0.9
-"""Where the threshold lies between the highest inner point, 0, and the planted one, 1."""
+"""Threshold on a scale where the highest inner point is 0 and the planted one is 1."""
 
 RIDGE_PENALTY = 1e-3
-"""Of the mean variance of a logit: keeps the readout off directions in which nothing moves."""
+"""Share of the mean variance of a logit: keeps the readout off directions without variance."""
 
 
 @dataclass(frozen=True, slots=True)
 class Readout:
-    """A victim of two classes: a linear function of another's logits."""
+    """A victim of two classes: a linear function of the logits of another victim."""
 
     alias: str
     inner: Victim
@@ -68,12 +68,12 @@ def plant(validity_batch: ValidityBatch, ball: Ball) -> Readout | None:
 
         w = argmin |F w + 1|^2 + (w (f(p) - m) - 1)^2 + r |w|^2
 
-    asks for -1 within and +1 at p. Of the candidates, that with the largest gap
+    fits -1 within and +1 at p. Of the candidates, that with the largest gap
     g = w f(p) - max w f(x) over the inner points is planted, if g > 0. The score
 
         s(x) = (w f(x) - max w f(inner)) / g - 0.9
 
-    is below 0 on all inner points, and 0.1 at p: an adversarial is certainly there, and points
+    is below 0 on all inner points, and 0.1 at p: an adversarial certainly exists, and points
     drawn at random within the ball do not find it.
     """
     inner, candidates = _sample_logits(validity_batch, ball)
@@ -120,7 +120,7 @@ def _fit(inner: torch.Tensor, candidate: torch.Tensor) -> _Fit:
 
 
 def _ridge(rows: torch.Tensor, goals: torch.Tensor) -> torch.Tensor:
-    """Return (classes,) the weights, by the dual: there are fewer rows than classes, or few."""
+    """Return the weights (classes,), solved in the dual: there are few rows."""
     kernel = rows @ rows.T
     penalty = RIDGE_PENALTY * kernel.diagonal().mean().clamp(min=torch.finfo(rows.dtype).tiny)
     eye = torch.eye(len(rows), dtype=rows.dtype, device=rows.device)
@@ -129,7 +129,7 @@ def _ridge(rows: torch.Tensor, goals: torch.Tensor) -> torch.Tensor:
 
 
 def finds_planted(evidence: Evidence) -> CheckResult:
-    """S21: each image has a readout of its own, so each is attacked alone."""
+    """S21: each image has its own readout, so each is attacked alone."""
     iterated_of(evidence)
     validity_batch, ball = (
         build_validity_batch(evidence),
@@ -145,13 +145,13 @@ def finds_planted(evidence: Evidence) -> CheckResult:
         planted = alone._replace(victim=readout, criterion=Misclassification(zero, zero[:, None]))
         readouts += 1
         missed += int(~run_attack(planted, attack_of(evidence), ball).broken)
-    said = rate(missed, readouts, 0.05, "planted adversarials are not found")
-    return said._replace(evidence=f"{said.evidence}; within {ball.epsilon:.3g}")
+    result = rate(missed, readouts, 0.05, "planted adversarials are not found")
+    return result.adding(f"within {ball.epsilon:.3g}")
 
 
 @runtime_checkable
 class Adjustable(Attack, Protocol):
-    """An attack of which there can be more."""
+    """An attack whose numbers of steps and starts can change."""
 
     def longer(self) -> Attack:
         """Return the same attack with twice the steps."""
@@ -163,21 +163,20 @@ class Adjustable(Attack, Protocol):
 
 
 def big_budget(evidence: Evidence) -> CheckResult:
-    """S11: within half of the scale lies a grey image, the same for all."""
+    """S11: a ball of half of the scale contains the same grey image for every image."""
     attack, ball = iterated_of(evidence), ball_of_all(evidence, 0.5)
     validity_batch, n = build_validity_batch(evidence), len(evidence.probe.ids)
     stand = int((~run_attack(validity_batch, attack, ball).broken).sum())
     right = (validity_batch.criterion.accepted >= 0).sum(dim=1).double().mean()
     chance = float(right) / len(evidence.classifier.classes)
-    found = rate(stand, n, chance, "images stand")
-    return found._replace(evidence=f"{found.evidence}; {ball.norm} within {ball.epsilon:.3g}")
+    return rate(stand, n, chance, "images stand").adding(f"{ball.norm} within {ball.epsilon:.3g}")
 
 
 def unbounded(evidence: Evidence) -> CheckResult:
-    """S12: the ball holds every image there is, so those of other classes too.
+    """S12: the ball contains all possible images, including those of other classes.
 
-    The rate that must remain is 0, and an attack may still end on a plateau by bad luck: one
-    survivor among few says nothing of its rate, and is shown as such; several fall.
+    No image should stand, but an attack can end on a plateau by bad luck: one standing image among
+    few leaves the check undecided, several fail it.
     """
     attack, ball = iterated_of(evidence), ball_of_all(evidence, 1.0)
     stand = ~run_attack(build_validity_batch(evidence), attack, ball).broken
@@ -185,10 +184,10 @@ def unbounded(evidence: Evidence) -> CheckResult:
 
 
 def converged(evidence: Evidence) -> CheckResult:
-    """S15: twice the steps, and what the last ones gained.
+    """S15: compare with twice the steps, and measure the gain of the last steps.
 
-    Gain is measured as in Pintor et al. 2022: by the best objective so far, as a share of all
-    that was gained from the first iterate on; over the images that stand.
+    Gain is measured as in Pintor et al. 2022: by the best objective so far, as a share of the
+    total gain since the first iterate; over the images that stand.
     """
     attack, ball = _adjustable(evidence)
     validity_batch = build_validity_batch(evidence)
@@ -197,19 +196,17 @@ def converged(evidence: Evidence) -> CheckResult:
         run_attack(validity_batch, attack.longer(), ball),
     )
     changed = int((once.broken != twice.broken).sum())
-    found = rate(changed, len(once.broken), 0.01, "verdicts change with twice the steps")
+    result = rate(changed, len(once.broken), 0.01, "verdicts change with twice the steps")
     share = _late_gain(once)
     if share is None:
-        return found._replace(evidence=f"{found.evidence}; no image stands that gained anything")
-    said = f"{found.evidence}; the last steps made {share:.1%} of the gain, at most 5 % allowed"
-    if share >= 0.05:
-        return failed(said)
-    return found._replace(evidence=said)
+        return result.adding("no image stands that gained anything")
+    result = result.adding(f"the last steps made {share:.1%} of the gain, at most 5 % allowed")
+    return failed(result.evidence) if share >= 0.05 else result
 
 
-def _late_gain(struck: AttackOutcome) -> float | None:
+def _late_gain(outcome: AttackOutcome) -> float | None:
     """Return the share of the gain that the last ten steps made, or half of them if fewer."""
-    losses = struck.attacked.losses[:, ~struck.broken].double()
+    losses = outcome.attacked.losses[:, ~outcome.broken].double()
     if not losses.numel():
         return None
     best = losses.nan_to_num(nan=float("-inf")).cummax(dim=0).values
@@ -221,7 +218,7 @@ def _late_gain(struck: AttackOutcome) -> float | None:
 
 
 def enough_restarts(evidence: Evidence) -> CheckResult:
-    """S16: one start against five."""
+    """S16: compare one start with five."""
     attack, ball = _adjustable(evidence)
     validity_batch = build_validity_batch(evidence)
     one, five = (run_attack(validity_batch, attack.with_restarts(n), ball).broken for n in (1, 5))
@@ -231,32 +228,32 @@ def enough_restarts(evidence: Evidence) -> CheckResult:
 def _adjustable(evidence: Evidence) -> tuple[Adjustable, Ball]:
     attack, (epsilon, stands) = attack_of(evidence), informative_epsilon(evidence)
     if not isinstance(attack, Adjustable):
-        raise NotApplicableError(f"{attack.name} knows no other number of steps and starts here")
+        raise NotApplicableError(f"{attack.name} has no other number of steps and starts here")
     if not stands:
-        raise NotApplicableError("no image that was looked at stands at any budget above 0")
+        raise NotApplicableError("no image of the probe stands at any budget above 0")
     return attack, ball_of(evidence, epsilon)
 
 
 _BETWEEN = reading("correct_clean", "correct", also=iterating)
-"""They look where some images stand."""
+"""Measures whose rows record which images stand."""
 
 CHECKS = (
     ValidityCheck(
         id="S11", name="a big budget breaks all",
-        meaning="A ball that holds a grey image leaves nothing to see: who stands there has "
-        "stopped the attack, not resisted it.",
+        meaning="A ball that contains a grey image hides everything: a network that stands there "
+        "stops the attack, and does not resist it.",
         source="Carlini et al. 2019, On Evaluating Adversarial Robustness, section 4",
         cost="thorough", guards=iterating, run=big_budget,
     ),
     ValidityCheck(
         id="S12", name="unbounded reaches everything",
-        meaning="Where every image is allowed, an attack that fails has failed by itself.",
+        meaning="Where every image is allowed, an attack that fails is itself wrong.",
         source="Athalye et al. 2018, section 3.1; Pintor et al. 2022",
         cost="thorough", guards=iterating, run=unbounded,
     ),
     ValidityCheck(
         id="S15", name="converged",
-        meaning="An attack that is still climbing when it stops reports too few.",
+        meaning="An attack that stops while its loss still rises reports too few.",
         source="Carlini et al. 2019, section 4; Pintor et al. 2022, section 3",
         cost="thorough", severity="warn", guards=_BETWEEN, run=converged,
     ),

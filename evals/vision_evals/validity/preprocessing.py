@@ -28,20 +28,20 @@ if TYPE_CHECKING:
     from vision_evals.models.card import Input
 
 MAX_IMAGES = 8
-"""Images that are prepared by hand."""
+"""Images of the comparison."""
 
 
 def declared(evidence: Evidence) -> Input:
-    """Return what the card says, else the source; never what the classifier holds."""
+    """Return the preprocessing of the card, or of its source; never that of the classifier."""
     classifier = evidence.classifier
     card = classifier.card
     if card.recipe is not None:
-        raise NotApplicableError("trained here: no card says how its pictures are prepared")
+        raise NotApplicableError("trained here: no card describes how its pictures are prepared")
     return preprocessing(classifier.alias, card, source_of(card).facts(card))
 
 
 def raw_logits(evidence: Evidence) -> CheckResult:
-    """Prepare the pixels by hand and feed the bare network."""
+    """Normalise the pixels with NumPy and compare with a forward of the bare network."""
     said, classifier = declared(evidence), evidence.classifier
     pixels = evidence.probe.pixels[:MAX_IMAGES]
     planes = pixels.detach().cpu().numpy().astype(np.float64)
@@ -52,16 +52,16 @@ def raw_logits(evidence: Evidence) -> CheckResult:
         with torch.inference_mode():
             raw = classifier.network(torch.from_numpy(prepared).to(pixels.device))
         share = logit_difference(logits_of(classifier, pixels), raw)
-    evidence_said = (
-        f"logits of {len(pixels)} images differ from those of the bare network, fed by hand, by "
-        f"{share:.2g} of the largest"
+    text = (
+        f"logits of {len(pixels)} images differ from those of the bare network, on pixels "
+        f"normalised with NumPy, by {share:.2g} of the largest"
     )
-    return passed(evidence_said) if share < SAME_LOGITS else failed(evidence_said)
+    return passed(text) if share < SAME_LOGITS else failed(text)
 
 
 def as_declared(evidence: Evidence) -> CheckResult:
-    """Compare the preprocessing in force with the declared one."""
-    return _compared(evidence.classifier.input, declared(evidence), "in force", "declared")
+    """Compare the preprocessing in use with the declared one."""
+    return _compared(evidence.classifier.input, declared(evidence), "in use", "declared")
 
 
 def as_published(evidence: Evidence) -> CheckResult:
@@ -70,17 +70,20 @@ def as_published(evidence: Evidence) -> CheckResult:
     if card.input is None:
         return undecided("the card leaves the preprocessing to its source")
     if card.checkpoint is not None:
-        return undecided("the weights are a file of the user's own")
+        return undecided("the weights are the user's own file")
     published = source_of(card).facts(card.model_copy(update={"input": None})).input
     if published is None:
         return undecided("nothing was published with the weights")
     return _compared(card.input, published, "on the card", "published")
 
 
-def _compared(one: Input, other: Input, here: str, there: str) -> CheckResult:
-    fields = {name: (getattr(one, name), getattr(other, name)) for name in type(one).model_fields}
-    wrong = [f"{name} {a} {here}, {b} {there}" for name, (a, b) in fields.items() if a != b]
-    return failed("; ".join(wrong)) if wrong else passed(f"{len(fields)} fields are equal: {one}")
+def _compared(first: Input, second: Input, first_place: str, second_place: str) -> CheckResult:
+    names = type(first).model_fields
+    fields = {name: (getattr(first, name), getattr(second, name)) for name in names}
+    wrong = [
+        f"{name} {a} {first_place}, {b} {second_place}" for name, (a, b) in fields.items() if a != b
+    ]
+    return failed("; ".join(wrong)) if wrong else passed(f"{len(fields)} fields are equal: {first}")
 
 
 _SOURCE = (
@@ -91,11 +94,11 @@ _SOURCE = (
 MAX_PICTURES = 4
 """Pictures that are decoded a second time."""
 MAX_LEVEL_DIFFERENCE = 0.6
-"""Mean difference of pixels, of 255 levels, that rounding may make."""
+"""Mean difference of pixels, of 255 levels, that rounding can cause."""
 
 
 def same_pixels(evidence: Evidence) -> CheckResult:
-    """Decode, resize and crop a few pictures once more, by other means."""
+    """Decode, resize and crop a few pictures again, with PIL and NumPy only."""
     said = declared(evidence)
     places = {name: i for i, name in enumerate(evidence.probe.ids)}
     differences: list[float] = []
@@ -106,21 +109,21 @@ def same_pixels(evidence: Evidence) -> CheckResult:
         if picture is None or image.id not in places:
             continue
         by_hand = _cropped(_resized(picture, said), said)
-        seen = evidence.probe.pixels[places[image.id]].cpu().numpy().transpose(1, 2, 0) * 255.0
-        if seen.shape != by_hand.shape:
-            return failed(f"{image.id} is {seen.shape[:2]}, by hand {by_hand.shape[:2]}")
-        differences.append(float(np.abs(seen - by_hand).mean()))
+        shown = evidence.probe.pixels[places[image.id]].cpu().numpy().transpose(1, 2, 0) * 255.0
+        if shown.shape != by_hand.shape:
+            return failed(f"{image.id} is {shown.shape[:2]}, by hand {by_hand.shape[:2]}")
+        differences.append(float(np.abs(shown - by_hand).mean()))
     if not differences:
         return undecided("no picture is plain RGB or grey")
     text = (
-        f"{len(differences)} pictures, prepared once more by hand, differ by at most "
+        f"{len(differences)} pictures, prepared again with PIL and NumPy, differ by at most "
         f"{max(differences):.2g} of 255 on the mean of their pixels"
     )
     return passed(text) if max(differences) <= MAX_LEVEL_DIFFERENCE else failed(text)
 
 
 def _opened(image: Image) -> NDArray[np.uint8] | None:
-    """Return (height, width, 3), or None where it takes more than PIL to make it RGB."""
+    """Return pixels (height, width, 3), or None where PIL alone cannot convert to RGB."""
     from PIL import Image as pil
 
     with warnings.catch_warnings():
@@ -162,26 +165,25 @@ def _cropped(picture: NDArray[np.uint8], said: Input) -> NDArray[np.float64]:
 CHECKS = (
     ValidityCheck(
         id="S3", name="pictures as the card says",
-        meaning="Another crop, or a resize without antialiasing, shows the network other pixels.",
+        meaning="Another crop, or a resize without antialiasing, gives the network other pixels.",
         source="Parmar et al. 2022, section 3; resize libraries that do not antialias",
         scope="images", guards=every, run=same_pixels,
     ),
     ValidityCheck(
         id="S3", name="wrapped equals raw",
-        meaning="A wrapper that feeds another order, scale or mean judges another network.",
+        meaning="A wrapper with another channel order, scale or mean evaluates another network.",
         source=_SOURCE,
         scope="classifier", guards=every, run=raw_logits,
     ),
     ValidityCheck(
         id="S3", name="preprocessing as declared",
-        meaning="Pictures that are prepared otherwise than the network was trained with cost "
-        "accuracy silently.",
+        meaning="A preprocessing other than that of the training lowers accuracy without an error.",
         source=_SOURCE,
         scope="classifier", guards=every, run=as_declared,
     ),
     ValidityCheck(
         id="S3", name="input as published",
-        meaning="A card that overrides the published preprocessing should know why.",
+        meaning="A card that overrides the published preprocessing needs a reason.",
         source=_SOURCE,
         severity="warn", scope="classifier", guards=every, run=as_published,
     ),

@@ -1,4 +1,4 @@
-"""Whether a network is the function that every measure takes it for."""
+"""Whether a network is a fixed function from one image to logits, as measures assume."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from vision_evals.validity.forwards import (
 )
 
 MAX_IMAGES = 8
-"""Images that are shown again and again."""
+"""Images of the repeated forwards."""
 FORWARDS = 5
 PROBABILITY_SUM_TOLERANCE = 4e-3
-"""How far the sum of probabilities may be from 1: that of half precision is no better."""
+"""How far a sum of probabilities may be from 1: half precision reaches no better."""
 LOG_SUM_TOLERANCE = 1e-5
 """How far the logarithm of that sum may be from 0."""
 
@@ -49,9 +49,9 @@ def eval_mode(evidence: Evidence) -> CheckResult:
 
 
 def same_again(evidence: Evidence) -> CheckResult:
-    """Ask five times."""
+    """Run the same images five times."""
     pixels = evidence.probe.pixels[:MAX_IMAGES]
-    # one block around all: restored before each forward, the dice would always fall the same
+    # one block around all: generators restored before each forward would repeat its numbers
     with preserved_rng(pixels.device):
         first, *others = (logits_of(evidence.classifier, pixels) for _ in range(FORWARDS))
     worst = _worst([logit_difference(other, first) for other in others])
@@ -60,10 +60,10 @@ def same_again(evidence: Evidence) -> CheckResult:
 
 
 def same_in_every_batch(evidence: Evidence) -> CheckResult:
-    """Ask for the same images one by one, in sevens, and all at once."""
+    """Run the same images one by one, in batches of seven, and all at once."""
     pixels = evidence.probe.pixels[:MAX_IMAGES]
     if len(pixels) == 1:
-        return undecided("there is one image, and so one batch")
+        return undecided("there is only one image, so there is only one batch size")
     worst, refused = {}, []
     with exact_fp32(pixels.device):
         together = logits_of(evidence.classifier, pixels)
@@ -71,7 +71,7 @@ def same_in_every_batch(evidence: Evidence) -> CheckResult:
             try:
                 parts = _in_batches(evidence, pixels, size)
                 worst[size] = logit_difference(parts, together[: len(parts)])
-            except Exception as error:  # noqa: BLE001 - what a network refuses, and how, is its own
+            except Exception as error:  # noqa: BLE001 - a network may refuse a batch with any error
                 refused.append(f"batches of {size} are refused: {type(error).__name__}: {error}")
     found = [f"in batches of {size} by {share:.2g}" for size, share in worst.items()]
     said = f"logits of {len(pixels)} images at once differ from those {'; '.join(found)} of the "
@@ -87,16 +87,16 @@ def _in_batches(evidence: Evidence, pixels: torch.Tensor, size: int) -> torch.Te
 
 
 def _worst(shares: list[float]) -> float:
-    # max() of Python may pass over a NaN
+    # max() of Python can ignore a NaN
     return float(torch.tensor(shares, dtype=torch.float64).amax())
 
 
 def gives_logits(evidence: Evidence) -> CheckResult:
-    """Look whether every row is a distribution."""
+    """Test whether every row is a probability distribution."""
     logits = evidence.probe.logits.detach().double()
     n, classes = logits.shape
     if classes < 2:
-        return undecided("with one class there is nothing to sum over")
+        return undecided("with one class there is no sum over classes")
     sums = logits.sum(dim=1)
     between = ((logits >= 0) & (logits <= 1)).all(dim=1)
     if bool((between & ((sums - 1).abs() < PROBABILITY_SUM_TOLERANCE)).all()):
@@ -108,7 +108,7 @@ def gives_logits(evidence: Evidence) -> CheckResult:
 
 
 class _Differentiations(TorchFunctionMode):
-    """Counts the calls that start a backward pass, whoever makes them."""
+    """Counts the calls that start a backward pass, from any code."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -129,43 +129,43 @@ class _Differentiations(TorchFunctionMode):
 def forward_only(evidence: Evidence) -> CheckResult:
     """Count backward passes during one forward."""
     pixels = evidence.probe.pixels[:2]
-    seen = _Differentiations()
-    with preserved_rng(pixels.device), torch.enable_grad(), seen:
+    backward = _Differentiations()
+    with preserved_rng(pixels.device), torch.enable_grad(), backward:
         evidence.classifier.logits(pixels.clone().requires_grad_())
-    said = f"{seen.count} calls for a gradient inside one forward"
-    return failed(said) if seen.count else passed(said)
+    said = f"{backward.count} calls for a gradient inside one forward"
+    return failed(said) if backward.count else passed(said)
 
 
 CHECKS = (
     ValidityCheck(
         id="S4", name="eval mode",
-        meaning="In training mode, dropout and batch norm make another network of it.",
+        meaning="In training mode, dropout and batch norm compute another function.",
         source="Carlini et al. 2019, section 4; a forgotten eval() in many projects",
         scope="classifier", guards=every, run=eval_mode,
     ),
     ValidityCheck(
         id="S4", name="same answer five times",
-        meaning="The gradient of one throw of dice says little about the next; an attack on it "
-        "needs the expectation.",
+        meaning="In a random network, the gradient of one forward says little about the next; an "
+        "attack on it needs the expectation.",
         source="Athalye et al. 2018, section 3.1; Croce et al. 2020, AutoAttack's checks",
         scope="classifier", guards=every, run=same_again,
     ),
     ValidityCheck(
         id="S4", name="same answer in every batch",
-        meaning="A network that looks at the whole batch says of an image what its neighbours "
-        "decide.",
+        meaning="In a network that uses batch statistics, the other images of a batch change the "
+        "answer for an image.",
         source="Carlini et al. 2019, section 4; batch statistics at test time",
         scope="classifier", guards=every, run=same_in_every_batch,
     ),
     ValidityCheck(
         id="S5", name="output is logits",
-        meaning="A second softmax flattens every confidence and starves every gradient.",
+        meaning="A second softmax flattens every confidence and shrinks every gradient.",
         source="Carlini & Wagner 2016; Croce et al. 2020, AutoAttack's checks",
         scope="classifier", guards=every, run=gives_logits,
     ),
     ValidityCheck(
         id="S8", name="no optimisation inside",
-        meaning="A network that optimises while it answers hides its gradient from an attack.",
+        meaning="A network that optimises inside its forward hides its gradient from an attack.",
         source="Croce et al. 2022 on adaptive test-time defences; AutoAttack's checks",
         scope="classifier", guards=differentiating, run=forward_only,
     ),
