@@ -347,9 +347,9 @@ def test_the_reference_network_falls_and_not_without_steps(
     small: Small, curved: nn.Module, asked: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     evidence = asked(small(curved))
-    known._left.cache_clear()
+    known._standing.cache_clear()
     assert known.reference_breaks(evidence).outcome == "passed"
-    known._left.cache_clear()
+    known._standing.cache_clear()
     monkeypatch.setattr(known, "EPSILON", 1e-6)
     assert known.reference_breaks(evidence).outcome == "failed"
-    known._left.cache_clear()
+    known._standing.cache_clear()

@@ -255,7 +255,8 @@ def test_against_noise(won: int, lost: int, outcome: str, evidence: Make) -> Non
     noisy = [[1, 1, 1, 1, 1]] * won + [[1, 1, 0, 1, 1]] * lost + [[0, 1, 1, 1, 1]] * 9
     found = rows.beats_noise(evidence(sweep(stands, correct_noise=noisy)))
     assert found.outcome == outcome
-    assert found.evidence.startswith(f"at 1/255, of {won + lost} images that only one of the two breaks, the attack breaks {won},")
+    differ = f"of {won + lost} images that only one of the two breaks"
+    assert found.evidence.startswith(f"at 1/255, {differ}, the attack breaks {won},")
     ahead = binomtest(won, won + lost, 0.5, alternative="greater").pvalue < 0.01
     behind = binomtest(won, won + lost, 0.75, alternative="less").pvalue < 0.01
     assert (outcome == "passed", outcome == "failed") == (ahead, behind and not ahead)
@@ -330,8 +331,8 @@ def broken(**changes: Any) -> Measure:
     ("changes", "said"),
     [
         ({"value": 0.4}, "no whole number"),
-        ({"low": 0.9}, "does not hold within"),
-        ({"high": 1.1}, "does not hold within"),
+        ({"low": 0.9}, "is not true within"),
+        ({"high": 1.1}, "is not true within"),
         ({"low": None, "high": None}, "neither interval nor reason"),
         ({"n": 48}, "n = 48 of 24 images"),
         ({"n": 12}, "n = 12, and there are 24 images"),

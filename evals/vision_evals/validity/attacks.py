@@ -44,18 +44,20 @@ def zero_changes_nothing(evidence: Evidence) -> CheckResult:
             validity_batch.victim.logits(x).argmax(dim=1) for x in (validity_batch.pixels, moved)
         )
     other = int((before != after).sum())
-    said = f"of {len(moved)} images in a ball of 0, {changed} change and {other} get another answer"
+    sentence = (
+        f"of {len(moved)} images in a ball of 0, {changed} change and {other} get another answer"
+    )
     if changed or other:
-        return failed(said)
+        return failed(sentence)
     rows = evidence.rows
     if not {"epsilon", "correct", "correct_clean"} <= set(rows):
-        return passed(said)
+        return passed(sentence)
     at = rows[rows["epsilon"].map(value) == 0]
     if at.empty:
-        return passed(said)
+        return passed(sentence)
     differ = int((at["correct"].astype(bool) != at["correct_clean"].astype(bool)).sum())
     result = rate(differ, len(at), 0.005, "rows at epsilon 0 differ in being right from clean ones")
-    return result._replace(evidence=f"{said}; {result.evidence}")
+    return result._replace(evidence=f"{sentence}; {result.evidence}")
 
 
 def targeted_no_stronger(evidence: Evidence) -> CheckResult:
@@ -91,11 +93,11 @@ def same_again(evidence: Evidence) -> CheckResult:
         singly = torch.cat(
             [validity_batch.victim.logits(image[None]).argmax(dim=1) for image in moved]
         )
-    said = _undone(evidence)
+    sentence = _undone(evidence)
     if len(moved) < 2:
-        return undecided(f"one image is already a batch of one; {said}")
+        return undecided(f"one image is already a batch of one; {sentence}")
     differ = int((together != singly).sum())
-    return rate(differ, len(moved), 0.005, "answers differ in a batch of one").adding(said)
+    return rate(differ, len(moved), 0.005, "answers differ in a batch of one").adding(sentence)
 
 
 def _undone(evidence: Evidence) -> str:

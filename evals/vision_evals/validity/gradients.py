@@ -132,8 +132,10 @@ def _zero_gradient(evidence: Evidence, pixels: torch.Tensor, logits: torch.Tenso
     moved = (pixels + NOISE_OF_ZERO_GRADIENT * random_signs(evidence, pixels)).clamp(0, 1)
     after = logits_of(evidence.classifier, moved)
     change = float((after - logits).abs().amax())
-    said = f"the gradient is 0 on {len(pixels)} images, and noise of 8/255 changes the logits by "
-    return failed(f"{said}{change:.2g}") if change else undecided(f"{said}nothing either")
+    sentence = (
+        f"the gradient is 0 on {len(pixels)} images, and noise of 8/255 changes the logits by "
+    )
+    return failed(f"{sentence}{change:.2g}") if change else undecided(f"{sentence}nothing either")
 
 
 def _compared(
@@ -163,12 +165,12 @@ def _compared(
         )
     ratio = ((up - down) / predicted)[visible]
     middle = float(ratio.quantile(0.5))
-    said = (
+    sentence = (
         f"a step of {float(size.amax()):.2g} along the gradient changes the lead of the first "
         f"answer by {middle:.3g} of what the gradient predicts (median of {len(ratio)} images, "
         f"{float(ratio.amin()):.2g} to {float(ratio.amax()):.2g})"
     )
-    return passed(said) if abs(middle - 1) <= MAX_SLOPE_ERROR else failed(said)
+    return passed(sentence) if abs(middle - 1) <= MAX_SLOPE_ERROR else failed(sentence)
 
 
 CHECKS = (

@@ -86,10 +86,10 @@ def closed_form(evidence: Evidence) -> CheckResult:
     margin = pixels.cpu().numpy().reshape(len(pixels), -1) @ weight + bias
     expected = np.logaddexp(0, EPSILON * np.abs(weight).sum() - margin)
     error = float(np.abs(loss / expected - 1).max())
-    said = (
+    sentence = (
         f"loss of {len(pixels)} images after one step differs by {error:.1e} from its closed form"
     )
-    return passed(said) if error < MAX_LOSS_ERROR else failed(said)
+    return passed(sentence) if error < MAX_LOSS_ERROR else failed(sentence)
 
 
 def _plane(seed: int, pixels: torch.Tensor) -> tuple[np.ndarray, float]:

@@ -60,12 +60,12 @@ def order(evidence: Evidence) -> CheckResult:
     answers, counts = np.unique(first[won], return_counts=True)
     rest = first != (answers[counts.argmax()] if len(answers) else -1)
     gained, lost = int((won & rest).sum()), int((missed & rest).sum())
-    said = (
+    sentence = (
         f"of {len(label)} images {int((first == label).sum())} right as named, "
         f"{int((renamed == label).sum())} under the best renaming; of all answers but "
         "that which gains most"
     )
-    return mcnemar(gained, lost, said)
+    return mcnemar(gained, lost, sentence)
 
 
 def _rows(evidence: Evidence) -> tuple[np.ndarray, np.ndarray]:
@@ -114,8 +114,8 @@ def clean_accuracy(evidence: Evidence) -> CheckResult:
     if min(binomtest(k, n, published).pvalue for k in (0, n)) >= SIGNIFICANCE:
         return undecided(f"{n} images are too few for a published {published:.3f}")
     chance = float(binomtest(right, n, published).pvalue)
-    said = f"{right} of {n} images right, {published:.3f} published (p = {chance:.2g})"
-    return failed(said) if chance < SIGNIFICANCE else passed(said)
+    sentence = f"{right} of {n} images right, {published:.3f} published (p = {chance:.2g})"
+    return failed(sentence) if chance < SIGNIFICANCE else passed(sentence)
 
 
 def synset_table(evidence: Evidence) -> CheckResult:
@@ -177,15 +177,19 @@ def _better(evidence: Evidence, others: dict[str, torch.Tensor]) -> CheckResult:
             altered = _right(evidence, logits_of(evidence.classifier, pixels))
         won = altered & ~as_is
         gained, lost = int(won.sum()), int((as_is & ~altered).sum())
-        said = f"{what} {int(altered.sum())} of {len(as_is)} right, as declared {int(as_is.sum())}"
+        sentence = (
+            f"{what} {int(altered.sum())} of {len(as_is)} right, as declared {int(as_is.sum())}"
+        )
         if not as_is.any() and not altered.any():
-            results.append(undecided(f"{said}: no answer is right"))
+            results.append(undecided(f"{sentence}: no answer is right"))
         elif gained > lost and _all_alike(evidence, won):
             results.append(
-                undecided(f"{said}: all gains are of one class, as a constant answer would give")
+                undecided(
+                    f"{sentence}: all gains are of one class, as a constant answer would give"
+                )
             )
         else:
-            results.append(mcnemar(gained, lost, said, SIGNIFICANCE / len(others)))
+            results.append(mcnemar(gained, lost, sentence, SIGNIFICANCE / len(others)))
     return _worst(results)
 
 
@@ -205,8 +209,8 @@ def _worst(results: list[CheckResult]) -> CheckResult:
     outcomes = [result.outcome for result in results]
     for outcome in ("failed", "undecided", "passed"):
         if outcome in outcomes:
-            said = "; ".join(r.evidence for r in results if r.outcome == outcome)
-            return CheckResult(outcome, said)
+            sentence = "; ".join(r.evidence for r in results if r.outcome == outcome)
+            return CheckResult(outcome, sentence)
     raise AssertionError("nothing was compared")
 
 

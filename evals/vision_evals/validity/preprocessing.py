@@ -42,12 +42,12 @@ def declared(evidence: Evidence) -> Input:
 
 def raw_logits(evidence: Evidence) -> CheckResult:
     """Normalise the pixels with NumPy and compare with a forward of the bare network."""
-    said, classifier = declared(evidence), evidence.classifier
+    spec, classifier = declared(evidence), evidence.classifier
     pixels = evidence.probe.pixels[:MAX_IMAGES]
     planes = pixels.detach().cpu().numpy().astype(np.float64)
-    planes = planes[:, ::-1] if said.channels == "bgr" else planes
-    mean, std = (np.array(three)[None, :, None, None] for three in (said.mean, said.std))
-    prepared = np.ascontiguousarray((planes * said.range - mean) / std, dtype=np.float32)
+    planes = planes[:, ::-1] if spec.channels == "bgr" else planes
+    mean, std = (np.array(three)[None, :, None, None] for three in (spec.mean, spec.std))
+    prepared = np.ascontiguousarray((planes * spec.range - mean) / std, dtype=np.float32)
     with exact_fp32(pixels.device):
         with torch.inference_mode():
             raw = classifier.network(torch.from_numpy(prepared).to(pixels.device))
@@ -99,7 +99,7 @@ MAX_LEVEL_DIFFERENCE = 0.6
 
 def same_pixels(evidence: Evidence) -> CheckResult:
     """Decode, resize and crop a few pictures again, with PIL and NumPy only."""
-    said = declared(evidence)
+    spec = declared(evidence)
     places = {name: i for i, name in enumerate(evidence.probe.ids)}
     differences: list[float] = []
     for image in evidence.images:
@@ -108,7 +108,7 @@ def same_pixels(evidence: Evidence) -> CheckResult:
         picture = _opened(image)
         if picture is None or image.id not in places:
             continue
-        by_hand = _cropped(_resized(picture, said), said)
+        by_hand = _cropped(_resized(picture, spec), spec)
         shown = evidence.probe.pixels[places[image.id]].cpu().numpy().transpose(1, 2, 0) * 255.0
         if shown.shape != by_hand.shape:
             return failed(f"{image.id} is {shown.shape[:2]}, by hand {by_hand.shape[:2]}")
@@ -134,26 +134,26 @@ def _opened(image: Image) -> NDArray[np.uint8] | None:
             return np.asarray(file.convert("RGB"))
 
 
-def _resized(picture: NDArray[np.uint8], said: Input) -> NDArray[np.uint8]:
+def _resized(picture: NDArray[np.uint8], spec: Input) -> NDArray[np.uint8]:
     from PIL import Image as pil
 
-    if said.resize is None:
+    if spec.resize is None:
         return picture
     height, width = picture.shape[:2]
-    if isinstance(said.resize, tuple):
-        tall, wide = said.resize
+    if isinstance(spec.resize, tuple):
+        tall, wide = spec.resize
     else:
         # the longer side is cut to whole pixels, as torchvision does
-        short, side = min(height, width), said.resize
+        short, side = min(height, width), spec.resize
         tall, wide = int(side * height / short), int(side * width / short)
-    kind = pil.Resampling[said.interpolation.upper()]
+    kind = pil.Resampling[spec.interpolation.upper()]
     return np.asarray(pil.fromarray(picture).resize((wide, tall), kind))
 
 
-def _cropped(picture: NDArray[np.uint8], said: Input) -> NDArray[np.float64]:
-    if said.crop is None:
+def _cropped(picture: NDArray[np.uint8], spec: Input) -> NDArray[np.float64]:
+    if spec.crop is None:
         return picture.astype(np.float64)
-    tall, wide = (said.crop, said.crop) if isinstance(said.crop, int) else said.crop
+    tall, wide = (spec.crop, spec.crop) if isinstance(spec.crop, int) else spec.crop
     height, width = picture.shape[:2]
     above, left = max(tall - height, 0) // 2, max(wide - width, 0) // 2
     canvas = np.zeros((max(tall, height), max(wide, width), 3))

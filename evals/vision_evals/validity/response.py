@@ -66,13 +66,13 @@ def nothing_hidden(evidence: Evidence) -> CheckResult:
         ).abs()
     smallest = MIN_LOGIT_CHANGE * largest
     times = float((measured.norm() - smallest).clamp(min=0) / predicted.norm().clamp(min=1e-300))
-    said = (
+    sentence = (
         f"of the response to noise of a quarter of a level on {len(pixels)} images, "
         f"{hidden_share:.2g} comes through values without a gradient, and the whole is {times:.2g} "
         "times what the gradient predicts"
     )
     too_much = hidden_share > MAX_HIDDEN_SHARE or times > MAX_ANSWER_RATIO
-    return failed(said) if too_much else passed(said)
+    return failed(sentence) if too_much else passed(sentence)
 
 
 def _between(evidence: Evidence, pixels: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
@@ -105,11 +105,11 @@ def smooth(evidence: Evidence) -> CheckResult:
     if not bool(counted.any()):
         return undecided(f"the loss of each of {len(before)} images is below {MIN_LOSS:g}")
     change = float(((after - before).abs() / before)[counted].double().mean())
-    said = (
+    sentence = (
         f"noise of up to half a level of 255 changes the loss by {change:.3g} of itself on the "
         f"mean of {int(counted.sum())} images, at most {MAX_LOSS_CHANGE:g} allowed"
     )
-    return passed(said) if change < MAX_LOSS_CHANGE else failed(said)
+    return passed(sentence) if change < MAX_LOSS_CHANGE else failed(sentence)
 
 
 CHECKS = (

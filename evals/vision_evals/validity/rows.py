@@ -24,7 +24,6 @@ from vision_evals.validity.check import (
 
 if TYPE_CHECKING:
     import pandas as pd
-    from numpy.typing import NDArray
 
 BALL_TOLERANCE = 1e-6
 """How far rounding in fp32 may leave a ball or box; for balls wider than 1, times the width."""
@@ -52,19 +51,9 @@ def inside_ball(evidence: Evidence) -> CheckResult:
     lost = int(np.isnan(beyond).sum())
     out = int((beyond > BALL_TOLERANCE * np.maximum(widths, 1)).sum())
     largest = float(np.nanmax(beyond)) if lost < len(beyond) else float("nan")
-    said = f"{out} of {len(beyond)} points are outside, by {largest:.3g} at most"
-    said += f"; {lost} are not numbers" if lost else ""
-    return failed(said) if out or lost else passed(said)
-
-
-def _beyond(
-    widths: NDArray[np.float64],
-    linf: NDArray[np.float64],
-    low: NDArray[np.float64],
-    high: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    found: NDArray[np.float64] = np.maximum.reduce([linf - widths, -low, high - 1, 0 * widths])
-    return found
+    sentence = f"{out} of {len(beyond)} points are outside, by {largest:.3g} at most"
+    sentence += f"; {lost} are not numbers" if lost else ""
+    return failed(sentence) if out or lost else passed(sentence)
 
 
 def no_silent_success(evidence: Evidence) -> CheckResult:
@@ -82,8 +71,8 @@ def no_silent_success(evidence: Evidence) -> CheckResult:
 def images_attacked(evidence: Evidence) -> CheckResult:
     """S25: an image that is already wrong is not attacked, and cannot stand."""
     right = evidence.rows[evidence.rows["correct_clean"].astype(bool)]["image"].nunique()
-    said = f"{right} of {evidence.rows['image'].nunique()} images are right when clean"
-    return passed(said) if right else failed(f"{said}: no image was attacked")
+    sentence = f"{right} of {evidence.rows['image'].nunique()} images are right when clean"
+    return passed(sentence) if right else failed(f"{sentence}: no image was attacked")
 
 
 def finite_on_the_way(evidence: Evidence) -> CheckResult:
@@ -160,13 +149,13 @@ def more_breaks_more(evidence: Evidence) -> CheckResult:
                 (float(p), f"from {small} to {large}, {lost} stand again and {gained} break")
             )
     shares = ", ".join(f"{float(broken[size].mean()):.3g} at {size}" for size in sizes)
-    said = f"success on {n} images: {shares}"
+    sentence = f"success on {n} images: {shares}"
     if not drops:
         few = 0.5**n >= SIGNIFICANCE
-        return undecided(f"{said}; too few to decide") if few else passed(said)
+        return undecided(f"{sentence}; too few to decide") if few else passed(sentence)
     p, worst = min(drops)
     rare = p < SIGNIFICANCE / (len(sizes) - 1)  # Bonferroni, over pairs of neighbours
-    return (failed if rare else undecided)(f"{said}; {worst} (p = {p:.2g})")
+    return (failed if rare else undecided)(f"{sentence}; {worst} (p = {p:.2g})")
 
 
 def beats_noise(evidence: Evidence) -> CheckResult:
@@ -185,12 +174,12 @@ def beats_noise(evidence: Evidence) -> CheckResult:
     size = str(differ.idxmax())
     n, won = int(differ[size]), int((noisy[size] & ~stands[size]).sum())
     p = float(binomtest(won, n, alternative="greater").pvalue)
-    said = f"at {size}, of {n} images that only one of the two breaks, the attack breaks {won}"
-    said += f", p = {p:.2g}"
+    sentence = f"at {size}, of {n} images that only one of the two breaks, the attack breaks {won}"
+    sentence += f", p = {p:.2g}"
     if p < SIGNIFICANCE:
-        return passed(said)
+        return passed(sentence)
     lost = float(binomtest(won, n, 0.75, alternative="less").pvalue)
-    return failed(said) if lost < SIGNIFICANCE else undecided(f"{said}; too few to decide")
+    return failed(sentence) if lost < SIGNIFICANCE else undecided(f"{sentence}; too few to decide")
 
 
 def curve(evidence: Evidence) -> CheckResult:
@@ -201,12 +190,12 @@ def curve(evidence: Evidence) -> CheckResult:
     left = {size: int(stands[size].sum()) for size in sizes}
     broken = [size for size in sizes if not left[size] and value(size) > 0]
     zero = any(value(size) == 0 for size in sizes)
-    said = f"{len(sizes)} epsilons{'' if zero else ' without 0'}; " + (
+    sentence = f"{len(sizes)} epsilons{'' if zero else ' without 0'}; " + (
         f"no image of {len(stands)} stands at {broken[0]}"
         if broken
         else f"{min(left.values())} of {len(stands)} images stand at the worst of them"
     )
-    return passed(said) if len(sizes) >= 5 and zero and broken else failed(said)
+    return passed(sentence) if len(sizes) >= 5 and zero and broken else failed(sentence)
 
 
 _SWEPT = ("epsilon", "correct_clean", "correct")

@@ -55,8 +55,10 @@ def same_again(evidence: Evidence) -> CheckResult:
     with preserved_rng(pixels.device):
         first, *others = (logits_of(evidence.classifier, pixels) for _ in range(FORWARDS))
     worst = _worst([logit_difference(other, first) for other in others])
-    said = f"{FORWARDS} forwards of {len(pixels)} images differ by {worst:.2g} of the largest logit"
-    return passed(said) if worst < SAME_LOGITS else failed(said)
+    sentence = (
+        f"{FORWARDS} forwards of {len(pixels)} images differ by {worst:.2g} of the largest logit"
+    )
+    return passed(sentence) if worst < SAME_LOGITS else failed(sentence)
 
 
 def same_in_every_batch(evidence: Evidence) -> CheckResult:
@@ -74,11 +76,13 @@ def same_in_every_batch(evidence: Evidence) -> CheckResult:
             except Exception as error:  # noqa: BLE001 - a network may refuse a batch with any error
                 refused.append(f"batches of {size} are refused: {type(error).__name__}: {error}")
     found = [f"in batches of {size} by {share:.2g}" for size, share in worst.items()]
-    said = f"logits of {len(pixels)} images at once differ from those {'; '.join(found)} of the "
-    said = "; ".join([f"{said}largest logit"] * bool(found) + refused)
+    sentence = (
+        f"logits of {len(pixels)} images at once differ from those {'; '.join(found)} of the "
+    )
+    sentence = "; ".join([f"{sentence}largest logit"] * bool(found) + refused)
     if found and not _worst([*worst.values()]) < SAME_LOGITS:
-        return failed(said)
-    return undecided(said) if refused else passed(said)
+        return failed(sentence)
+    return undecided(sentence) if refused else passed(sentence)
 
 
 def _in_batches(evidence: Evidence, pixels: torch.Tensor, size: int) -> torch.Tensor:
@@ -132,8 +136,8 @@ def forward_only(evidence: Evidence) -> CheckResult:
     backward = _Differentiations()
     with preserved_rng(pixels.device), torch.enable_grad(), backward:
         evidence.classifier.logits(pixels.clone().requires_grad_())
-    said = f"{backward.count} calls for a gradient inside one forward"
-    return failed(said) if backward.count else passed(said)
+    sentence = f"{backward.count} calls for a gradient inside one forward"
+    return failed(sentence) if backward.count else passed(sentence)
 
 
 CHECKS = (

@@ -27,12 +27,12 @@ def judge(check_input: CheckInput, role: str | None, against: str | None = None)
     """Return the entry of a job, without its table, pictures and seconds.
 
     Args:
-        check_input: what was asked, and the rows.
-        role: name of the image set in the log; None for a measure that looks at none.
+        check_input: the job and its rows.
+        role: name of the image set in the log; None for a measure without images.
         against: name of the second image set in the log, for checks that compare two.
 
     Raises:
-        UserError: not one picture could be read.
+        UserError: no picture could be read.
     """
     job, measured = check_input.job, check_input.measured
     tables = [*measured, *check_input.against.get(job.alias, ())]
@@ -41,9 +41,7 @@ def judge(check_input: CheckInput, role: str | None, against: str | None = None)
         sentence = verdict.summary(Verdict.INVALID, (), validity)
         return unjudged(job, Verdict.INVALID, sentence, role, validity, against)
     if any(table.rows.empty for table in tables):
-        raise UserError(
-            f"not one picture of {job.source} could be read{_list_unreadable(measured[0])}"
-        )
+        raise UserError(f"no picture of {job.source} could be read{_list_unreadable(measured[0])}")
     metrics = check_input.metrics(job.alias)
     judgements = [
         judgement
@@ -70,16 +68,16 @@ def judge(check_input: CheckInput, role: str | None, against: str | None = None)
 
 
 def gather_validity(tables: Sequence[Measured]) -> tuple[Validity, ...]:
-    """Return the evidence of all tables, what is equal said once, what differs by its seed."""
-    found: dict[Validity, list[int | None]] = {}
+    """Return the evidence of all tables: equal results once, others with the seeds they are of."""
+    seeds_by_check: dict[Validity, list[int | None]] = {}
     for table in tables:
         for check in table.validity:
-            found.setdefault(check, []).append(seed_of(table))
+            seeds_by_check.setdefault(check, []).append(seed_of(table))
     return tuple(
         check
         if len(tables) == 1 or len(seeds) == len(tables) or None in seeds
         else check.model_copy(update={"evidence": f"{_seeds(seeds)}: {check.evidence}"})
-        for check, seeds in found.items()
+        for check, seeds in seeds_by_check.items()
     )
 
 
@@ -96,12 +94,12 @@ def unjudged(
     against: str | None = None,
 ) -> log.Item:
     """Return the entry of a job that has no numbers."""
-    known = identity(job, role, against)
-    return log.Item(**known, verdict=outcome, sentence=sentence, validity=validity)
+    fields = identity(job, role, against)
+    return log.Item(**fields, verdict=outcome, sentence=sentence, validity=validity)
 
 
 def identity(job: Job, role: str | None, against: str | None = None) -> dict[str, Any]:
-    """Return the fields of an entry that say what was asked."""
+    """Return the fields of an entry that identify its check and inputs."""
     return {
         "id": job.id,
         "suite": job.suite.path,
@@ -118,7 +116,7 @@ def identity(job: Job, role: str | None, against: str | None = None) -> dict[str
 
 
 def check_finite(rows: pd.DataFrame) -> Validity:
-    """Hold the rows against NaN and infinity, which no metric survives."""
+    """Check rows for NaN and infinity, which make every metric meaningless."""
     floats = rows.select_dtypes("floating")
     bad = ~np.isfinite(floats.to_numpy(dtype=np.float64)).all(axis=1)
     names = ", ".join(dict.fromkeys(rows.iloc[bad.nonzero()[0][:3], 0].astype(str)))
@@ -127,7 +125,7 @@ def check_finite(rows: pd.DataFrame) -> Validity:
         outcome="failed" if bad.any() else "passed",
         evidence=f"{int(bad.sum())} of {len(rows)} rows are NaN or infinite"
         + (f", first {names}" if bad.any() else ""),
-        meaning="A network whose outputs are not numbers cannot be right or wrong.",
+        meaning="An output that is not a number is neither right nor wrong.",
     )
 
 
@@ -148,17 +146,17 @@ def _judge_expectation(
     def look_up(reference: Reference) -> Threshold:
         return resolve_threshold(reference, expectation, check_input)
 
-    held = verdict.judge(expectation, metrics, look_up, check_input.floor)
-    return tuple(_with_path_remark(judgement, check_input) for judgement in held)
+    judgements = verdict.judge(expectation, metrics, look_up, check_input.floor)
+    return tuple(_with_path_remark(judgement, check_input) for judgement in judgements)
 
 
 def _with_path_remark(judgement: Judgement, check_input: CheckInput) -> Judgement:
-    """Say that the baseline's number came by another path, where the gate holds across it."""
+    """Add that the baseline's number was computed by another numeric path, where it was."""
     gaps = check_input.baseline.gaps if check_input.baseline is not None else ()
     if not gaps or judgement.of != "baseline" or judgement.threshold is None:
         return judgement
-    said = f"; {remark(gaps)}"
-    update = {"sentence": judgement.sentence + said, "further": judgement.further + said}
+    text = f"; {remark(gaps)}"
+    update = {"sentence": judgement.sentence + text, "further": judgement.further + text}
     return judgement.model_copy(update=update)
 
 
@@ -181,7 +179,7 @@ def _judge_unreadable(job: Job, measured: Measured) -> Sequence[Judgement]:
 
 
 def _list_unreadable(measured: Measured) -> str:
-    few = list(measured.unreadable.items())[:3]
-    more = len(measured.unreadable) - len(few)
-    said = "; ".join(f"{image}: {reason}" for image, reason in few)
-    return (f": {said}" if said else "") + (f"; and {more} more" if more else "")
+    listed = list(measured.unreadable.items())[:3]
+    more = len(measured.unreadable) - len(listed)
+    text = "; ".join(f"{image}: {reason}" for image, reason in listed)
+    return (f": {text}" if text else "") + (f"; and {more} more" if more else "")

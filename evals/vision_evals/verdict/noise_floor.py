@@ -1,12 +1,12 @@
-"""What was measured of a machine's noise, and the floor of each metric. Pure, and no torch.
+"""The measured noise of a machine: the noise floor of each metric. Without torch.
 
 A floor is the largest distance of a metric's values from its reference value when batch size,
-threads or device change and precision does not. Runs of different precision are never compared:
-what bf16 does to a number is a choice of the user's and no noise, and in a floor of fp32 it would
-hide what fp32 can tell. So each precision has entries of its own, and how far its reference lies
-from that of fp32 is kept beside the floor, to be read and not to be judged by.
+threads or device change and the precision does not. Runs of different precision are never compared:
+the effect of bf16 is a choice of the user and not noise, and in a floor of fp32 it would hide real
+differences. So each precision has its own entries. The distance of its reference from that of fp32
+is stored next to the floor, for information only.
 
-A floor is a lower bound of the noise: it knows the variations that were run, and one seed.
+A floor is a lower bound of the noise: it contains the variations that were run, and one seed.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ class Variation(Record):
 
 
 class NoiseKey(Record):
-    """A question whose metrics may be compared: what changes a number and is no noise."""
+    """What identifies a number: everything that changes it and is not noise."""
 
     classifier: str
-    """Alias, for people: the fingerprint counts."""
+    """Alias, for information: the fingerprint decides."""
     fingerprint: str
     """Of the classifier."""
     check: str
-    """Name of the check, for people."""
+    """Name of the check, for information."""
     measure: str
-    """As the suite names it."""
+    """Its name in the suite."""
     parameters: dict[str, Any]
     """Every parameter of the measure."""
     images: tuple[str, ...]
@@ -58,9 +58,9 @@ class NoiseKey(Record):
 
     @property
     def key(self) -> str:
-        """The same for the same question, whatever alias and check are called."""
-        asked = [self.fingerprint, self.measure, self.parameters, self.images]
-        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+        """A hash that does not depend on the names of alias and check."""
+        fields = [self.fingerprint, self.measure, self.parameters, self.images]
+        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
 class MetricFloor(Record):
@@ -75,13 +75,13 @@ class MetricFloor(Record):
     floor: Annotated[float, Field(ge=0)]
     """Largest distance of its other values from that."""
     most: Variation | None = None
-    """The variation of this distance; null where nothing moved it."""
+    """The variation with this distance; null where the floor is 0."""
     from_fp32: float | None = None
-    """Distance of the reference from that in fp32: no part of the floor."""
+    """Distance of the reference from that in fp32; not a part of the floor."""
 
 
 class NoiseEntry(Record):
-    """The floors of one question at one precision."""
+    """The floors of one check at one precision."""
 
     asked: NoiseKey
     precision: Precision
@@ -91,11 +91,11 @@ class NoiseEntry(Record):
     variations: tuple[Variation, ...]
     """All that were run, the reference first."""
     floors: tuple[MetricFloor, ...]
-    """Of every metric that has a value in all of them."""
+    """Of each metric that has a value in every variation."""
 
 
 class Noise(Record):
-    """The file: what was measured on one machine."""
+    """The file: the noise of one machine."""
 
     version: Literal[1] = 1
     """Format of this file."""
@@ -104,7 +104,7 @@ class Noise(Record):
     entries: tuple[NoiseEntry, ...] = ()
 
     def floor(self, asked: NoiseKey, precision: Precision, metric: Metric) -> NoiseFloor | None:
-        """Return by how much a metric moves here, or None: it was not measured."""
+        """Return the noise floor of a metric; None where it was not measured."""
         for entry in self.entries:
             if entry.precision == precision and entry.asked.key == asked.key:
                 for moved in entry.floors:
@@ -113,16 +113,16 @@ class Noise(Record):
         return None
 
     def merged(self, new: Sequence[NoiseEntry]) -> Noise:
-        """Add entries; of the same question and precision, the newer one stays.
+        """Add entries; a newer one replaces one of the same check and precision.
 
-        Unless it lacks a variation of the older one, as after an interruption: then each floor is
-        the higher of the two, or it would fall because somebody was in a hurry.
+        If it lacks a variation of the older one, as after an interruption, each floor is the
+        higher of the two.
         """
-        kept = {(entry.asked.key, entry.precision): entry for entry in self.entries}
+        merged = {(entry.asked.key, entry.precision): entry for entry in self.entries}
         for entry in new:
             key = entry.asked.key, entry.precision
-            kept[key] = _wider(kept[key], entry) if key in kept else entry
-        return self.model_copy(update={"entries": tuple(kept.values())})
+            merged[key] = _wider(merged[key], entry) if key in merged else entry
+        return self.model_copy(update={"entries": tuple(merged.values())})
 
 
 def _wider(old: NoiseEntry, new: NoiseEntry) -> NoiseEntry:
@@ -132,8 +132,8 @@ def _wider(old: NoiseEntry, new: NoiseEntry) -> NoiseEntry:
         return old
     floors = {(moved.metric, moved.at): moved for moved in old.floors}
     for moved in new.floors:
-        known = floors.get((moved.metric, moved.at))
-        if known is None or known.floor < moved.floor:
+        older = floors.get((moved.metric, moved.at))
+        if older is None or older.floor < moved.floor:
             floors[moved.metric, moved.at] = moved
     variations = dict.fromkeys((*new.variations, *old.variations))
     return new.model_copy(
@@ -142,7 +142,7 @@ def _wider(old: NoiseEntry, new: NoiseEntry) -> NoiseEntry:
 
 
 def noise_key(job: Job, digest: str, images: Sequence[str]) -> NoiseKey:
-    """Return what a job asks, so that the same question finds its floors.
+    """Return the key by which a job finds its noise floors.
 
     Args:
         job: what was selected.
@@ -160,21 +160,21 @@ def noise_key(job: Job, digest: str, images: Sequence[str]) -> NoiseKey:
 
 
 MetricsByVariation: TypeAlias = Sequence[tuple[Variation, Sequence[Metric]]]
-"""The metrics of one question in each variation of one precision, the reference first."""
+"""The metrics of one check in each variation of one precision, the reference first."""
 
 
 def noise_entry(
     asked: NoiseKey, taken: MetricsByVariation, measured: str, fp32: NoiseEntry | None = None
 ) -> NoiseEntry:
-    """Return the floors of one question at one precision.
+    """Return the floors of one check at one precision.
 
     A metric without a value in some variation has no distance there, and gets no floor.
 
     Args:
-        asked: the question.
+        asked: the key of the check.
         taken: its metrics.
         measured: ISO 8601 date.
-        fp32: the same question in fp32, for another precision.
+        fp32: the entry of the same check in fp32, for another precision.
     """
     variations = tuple(variation for variation, _ in taken)
     assert len({variation.precision for variation in variations}) == 1
@@ -185,21 +185,21 @@ def noise_entry(
             if metric.value is not None:
                 values.setdefault((metric.name, metric.at), []).append(metric.value)
     floors = []
-    for (name, at), found in values.items():
-        if len(found) < len(taken):
+    for (name, at), series in values.items():
+        if len(series) < len(taken):
             continue
-        distances = [abs(value - found[0]) for value in found]
+        distances = [abs(value - series[0]) for value in series]
         largest = max(distances)
         most = variations[distances.index(largest)] if largest > 0 else None
-        apart = abs(found[0] - exact[name, at]) if (name, at) in exact else None
+        difference = abs(series[0] - exact[name, at]) if (name, at) in exact else None
         floors.append(
             MetricFloor(
                 metric=name,
                 at=at,
-                reference=found[0],
+                reference=series[0],
                 floor=largest,
                 most=most,
-                from_fp32=apart,
+                from_fp32=difference,
             )
         )
     return NoiseEntry(

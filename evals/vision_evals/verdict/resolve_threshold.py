@@ -1,4 +1,4 @@
-"""What a threshold comes to that is no number: published, the baseline's, another classifier's."""
+"""Resolves a reference to a number: published, of the baseline, or of another classifier."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 def resolve_threshold(
     reference: Reference, expectation: Expectation, check_input: CheckInput
 ) -> Threshold:
-    """Return what a metric is held against, plus and minus not yet applied, or why there is none.
+    """Return what a metric is compared with, plus and minus not yet applied, or why there is none.
 
     Args:
-        reference: as the suite names it.
-        expectation: that it stands in.
-        check_input: with the rows of everybody who was asked.
+        reference: as the suite writes it.
+        expectation: that contains it.
+        check_input: with the rows of all classifiers.
     """
     if reference.of == "published":
         return _published(check_input.job, check_input.measured[0], expectation.metric)
@@ -44,39 +44,37 @@ def resolve_threshold(
                 f"{reference.of} is invalid: {other.invalid_reason}", Verdict.INVALID
             )
         if other.rows.empty:
-            return NoThreshold(f"{reference.of} saw no picture")
+            return NoThreshold(f"no picture of {reference.of} was measured")
     metric = verdict.find(expectation.metric, expectation.at, check_input.metrics(reference.of))
     if metric.value is None:
-        return NoThreshold(f"{reference.of} has none: {metric.reason}")
+        return NoThreshold(f"{reference.of} has no {metric.name}: {metric.reason}")
     return _pairs(
         reference, expectation, check_input, metric, check_input.others[reference.of][0].rows
     )
 
 
 def _baseline(reference: Reference, expectation: Expectation, check_input: CheckInput) -> Threshold:
-    """Return the number of the run that checkpoints are held against, or why it is none."""
-    beside = check_input.baseline
-    if beside is None:
+    """Return the metric of the run that checkpoints are compared with, or why there is none."""
+    entry = check_input.baseline
+    if entry is None:
         return NoThreshold(
             "there is no baseline; name one with --evals-baseline RUN, or accept one with "
             "`evals accept RUN` first"
         )
-    if beside.refused is not None:
-        return NoThreshold(beside.refused, beside.verdict)
+    if entry.refused is not None:
+        return NoThreshold(entry.refused, entry.verdict)
     try:
-        metric = verdict.find(expectation.metric, expectation.at, beside.item.metrics)
+        metric = verdict.find(expectation.metric, expectation.at, entry.item.metrics)
     except LookupError:
-        return NoThreshold(
-            "the baseline's run knows no such metric; accept a new one", Verdict.INVALID
-        )
+        return NoThreshold("the baseline has no such metric; accept a new one", Verdict.INVALID)
     if metric.value is None:
-        return NoThreshold(f"the baseline has none: {metric.reason}", Verdict.INVALID)
-    # a gate without a margin, or with one that asks for a gain, leaves paths nothing to differ by
+        return NoThreshold(f"the baseline has no {metric.name}: {metric.reason}", Verdict.INVALID)
+    # a gate without a margin, or one that requires a gain, allows no numeric difference
     sign = -1 if expectation.at_least is reference else 1
     allowed = max(0.0, sign * reference.margin)
-    if said := refusal(beside.gaps, check_input.measure, metric.name, allowed):
-        return NoThreshold(f"not comparable with the baseline, {said}", Verdict.INVALID)
-    return _pairs(reference, expectation, check_input, metric, beside.rows)
+    if reason := refusal(entry.gaps, check_input.measure, metric.name, allowed):
+        return NoThreshold(f"not comparable with the baseline, {reason}", Verdict.INVALID)
+    return _pairs(reference, expectation, check_input, metric, entry.rows)
 
 
 def _pairs(
@@ -86,37 +84,41 @@ def _pairs(
     metric: Metric,
     rows: pd.DataFrame,
 ) -> Threshold:
-    """Return another network's metric, with the test on pairs where that is what decides."""
+    """Return another network's metric, with the paired difference where that decides."""
     assert metric.value is not None
     measure, several = check_input.measure, len(check_input.measured) > 1 or metric.spread
     if several and expectation.confidence is not None:
-        return NoThreshold("of a recipe's seeds the medians are compared, which have no interval")
+        return NoThreshold(
+            "for a recipe with several seeds the medians are compared, which have no interval"
+        )
     if not paired(measure, expectation, reference) or several:
         return metric.value
     n = len(check_input.measured[0].rows)
     if n < MIN_IMAGES_FOR_BOOTSTRAP and measure.metric(metric.name).interval != "wilson":
-        return NoThreshold(f"{n} images say too little of a difference of means")
+        return NoThreshold(f"{n} images are too few for a difference of means")
     suite, confidence = check_input.job.suite, expectation.confidence or PAIRED_CONFIDENCE
-    if suite.familywise:  # Bonferroni: the file fixes how many share the error, not the selection
+    if suite.familywise:  # Bonferroni over all gates of the file, not only the selected ones
         confidence = 1 - (1 - confidence) / suite.gates
     tables = rows, check_input.measured[0].rows
     parameters, at = check_input.job.check.parameters, (metric.name, metric.at)
     try:
-        found = pair(measure, tables, parameters, at, confidence, check_input.measured[0].seed)
+        difference = pair(measure, tables, parameters, at, confidence, check_input.measured[0].seed)
     except UserError as error:
         return NoThreshold(
             str(error), Verdict.INVALID
         )  # a gate that cannot be trusted is not skipped
-    return PairedThreshold(metric.value, found)
+    return PairedThreshold(metric.value, difference)
 
 
 def _published(job: Job, measured: Measured, metric: str) -> Threshold:
-    """Return what is published, where the images are a sample of what it was measured on.
+    """Return the published number, where the images are a sample of those it was measured on.
 
-    Pictures that somebody picked have an accuracy of their own, which says nothing of another.
+    The accuracy on selected pictures says nothing about the published one.
     """
     if measured.limited:
-        return NoThreshold("the run is limited, and never held against a full one")
+        return NoThreshold(
+            "the run uses a part of the images, so it is not compared with a full one"
+        )
     classifier = measured.classifier
     if classifier is None or metric not in classifier.published:
         return NoThreshold(f"nothing is published for {job.alias} with these weights")

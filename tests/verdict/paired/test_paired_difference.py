@@ -76,7 +76,7 @@ def test_equal_differences_have_no_width(n: int, value: float) -> None:
     assert found == (value, value)
 
 
-@pytest.mark.parametrize(("n", "said"), [(1, "1 image says"), (9, "9 images say")])
+@pytest.mark.parametrize(("n", "said"), [(1, "1 image is"), (9, "9 images are")])
 def test_a_handful_is_refused_with_the_repair(n: int, said: str) -> None:
     with pytest.raises(UserError, match=f"{said} too little .* at least 10"):
         mean_interval(np.arange(float(n)), generator(0, "x"), 0.9)
@@ -120,7 +120,7 @@ def test_what_has_no_difference_is_refused() -> None:
     rng = generator(0, "x")
     with pytest.raises(ValueError, match="one length"):
         paired([True], [True, False], rng, 0.9)
-    with pytest.raises(UserError, match="no image that both saw"):
+    with pytest.raises(UserError, match="no image in common"):
         paired([], [], rng, 0.9)
     values = np.arange(20.0)
     for odd in (np.nan, np.inf):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MAX_FLIPS_SHOWN = 12
-"""Images of each direction that are shown; all of them are counted."""
+"""Images of each direction that are listed; all of them are counted."""
 
 
 def flips(
@@ -37,14 +37,14 @@ def flips(
     before, now = (values_by_image(spec, table, parameters, *metric).astype(bool) for table in rows)
     now = now.reindex(before.index)
     lost, won = before.index[before & ~now], before.index[~before & now]
-    told = [_by_image(spec, table, metric[1], [*lost, *won]) for table in rows]
+    tables = [_by_image(spec, table, metric[1], [*lost, *won]) for table in rows]
     shown = [
-        sorted(images, key=lambda image: (-_confidence(told[1].loc[image]), str(image)))[
+        sorted(images, key=lambda image: (-_confidence(tables[1].loc[image]), str(image)))[
             :MAX_FLIPS_SHOWN
         ]
         for images in (lost, won)
     ]
-    listed = [tuple(_flip(str(image), told, names) for image in images) for images in shown]
+    listed = [tuple(_flip(str(image), tables, names) for image in images) for images in shown]
     return log.Flips(
         metric=metric[0],
         at=metric[1],
@@ -57,9 +57,9 @@ def flips(
 
 
 def first_share(spec: Spec, item: log.Item) -> tuple[str, str | None] | None:
-    """Return the share of right images whose flips an entry shows: a gated one, else its first.
+    """Return the share of right images whose flips an entry lists: a gated one, else its first.
 
-    None where no share says who is right.
+    None where no metric is such a share.
     """
     if not spec.labels:
         return None
@@ -68,7 +68,7 @@ def first_share(spec: Spec, item: log.Item) -> tuple[str, str | None] | None:
         (j.metric, j.at) for j in item.judgements if j.gate and j.gate.paired.worse is not None
     ]
     shares = [(metric.name, metric.at) for metric in item.metrics if metric.method == "wilson"]
-    return next((one for one in (*gated, *shares) if one[0] in right), None)
+    return next((share for share in (*gated, *shares) if share[0] in right), None)
 
 
 def _by_image(
@@ -79,17 +79,17 @@ def _by_image(
     return rows.drop_duplicates("image").set_index("image").loc[list(images)]
 
 
-def _flip(image: str, told: Sequence[pd.DataFrame], names: Sequence[str]) -> log.Flip:
-    before, now = (table.loc[image] for table in told)
+def _flip(image: str, tables: Sequence[pd.DataFrame], names: Sequence[str]) -> log.Flip:
+    before, now = (table.loc[image] for table in tables)
     return log.Flip(
         image=image,
         label=_name(int(now.get("label", -1)), names),
-        before=_seen(before, names),
-        now=_seen(now, names),
+        before=_answer(before, names),
+        now=_answer(now, names),
     )
 
 
-def _seen(row: pd.Series, names: Sequence[str]) -> log.Seen:
+def _answer(row: pd.Series, names: Sequence[str]) -> log.Seen:
     first = row["top5"][0] if "top5" in row else row.get("top1_eval", row.get("top1", -1))
     confidence = _confidence(row)
     return log.Seen(
@@ -98,7 +98,7 @@ def _seen(row: pd.Series, names: Sequence[str]) -> log.Seen:
 
 
 def _confidence(row: pd.Series) -> float:
-    """Return the confidence of an answer, -1 where the rows do not hold it."""
+    """Return the confidence of an answer, -1 where the rows lack it."""
     value = float(row.get("confidence", -1.0))
     return value if 0 <= value <= 1 else -1.0
 
@@ -117,15 +117,15 @@ def comparison(
     differs: tuple[str, ...] = (),
     gaps: Sequence[NumericGap] = (),
 ) -> log.Comparison:
-    """Hold an entry against the same one of another run.
+    """Compare an entry with the same one of another run.
 
     Args:
         run: id of the other run.
         spec: of the measure.
         sides: before, now; of one measure with equal parameters.
         rows: before, now.
-        differs: what is not equal beside the network, though the images are.
-        gaps: in what the paths differ by which the numbers came.
+        differs: what differs in addition to the network, on equal images.
+        gaps: steps in which the numeric paths differ.
     """
     items = sides[0].item, sides[1].item
     alias = items[0].classifier

@@ -1,4 +1,4 @@
-"""Small pictures of the images that flipped, from their own files: no network is asked."""
+"""Small pictures of the images that flipped, read from their files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WEBP_QUALITY = 70
 def thumbnails(flips: log.Flips, paths: Mapping[str, Path], directory: Path) -> log.Flips:
     """Return flips that name a thumbnail each, written below ``directory/pictures``.
 
-    A picture that is not at hand has none: the numbers do not depend on it.
+    A picture whose file is missing has none: the numbers do not depend on it.
 
     Args:
         flips: of one check.
@@ -40,7 +40,7 @@ def thumbnails(flips: log.Flips, paths: Mapping[str, Path], directory: Path) -> 
 
 
 def _thumbnail(path: Path | None, directory: Path) -> str | None:
-    """Write a thumbnail once; the name is that of the bytes, which several checks may share."""
+    """Write a thumbnail once; its name is a hash of the file, because checks may share it."""
     if path is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Values of each image before and now to the record of their paired difference."""
+"""From values of each image, before and now, to the record of their paired difference."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 MIN_IMAGES_FOR_T = 200
-"""Images from which the mean of their differences is normal enough for Student's t."""
+"""From this number of images on, the mean of differences is normal enough for Student's t."""
 
 RESAMPLES_PER_TAIL = 50
-"""Resamples beyond each end of a percentile interval: gates that share an alpha have thin tails."""
+"""Resamples beyond each end of a percentile interval, also for a small alpha."""
 
 MAX_RESAMPLES = 20_000
 """About 0.2 s of them; enough for an alpha of 0.0025, as of twenty gates that share 0.05."""
@@ -56,13 +56,13 @@ def mean_interval(
         confidence: two-sided, such as 0.9.
 
     Raises:
-        UserError: fewer than 10 images: any interval would be a guess.
+        UserError: fewer than 10 images, too few for an interval.
     """
     n = len(differences)
     if n < MIN_IMAGES_FOR_BOOTSTRAP:
-        images = "image says" if n == 1 else "images say"
+        images = "image is" if n == 1 else "images are"
         raise UserError(
-            f"{n} {images} too little of a difference of means; "
+            f"{n} {images} too few for a difference of means; "
             f"compare at least {MIN_IMAGES_FOR_BOOTSTRAP}"
         )
     if np.ptp(differences) == 0:
@@ -73,8 +73,8 @@ def mean_interval(
     resamples = min(
         MAX_RESAMPLES, max(RESAMPLES, round(RESAMPLES_PER_TAIL / ((1 - confidence) / 2)))
     )
-    found = bootstrap(lambda x: float(x.mean()), (differences,), rng, confidence, resamples)
-    return found, "bootstrap"
+    interval = bootstrap(lambda x: float(x.mean()), (differences,), rng, confidence, resamples)
+    return interval, "bootstrap"
 
 
 def paired(
@@ -84,15 +84,15 @@ def paired(
     confidence: float,
     span: float = math.inf,
 ) -> Paired:
-    """Return how far a metric moved on the same images, with its interval.
+    """Return the difference of a metric on the same images, with its interval.
 
-    Booleans on both sides make a share: counts, Tango's score interval and exact McNemar. Anything
-    else makes a mean of differences.
+    Booleans on both sides are a share: counts, Tango's score interval and exact McNemar. Other
+    values are a mean of differences.
 
     Args:
         before: (n,) values of the network compared with.
         now: (n,) values of this one, of the same images in the same order.
-        rng: where the resamples come from, should there be few images.
+        rng: for resamples, where images are few.
         confidence: two-sided; a gate with a one-sided error alpha takes 1 - 2 alpha.
         span: from the lowest value that an image can have to the highest.
 
@@ -104,7 +104,7 @@ def paired(
     if old.shape != new.shape or old.ndim != 1:
         raise ValueError(f"pairs need two arrays of one length, not {old.shape} and {new.shape}")
     if not len(old):
-        raise UserError("there is no image that both saw; compare runs over the same images")
+        raise UserError("the two runs have no image in common; compare runs over the same images")
     if old.dtype == new.dtype == np.bool_:
         return _share(old, new, confidence)
     return _mean(old.astype(np.float64), new.astype(np.float64), rng, confidence, span)
@@ -133,13 +133,13 @@ def _mean(
     confidence: float,
     span: float,
 ) -> Paired:
-    lacking = int((~np.isfinite(before) | ~np.isfinite(now)).sum())
-    if lacking:
-        raise UserError(f"{lacking} of {len(now)} images have a value that is not finite")
+    infinite = int((~np.isfinite(before) | ~np.isfinite(now)).sum())
+    if infinite:
+        raise UserError(f"{infinite} of {len(now)} images have a value that is not finite")
     differences: NDArray[Any] = now - before
     (low, high), method = mean_interval(differences, rng, confidence)
     if math.isfinite(span) and np.count_nonzero(differences) < MIN_IMAGES_FOR_BOOTSTRAP:
-        # so few moved that the spread says little of those that were not drawn: rule of three
+        # few values changed, so the spread misses images outside the sample: rule of three
         unseen = -math.log((1 - confidence) / 2) / len(now) * span
         low, high = low - unseen, high + unseen
     return Paired(
