@@ -16,7 +16,7 @@ from vision_evals.attacks.balls import LinfBall
 from vision_evals.core.errors import NotApplicableError
 from vision_evals.images.labels import ClassMap
 from vision_evals.models.classifier import Classifier
-from vision_evals.validity import gradients, known, response
+from vision_evals.validity import gradients, known
 from vision_evals.validity.check import Evidence
 from vision_evals.validity.forwards import uniform_noise
 
@@ -106,7 +106,7 @@ def test_a_false_gradient_does_not_hide_by_being_small(
     """The network answers louder than it says; along a random way, noise still does."""
     false = wrong_backward(lambda slope: BACKWARDS[name](slope) * 1e-8)
     evidence = asked(small(Before(curved, false)))
-    assert response.nothing_hidden(evidence).outcome == "failed"
+    assert gradients.nothing_hidden(evidence).outcome == "failed"
     if name == "downhill":
         assert gradients.reaches_pixels(evidence).outcome == "failed"
 
@@ -132,13 +132,13 @@ HIDDEN = {
 def test_a_good_network_hides_nothing(small: Small, curved: nn.Module, asked: Make) -> None:
     pooled = nn.Sequential(nn.MaxPool2d(2), curved)
     for network in (curved, pooled, Scaled(curved, 1e4)):
-        found = response.nothing_hidden(asked(small(network)))
+        found = gradients.nothing_hidden(asked(small(network)))
         assert found.outcome == "passed", found.evidence
 
 
 @pytest.mark.parametrize("name", HIDDEN)
 def test_what_is_cut_away_is_found(name: str, small: Small, curved: nn.Module, asked: Make) -> None:
-    found = response.nothing_hidden(asked(small(Before(curved, HIDDEN[name]))))
+    found = gradients.nothing_hidden(asked(small(Before(curved, HIDDEN[name]))))
     assert found.outcome == "failed", found.evidence
 
 
@@ -151,7 +151,7 @@ def test_the_share_and_the_ratio_of_a_linear_network_are_known(small: Small, ask
             return torch.stack([out[:, 0], out[:, 1].detach(), out[:, 2]], dim=1)
 
     evidence = asked(small(Greenless()))
-    found = response.nothing_hidden(evidence)
+    found = gradients.nothing_hidden(evidence)
     pixels = evidence.probe.pixels[:4]
     first, second = (10 * pixels.mean(dim=(2, 3))).topk(2, dim=1).indices.T
     free = gradients.movable(pixels).double()
@@ -177,7 +177,7 @@ def test_half_precision_inside_is_no_mask(
     inner = copy.deepcopy(curved).to(half)
     evidence = asked(small(Half()))
     assert gradients.reaches_pixels(evidence).outcome == "undecided"
-    assert response.nothing_hidden(evidence).outcome == "undecided"
+    assert gradients.nothing_hidden(evidence).outcome == "undecided"
 
 
 def test_nearly_saturated_probabilities_leave_too_few_to_tell(
@@ -297,16 +297,16 @@ def test_a_few_dead_gradients_of_a_few_images_tell_nothing(
 def test_without_labels_there_is_no_loss(small: Small, curved: nn.Module, asked: Make) -> None:
     evidence = asked(small(curved), labelled=False)
     assert gradients.gradient_alive(evidence).outcome == "undecided"
-    assert response.smooth(evidence).outcome == "undecided"
+    assert gradients.smooth(evidence).outcome == "undecided"
 
 
 def test_a_smooth_loss_holds_and_a_sawtooth_falls(
     small: Small, curved: nn.Module, asked: Make
 ) -> None:
-    smooth = response.smooth(asked(small(curved)))
+    smooth = gradients.smooth(asked(small(curved)))
     jagged = Before(curved, lambda x: x + 0.2 * (x * 5000).sin())
     assert smooth.outcome == "passed", smooth.evidence
-    assert response.smooth(asked(small(jagged))).outcome == "failed"
+    assert gradients.smooth(asked(small(jagged))).outcome == "failed"
 
 
 def test_the_change_of_a_loss_that_is_known(small: Small, asked: Make) -> None:
@@ -318,7 +318,7 @@ def test_the_change_of_a_loss_that_is_known(small: Small, asked: Make) -> None:
             first = torch.where(whole, 1.0, 0.5)
             return torch.stack([first, 0 * first, 0 * first], dim=1)
 
-    found = response.smooth(asked(small(Jumping())))
+    found = gradients.smooth(asked(small(Jumping())))
     before, after = (math.log(1 + 2 * math.exp(-z)) for z in (1.0, 0.5))
     assert found.outcome == "failed"
     assert f"by {(after - before) / before:.3g} of itself" in found.evidence

@@ -16,7 +16,7 @@ from vision_evals.verdict.baseline.comparison import comparison
 from vision_evals.verdict.baseline.numeric_gap import gaps
 from vision_evals.verdict.baseline.provenance import differences, side_of
 from vision_evals.verdict.baseline.stored import StoredRun
-from vision_evals.verdict.baseline.thumbnails import thumbnails
+from vision_evals.verdict.baseline.thumbnails import with_thumbnails
 
 
 def compare(before: StoredRun, now: StoredRun, out: Path, templates: Path | None = None) -> log.Run:
@@ -94,11 +94,7 @@ def _illustrated(run: log.Run, folder: Path) -> log.Run:
         except UserError:
             continue
         paths[role] = {image.id: image.path for image in found.images}
-    items = []
-    for item in run.items:
-        told = item.comparison
-        if told is not None and told.flips is not None:
-            drawn = thumbnails(told.flips, paths.get(item.images or "", {}), folder)
-            told = told.model_copy(update={"flips": drawn})
-        items.append(item.model_copy(update={"comparison": told}))
-    return run.model_copy(update={"items": tuple(items)})
+    items = tuple(
+        with_thumbnails(item, paths.get(item.images or "", {}), folder) for item in run.items
+    )
+    return run.model_copy(update={"items": items})

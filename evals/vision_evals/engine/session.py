@@ -36,6 +36,7 @@ from vision_evals.models.fast_path.build import user_kernels
 from vision_evals.suite.options import Options
 from vision_evals.verdict.baseline import baseline
 from vision_evals.verdict.baseline.baseline import CurrentRun
+from vision_evals.verdict.baseline.thumbnails import with_thumbnails
 from vision_evals.verdict.job import Job
 from vision_evals.verdict.noise_file import machine, noise_path, read
 
@@ -144,7 +145,7 @@ class Session:
         item = item_of(results, self._standards())
         if options.pictures:
             paths = {image.id: image.path for image in passes[0].image_set.images}
-            item = baseline.with_thumbnails(item, paths, self.directory)
+            item = with_thumbnails(item, paths, self.directory)
         return illustrated(item, passes[0], job, options, self._kept.warn)
 
     def _tabulated(self, job: Job) -> Item:

@@ -10,7 +10,6 @@ from vision_evals.validity import (
     labels,
     power,
     preprocessing,
-    response,
     rows,
     structure,
 )
@@ -21,7 +20,6 @@ _MODULES = (
     structure,
     labels,
     gradients,
-    response,
     known,
     rows,
     attacks,

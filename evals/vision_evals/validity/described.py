@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import json
 from collections.abc import Iterator
 from fractions import Fraction
@@ -12,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from vision_evals.log import Metric
+from vision_evals.log.environment import versions
 from vision_evals.measures.measure import Measure, Subject
 from vision_evals.validity.check import (
     CheckResult,
@@ -115,7 +115,10 @@ def _described(evidence: Evidence, written: dict[str, Any]) -> Iterator[str]:
         about = {"norm": written.get("norm", "linf"), **_numbers(attack)}
         yield f"{attack.name}: " + ", ".join(f"{key} {item}" for key, item in about.items())
     yield f"seed {evidence.probe.seed}"
-    yield ", ".join(f"{name} {_version(name)}" for name in ("torch", "torchvision"))
+    installed = versions()
+    yield ", ".join(
+        f"{name} {installed.get(name, 'is not installed')}" for name in ("torch", "torchvision")
+    )
     yield f"classifier {evidence.classifier.fingerprint[:12]}"
 
 
@@ -125,13 +128,6 @@ def _numbers(attack: Any) -> dict[str, object]:
         return {}
     fields = ((field.name, getattr(attack, field.name)) for field in dataclasses.fields(attack))
     return {name: item for name, item in fields if isinstance(item, str | int | float)}
-
-
-def _version(name: str) -> str:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return "is not installed"
 
 
 CHECKS = (

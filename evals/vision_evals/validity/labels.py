@@ -10,6 +10,7 @@ import torch
 
 from vision_evals.core.errors import NotApplicableError
 from vision_evals.core.paths import data_folder
+from vision_evals.measures.probe import Answers
 from vision_evals.models.answers import first_is_right
 from vision_evals.validity.check import (
     SIGNIFICANCE,
@@ -182,7 +183,7 @@ def _better(evidence: Evidence, others: dict[str, torch.Tensor]) -> CheckResult:
         )
         if not as_is.any() and not altered.any():
             results.append(undecided(f"{sentence}: no answer is right"))
-        elif gained > lost and _all_alike(evidence, won):
+        elif gained > lost and len(torch.unique(_answers(evidence).label[won])) < 2:
             results.append(
                 undecided(
                     f"{sentence}: all gains are of one class, as a constant answer would give"
@@ -193,16 +194,14 @@ def _better(evidence: Evidence, others: dict[str, torch.Tensor]) -> CheckResult:
     return _worst(results)
 
 
-def _right(evidence: Evidence, logits: torch.Tensor) -> torch.Tensor:
-    answers = evidence.probe.answers
-    if answers is None:
+def _answers(evidence: Evidence) -> Answers:
+    if evidence.probe.answers is None:
         raise NotApplicableError("the images have no labels")
-    return first_is_right(logits, answers.accepted)
+    return evidence.probe.answers
 
 
-def _all_alike(evidence: Evidence, rows: torch.Tensor) -> bool:
-    answers = evidence.probe.answers
-    return answers is not None and len(torch.unique(answers.label[rows])) < 2
+def _right(evidence: Evidence, logits: torch.Tensor) -> torch.Tensor:
+    return first_is_right(logits, _answers(evidence).accepted)
 
 
 def _worst(results: list[CheckResult]) -> CheckResult:

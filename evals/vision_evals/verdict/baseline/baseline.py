@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vision_evals import log
@@ -23,7 +22,6 @@ from vision_evals.verdict.baseline.provenance import (
     side_of,
 )
 from vision_evals.verdict.baseline.stored import StoredRun
-from vision_evals.verdict.baseline.thumbnails import thumbnails
 from vision_evals.verdict.check_input import BaselineEntry, CheckInput
 from vision_evals.verdict.job import Job
 from vision_evals.verdict.judge import unjudged
@@ -189,12 +187,3 @@ def read(options: Options) -> BaselineRun | None:
             f"--evals-baseline: {error}; `evals accept RUN` stores a run to compare with"
         ) from None
     return BaselineRun(baseline, options.table.same == "skip")
-
-
-def with_thumbnails(item: log.Item, paths: Mapping[str, Path], directory: Path) -> log.Item:
-    """Give each flip that is shown its thumbnail, written below ``directory/pictures``."""
-    compared = item.comparison
-    if compared is None or compared.flips is None:
-        return item
-    drawn = compared.model_copy(update={"flips": thumbnails(compared.flips, paths, directory)})
-    return item.model_copy(update={"comparison": drawn})

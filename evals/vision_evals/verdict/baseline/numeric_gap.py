@@ -32,7 +32,7 @@ def gaps(then: Sequence[NumericPath], now: Sequence[NumericPath]) -> tuple[Numer
 
 def _gaps(*sides: Sequence[NumericPath]) -> Iterator[NumericGap]:
     for step in STEPS:
-        before, now = (tuple(path.step(step) for path in paths) for paths in sides)
+        before, now = (tuple(getattr(path, step) for path in paths) for paths in sides)
         gap = NumericGap(step, (before, now))
         first, second = gap.each(_words)
         if first != second:

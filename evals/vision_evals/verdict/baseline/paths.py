@@ -71,11 +71,6 @@ class NumericPath:
     forwards: Step
     """Those without a gradient; measured at every point of a sweep."""
 
-    def step(self, name: Literal["decoder", "device", "forwards"]) -> Step:
-        """Return one of `STEPS`."""
-        step: Step = getattr(self, name)
-        return step
-
 
 STEPS: tuple[Literal["decoder", "device", "forwards"], ...] = ("decoder", "device", "forwards")
 """In their order."""

@@ -53,11 +53,6 @@ def differences(then: Side, now: Side) -> tuple[str, ...]:
     return (*other_question(then, now), *_config(then, now), *_images(then, now))
 
 
-def other_question(then: Side, now: Side) -> tuple[str, ...]:
-    """Return differences of measure and parameters, which make two numbers incomparable."""
-    return tuple(_measure(then, now))
-
-
 def same_network(then: Side, now: Side) -> bool:
     """Whether both have one network: equal weights, preprocessing, classes and code."""
     first, second = (side.classifier and side.classifier.fingerprint for side in (then, now))
@@ -85,7 +80,8 @@ def other_images(then: pd.DataFrame, now: pd.DataFrame) -> str | None:
     return None
 
 
-def _measure(then: Side, now: Side) -> Iterator[str]:
+def other_question(then: Side, now: Side) -> Iterator[str]:
+    """Yield differences of measure and parameters, which make two numbers incomparable."""
     if then.item.measure != now.item.measure:
         yield f"measure {then.item.measure} there, {now.item.measure} here"
         return

@@ -19,6 +19,15 @@ WEBP_QUALITY = 70
 """Of WebP."""
 
 
+def with_thumbnails(item: log.Item, paths: Mapping[str, Path], directory: Path) -> log.Item:
+    """Give each flip that is shown its thumbnail, written below ``directory/pictures``."""
+    compared = item.comparison
+    if compared is None or compared.flips is None:
+        return item
+    drawn = compared.model_copy(update={"flips": thumbnails(compared.flips, paths, directory)})
+    return item.model_copy(update={"comparison": drawn})
+
+
 def thumbnails(flips: log.Flips, paths: Mapping[str, Path], directory: Path) -> log.Flips:
     """Return flips that name a thumbnail each, written below ``directory/pictures``.
 
