@@ -25,9 +25,9 @@ from vision_evals.measures.accuracy import MEASURE, Parameters
 from vision_evals.measures.measure import Subject
 from vision_evals.verdict.baseline import stored
 from vision_evals.verdict.baseline.comparison import comparison
-from vision_evals.verdict.baseline.provenance import differences, side
-from vision_evals.verdict.baseline.stored import Stored
-from vision_evals.verdict.paired import decide
+from vision_evals.verdict.baseline.provenance import differences, side_of
+from vision_evals.verdict.baseline.stored import StoredRun
+from vision_evals.verdict.paired.decide import decide
 
 CLASSES = 1000
 
@@ -117,14 +117,14 @@ def main() -> None:
         rows, checks = int(sys.argv[1]), 10
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        before = Stored(run(folder / "a", rows, checks, 0.85), folder / "a", "a")
-        now = Stored(run(folder / "b", rows, checks, 0.78), folder / "b", "b")
+        before = StoredRun(run(folder / "a", rows, checks, 0.85), folder / "a", "a")
+        now = StoredRun(run(folder / "b", rows, checks, 0.78), folder / "b", "b")
         began = time.perf_counter()
         items = []
         for item in now.run.items:
-            other = stored.find(before, item.suite, item.check, item.classifier)
-            tables = stored.rows(before, other), stored.rows(now, item)
-            sides = side(before.run, other), side(now.run, item)
+            other = stored.find_entry(before, item.suite, item.check, item.classifier)
+            tables = stored.read_rows(before, other), stored.read_rows(now, item)
+            sides = side_of(before.run, other), side_of(now.run, item)
             told = comparison("a", MEASURE, sides, tables, differences(*sides))
             assert told.changes[0].paired is not None
             verdict = decide(told.changes[0].paired, -0.01, "at_least", 0.05)

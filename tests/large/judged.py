@@ -21,9 +21,8 @@ from vision_evals.suite.suite import Check, Suite
 from vision_evals.validity.checks import CHECKS
 from vision_evals.verdict.baseline.comparison import comparison
 from vision_evals.verdict.baseline.provenance import Side
-from vision_evals.verdict.baseline.reference import BaselineEntry
 from vision_evals.verdict.baseline.thumbnails import thumbnails
-from vision_evals.verdict.check_input import CheckInput, ClassifierInfo, Measured
+from vision_evals.verdict.check_input import BaselineEntry, CheckInput, ClassifierInfo, Measured
 from vision_evals.verdict.job import Job
 from vision_evals.verdict.judge import judge
 

@@ -187,7 +187,7 @@ def test_without_a_margin_mcnemar_decides(baseline: pytest.Pytester) -> None:
     assert item.judgements[0].gate is not None
     assert item.judgements[0].gate.paired.p_value == 0.25  # two flips, both for the worse
     assert item.verdict is Verdict.PASSED
-    assert "no loss shown, and one of 0." in item.sentence
+    assert "no loss shown: these images show a loss of 0." in item.sentence
     assert gate(baseline, "ten", "--evals-baseline=baseline").verdict is Verdict.FAILED
 
 
@@ -421,8 +421,14 @@ def test_accept_refuses_what_no_gate_should_compare_with(
     refused("1 of its checks did not pass, first gate.toml::colors[net] (failed)", "runs/latest")
     refused("no such run", "elsewhere")
     refused("is the run itself", "baseline", "--to", "baseline", "--force")
-    refused("holds other things than an accepted run", "runs/latest", "--force", "--to", "pictures")
-    refused("is no folder", "runs/latest", "--force", "--to", "gate.toml")
+    refused(
+        "contains files that are not of an accepted run",
+        "runs/latest",
+        "--force",
+        "--to",
+        "pictures",
+    )
+    refused("is not a folder", "runs/latest", "--force", "--to", "gate.toml")
     for change, said in (
         ({"status": "running"}, "running; only a finished run"),
         ({"not_run": ["x"]}, "without 1 checks"),
@@ -534,7 +540,7 @@ def test_rows_of_the_baseline_that_make_no_number_are_no_skip(baseline: pytest.P
     for broken, said in (
         (whole.assign(nll=whole["nll"].where(whole.index != 3)), "not finite"),
         (whole.drop(columns="nll"), "have no column 'nll'"),
-        (pd.concat([whole, whole.tail(1)]), "holds rows twice"),
+        (pd.concat([whole, whole.tail(1)]), "has duplicate rows"),
         (whole.drop(columns="image"), "rows of images on one side only"),
     ):
         broken.to_parquet(table)
@@ -568,7 +574,7 @@ def test_a_metric_that_the_baseline_does_not_know_is_refused(baseline: pytest.Py
     file.write_text(text, encoding="utf-8")
     item = gate(baseline, "ten", "--evals-baseline=baseline")
     assert item.verdict is Verdict.INVALID
-    assert "knows no such metric" in item.sentence
+    assert "has no such metric" in item.sentence
 
 
 def test_flips_of_a_check_with_several_rows_an_image(project: pytest.Pytester) -> None:

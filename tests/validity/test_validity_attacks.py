@@ -21,14 +21,14 @@ from vision_evals.attacks.pgd import ProjectedGradientDescent
 from vision_evals.core.tables import Table
 from vision_evals.measures import fgsm, targeted
 from vision_evals.measures.measure import Measure
-from vision_evals.validity import attacks, planted, power
+from vision_evals.validity import attacks, power
 from vision_evals.validity.batch import (
     ball_of_all,
     build_validity_batch,
+    informative_epsilon,
     iterated_of,
-    telling_epsilon,
 )
-from vision_evals.validity.check import Evidence, Finding, ValidityCheck
+from vision_evals.validity.check import CheckResult, Evidence, ValidityCheck
 
 Make = Callable[..., Evidence]
 CHECKS = (*attacks.CHECKS, *power.CHECKS)
@@ -87,9 +87,9 @@ def validity_batch(asked: Make, small: Callable[..., Any], curved: nn.Module) ->
     return make
 
 
-def look(number: str, evidence: Evidence) -> Finding:
+def look(number: str, evidence: Evidence) -> CheckResult:
     (check,) = (c for c in CHECKS if c.id == number and c.guards(evidence.measure))
-    return check.look(evidence)
+    return check.run(evidence)
 
 
 @dataclass(frozen=True)
@@ -168,10 +168,10 @@ def test_images_wrong_when_clean_are_not_looked_at(validity_batch: Make) -> None
     assert look("S12", given).evidence.startswith("12 of 12 images stand")
     assert look("S11", given).evidence.startswith("12 of 16 images stand")
     nobody = validity_batch(label=(right + 1) % 3)
-    from vision_evals.validity.examine import _ask
+    from vision_evals.validity.examine import _run_check
 
     (check,) = (c for c in CHECKS if c.id == "S12")
-    assert "none of the images" in _ask(check, nobody).evidence
+    assert "none of the images" in _run_check(check, nobody).evidence
 
 
 def test_a_ball_of_zero_that_moves_pixels(validity_batch: Make) -> None:
@@ -207,12 +207,15 @@ def test_how_large_the_balls_are(validity_batch: Make) -> None:
 
 def test_which_budget_tells(validity_batch: Make) -> None:
     """8 of 16 stand at 1/255; where nothing stands, the smallest above 0."""
-    assert telling_epsilon(validity_batch()) == (1 / 255, True)
-    assert telling_epsilon(validity_batch(table=rows(stand=0))) == (1 / 255, False)
+    assert informative_epsilon(validity_batch()) == (1 / 255, True)
+    assert informative_epsilon(validity_batch(table=rows(stand=0))) == (1 / 255, False)
     late = rows(stand=16)
     late.loc[(late["epsilon"] == "2/255") & (late["image"].astype(int) < 10), "correct"] = True
-    assert telling_epsilon(validity_batch(table=late)) == (2 / 255, True)
-    assert telling_epsilon(validity_batch(table=late[late["image"].astype(int) < 10]))[0] == 1 / 255
+    assert informative_epsilon(validity_batch(table=late)) == (2 / 255, True)
+    assert (
+        informative_epsilon(validity_batch(table=late[late["image"].astype(int) < 10]))[0]
+        == 1 / 255
+    )
 
 
 @dataclass(frozen=True)
@@ -304,12 +307,12 @@ def test_a_path_that_gains_nothing_says_so(scripted: Make) -> None:
 
 @pytest.mark.parametrize("number", ["S15", "S16"])
 def test_no_more_of_an_attack(number: str, validity_batch: Make) -> None:
-    from vision_evals.validity.examine import _ask
+    from vision_evals.validity.examine import _run_check
 
     (check,) = (c for c in CHECKS if c.id == number)
-    fixed = _ask(check, validity_batch(IDLE))
+    fixed = _run_check(check, validity_batch(IDLE))
     assert (fixed.outcome, "no other number of steps" in fixed.evidence) == ("undecided", True)
-    fallen = _ask(check, validity_batch(table=rows(stand=0)))
+    fallen = _run_check(check, validity_batch(table=rows(stand=0)))
     assert (fallen.outcome, "stands at any budget" in fallen.evidence) == ("undecided", True)
 
 
@@ -361,10 +364,10 @@ def test_targeted_and_untargeted(asked: Make, small: Callable[..., Any], curved:
             )
 
     assert check.guards(targeted.MEASURE)
-    assert check.look(aimed(asked, small, curved, PGD)).outcome == "passed"
-    idle = check.look(aimed(asked, small, curved, STUCK))
+    assert check.run(aimed(asked, small, curved, PGD)).outcome == "passed"
+    idle = check.run(aimed(asked, small, curved, STUCK))
     assert idle.outcome == "undecided", idle.evidence
-    found = check.look(aimed(asked, small, curved, Lame()))
+    found = check.run(aimed(asked, small, curved, Lame()))
     assert found.outcome == "failed", found.evidence
 
 
@@ -380,7 +383,7 @@ def test_what_is_planted_is_there(norm: str, validity_batch: Make) -> None:
     """Score 0.1 at a border point, below 0 on inner points: seen by drawing them again."""
     ball = BALLS[norm](4 / 255)
     alone = build_validity_batch(validity_batch()).of(torch.tensor([3]))
-    readout = planted.plant(alone, ball)
+    readout = power.plant(alone, ball)
     assert readout is not None
 
     def score(kind: str, number: int) -> float:
@@ -390,8 +393,8 @@ def test_what_is_planted_is_there(norm: str, validity_batch: Make) -> None:
         assert logits.shape == (1, 2)
         return float((logits[:, 1] - logits[:, 0])[0])
 
-    inner = [score("inner", i) for i in range(planted.INNER)]
-    border = [score("border", i) for i in range(planted.BORDER)]
+    inner = [score("inner", i) for i in range(power.INNER_POINTS)]
+    border = [score("border", i) for i in range(power.BORDER_POINTS)]
     assert max(*inner, float(readout.logits(alone.pixels)[0, 1])) == pytest.approx(-0.9, abs=1e-3)
     assert any(abs(one - 0.1) < 1e-3 for one in border)
 
@@ -401,10 +404,10 @@ def test_the_readout_is_ridge_regression() -> None:
     for shape in ((5, 9), (9, 5)):
         rows = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         wanted = torch.linspace(-1, 1, shape[0], dtype=torch.float64)
-        penalty = planted.RIDGE * rows.square().sum() / shape[0]
+        penalty = power.RIDGE_PENALTY * rows.square().sum() / shape[0]
         eye = torch.eye(shape[1], dtype=torch.float64)
         expected = torch.linalg.solve(rows.T @ rows + penalty * eye, rows.T @ wanted)
-        assert torch.allclose(planted._ridge(rows, wanted), expected, rtol=1e-8)
+        assert torch.allclose(power._ridge(rows, wanted), expected, rtol=1e-8)
 
 
 def test_where_nothing_stands_apart_nothing_is_planted(validity_batch: Make) -> None:
@@ -415,7 +418,7 @@ def test_where_nothing_stands_apart_nothing_is_planted(validity_batch: Make) -> 
             return 0 * pixels.mean(dim=(2, 3)) + torch.tensor([1.0, 0.0, 0.0])
 
     given = validity_batch(network=Constant())
-    assert planted.plant(build_validity_batch(given).of(torch.tensor([0])), LinfBall(0.01)) is None
+    assert power.plant(build_validity_batch(given).of(torch.tensor([0])), LinfBall(0.01)) is None
     assert look("S21", given).outcome == "undecided"
 
 

@@ -16,9 +16,9 @@ from vision_evals.attacks.balls import LinfBall
 from vision_evals.core.errors import NotApplicableError
 from vision_evals.images.labels import ClassMap
 from vision_evals.models.classifier import Classifier
-from vision_evals.validity import gradients, known, response, smoothness
+from vision_evals.validity import gradients, known
 from vision_evals.validity.check import Evidence
-from vision_evals.validity.looking import uniform
+from vision_evals.validity.forwards import uniform_noise
 
 Make = Callable[..., Evidence]
 Small = Callable[..., Classifier]
@@ -106,7 +106,7 @@ def test_a_false_gradient_does_not_hide_by_being_small(
     """The network answers louder than it says; along a random way, noise still does."""
     false = wrong_backward(lambda slope: BACKWARDS[name](slope) * 1e-8)
     evidence = asked(small(Before(curved, false)))
-    assert response.nothing_hidden(evidence).outcome == "failed"
+    assert gradients.nothing_hidden(evidence).outcome == "failed"
     if name == "downhill":
         assert gradients.reaches_pixels(evidence).outcome == "failed"
 
@@ -132,13 +132,13 @@ HIDDEN = {
 def test_a_good_network_hides_nothing(small: Small, curved: nn.Module, asked: Make) -> None:
     pooled = nn.Sequential(nn.MaxPool2d(2), curved)
     for network in (curved, pooled, Scaled(curved, 1e4)):
-        found = response.nothing_hidden(asked(small(network)))
+        found = gradients.nothing_hidden(asked(small(network)))
         assert found.outcome == "passed", found.evidence
 
 
 @pytest.mark.parametrize("name", HIDDEN)
 def test_what_is_cut_away_is_found(name: str, small: Small, curved: nn.Module, asked: Make) -> None:
-    found = response.nothing_hidden(asked(small(Before(curved, HIDDEN[name]))))
+    found = gradients.nothing_hidden(asked(small(Before(curved, HIDDEN[name]))))
     assert found.outcome == "failed", found.evidence
 
 
@@ -151,11 +151,11 @@ def test_the_share_and_the_ratio_of_a_linear_network_are_known(small: Small, ask
             return torch.stack([out[:, 0], out[:, 1].detach(), out[:, 2]], dim=1)
 
     evidence = asked(small(Greenless()))
-    found = response.nothing_hidden(evidence)
+    found = gradients.nothing_hidden(evidence)
     pixels = evidence.probe.pixels[:4]
     first, second = (10 * pixels.mean(dim=(2, 3))).topk(2, dim=1).indices.T
     free = gradients.movable(pixels).double()
-    noise = (uniform(evidence, pixels) - 0.5).sign().double() * free * 0.25 / 255
+    noise = (uniform_noise(evidence, pixels) - 0.5).sign().double() * free * 0.25 / 255
     moved = 20 * noise.mean(dim=(2, 3))
     has = torch.zeros(4, 3, dtype=torch.bool)
     has[torch.arange(4), first] = has[torch.arange(4), second] = True
@@ -177,7 +177,7 @@ def test_half_precision_inside_is_no_mask(
     inner = copy.deepcopy(curved).to(half)
     evidence = asked(small(Half()))
     assert gradients.reaches_pixels(evidence).outcome == "undecided"
-    assert response.nothing_hidden(evidence).outcome == "undecided"
+    assert gradients.nothing_hidden(evidence).outcome == "undecided"
 
 
 def test_nearly_saturated_probabilities_leave_too_few_to_tell(
@@ -194,7 +194,7 @@ def test_one_class_leads_nowhere(small: Small, asked: Make) -> None:
             return pixels.mean(dim=(1, 2, 3))[:, None]
 
     one = replace(small(One()), classes=ClassMap("one", ("it",), None))
-    for look in (gradients.alive, gradients.reaches_pixels):
+    for look in (gradients.gradient_alive, gradients.reaches_pixels):
         with pytest.raises(NotApplicableError, match="with one class"):
             look(asked(one))
 
@@ -204,7 +204,7 @@ def test_a_graph_that_is_cut_has_no_live_gradient(small: Small, asked: Make) -> 
         def forward(self, pixels: torch.Tensor) -> torch.Tensor:
             return pixels.detach().mean(dim=(2, 3))
 
-    found = gradients.alive(asked(small(Cut())))
+    found = gradients.gradient_alive(asked(small(Cut())))
     assert found.outcome == "failed"
     assert "small has no gradient" in found.evidence
 
@@ -255,7 +255,7 @@ def test_the_derivative_of_a_large_logit_is_taken_too(
 
 
 def test_live_gradients_hold(small: Small, curved: nn.Module, asked: Make) -> None:
-    found = gradients.alive(asked(small(curved)))
+    found = gradients.gradient_alive(asked(small(curved)))
     assert found.outcome == "passed"
     assert found.evidence.startswith("0 of 16")
 
@@ -265,15 +265,15 @@ def test_a_saturated_softmax_kills_the_cross_entropy_but_not_dlr(
 ) -> None:
     evidence = asked(small(Scaled(curved, 1e6)))
     dead = int((evidence.probe.gradient.flatten(1) == 0).all(dim=1).sum())
-    found = gradients.alive(evidence)
+    found = gradients.gradient_alive(evidence)
     assert found.outcome == "failed"
     assert dead == 16
-    assert "16 of these 16 live under the DLR loss" in found.evidence
+    assert "16 of these 16 have one under the DLR loss" in found.evidence
 
 
 def test_a_gradient_that_is_no_number_is_dead(small: Small, curved: nn.Module, asked: Make) -> None:
     network = Before(curved, wrong_backward(lambda slope: slope * float("nan")))
-    found = gradients.alive(asked(small(network)))
+    found = gradients.gradient_alive(asked(small(network)))
     assert found.outcome == "failed"
     assert "16 of 16" in found.evidence
 
@@ -289,24 +289,24 @@ def test_a_few_dead_gradients_of_a_few_images_tell_nothing(
             out: torch.Tensor = curved(pixels)
             return out * keep + out.detach() * (1 - keep)
 
-    found = gradients.alive(asked(small(Sometimes())))
+    found = gradients.gradient_alive(asked(small(Sometimes())))
     assert found.outcome == "undecided"
     assert found.evidence.startswith("2 of 16")
 
 
 def test_without_labels_there_is_no_loss(small: Small, curved: nn.Module, asked: Make) -> None:
     evidence = asked(small(curved), labelled=False)
-    assert gradients.alive(evidence).outcome == "undecided"
-    assert smoothness.smooth(evidence).outcome == "undecided"
+    assert gradients.gradient_alive(evidence).outcome == "undecided"
+    assert gradients.smooth(evidence).outcome == "undecided"
 
 
 def test_a_smooth_loss_holds_and_a_sawtooth_falls(
     small: Small, curved: nn.Module, asked: Make
 ) -> None:
-    smooth = smoothness.smooth(asked(small(curved)))
+    smooth = gradients.smooth(asked(small(curved)))
     jagged = Before(curved, lambda x: x + 0.2 * (x * 5000).sin())
     assert smooth.outcome == "passed", smooth.evidence
-    assert smoothness.smooth(asked(small(jagged))).outcome == "failed"
+    assert gradients.smooth(asked(small(jagged))).outcome == "failed"
 
 
 def test_the_change_of_a_loss_that_is_known(small: Small, asked: Make) -> None:
@@ -318,7 +318,7 @@ def test_the_change_of_a_loss_that_is_known(small: Small, asked: Make) -> None:
             first = torch.where(whole, 1.0, 0.5)
             return torch.stack([first, 0 * first, 0 * first], dim=1)
 
-    found = smoothness.smooth(asked(small(Jumping())))
+    found = gradients.smooth(asked(small(Jumping())))
     before, after = (math.log(1 + 2 * math.exp(-z)) for z in (1.0, 0.5))
     assert found.outcome == "failed"
     assert f"by {(after - before) / before:.3g} of itself" in found.evidence
@@ -347,9 +347,9 @@ def test_the_reference_network_falls_and_not_without_steps(
     small: Small, curved: nn.Module, asked: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     evidence = asked(small(curved))
-    known._left.cache_clear()
-    assert known.reference_falls(evidence).outcome == "passed"
-    known._left.cache_clear()
+    known._standing.cache_clear()
+    assert known.reference_breaks(evidence).outcome == "passed"
+    known._standing.cache_clear()
     monkeypatch.setattr(known, "EPSILON", 1e-6)
-    assert known.reference_falls(evidence).outcome == "failed"
-    known._left.cache_clear()
+    assert known.reference_breaks(evidence).outcome == "failed"
+    known._standing.cache_clear()

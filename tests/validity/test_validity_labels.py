@@ -20,7 +20,7 @@ from vision_evals.images.labels import ClassMap, class_map
 from vision_evals.measures import fgsm
 from vision_evals.measures.accuracy import Parameters
 from vision_evals.models.classifier import Classifier
-from vision_evals.validity import labels, sample
+from vision_evals.validity import labels
 from vision_evals.validity.check import Evidence
 
 Make = Callable[..., Evidence]
@@ -116,7 +116,7 @@ def test_a_constant_answer_is_no_better_range(small: Small, asked: Make) -> None
     found = labels.scale(asked(small(Dark()), pixels=pixels, label=black))
     assert found.outcome == "undecided"
     assert "over 255 16 of 16 right" in found.evidence
-    assert "of one class, as by a constant" in found.evidence
+    assert "of one class, as a constant answer would give" in found.evidence
 
 
 def test_grey_pictures_tell_nothing_of_channels(small: Small, asked: Make) -> None:
@@ -128,7 +128,7 @@ def test_a_network_that_knows_nothing_tells_nothing(small: Small, asked: Make) -
     green = torch.ones_like(label)
     found = labels.channels(asked(small(), pixels=pixels, label=green))
     assert found.outcome == "undecided"
-    assert "knows none" in found.evidence
+    assert "no answer is right" in found.evidence
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_mcnemar_against_scipy(gained: int, lost: int) -> None:
     chance = 1.0
     if gained + lost:
         chance = binomtest(gained, gained + lost, alternative="greater").pvalue
-    outcome = sample.mcnemar(gained, lost, "").outcome
+    outcome = labels.mcnemar(gained, lost, "").outcome
     assert (outcome == "failed") == (chance < 0.01)
     assert (outcome == "passed") == (gained <= lost)
 
@@ -232,7 +232,7 @@ def test_order_of_labels(
     names: list[int], right: float, outcome: str, small: Small, asked: Make
 ) -> None:
     rows = answered(90, right, names)
-    found = sample.order(asked(small(), image_set=set_of(90), rows=rows))
+    found = labels.order(asked(small(), image_set=set_of(90), rows=rows))
     assert found.outcome == outcome, found.evidence
 
 
@@ -243,7 +243,7 @@ def test_a_network_that_says_one_thing_has_no_other_order(
     """Another constant would be right more often; that is bad, and no order of labels."""
     label = np.repeat(np.arange(3), counts)
     rows = rows_of(label, np.zeros_like(label))
-    found = sample.order(asked(small(), image_set=set_of(len(label)), rows=rows))
+    found = labels.order(asked(small(), image_set=set_of(len(label)), rows=rows))
     assert found.outcome != "failed", found.evidence
 
 
@@ -256,7 +256,7 @@ def test_chance_has_no_better_order(small: Small, asked: Make) -> None:
         rng = np.random.default_rng(seed)
         rows = rows_of(np.arange(200) % 40, rng.integers(0, 40, 200))
         evidence = asked(classifier, labelled=False, image_set=set_of(200), rows=rows)
-        fell += sample.order(evidence).outcome == "failed"
+        fell += labels.order(evidence).outcome == "failed"
     assert fell <= 2
 
 
@@ -272,7 +272,7 @@ def test_order_cannot_be_told(why: str, small: Small, asked: Make) -> None:
     kind = {"measure": fgsm.MEASURE} if why == "an axis" else {}
     images = set_of(90, None if why == "no sample" else "colors")
     with pytest.raises(NotApplicableError):
-        sample.order(asked(small(), image_set=images, rows=rows, **kind))
+        labels.order(asked(small(), image_set=images, rows=rows, **kind))
 
 
 @pytest.mark.parametrize(
@@ -282,7 +282,7 @@ def test_accuracy_as_published(right: int, outcome: str, small: Small, asked: Ma
     first = np.where(np.arange(100) < right, 0, 1)
     rows = rows_of(np.zeros(100, dtype=int), first)
     classifier = replace(small(), published={"top1_accuracy": 0.7})
-    found = sample.clean_accuracy(asked(classifier, image_set=set_of(100), rows=rows))
+    found = labels.clean_accuracy(asked(classifier, image_set=set_of(100), rows=rows))
     assert found.outcome == outcome, found.evidence
     assert (binomtest(right, 100, 0.7).pvalue < 0.01) == (outcome == "failed")
 
@@ -297,4 +297,4 @@ def test_accuracy_cannot_be_told(why: str, small: Small, asked: Make) -> None:
         rows=rows.drop(columns="correct1") if why == "no column" else rows,
         parameters=Parameters(among="set" if why == "among" else "all"),
     )
-    assert sample.clean_accuracy(evidence).outcome == "undecided"
+    assert labels.clean_accuracy(evidence).outcome == "undecided"

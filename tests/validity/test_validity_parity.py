@@ -20,7 +20,7 @@ from vision_evals.images.geometry import Geometry, pixels
 from vision_evals.images.image_set import Image
 from vision_evals.models.card import Card, Input
 from vision_evals.models.classifier import Classifier
-from vision_evals.validity import decoding, parity
+from vision_evals.validity import preprocessing
 from vision_evals.validity.check import Evidence
 
 Make = Callable[..., Evidence]
@@ -51,8 +51,8 @@ def fed(small: Small, curved: nn.Module) -> Callable[..., Classifier]:
 
 
 def test_what_the_card_says_is_fed(fed: Small, asked: Make) -> None:
-    assert parity.raw_logits(asked(fed())).outcome == "passed"
-    found = parity.as_declared(asked(fed()))
+    assert preprocessing.raw_logits(asked(fed())).outcome == "passed"
+    found = preprocessing.as_declared(asked(fed()))
     assert found.outcome == "passed"
     assert found.evidence.startswith("7 fields are equal")
 
@@ -60,11 +60,11 @@ def test_what_the_card_says_is_fed(fed: Small, asked: Make) -> None:
 @pytest.mark.parametrize("name", WRONG)
 def test_another_feeding_falls(name: str, fed: Small, asked: Make) -> None:
     evidence = asked(fed(**WRONG[name]))
-    assert parity.raw_logits(evidence).outcome == "failed"
-    found = parity.as_declared(evidence)
+    assert preprocessing.raw_logits(evidence).outcome == "failed"
+    found = preprocessing.as_declared(evidence)
     assert found.outcome == "failed"
     for field in WRONG[name]:
-        assert f"{field} {WRONG[name][field]} in force" in found.evidence
+        assert f"{field} {WRONG[name][field]} in use" in found.evidence
 
 
 def test_a_wrapper_that_does_not_do_what_it_holds(
@@ -73,8 +73,8 @@ def test_a_wrapper_that_does_not_do_what_it_holds(
     """The fields are right and the operation is not: only the logits tell."""
     evidence = asked(fed())
     monkeypatch.setattr("vision_evals.models.normalise.Normalise.forward", lambda _, x: x)
-    assert parity.as_declared(evidence).outcome == "passed"
-    assert parity.raw_logits(evidence).outcome == "failed"
+    assert preprocessing.as_declared(evidence).outcome == "passed"
+    assert preprocessing.raw_logits(evidence).outcome == "failed"
 
 
 @pytest.mark.parametrize("own", [None, "same", "other", "checkpoint", "module"])
@@ -90,7 +90,7 @@ def test_a_card_that_overrides_what_was_published(
         input=given,
         checkpoint="mine.pt" if own == "checkpoint" else None,
     )
-    found = parity.as_published(asked(replace(small(), card=card)))
+    found = preprocessing.as_published(asked(replace(small(), card=card)))
     outcome = {"same": "passed", "other": "failed"}.get(own or "", "undecided")
     assert found.outcome == outcome, found.evidence
     assert outcome != "failed" or found.evidence == "crop 200 on the card, 224 published"
@@ -101,7 +101,7 @@ def test_a_recipe_has_no_card_to_compare_with(small: Small, asked: Make) -> None
 
     registry = Registry.read({}, None, Path())
     evidence = asked(replace(small(), card=registry.card("small_step")[0]))
-    for look in (parity.raw_logits, parity.as_declared, decoding.same_pixels):
+    for look in (preprocessing.raw_logits, preprocessing.as_declared, preprocessing.same_pixels):
         with pytest.raises(NotApplicableError, match="trained here"):
             look(evidence)
 
@@ -139,7 +139,7 @@ def test_pictures(
     how: str, outcome: str, fed: Small, asked: Make, pictures: tuple[Image, ...]
 ) -> None:
     seen = torch.stack([_seen(read(image.path).picture, how, CARD) for image in pictures])
-    found = decoding.same_pixels(asked(fed(), pixels=seen.float() / 255, images=pictures))
+    found = preprocessing.same_pixels(asked(fed(), pixels=seen.float() / 255, images=pictures))
     assert found.outcome == outcome, found.evidence
 
 
@@ -149,7 +149,7 @@ def test_pictures_may_differ_by_rounding(
 ) -> None:
     seen = torch.stack([_seen(read(image.path).picture, "right", CARD) for image in pictures])
     evidence = asked(fed(), pixels=(seen + off) / 255, images=pictures)
-    assert decoding.same_pixels(evidence).outcome == outcome
+    assert preprocessing.same_pixels(evidence).outcome == outcome
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_every_geometry_is_prepared_alike(
     seen = torch.stack([pixels(read(image.path).picture, said.geometry) for image in pictures])
     card = Card(network="tests:small", input=said)
     evidence = asked(replace(small(), card=card), pixels=seen.float() / 255, images=pictures)
-    found = decoding.same_pixels(evidence)
+    found = preprocessing.same_pixels(evidence)
     assert found.outcome == "passed"
     assert "differ by at most" in found.evidence
     assert float(found.evidence.split("at most ")[1].split()[0]) < 1e-4
@@ -181,4 +181,4 @@ def test_pictures_that_need_more_than_pil_are_left_out(
     pil.new("RGBA", (30, 30)).save(pictures[0].path)
     seen = torch.zeros(1, 3, 16, 16)
     evidence = asked(fed(), pixels=seen, images=pictures[:1])
-    assert decoding.same_pixels(evidence).outcome == "undecided"
+    assert preprocessing.same_pixels(evidence).outcome == "undecided"

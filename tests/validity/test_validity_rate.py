@@ -41,4 +41,4 @@ def test_a_stricter_limit_is_never_kinder_to_what_fell(
 
 def test_nothing_looked_at() -> None:
     found = rate(0, 0, 0.05, "images")
-    assert found == ("undecided", "0 of 0 images, at most 0.05 of them allowed; too few to tell")
+    assert found == ("undecided", "0 of 0 images, at most 0.05 of them allowed; too few to decide")

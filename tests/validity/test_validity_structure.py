@@ -28,7 +28,7 @@ class Wrapped(nn.Module):
         return self.change(self.inner(pixels))
 
 
-LOOKS = {check.name: check.look for check in structure.CHECKS}
+LOOKS = {check.name: check.run for check in structure.CHECKS}
 
 
 @pytest.mark.parametrize("name", LOOKS)

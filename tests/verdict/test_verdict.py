@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from vision_evals.log import Judgement, Metric, Validity, Verdict
 from vision_evals.measures.intervals import generator, wilson
 from vision_evals.suite.expectation import Expectation, Reference
-from vision_evals.verdict import limits, verdict
-from vision_evals.verdict.paired import paired
+from vision_evals.verdict import thresholds, verdict
+from vision_evals.verdict.paired.difference import paired
 
 
 def fraction(successes: int, n: int, **more: Any) -> Metric:
@@ -31,10 +31,10 @@ def fraction(successes: int, n: int, **more: Any) -> Metric:
     )
 
 
-NONE = limits.Absent("none")
+NONE = thresholds.NoThreshold("none")
 
 
-def judge(metric: Metric, reference: limits.Threshold = NONE, **bounds: Any) -> Judgement:
+def judge(metric: Metric, reference: thresholds.Threshold = NONE, **bounds: Any) -> Judgement:
     expectation = Expectation(metric=metric.name, **bounds)
     (judgement,) = verdict.judge(expectation, [metric], lambda _: reference)
     return judgement
@@ -141,7 +141,7 @@ def test_references_move_by_plus_and_minus() -> None:
 def test_a_gate_that_cannot_be_held_is_no_pass() -> None:
     judgement = judge(
         fraction(1, 2),
-        limits.Absent("nothing published for x"),
+        thresholds.NoThreshold("nothing published for x"),
         at_least=Reference(of="published"),
     )
     assert judgement.verdict is Verdict.INCONCLUSIVE
@@ -155,18 +155,18 @@ def made(outcome: Verdict, **more: Any) -> Judgement:
     )  # fmt: skip
 
 
-HOLDS = Validity(name="v", outcome="passed", evidence="e", meaning="m")
-FALLS = Validity(name="v", outcome="failed", evidence="e", meaning="m")
-CANNOT_TELL = Validity(name="v", outcome="undecided", evidence="e", meaning="m")
+V_PASSED = Validity(name="v", outcome="passed", evidence="e", meaning="m")
+V_FAILED = Validity(name="v", outcome="failed", evidence="e", meaning="m")
+V_UNDECIDED = Validity(name="v", outcome="undecided", evidence="e", meaning="m")
 
 
 @pytest.mark.parametrize(
     ("judgements", "validity", "expected"),
     [
         ([], [], Verdict.RECORDED),
-        ([], [FALLS], Verdict.INVALID),
-        ([made(Verdict.PASSED)], [FALLS], Verdict.INVALID),
-        ([made(Verdict.PASSED)], [HOLDS, CANNOT_TELL], Verdict.PASSED),
+        ([], [V_FAILED], Verdict.INVALID),
+        ([made(Verdict.PASSED)], [V_FAILED], Verdict.INVALID),
+        ([made(Verdict.PASSED)], [V_PASSED, V_UNDECIDED], Verdict.PASSED),
         ([made(Verdict.PASSED), made(Verdict.FAILED)], [], Verdict.FAILED),
         ([made(Verdict.INCONCLUSIVE), made(Verdict.FAILED)], [], Verdict.FAILED),
         ([made(Verdict.INCONCLUSIVE), made(Verdict.PASSED)], [], Verdict.INCONCLUSIVE),
@@ -186,11 +186,11 @@ def test_the_worst_verdict_wins(
 def test_the_summary_names_what_fell_and_what_was_excused() -> None:
     judgements = [made(Verdict.FAILED), made(Verdict.FAILED, known="issue 3")]
     assert verdict.summary(Verdict.FAILED, judgements, []) == "failed; known (issue 3): failed"
-    assert verdict.summary(Verdict.INVALID, judgements, [FALLS]) == "INVALID: v: e"
+    assert verdict.summary(Verdict.INVALID, judgements, [V_FAILED]) == "INVALID: v: e"
     both = [made(Verdict.PASSED), made(Verdict.NOT_APPLICABLE)]
     assert verdict.summary(Verdict.PASSED, both, []) == "passed; not applicable: not applicable"
     healed = [made(Verdict.PASSED, known="issue 3")]
-    assert "holds although known to fall (issue 3): remove `known`" in verdict.summary(
+    assert "passed although it is known to fail (issue 3): remove `known`" in verdict.summary(
         Verdict.PASSED, healed, []
     )
 
@@ -208,8 +208,8 @@ def test_noise_of_the_machine_takes_passes_of_a_gate_away_and_hides_no_loss() ->
         (judgement,) = verdict.judge(
             expectation,
             [metric],
-            lambda _: limits.Pairs(0.9, found),
-            lambda _: limits.Floor(floor, "2026-11-25"),
+            lambda _: thresholds.PairedThreshold(0.9, found),
+            lambda _: thresholds.NoiseFloor(floor, "2026-11-25"),
         )
         return judgement.verdict
 

@@ -20,7 +20,7 @@ from vision_evals.models.registry import Request
 from vision_evals.suite.parse import parse
 from vision_evals.verdict.check_input import CheckInput, ClassifierInfo, Measured, medians
 from vision_evals.verdict.job import Job
-from vision_evals.verdict.judge import gathered
+from vision_evals.verdict.judge import gather_validity
 
 Small = Callable[..., Classifier]
 
@@ -61,7 +61,7 @@ def test_evidence_is_said_once_where_it_is_equal(small: Small, fallen: tuple[int
         trained = replace(small(), training=training)
         return Measured(ClassifierInfo.of(trained), pd.DataFrame(), 0, validity=(validity(seed),))
 
-    found = gathered([member(seed) for seed in range(3)])
+    found = gather_validity([member(seed) for seed in range(3)])
     assert any(check.outcome == "failed" for check in found) == bool(fallen)
     assert len(found) == (2 if fallen and len(fallen) < 3 else 1)
     if fallen == (0, 2):

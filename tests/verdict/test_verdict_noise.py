@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from vision_evals.log import Judgement, Metric, Verdict
 from vision_evals.measures.intervals import wilson
 from vision_evals.suite.expectation import Expectation
-from vision_evals.verdict import limits, verdict
-from vision_evals.verdict.limits import Floor
+from vision_evals.verdict import thresholds, verdict
+from vision_evals.verdict.thresholds import NoiseFloor
 
 REMARK = "within the noise floor of this machine (0.05, measured 2026-11-24)"
 
@@ -31,11 +31,11 @@ def judge(value: float, floor: float | None, n: int = 20, **bounds: Any) -> Judg
         confidence=confidence,
         method="wilson",
     )
-    known = None if floor is None else Floor(floor, "2026-11-24")
+    known = None if floor is None else NoiseFloor(floor, "2026-11-24")
     (judgement,) = verdict.judge(
         Expectation(metric="m", **bounds),
         [metric],
-        lambda _: limits.Absent("none"),
+        lambda _: thresholds.NoThreshold("none"),
         lambda _: known,
     )
     return judgement
@@ -120,7 +120,7 @@ def test_a_metric_that_is_not_there_stays_so() -> None:
     (found,) = verdict.judge(
         Expectation(metric="m", at_least=0.5),
         [nothing],
-        lambda _: limits.Absent("none"),
-        lambda _: Floor(1.0, "2026-11-24"),
+        lambda _: thresholds.NoThreshold("none"),
+        lambda _: NoiseFloor(1.0, "2026-11-24"),
     )
     assert found.verdict is Verdict.NOT_APPLICABLE

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from vision_evals.core.errors import UserError
 from vision_evals.log import Metric, Precision
-from vision_evals.verdict.noise_file import place, read, write
-from vision_evals.verdict.noise_floor import Asked, Entry, Noise, Variation, entry
+from vision_evals.verdict.noise_file import noise_path, read, write
+from vision_evals.verdict.noise_floor import Noise, NoiseEntry, NoiseKey, Variation, noise_entry
 
 VALUES = st.floats(-1e3, 1e3)
 
@@ -29,16 +29,16 @@ def variation(batch: int, precision: Precision = "fp32") -> Variation:
     return Variation(device="cpu", precision=precision, batch_size=batch, threads=1)
 
 
-def check_input(fingerprint: str = "f", **more: object) -> Asked:
+def check_input(fingerprint: str = "f", **more: object) -> NoiseKey:
     fields = {"classifier": "a", "check": "c", "measure": "m", "parameters": {"x": [1, "1/255"]}}
-    return Asked.model_validate(
+    return NoiseKey.model_validate(
         {**fields, "fingerprint": fingerprint, "images": ("i",), **more}, strict=True
     )
 
 
-def taken(*values: float | None, precision: Precision = "fp32") -> Entry:
+def taken(*values: float | None, precision: Precision = "fp32") -> NoiseEntry:
     rows = [(variation(1 + n, precision), [metric("v", v)]) for n, v in enumerate(values)]
-    return entry(check_input(), rows, "2026-11-24")
+    return noise_entry(check_input(), rows, "2026-11-24")
 
 
 @given(st.lists(st.tuples(VALUES, VALUES), min_size=2, max_size=8))
@@ -49,7 +49,7 @@ def test_a_floor_is_the_largest_distance_from_the_reference(
         (variation(1 + n), [metric("a", a, "0"), metric("a", b, "1")])
         for n, (a, b) in enumerate(pairs)
     ]
-    found = entry(check_input(), rows, "2026-11-24")
+    found = noise_entry(check_input(), rows, "2026-11-24")
     table = np.array(pairs)
     expected = np.abs(table - table[0]).max(axis=0)
     assert [m.at for m in found.floors] == ["0", "1"]
@@ -71,7 +71,7 @@ def test_a_metric_without_a_value_somewhere_has_no_floor() -> None:
 def test_precisions_never_share_a_floor() -> None:
     exact = taken(0.5, 0.51)
     rows = [(variation(n, "bf16"), [metric("v", v)]) for n, v in ((1, 0.7), (2, 0.72))]
-    rough = entry(check_input(), rows, "2026-11-25", exact)
+    rough = noise_entry(check_input(), rows, "2026-11-25", exact)
     assert rough.floors[0].from_fp32 == pytest.approx(0.2)
     assert exact.floors[0].from_fp32 is None
     noise = Noise(machine="m").merged((exact, rough))
@@ -115,20 +115,22 @@ def test_runs_of_other_variations_never_lower_a_floor() -> None:
     """One thread at three batch sizes, then all threads, interrupted: each saw its own."""
     one = taken(1.0, 1.5, 1.0)
     rows = [(variation(n), [metric("v", v)]) for n, v in ((1, 1.0), (7, 1.25), (8, 1.0), (9, 1.0))]
-    both = Noise(machine="m").merged((one,)).merged((entry(check_input(), rows, "2026-11-25"),))
+    both = (
+        Noise(machine="m").merged((one,)).merged((noise_entry(check_input(), rows, "2026-11-25"),))
+    )
     (found,) = both.entries
     assert [moved.floor for moved in found.floors] == [0.5]
     assert {v.batch_size for v in found.variations} == {1, 2, 3, 7, 8, 9}
     wide = [(variation(n), [metric("v", 1.0)]) for n in (1, 2, 3, 7, 8, 9)]
-    (last,) = both.merged((entry(check_input(), wide, "2026-11-26"),)).entries
+    (last,) = both.merged((noise_entry(check_input(), wide, "2026-11-26"),)).entries
     assert [moved.floor for moved in last.floors] == [0.0]
 
 
 def test_a_file_comes_back_as_it_was_and_is_merged(tmp_path: Path) -> None:
-    file = place(tmp_path, "Xeon(R) @ 2.10GHz, torch 2")
+    file = noise_path(tmp_path, "Xeon(R) @ 2.10GHz, torch 2")
     assert file.parent == tmp_path / "noise"
     assert file.name.startswith("xeon-r-2-10ghz-torch-2-")
-    assert place(tmp_path, "Xeon(R) @ 2.10GHz, torch 3") != file
+    assert noise_path(tmp_path, "Xeon(R) @ 2.10GHz, torch 3") != file
     said: list[str] = []
     assert read(file, "m", said.append) == Noise(machine="m")
     noise = Noise(machine="m").merged((taken(0.1, 0.3), taken(1.0, 2.0, precision="bf16")))

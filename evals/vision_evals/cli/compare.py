@@ -14,12 +14,12 @@ from vision_evals.suite.spec import Spec
 from vision_evals.verdict.baseline import stored
 from vision_evals.verdict.baseline.comparison import comparison
 from vision_evals.verdict.baseline.numeric_gap import gaps
-from vision_evals.verdict.baseline.provenance import differences, side
-from vision_evals.verdict.baseline.stored import Stored
-from vision_evals.verdict.baseline.thumbnails import thumbnails
+from vision_evals.verdict.baseline.provenance import differences, side_of
+from vision_evals.verdict.baseline.stored import StoredRun
+from vision_evals.verdict.baseline.thumbnails import with_thumbnails
 
 
-def compare(before: Stored, now: Stored, out: Path, templates: Path | None = None) -> log.Run:
+def compare(before: StoredRun, now: StoredRun, out: Path, templates: Path | None = None) -> log.Run:
     """Hold every entry of a run against the same one of another, and write the page.
 
     Args:
@@ -52,20 +52,20 @@ def compare(before: Stored, now: Stored, out: Path, templates: Path | None = Non
     return run
 
 
-def _compared(before: Stored, now: Stored) -> Iterator[log.Item]:
+def _compared(before: StoredRun, now: StoredRun) -> Iterator[log.Item]:
     wanted = now.alias
     for item in now.run.items:
         if wanted is not None and item.classifier != wanted:
             continue
         try:
-            other = stored.find(before, item.suite, item.check, item.classifier)
+            other = stored.find_entry(before, item.suite, item.check, item.classifier)
         except UserError:
             continue
         yield item.model_copy(update={"comparison": _beside(before, other, now, item)})
 
 
-def _beside(before: Stored, other: log.Item, now: Stored, item: log.Item) -> log.Comparison:
-    sides = side(before.run, other), side(now.run, item)
+def _beside(before: StoredRun, other: log.Item, now: StoredRun, item: log.Item) -> log.Comparison:
+    sides = side_of(before.run, other), side_of(now.run, item)
     refused = list(dict.fromkeys(one.sentence for one in (other, item) if one.table is None))
     if item.measure not in MEASURES:  # a log names no module that would be imported
         refused.append(f"{item.measure} is no measure that comes with this package")
@@ -73,14 +73,14 @@ def _beside(before: Stored, other: log.Item, now: Stored, item: log.Item) -> log
         if refused:
             return _refused(before, other, refused)
         spec: Spec = lookup(item.measure, Path())
-        tables = stored.rows(before, other), stored.rows(now, item)
+        tables = stored.read_rows(before, other), stored.read_rows(now, item)
         apart = gaps(*(one.paths for one in sides))
         return comparison(before.run.id, spec, sides, tables, differences(*sides), apart)
     except UserError as error:
         return _refused(before, other, [str(error)])
 
 
-def _refused(before: Stored, other: log.Item, reasons: list[str]) -> log.Comparison:
+def _refused(before: StoredRun, other: log.Item, reasons: list[str]) -> log.Comparison:
     return log.Comparison(run=before.run.id, alias=other.classifier, refused="; ".join(reasons))
 
 
@@ -94,11 +94,7 @@ def _illustrated(run: log.Run, folder: Path) -> log.Run:
         except UserError:
             continue
         paths[role] = {image.id: image.path for image in found.images}
-    items = []
-    for item in run.items:
-        told = item.comparison
-        if told is not None and told.flips is not None:
-            drawn = thumbnails(told.flips, paths.get(item.images or "", {}), folder)
-            told = told.model_copy(update={"flips": drawn})
-        items.append(item.model_copy(update={"comparison": told}))
-    return run.model_copy(update={"items": tuple(items)})
+    items = tuple(
+        with_thumbnails(item, paths.get(item.images or "", {}), folder) for item in run.items
+    )
+    return run.model_copy(update={"items": items})

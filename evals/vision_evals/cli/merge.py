@@ -15,7 +15,7 @@ from vision_evals.engine.merge.workers import Gathered
 from vision_evals.engine.publish import Published, publish
 from vision_evals.suite.options import Options
 from vision_evals.verdict.baseline import baseline
-from vision_evals.verdict.noise_file import machine, place, read
+from vision_evals.verdict.noise_file import machine, noise_path, read
 from vision_evals.verdict.noise_floor import Noise
 
 
@@ -63,7 +63,7 @@ def _noise(options: Options, found: Sequence[Part], said: list[str]) -> Noise | 
     if not names:
         return None
     here = machine()
-    file = place(options.cache, here)
+    file = noise_path(options.cache, here)
     if names == {file.name}:
         return read(file, here, said.append)
     said.append(f"judged without the noise floors of {', '.join(map(str, sorted(names, key=str)))}")

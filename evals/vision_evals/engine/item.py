@@ -11,12 +11,12 @@ from vision_evals.core.errors import NotApplicableError, UnavailableError, UserE
 from vision_evals.core.partition import Partition
 from vision_evals.engine.merge.part import set_aside
 from vision_evals.log import Verdict
-from vision_evals.verdict.baseline.baseline import Baseline, Now
+from vision_evals.verdict.baseline.baseline import BaselineRun, CurrentRun
 from vision_evals.verdict.check_input import CheckInput, SeedResults
 from vision_evals.verdict.job import Job
 from vision_evals.verdict.judge import judge, unjudged
-from vision_evals.verdict.limits import Floor, no_floor
-from vision_evals.verdict.noise_floor import Noise, asked
+from vision_evals.verdict.noise_floor import Noise, noise_key
+from vision_evals.verdict.thresholds import NoiseFloor, no_floor
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +56,11 @@ class Results:
 class Standards:
     """What a run judges by, beside its suites."""
 
-    now: Now | None = None
+    now: CurrentRun | None = None
     """What this run is; None where it is held against nothing."""
     noise: Noise | None = None
     """By how much this machine moves metrics."""
-    baseline: Baseline | None = None
+    baseline: BaselineRun | None = None
     """The run that gates compare with."""
     partition: Partition | None = None
     """Which part of the images was looked at, where that is not all: it gets no verdict."""
@@ -86,18 +86,18 @@ def item_of(results: Results, standards: Standards) -> log.Item:
     baseline, now = standards.baseline, standards.now
     if baseline is None or now is None:
         return judge(check_input, role, against)
-    check_input = replace(check_input, baseline=baseline.beside(check_input, now, images))
-    return baseline.compared(judge(check_input, role, against), check_input, now)
+    check_input = replace(check_input, baseline=baseline.entry(check_input, now, images))
+    return baseline.with_comparison(judge(check_input, role, against), check_input, now)
 
 
-def _floor(results: Results, standards: Standards) -> Callable[[log.Metric], Floor | None]:
+def _floor(results: Results, standards: Standards) -> Callable[[log.Metric], NoiseFloor | None]:
     """Return what is known of this machine's noise in the metrics of a job about images."""
     now, noise, job = standards.now, standards.noise, results.job
     classifier = None if now is None else now.classifiers.get(job.alias)
     if now is None or noise is None or classifier is None or not results.images:
         return no_floor
     images = [str(one.fingerprint) for one in results.images]
-    check_input = asked(job, str(classifier.fingerprint), images)
+    check_input = noise_key(job, str(classifier.fingerprint), images)
     return partial(noise.floor, check_input, now.settings.precision)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vision_evals.log import Validity
-from vision_evals.verdict.judge import finite
+from vision_evals.verdict.judge import check_finite
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +37,7 @@ def observed(
         *_decided(lane_record(group, result)),
         *refused,
         *(() if refused or table.empty else task.measure.vouch(group.classifier.network, table)),
-        finite(table),
+        check_finite(table),
     )
 
 

@@ -35,9 +35,10 @@ from vision_evals.log.profiling.stages import Stages, counting, timed
 from vision_evals.models.fast_path.build import user_kernels
 from vision_evals.suite.options import Options
 from vision_evals.verdict.baseline import baseline
-from vision_evals.verdict.baseline.baseline import Now
+from vision_evals.verdict.baseline.baseline import CurrentRun
+from vision_evals.verdict.baseline.thumbnails import with_thumbnails
 from vision_evals.verdict.job import Job
-from vision_evals.verdict.noise_file import machine, place, read
+from vision_evals.verdict.noise_file import machine, noise_path, read
 
 
 class Session:
@@ -70,7 +71,7 @@ class Session:
         self._baseline = baseline.read(options)
         device = device_of(options, worker)
         here = machine()
-        file = place(options.cache, here)
+        file = noise_path(options.cache, here)
         self._noise = read(file, here, warn)
         config, folder = _caching(run_config(options, device, worker), options, warn)
         named = frozenset(job.alias for job in jobs if job.named)
@@ -116,7 +117,7 @@ class Session:
             plan.prepare(job, self._resources)
             if self._baseline is not None:
                 sets = [planned(self._resources.image_set(source)) for source in job.sources]
-                self._baseline.early(job, self._now(), sets)
+                self._baseline.require_comparable(job, self._now(), sets)
 
     def judge(self, job: Job) -> Item:
         """Return the verdict on a prepared job; the first of a pass waits for all of it.
@@ -144,7 +145,7 @@ class Session:
         item = item_of(results, self._standards())
         if options.pictures:
             paths = {image.id: image.path for image in passes[0].image_set.images}
-            item = baseline.illustrated(item, paths, self.directory)
+            item = with_thumbnails(item, paths, self.directory)
         return illustrated(item, passes[0], job, options, self._kept.warn)
 
     def _tabulated(self, job: Job) -> Item:
@@ -162,10 +163,10 @@ class Session:
         partition = self._passes.config.partition
         return Standards(self._now(), self._noise, self._baseline, partition)
 
-    def _now(self) -> Now:
+    def _now(self) -> CurrentRun:
         begun = self._passes.begun.values()
         passes = None if self._baseline is None else tuple(map(walk_of, begun))
-        return Now(self.log.settings, self._resources.records, passes)
+        return CurrentRun(self.log.settings, self._resources.records, passes)
 
     def close(self, *, interrupted: bool, warn: Callable[[str], None]) -> Published:
         """Finish the log, write the report, and return where it is if there is one.

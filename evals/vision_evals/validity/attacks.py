@@ -1,4 +1,4 @@
-"""Validity checks that ask an attack for nothing, for less, and for the same again."""
+"""Validity checks that run an attack at epsilon 0, without a target, and a second time."""
 
 from __future__ import annotations
 
@@ -14,85 +14,90 @@ from vision_evals.validity.batch import (
     attack_of,
     ball_of,
     build_validity_batch,
-    strike,
-    telling_epsilon,
+    informative_epsilon,
+    run_attack,
 )
 from vision_evals.validity.check import (
+    CheckResult,
     Evidence,
-    Finding,
     ValidityCheck,
-    aiming,
     attacking,
     failed,
     passed,
     rate,
+    targeting,
     undecided,
 )
 
-TWO, FEW = 2, 4
-"""Images for what holds of each image or of none, and for what takes a whole attack."""
+IMAGES_AT_EPSILON_0, IMAGES_TO_REPEAT = 2, 4
+"""Images of a check that is the same for every image, and of one that runs a whole attack."""
 
 
-def zero_changes_nothing(evidence: Evidence) -> Finding:
-    """S1: pixels bit for bit on the bench; answers in the rows, where a sweep holds 0."""
-    validity_batch = build_validity_batch(evidence).first(TWO)
+def zero_changes_nothing(evidence: Evidence) -> CheckResult:
+    """S1: equal pixels, bit for bit; and equal answers in the rows, where a sweep contains 0."""
+    validity_batch = build_validity_batch(evidence).first(IMAGES_AT_EPSILON_0)
     ball = ball_of(evidence, 0.0)
-    moved = strike(validity_batch, attack_of(evidence), ball).attacked.pixels
+    moved = run_attack(validity_batch, attack_of(evidence), ball).attacked.pixels
     changed = int((moved != validity_batch.pixels).flatten(1).any(dim=1).sum())
     with torch.no_grad():
         before, after = (
             validity_batch.victim.logits(x).argmax(dim=1) for x in (validity_batch.pixels, moved)
         )
     other = int((before != after).sum())
-    said = f"of {len(moved)} images in a ball of 0, {changed} change and {other} get another answer"
+    sentence = (
+        f"of {len(moved)} images in a ball of 0, {changed} change and {other} get another answer"
+    )
     if changed or other:
-        return failed(said)
+        return failed(sentence)
     rows = evidence.rows
     if not {"epsilon", "correct", "correct_clean"} <= set(rows):
-        return passed(said)
+        return passed(sentence)
     at = rows[rows["epsilon"].map(value) == 0]
     if at.empty:
-        return passed(said)
+        return passed(sentence)
     differ = int((at["correct"].astype(bool) != at["correct_clean"].astype(bool)).sum())
-    found = rate(differ, len(at), 0.005, "rows at epsilon 0 are right otherwise than when clean")
-    return found._replace(evidence=f"{said}; {found.evidence}")
+    result = rate(differ, len(at), 0.005, "rows at epsilon 0 differ in being right from clean ones")
+    return result._replace(evidence=f"{sentence}; {result.evidence}")
 
 
-def targeted_no_stronger(evidence: Evidence) -> Finding:
-    """S20: who is led to the target is led away from the label; the way away is the shorter."""
+def targeted_no_stronger(evidence: Evidence) -> CheckResult:
+    """S20: an image that reaches the target has left its label, which is the easier goal."""
     validity_batch = build_validity_batch(evidence)
-    attack, ball = attack_of(evidence), ball_of(evidence, telling_epsilon(evidence)[0])
+    attack, ball = attack_of(evidence), ball_of(evidence, informative_epsilon(evidence)[0])
     index = target_of(evidence.classifier.classes, evidence.parameters.target)  # type: ignore[attr-defined]
     target = torch.full_like(validity_batch.criterion.label, index)
-    led = strike(validity_batch, attack, ball, TargetedMisclassification(target)).broken
+    targeted = run_attack(validity_batch, attack, ball, TargetedMisclassification(target)).broken
     if isinstance(attack, ProjectedGradientDescent):
-        attack = replace(attack, early_stop=True)  # away is away, wherever on the path
-    away = strike(validity_batch, attack, ball).broken
-    if not led.any():
-        return undecided(f"nothing leaves its label towards the target within {ball.epsilon:.3g}")
-    missed = int((led & ~away).sum())
-    found = rate(missed, len(away), 0.01, "images leave their label only when led to the target")
-    return found._replace(
-        evidence=f"{found.evidence}; {int(led.sum())} leave it towards the target and "
-        f"{int(away.sum())} without one, within {ball.epsilon:.3g}"
+        attack = replace(
+            attack, early_stop=True
+        )  # any point on the path that leaves the label counts
+    untargeted = run_attack(validity_batch, attack, ball).broken
+    if not targeted.any():
+        return undecided(f"no image leaves its label towards the target within {ball.epsilon:.3g}")
+    missed = int((targeted & ~untargeted).sum())
+    result = rate(missed, len(untargeted), 0.01, "images leave their label only with the target")
+    return result.adding(
+        f"{int(targeted.sum())} leave it towards the target and "
+        f"{int(untargeted.sum())} without one, within {ball.epsilon:.3g}"
     )
 
 
-def same_again(evidence: Evidence) -> Finding:
-    """S26: what the attack hands back, in one batch and one by one."""
-    validity_batch = build_validity_batch(evidence).first(FEW)
-    ball = ball_of(evidence, telling_epsilon(evidence)[0])
-    struck = strike(validity_batch, attack_of(evidence), ball)
-    moved = ball.project(struck.attacked.pixels, validity_batch.pixels)
+def same_again(evidence: Evidence) -> CheckResult:
+    """S26: predicts the images that the attack returns, in one batch and one by one."""
+    validity_batch = build_validity_batch(evidence).first(IMAGES_TO_REPEAT)
+    ball = ball_of(evidence, informative_epsilon(evidence)[0])
+    outcome = run_attack(validity_batch, attack_of(evidence), ball)
+    moved = ball.project(outcome.attacked.pixels, validity_batch.pixels)
     with torch.no_grad():
         together = validity_batch.victim.logits(moved).argmax(dim=1)
-        singly = torch.cat([validity_batch.victim.logits(one[None]).argmax(dim=1) for one in moved])
-    said = _undone(evidence)
+        singly = torch.cat(
+            [validity_batch.victim.logits(image[None]).argmax(dim=1) for image in moved]
+        )
+    sentence = _undone(evidence)
     if len(moved) < 2:
-        return undecided(f"one image is a batch of one already; {said}")
+        return undecided(f"one image is already a batch of one; {sentence}")
     differ = int((together != singly).sum())
-    found = rate(differ, len(moved), 0.005, "answers differ in a batch of one")
-    return found._replace(evidence=f"{found.evidence}; {said}")
+    return rate(differ, len(moved), 0.005, "answers differ in a batch of one").adding(sentence)
 
 
 def _undone(evidence: Evidence) -> str:
@@ -104,29 +109,28 @@ def _undone(evidence: Evidence) -> str:
         won = rows[rows["success"].astype(bool)]
         undone = int((~won["success_8bit"].astype(bool)).sum())
     else:
-        return "the rows do not say what rounding undoes"
+        return "the rows do not record what rounding undoes"
     return f"rounding to 8 bits undoes {undone} of {len(won)} adversarials in the rows"
 
 
 CHECKS = (
     ValidityCheck(
         id="S1", name="epsilon 0 changes nothing",
-        meaning="What changes in a ball of one point is changed by the evaluation, not the attack.",
+        meaning="At epsilon 0 an attack changes nothing: a change comes from the evaluation.",
         source="the image itself is the only point; scripts that resize or round twice fail here",
-        guards=attacking, look=zero_changes_nothing,
+        guards=attacking, run=zero_changes_nothing,
     ),
     ValidityCheck(
         id="S20", name="targeted is no stronger than untargeted",
         meaning="An image that reaches a target has left its label: an attack without a target "
-        "should manage as much.",
+        "must succeed too.",
         source="Carlini et al. 2019, On Evaluating Adversarial Robustness, section 4",
-        cost="thorough", severity="warn", guards=aiming, look=targeted_no_stronger,
+        cost="thorough", severity="warn", guards=targeting, run=targeted_no_stronger,
     ),
     ValidityCheck(
         id="S26", name="the same when predicted again",
-        meaning="An adversarial that another batch size undoes lives on rounding.",
+        meaning="An adversarial that another batch size undoes depends on rounding.",
         source="rounding of sums depends on the batch; scripts that score once never see it",
-        cost="thorough", severity="warn", guards=attacking, look=same_again,
+        cost="thorough", severity="warn", guards=attacking, run=same_again,
     ),
 )  # fmt: skip
-"""Those that run an attack as it stands."""

@@ -1,4 +1,4 @@
-"""What validity checks share that run a measure's attack on a few images."""
+"""The few images that validity checks attack, and the attack of the measure on them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from vision_evals.attacks.criteria import Criterion, Misclassification
 from vision_evals.core.errors import NotApplicableError
 from vision_evals.measures.epsilons import value
 from vision_evals.validity.check import Evidence
-from vision_evals.validity.gradients import hold_two_classes
+from vision_evals.validity.gradients import require_two_classes
 from vision_evals.validity.rows import budgets
 
 
 class ValidityBatch(NamedTuple):
-    """Images to attack: n of them, all named rightly when clean."""
+    """Images to attack: n of them, all classified correctly when clean."""
 
     victim: Victim
     pixels: torch.Tensor
@@ -35,12 +35,12 @@ class ValidityBatch(NamedTuple):
         return self.of(torch.arange(min(n, len(self.pixels)), device=self.pixels.device))
 
 
-class Struck(NamedTuple):
-    """What an attack made of the bench."""
+class AttackOutcome(NamedTuple):
+    """What an attack did to a validity batch."""
 
     attacked: Attacked
     broken: torch.Tensor
-    """(n,) decided outside the attack: projected, and looked at afresh."""
+    """(n,) decided outside the attack: projected, and run through the network again."""
 
 
 def attack_of(evidence: Evidence) -> Attack:
@@ -57,18 +57,18 @@ def iterated_of(evidence: Evidence) -> Attack:
     """
     attack = attack_of(evidence)
     if not attack.iterated:
-        raise NotApplicableError(f"{attack.name} takes one step, and is not expected to arrive")
+        raise NotApplicableError(f"{attack.name} takes one step, which need not succeed")
     return attack
 
 
 def build_validity_batch(evidence: Evidence) -> ValidityBatch:
-    """Return the images that are named rightly; without labels, the network's answer is right.
+    """Return the images that are classified correctly; without labels, every answer is correct.
 
     Raises:
         NotApplicableError: there is none.
     """
     probe = evidence.probe
-    hold_two_classes(evidence)
+    require_two_classes(evidence)
     with torch.no_grad():
         logits = evidence.classifier.logits(probe.pixels)
     label = logits.argmax(dim=1) if probe.answers is None else probe.answers.label
@@ -76,7 +76,7 @@ def build_validity_batch(evidence: Evidence) -> ValidityBatch:
     criterion = Misclassification(label, accepted)
     right = torch.nonzero(~criterion.met(logits))[:, 0]
     if not len(right):
-        raise NotApplicableError("none of the images looked at is named rightly when clean")
+        raise NotApplicableError("none of the images is classified correctly when clean")
     draws = Draws(probe.seed, probe.ids)
     return ValidityBatch(evidence.classifier, probe.pixels, criterion, draws).of(right)
 
@@ -87,24 +87,24 @@ def ball_of(evidence: Evidence, epsilon: float) -> Ball:
 
 
 def ball_of_all(evidence: Evidence, share: float) -> Ball:
-    """Return a ball in which every pixel value may move by a share of the scale at once."""
+    """Return a ball in which all pixel values may move by a share of the scale together."""
     ball = ball_of(evidence, 0.0)
     still = torch.zeros_like(evidence.probe.pixels[:1], dtype=torch.float64)
     return type(ball)(float(ball.distance(still + share, still)))  # type: ignore[call-arg]
 
 
-def telling_epsilon(evidence: Evidence) -> tuple[float, bool]:
-    """Return the budget that tells most, and whether an image looked at still stands there.
+def informative_epsilon(evidence: Evidence) -> tuple[float, bool]:
+    """Return the most informative budget, and whether an image of the probe stands at it.
 
-    Of the budgets at which one stands, that whose share of standing images is nearest to a half;
-    the smallest above 0 where nothing stands, or where rows do not say who does.
+    Of the budgets at which an image stands, that whose share of standing images is nearest to one
+    half; the smallest above 0 where none stands, or where the rows do not record it.
 
     Raises:
         NotApplicableError: no budget is above 0.
     """
     rows, axis = evidence.rows, evidence.measure.axis
     assert axis is not None, "a measure that attacks has budgets"
-    sizes = [written for written in budgets(rows, axis[0]) if value(written) > 0]
+    sizes = [size for size in budgets(rows, axis[0]) if value(size) > 0]
     if not sizes:
         raise NotApplicableError("no budget is above 0")
     if not {"correct", "correct_clean"} <= set(rows):
@@ -117,19 +117,19 @@ def telling_epsilon(evidence: Evidence) -> tuple[float, bool]:
     return value(min(standing, key=lambda size: abs(shares[size] - 0.5))), True
 
 
-def strike(
+def run_attack(
     validity_batch: ValidityBatch, attack: Attack, ball: Ball, criterion: Criterion | None = None
-) -> Struck:
-    """Attack; whether an image is broken is decided here, by misclassification.
+) -> AttackOutcome:
+    """Run an attack; an image is broken where it is misclassified afterwards, tested here.
 
     Args:
-        validity_batch: whom.
-        attack: with what.
-        ball: how far.
-        criterion: what the attack is after, if not misclassification.
+        validity_batch: the images.
+        attack: the attack.
+        ball: how far it may move pixels.
+        criterion: goal of the attack, if not misclassification.
     """
     aim = validity_batch.criterion if criterion is None else criterion
     attacked = attack(validity_batch.victim, validity_batch.pixels, aim, ball, validity_batch.draws)
     with torch.no_grad():
         logits = validity_batch.victim.logits(ball.project(attacked.pixels, validity_batch.pixels))
-    return Struck(attacked, validity_batch.criterion.met(logits))
+    return AttackOutcome(attacked, validity_batch.criterion.met(logits))

@@ -1,4 +1,4 @@
-"""What a validity check is, what it may ask, and what it may answer."""
+"""A validity check: what it reads, and what it returns."""
 
 from __future__ import annotations
 
@@ -17,21 +17,25 @@ if TYPE_CHECKING:
     from vision_evals.measures.probe import Probe
     from vision_evals.models.classifier import Classifier
 
-RARE = 0.01
-"""A rate is beyond its limit when chance gives that, or more, with less than this probability."""
+SIGNIFICANCE = 0.01
+"""A rate exceeds its limit when chance alone gives so many with less than this probability."""
 
 
-class Finding(NamedTuple):
-    """What a validity check found."""
+class CheckResult(NamedTuple):
+    """Outcome of a validity check, with its numbers."""
 
     outcome: Literal["passed", "failed", "undecided"]
     evidence: str
     """The numbers, in one sentence without a full stop."""
 
+    def adding(self, evidence: str) -> CheckResult:
+        """Return the same outcome with more evidence."""
+        return self._replace(evidence=f"{self.evidence}; {evidence}")
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Everything that a validity check may look at."""
+    """Everything that a validity check may read."""
 
     classifier: Classifier
     """As it was built: on the device, in eval mode, frozen."""
@@ -44,84 +48,84 @@ class Evidence:
     measure: Measure
     """What was measured."""
     parameters: Table
-    """With which parameters."""
+    """Its parameters."""
     rows: pd.DataFrame
-    """What it left: every image of the set."""
+    """What the measure recorded: every image of the set."""
 
 
 @dataclass(frozen=True, slots=True)
 class ValidityCheck:
-    """One question to an evaluation."""
+    """A test of the evaluation itself: can its numbers be trusted?"""
 
     id: str
     """Its number in the literature list, such as ``S5``."""
     name: str
-    """Said when it falls: ``output is logits``."""
+    """What must be true: ``output is logits``."""
     meaning: str
     """What it guards against, in one sentence with a full stop."""
     source: str
-    """Paper and section, or what went wrong in which projects."""
+    """Paper and section, or the mistake that it finds."""
     guards: Callable[[Measure], bool]
     """Which measures depend on it."""
-    look: Callable[[Evidence], Finding]
-    """The answer. NotApplicableError, and any error of a network, count as *cannot tell*."""
+    run: Callable[[Evidence], CheckResult]
+    """Runs it. After a NotApplicableError, or any error of a network, it is *undecided*."""
     cost: Depth = "cheap"
-    """Cheap ones run with every check."""
+    """``cheap``: runs with every check of a suite."""
     severity: Literal["error", "warn"] = "error"
-    """Whether a fall makes the verdict INVALID, or is shown."""
+    """``error``: a failure makes the verdict INVALID; ``warn``: a failure is shown."""
     scope: Literal["classifier", "images", "measure"] = "measure"
-    """``classifier``: one answer serves every measure that asks this classifier; ``images``: every
-    one that asks it about these images."""
+    """``classifier``: one result serves every measure of this classifier; ``images``: every measure
+    of this classifier on these images."""
 
 
-def passed(evidence: str) -> Finding:
-    """Return that there is evidence for it."""
-    return Finding("passed", evidence)
+def passed(evidence: str) -> CheckResult:
+    """Return the result of a check that passed."""
+    return CheckResult("passed", evidence)
 
 
-def failed(evidence: str) -> Finding:
-    """Return that there is evidence against it."""
-    return Finding("failed", evidence)
+def failed(evidence: str) -> CheckResult:
+    """Return the result of a check that failed."""
+    return CheckResult("failed", evidence)
 
 
-def undecided(evidence: str) -> Finding:
-    """Return that there is evidence for neither."""
-    return Finding("undecided", evidence)
+def undecided(evidence: str) -> CheckResult:
+    """Return the result of a check without enough evidence to pass or to fail."""
+    return CheckResult("undecided", evidence)
 
 
-def rate(bad: int, n: int, limit: float, what: str) -> Finding:
-    """Hold a count against a limit on its rate: a test, not the rate itself.
+def rate(bad: int, n: int, limit: float, what: str) -> CheckResult:
+    """Test whether a rate exceeds a limit (one-sided binomial).
 
-    It falls only when so many would come about with probability under 1 % at a rate of ``limit``
-    (one-sided binomial). It holds when the rate is within the limit and a worse one could have
-    been seen; otherwise nobody can tell.
+    The check fails only when so many bad ones have a probability under 1 % at a rate of ``limit``.
+    It passes when the measured rate is within the limit and n is large enough to show a higher
+    one. Otherwise it is undecided.
 
     Args:
         bad: how many are bad.
         n: of how many.
-        limit: highest rate that is fine, a fraction.
+        limit: highest rate that is allowed, a fraction.
         what: in words, such as ``images whose gradient is 0``.
     """
     from scipy.stats import binom
 
-    said = f"{bad} of {n} {what}, at most {limit:.3g} of them allowed"
-    if n == 0 or float(binom.sf(n - 1, n, limit)) >= RARE:
-        return undecided(f"{said}; too few to tell")
+    evidence = f"{bad} of {n} {what}, at most {limit:.3g} of them allowed"
+    if n == 0 or float(binom.sf(n - 1, n, limit)) >= SIGNIFICANCE:
+        return undecided(f"{evidence}; too few to decide")
     chance = float(binom.sf(bad - 1, n, limit))
-    if chance < RARE:
-        return failed(f"{said} (by chance with p = {chance:.1g})")
+    if chance < SIGNIFICANCE:
+        return failed(f"{evidence} (by chance with p = {chance:.1g})")
     if bad / n <= limit:
-        return passed(said)
-    return undecided(f"{said}; so many come about by chance with p = {chance:.2g}")
+        return passed(evidence)
+    return undecided(f"{evidence}; chance alone gives so many with p = {chance:.2g}")
 
 
 def every(_: Measure) -> bool:
-    """Guard every measure that looks at images."""
+    """Guard every measure of images."""
     return True
 
 
 def labelled(measure: Measure) -> bool:
-    """Guard measures that mean nothing without labels."""
+    """Guard measures that need labels."""
     return measure.labels
 
 
@@ -135,13 +139,13 @@ def attacking(measure: Measure) -> bool:
     return measure.attack is not None
 
 
-def aiming(measure: Measure) -> bool:
+def targeting(measure: Measure) -> bool:
     """Guard measures whose attack leads to the class that a parameter ``target`` names."""
     return attacking(measure) and "target" in measure.parameters.model_fields
 
 
-def climbing(measure: Measure) -> bool:
-    """Guard measures that attack with many steps; of one step nobody expects to arrive."""
+def iterating(measure: Measure) -> bool:
+    """Guard measures whose attack takes many steps: one step need not succeed."""
     return attacking(measure) and measure.iterated
 
 

@@ -1,9 +1,8 @@
-"""Validity checks of what is said: denominators that add up, and a full description."""
+"""Validity checks of what the log records: denominators that add up, and a full description."""
 
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import json
 from collections.abc import Iterator
 from fractions import Fraction
@@ -12,10 +11,11 @@ from typing import Any
 import pandas as pd
 
 from vision_evals.log import Metric
+from vision_evals.log.environment import versions
 from vision_evals.measures.measure import Measure, Subject
 from vision_evals.validity.check import (
+    CheckResult,
     Evidence,
-    Finding,
     ValidityCheck,
     every,
     failed,
@@ -28,25 +28,25 @@ def _of_images(measure: Measure) -> bool:
     return measure.images and "image" in measure.keys
 
 
-def denominators(evidence: Evidence) -> Finding:
-    """S25: summarise once more, and count independently of the summary."""
+def denominators(evidence: Evidence) -> CheckResult:
+    """S25: summarise again, and count independently of the summary."""
     subject = Subject(
         evidence.classifier.alias,
         evidence.classifier.classes,
         evidence.probe.seed,
         len(evidence.image_set.images),
     )
-    found = evidence.measure.summarise(evidence.rows, evidence.parameters, subject)
-    wrong = [said for metric in found for said in _wrong(metric, evidence)]
+    metrics = evidence.measure.summarise(evidence.rows, evidence.parameters, subject)
+    wrong = [error for metric in metrics for error in _errors(metric, evidence)]
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         return failed("; ".join(wrong[:3]) + more)
-    counted = sum(metric.method == "wilson" for metric in found)
-    return passed(f"{len(found)} metrics, {counted} of them counts of at most {subject.images}")
+    counted = sum(metric.method == "wilson" for metric in metrics)
+    return passed(f"{len(metrics)} metrics, {counted} of them counts of at most {subject.images}")
 
 
-def _wrong(metric: Metric, evidence: Evidence) -> Iterator[str]:
-    """Yield what is wrong with a metric."""
+def _errors(metric: Metric, evidence: Evidence) -> Iterator[str]:
+    """Yield the errors of a metric."""
     name = metric.name + (f" at {metric.at}" if metric.at is not None else "")
     if metric.low is None and metric.reason is None:
         yield f"{name} has neither interval nor reason"
@@ -57,31 +57,33 @@ def _wrong(metric: Metric, evidence: Evidence) -> Iterator[str]:
         yield f"{name}: {metric.value:.6g} of {metric.n} is no whole number"
     low, high = metric.low, metric.high
     if low is None or high is None or not 0 <= low <= metric.value <= high <= 1:
-        yield f"{name}: {low} <= {metric.value} <= {high} does not hold within [0, 1]"
-    most = len(evidence.image_set.images)
-    if metric.n > most:
-        yield f"{name}: n = {metric.n} of {most} images"
-    wanted = _wanted(evidence.measure.metric(metric.name).counts, evidence.rows)
-    if wanted is not None and metric.n != wanted:
-        yield f"{name}: n = {metric.n}, and there are {wanted} {metric.denominator}"
+        yield f"{name}: {low} <= {metric.value} <= {high} is not true within [0, 1]"
+    total = len(evidence.image_set.images)
+    if metric.n > total:
+        yield f"{name}: n = {metric.n} of {total} images"
+    counted = _count(evidence.measure.metric(metric.name).counts, evidence.rows)
+    if counted is not None and metric.n != counted:
+        yield f"{name}: n = {metric.n}, and there are {counted} {metric.denominator}"
 
 
-def _wanted(counts: str | None, rows: pd.DataFrame) -> int | None:
-    """Return how many images a denominator holds, counted as a set; None where nobody knows."""
+def _count(counts: str | None, rows: pd.DataFrame) -> int | None:
+    """Return how many images a denominator has, counted as a set; None where it is not declared."""
     if counts is None:
         return None
-    return len({image for image, one in zip(rows["image"], rows[counts], strict=True) if one})
+    return len(
+        {image for image, counted in zip(rows["image"], rows[counts], strict=True) if counted}
+    )
 
 
-def full_description(evidence: Evidence) -> Finding:
-    """S27: parameters survive JSON, budgets are exact, and weights are known by their hash."""
+def full_description(evidence: Evidence) -> CheckResult:
+    """S27: parameters survive JSON, budgets are exact, and the log has the hash of the weights."""
     parameters, classifier = evidence.parameters, evidence.classifier
     written = parameters.model_dump(mode="json")
     missing = sorted(set(type(parameters).model_fields) - set(written))
     if missing:
         return failed(f"the log would lack {', '.join(missing)}")
     if type(parameters).model_validate(json.loads(json.dumps(written))) != parameters:
-        return failed("the parameters read back from JSON are others")
+        return failed("the parameters read back from JSON differ")
     axis = evidence.measure.axis
     budgets = written.get(axis[1], ()) if axis else ()
     inexact = [str(size) for size in budgets if not _exact(size)]
@@ -89,10 +91,10 @@ def full_description(evidence: Evidence) -> Finding:
         return failed(f"{', '.join(inexact)} of {axis and axis[1]} are no exact numbers")
     if not classifier.fingerprint.strip():
         return failed("the classifier has no fingerprint")
-    said = "; ".join(_described(evidence, written))
+    description = "; ".join(_described(evidence, written))
     if classifier.sha256 is None:
-        return undecided(f"the weights have no file whose hash is known; {said}")
-    return passed(said)
+        return undecided(f"the weights have no file whose hash is known; {description}")
+    return passed(description)
 
 
 def _exact(size: object) -> bool:
@@ -103,15 +105,20 @@ def _exact(size: object) -> bool:
 
 
 def _described(evidence: Evidence, written: dict[str, Any]) -> Iterator[str]:
-    """Yield all that somebody needs who wants the same numbers."""
+    """Yield what is needed to compute the same numbers again."""
     measure = evidence.measure
-    yield ", ".join(f"{key} = {json.dumps(one)}" for key, one in written.items()) or "no parameters"
+    yield (
+        ", ".join(f"{key} = {json.dumps(item)}" for key, item in written.items()) or "no parameters"
+    )
     if measure.attack is not None:
         attack = measure.attack(evidence.parameters)
         about = {"norm": written.get("norm", "linf"), **_numbers(attack)}
-        yield f"{attack.name}: " + ", ".join(f"{key} {one}" for key, one in about.items())
+        yield f"{attack.name}: " + ", ".join(f"{key} {item}" for key, item in about.items())
     yield f"seed {evidence.probe.seed}"
-    yield ", ".join(f"{name} {_version(name)}" for name in ("torch", "torchvision"))
+    installed = versions()
+    yield ", ".join(
+        f"{name} {installed.get(name, 'is not installed')}" for name in ("torch", "torchvision")
+    )
     yield f"classifier {evidence.classifier.fingerprint[:12]}"
 
 
@@ -120,29 +127,21 @@ def _numbers(attack: Any) -> dict[str, object]:
     if not dataclasses.is_dataclass(attack):
         return {}
     fields = ((field.name, getattr(attack, field.name)) for field in dataclasses.fields(attack))
-    return {name: one for name, one in fields if isinstance(one, str | int | float)}
-
-
-def _version(name: str) -> str:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return "is not installed"
+    return {name: item for name, item in fields if isinstance(item, str | int | float)}
 
 
 CHECKS = (
     ValidityCheck(
         id="S25", name="denominators add up",
-        meaning="A share of nobody knows how many is no number, and a success rate over images "
-        "that were wrong before is none of the attack.",
+        meaning="A fraction without its denominator cannot be checked, and a success rate must not "
+        "count images that were wrong before the attack.",
         source="Carlini et al. 2019, On Evaluating Adversarial Robustness, section 4",
-        guards=_of_images, look=denominators,
+        guards=_of_images, run=denominators,
     ),
     ValidityCheck(
         id="S27", name="fully described",
-        meaning="What is not written down cannot be repeated.",
+        meaning="A number without a full description cannot be reproduced.",
         source="Carlini et al. 2019, On Evaluating Adversarial Robustness, section 3",
-        severity="warn", guards=every, look=full_description,
+        severity="warn", guards=every, run=full_description,
     ),
 )  # fmt: skip
-"""Those that look at what is said of the numbers."""

@@ -1,4 +1,4 @@
-"""Which validity checks a measure depends on, and what they say."""
+"""Runs the validity checks that a measure depends on."""
 
 from __future__ import annotations
 
@@ -7,54 +7,54 @@ from dataclasses import dataclass, field
 
 from vision_evals.core.errors import InvalidError, NotApplicableError
 from vision_evals.log import Depth, Validity
-from vision_evals.validity.check import Evidence, Finding, ValidityCheck, attacking, undecided
+from vision_evals.validity.check import CheckResult, Evidence, ValidityCheck, attacking, undecided
 
-MASKING = {"S4", "S6", "S7", "S8"}
-"""Where one of these falls, an attack that fails has shown nothing."""
+MASKING_IDS = {"S4", "S6", "S7", "S8"}
+"""Where one of these fails, an attack without success proves nothing."""
 
 
 @dataclass
 class Examiner:
-    """Asks each check once where one answer serves several measures."""
+    """Runs a check once where one result serves several measures."""
 
     checks: Sequence[ValidityCheck]
     homes: dict[str, str] = field(default_factory=dict)
-    """Classifier to the images it was first asked about."""
-    _answers: dict[tuple[str, ...], Finding] = field(default_factory=dict)
+    """Classifier to the image set of its first pass."""
+    _results: dict[tuple[str, ...], CheckResult] = field(default_factory=dict)
 
     def examine(self, evidence: Evidence, depth: Depth) -> tuple[Validity, ...]:
-        """Return what the checks of a measure say, the cheap ones or all."""
-        found = tuple(self._found(evidence, depth))
-        return (*found, *_believable(evidence, found))
+        """Return the results of a measure's checks, the cheap ones or all."""
+        results = tuple(self._check_all(evidence, depth))
+        return (*results, *_masking_verdict(evidence, results))
 
-    def _found(self, evidence: Evidence, depth: Depth) -> Iterator[Validity]:
+    def _check_all(self, evidence: Evidence, depth: Depth) -> Iterator[Validity]:
         for check in self.checks:
             wanted = check.cost == "cheap" or depth == "thorough"
             if wanted and check.guards(evidence.measure):
-                yield _validity(check, self._answer(check, evidence))
+                yield _as_validity(check, self._result(check, evidence))
 
-    def _answer(self, check: ValidityCheck, evidence: Evidence) -> Finding:
+    def _result(self, check: ValidityCheck, evidence: Evidence) -> CheckResult:
         if check.scope == "measure":
-            return _ask(check, evidence)
+            return _run_check(check, evidence)
         key: tuple[str, ...] = (check.name, evidence.classifier.name)
         if check.scope == "images":
             key = (*key, evidence.image_set.source)
-        known = self._answers.get(key)
-        if known is None or known.outcome == "undecided":  # other images may say more
-            self._answers[key] = _ask(check, evidence)
-        return self._answers[key]
+        known = self._results.get(key)
+        if known is None or known.outcome == "undecided":  # other images may decide it
+            self._results[key] = _run_check(check, evidence)
+        return self._results[key]
 
 
-def _ask(check: ValidityCheck, evidence: Evidence) -> Finding:
+def _run_check(check: ValidityCheck, evidence: Evidence) -> CheckResult:
     try:
-        return check.look(evidence)
+        return check.run(evidence)
     except (NotApplicableError, InvalidError) as error:
         return undecided(str(error))
-    except Exception as error:  # noqa: BLE001 - a network may be of any kind; it is shown
-        return undecided(f"could not be asked: {type(error).__name__}: {error}")
+    except Exception as error:  # noqa: BLE001 - a network may raise anything; the message shows it
+        return undecided(f"stopped with an error: {type(error).__name__}: {error}")
 
 
-def _validity(check: ValidityCheck, finding: Finding) -> Validity:
+def _as_validity(check: ValidityCheck, finding: CheckResult) -> Validity:
     return Validity(
         id=check.id,
         name=check.name,
@@ -67,25 +67,25 @@ def _validity(check: ValidityCheck, finding: Finding) -> Validity:
     )
 
 
-def _believable(evidence: Evidence, found: Sequence[Validity]) -> tuple[Validity, ...]:
-    """Return S28: no attack is believed that a masked gradient may have stopped."""
+def _masking_verdict(evidence: Evidence, results: Sequence[Validity]) -> tuple[Validity, ...]:
+    """Return S28: a masked gradient may be the reason why an attack fails."""
     if not attacking(evidence.measure):
         return ()
-    asked = [v for v in found if v.id in MASKING]
-    fallen, unsure = (
-        "; ".join(f"{v.id} {v.name} {outcome}" for v in asked if v.outcome == outcome)
+    masking = [v for v in results if v.id in MASKING_IDS]
+    failed, unsure = (
+        "; ".join(f"{v.id} {v.name} {outcome}" for v in masking if v.outcome == outcome)
         for outcome in ("failed", "undecided")
     )
-    ids = ", ".join(dict.fromkeys(v.id for v in asked))
+    ids = ", ".join(dict.fromkeys(v.id for v in masking))
     return (
         Validity(
             id="S28",
             name="no sign of a masked gradient",
-            outcome="failed" if fallen else "undecided" if unsure or not asked else "passed",
-            evidence=f"{fallen}: an upper bound on robustness, unreliable"
-            if fallen
-            else unsure or f"none of {ids} falls",
-            meaning="An attack that follows a masked gradient fails without the network being "
+            outcome="failed" if failed else "undecided" if unsure or not masking else "passed",
+            evidence=f"{failed}: an upper bound on robustness, unreliable"
+            if failed
+            else unsure or f"none of {ids} failed",
+            meaning="An attack that follows a masked gradient fails although the network is not "
             "robust.",
             source="Carlini et al. 2019; Tramer et al. 2020",
         ),

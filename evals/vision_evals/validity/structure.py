@@ -1,4 +1,4 @@
-"""Whether a network is the function that every measure takes it for."""
+"""Whether a network is a fixed function from one image to logits, as measures assume."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from vision_evals.validity.check import (
+    CheckResult,
     Evidence,
-    Finding,
     ValidityCheck,
     differentiating,
     every,
@@ -18,18 +18,24 @@ from vision_evals.validity.check import (
     passed,
     undecided,
 )
-from vision_evals.validity.looking import SAME, apart, exactly, shown, undisturbed
+from vision_evals.validity.forwards import (
+    SAME_LOGITS,
+    exact_fp32,
+    logit_difference,
+    logits_of,
+    preserved_rng,
+)
 
-FEW = 8
-"""Images that are shown again and again."""
-TIMES = 5
-SUMS = 4e-3
-"""How far the sum of probabilities may be from 1: that of half precision is no better."""
-LOG_SUMS = 1e-5
+MAX_IMAGES = 8
+"""Images of the repeated forwards."""
+FORWARDS = 5
+PROBABILITY_SUM_TOLERANCE = 4e-3
+"""How far a sum of probabilities may be from 1: half precision reaches no better."""
+LOG_SUM_TOLERANCE = 1e-5
 """How far the logarithm of that sum may be from 0."""
 
 
-def eval_mode(evidence: Evidence) -> Finding:
+def eval_mode(evidence: Evidence) -> CheckResult:
     """Name the modules that are in training mode."""
     modules = dict(evidence.classifier.network.named_modules())
     training = [name or "network" for name, module in modules.items() if module.training]
@@ -42,67 +48,71 @@ def eval_mode(evidence: Evidence) -> Finding:
     )
 
 
-def same_again(evidence: Evidence) -> Finding:
-    """Ask five times."""
-    pixels = evidence.probe.pixels[:FEW]
-    # one block around all: restored before each forward, the dice would always fall the same
-    with undisturbed(pixels.device):
-        first, *others = (shown(evidence.classifier, pixels) for _ in range(TIMES))
-    worst = _worst([apart(other, first) for other in others])
-    said = f"{TIMES} forwards of {len(pixels)} images differ by {worst:.2g} of the largest logit"
-    return passed(said) if worst < SAME else failed(said)
+def same_again(evidence: Evidence) -> CheckResult:
+    """Run the same images five times."""
+    pixels = evidence.probe.pixels[:MAX_IMAGES]
+    # one block around all: generators restored before each forward would repeat its numbers
+    with preserved_rng(pixels.device):
+        first, *others = (logits_of(evidence.classifier, pixels) for _ in range(FORWARDS))
+    worst = _worst([logit_difference(other, first) for other in others])
+    sentence = (
+        f"{FORWARDS} forwards of {len(pixels)} images differ by {worst:.2g} of the largest logit"
+    )
+    return passed(sentence) if worst < SAME_LOGITS else failed(sentence)
 
 
-def same_in_every_batch(evidence: Evidence) -> Finding:
-    """Ask for the same images one by one, in sevens, and all at once."""
-    pixels = evidence.probe.pixels[:FEW]
+def same_in_every_batch(evidence: Evidence) -> CheckResult:
+    """Run the same images one by one, in batches of seven, and all at once."""
+    pixels = evidence.probe.pixels[:MAX_IMAGES]
     if len(pixels) == 1:
-        return undecided("there is one image, and so one batch")
+        return undecided("there is only one image, so there is only one batch size")
     worst, refused = {}, []
-    with exactly(pixels.device):
-        together = shown(evidence.classifier, pixels)
+    with exact_fp32(pixels.device):
+        together = logits_of(evidence.classifier, pixels)
         for size in (size for size in (1, 7) if size < len(pixels)):
             try:
                 parts = _in_batches(evidence, pixels, size)
-                worst[size] = apart(parts, together[: len(parts)])
-            except Exception as error:  # noqa: BLE001 - what a network refuses, and how, is its own
+                worst[size] = logit_difference(parts, together[: len(parts)])
+            except Exception as error:  # noqa: BLE001 - a network may refuse a batch with any error
                 refused.append(f"batches of {size} are refused: {type(error).__name__}: {error}")
     found = [f"in batches of {size} by {share:.2g}" for size, share in worst.items()]
-    said = f"logits of {len(pixels)} images at once differ from those {'; '.join(found)} of the "
-    said = "; ".join([f"{said}largest logit"] * bool(found) + refused)
-    if found and not _worst([*worst.values()]) < SAME:
-        return failed(said)
-    return undecided(said) if refused else passed(said)
+    sentence = (
+        f"logits of {len(pixels)} images at once differ from those {'; '.join(found)} of the "
+    )
+    sentence = "; ".join([f"{sentence}largest logit"] * bool(found) + refused)
+    if found and not _worst([*worst.values()]) < SAME_LOGITS:
+        return failed(sentence)
+    return undecided(sentence) if refused else passed(sentence)
 
 
 def _in_batches(evidence: Evidence, pixels: torch.Tensor, size: int) -> torch.Tensor:
     whole = pixels[: len(pixels) // size * size]  # a remainder would be a batch of another size
-    return torch.cat([shown(evidence.classifier, part) for part in torch.split(whole, size)])
+    return torch.cat([logits_of(evidence.classifier, part) for part in torch.split(whole, size)])
 
 
 def _worst(shares: list[float]) -> float:
-    # max() of Python may pass over a NaN
+    # max() of Python can ignore a NaN
     return float(torch.tensor(shares, dtype=torch.float64).amax())
 
 
-def gives_logits(evidence: Evidence) -> Finding:
-    """Look whether every row is a distribution."""
+def gives_logits(evidence: Evidence) -> CheckResult:
+    """Test whether every row is a probability distribution."""
     logits = evidence.probe.logits.detach().double()
     n, classes = logits.shape
     if classes < 2:
-        return undecided("with one class there is nothing to sum over")
+        return undecided("with one class there is no sum over classes")
     sums = logits.sum(dim=1)
     between = ((logits >= 0) & (logits <= 1)).all(dim=1)
-    if bool((between & ((sums - 1).abs() < SUMS)).all()):
+    if bool((between & ((sums - 1).abs() < PROBABILITY_SUM_TOLERANCE)).all()):
         return failed(f"each of {n} rows lies in [0, 1] and sums to 1: probabilities")
-    if bool((logits.logsumexp(dim=1).abs() < LOG_SUMS).all()):
+    if bool((logits.logsumexp(dim=1).abs() < LOG_SUM_TOLERANCE).all()):
         return passed(f"{n} rows of log-probabilities, which are logits shifted")
     low, high = float(logits.amin()), float(logits.amax())
     return passed(f"{n} rows from {low:.3g} to {high:.3g}, which sum to {float(sums.mean()):.3g}")
 
 
 class _Differentiations(TorchFunctionMode):
-    """Counts the calls that start a backward pass, whoever makes them."""
+    """Counts the calls that start a backward pass, from any code."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -120,47 +130,47 @@ class _Differentiations(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def forward_only(evidence: Evidence) -> Finding:
+def forward_only(evidence: Evidence) -> CheckResult:
     """Count backward passes during one forward."""
     pixels = evidence.probe.pixels[:2]
-    seen = _Differentiations()
-    with undisturbed(pixels.device), torch.enable_grad(), seen:
+    backward = _Differentiations()
+    with preserved_rng(pixels.device), torch.enable_grad(), backward:
         evidence.classifier.logits(pixels.clone().requires_grad_())
-    said = f"{seen.count} calls for a gradient inside one forward"
-    return failed(said) if seen.count else passed(said)
+    sentence = f"{backward.count} calls for a gradient inside one forward"
+    return failed(sentence) if backward.count else passed(sentence)
 
 
 CHECKS = (
     ValidityCheck(
         id="S4", name="eval mode",
-        meaning="In training mode, dropout and batch norm make another network of it.",
+        meaning="In training mode, dropout and batch norm compute another function.",
         source="Carlini et al. 2019, section 4; a forgotten eval() in many projects",
-        scope="classifier", guards=every, look=eval_mode,
+        scope="classifier", guards=every, run=eval_mode,
     ),
     ValidityCheck(
         id="S4", name="same answer five times",
-        meaning="The gradient of one throw of dice says little about the next; an attack on it "
-        "needs the expectation.",
+        meaning="In a random network, the gradient of one forward says little about the next; an "
+        "attack on it needs the expectation.",
         source="Athalye et al. 2018, section 3.1; Croce et al. 2020, AutoAttack's checks",
-        scope="classifier", guards=every, look=same_again,
+        scope="classifier", guards=every, run=same_again,
     ),
     ValidityCheck(
         id="S4", name="same answer in every batch",
-        meaning="A network that looks at the whole batch says of an image what its neighbours "
-        "decide.",
+        meaning="In a network that uses batch statistics, the other images of a batch change the "
+        "answer for an image.",
         source="Carlini et al. 2019, section 4; batch statistics at test time",
-        scope="classifier", guards=every, look=same_in_every_batch,
+        scope="classifier", guards=every, run=same_in_every_batch,
     ),
     ValidityCheck(
         id="S5", name="output is logits",
-        meaning="A second softmax flattens every confidence and starves every gradient.",
+        meaning="A second softmax flattens every confidence and shrinks every gradient.",
         source="Carlini & Wagner 2016; Croce et al. 2020, AutoAttack's checks",
-        scope="classifier", guards=every, look=gives_logits,
+        scope="classifier", guards=every, run=gives_logits,
     ),
     ValidityCheck(
         id="S8", name="no optimisation inside",
-        meaning="A network that optimises while it answers hides its gradient from an attack.",
+        meaning="A network that optimises inside its forward hides its gradient from an attack.",
         source="Croce et al. 2022 on adaptive test-time defences; AutoAttack's checks",
-        scope="classifier", guards=differentiating, look=forward_only,
+        scope="classifier", guards=differentiating, run=forward_only,
     ),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What was asked of whom, and the rows that metrics read."""
+"""The input of judging: a job, the rows of its classifiers, and the baseline's entry."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from vision_evals.log import Metric, Plot, Validity
+from vision_evals.log import Item, Metric, Plot, Validity, Verdict
 from vision_evals.measures.intervals import CONFIDENCE
 from vision_evals.measures.measure import Measure, Subject
 from vision_evals.suite.spec import MetricSpec
-from vision_evals.verdict.baseline.reference import BaselineEntry
+from vision_evals.verdict.baseline.numeric_gap import NumericGap
+from vision_evals.verdict.baseline.provenance import Side
 from vision_evals.verdict.job import Job
-from vision_evals.verdict.limits import Floor, no_floor
+from vision_evals.verdict.thresholds import NoiseFloor, no_floor
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,17 +26,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ClassifierInfo:
-    """What judging needs to know of a classifier: of one that is loaded, or of its log."""
+    """What judging needs of a classifier, loaded or from its log."""
 
     classes: ClassMap
     published: Mapping[str, float] = field(default_factory=dict)
     """Published metrics by name."""
     seed: int | None = None
-    """That a recipe trained it from."""
+    """From which a recipe trained it; None without a recipe."""
 
     @classmethod
     def of(cls, classifier: Classifier) -> ClassifierInfo:
-        """Return those of a loaded one."""
+        """Return the info of a loaded classifier."""
         seed = None if classifier.training is None else classifier.training.seed
         return cls(classifier.classes, classifier.published, seed)
 
@@ -45,27 +46,27 @@ class Measured:
     """Rows of one classifier on one image set, and whether they can be trusted."""
 
     classifier: ClassifierInfo | None
-    """None for a measure that asks none."""
+    """None for a measure without a classifier."""
     rows: pd.DataFrame
     seed: int
     """Of the run."""
     images: int = 0
-    """How many were looked at."""
+    """How many were measured."""
     limited: bool = False
-    """Whether only a part of the image set was shown."""
+    """Whether only a part of the image set was measured."""
     sample_of: str | None = None
     """Class map of what the images are declared to be a random sample of."""
     unreadable: Mapping[str, str] = field(default_factory=dict)
     """Image id to reason."""
     validity: tuple[Validity, ...] = ()
     table: str | None = None
-    """Where the rows are, below the run directory."""
+    """File of the rows, below the run directory."""
 
     @property
-    def fallen(self) -> str | None:
-        """Why the rows cannot be trusted, if they cannot."""
-        fallen = [f"{v.name}: {v.evidence}" for v in self.validity if v.invalidates]
-        return "; ".join(fallen) or None
+    def invalid_reason(self) -> str | None:
+        """Why the rows cannot be trusted; None where they can."""
+        reasons = [f"{v.name}: {v.evidence}" for v in self.validity if v.invalidates]
+        return "; ".join(reasons) or None
 
     @property
     def classes(self) -> ClassMap | None:
@@ -74,7 +75,28 @@ class Measured:
 
 
 SeedResults: TypeAlias = tuple[Measured, ...]
-"""What one alias gave: one of each seed of a recipe, or one."""
+"""Results of one alias: one for each seed of a recipe, or one."""
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineEntry:
+    """The same check of the baseline: its numbers and rows, or why no gate compares with it."""
+
+    side: Side
+    rows: pd.DataFrame
+    differs: tuple[str, ...] = ()
+    """What differs in addition to the network."""
+    gaps: tuple[NumericGap, ...] = ()
+    """Steps in which the numeric paths differ: each gate decides how far they may."""
+    refused: str | None = None
+    """Why no gate may compare with it."""
+    verdict: Verdict = Verdict.INVALID
+    """Of a gate that is refused."""
+
+    @property
+    def item(self) -> Item:
+        """Its entry in the log."""
+        return self.side.item
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,44 +107,46 @@ class CheckInput:
     measure: Measure
     measured: SeedResults
     others: Mapping[str, SeedResults] = field(default_factory=dict)
-    """The same question to the other classifiers, by alias."""
+    """The same check on the other classifiers, by alias."""
     against: Mapping[str, SeedResults] = field(default_factory=dict)
-    """The same of the second image set, by alias, for checks that compare."""
+    """The same on the second image set, by alias, for checks that compare."""
     baseline: BaselineEntry | None = None
-    """The same check of the run that checkpoints are held against; None without such a run."""
-    floor: Callable[[Metric], Floor | None] = no_floor
-    """By how much this machine moves a metric of this question, where that was measured."""
+    """The same check of the run that checkpoints are compared with; None without one."""
+    floor: Callable[[Metric], NoiseFloor | None] = no_floor
+    """This machine's noise in a metric, where it was measured."""
 
     def metrics(self, alias: str, confidence: float = CONFIDENCE) -> tuple[Metric, ...]:
         """Return every metric of one of the classifiers, its intervals at this confidence.
 
         Where a recipe has several seeds, each metric is the median over them.
         """
-        found, seeds = [], []
+        by_seed, seeds = [], []
         for member, subject in self._subjects(alias, confidence):
             metrics = self.measure.summarise(member.rows, self.job.check.parameters, subject)
-            found.append(
-                [_promised(metric, self.measure.metric(metric.name)) for metric in metrics]
+            by_seed.append(
+                [_with_spec(metric, self.measure.metric(metric.name)) for metric in metrics]
             )
             seeds.append(seed_of(member))
-        return medians(found, seeds)
+        return medians(by_seed, seeds)
 
     def plots(self) -> tuple[Plot, ...]:
-        """Return what the report draws, the lines of several seeds in one frame."""
+        """Return the plots of the report, the lines of several seeds in one plot."""
         drawn = [
             (seed_of(member), plot)
             for member, subject in self._subjects(self.job.alias, CONFIDENCE)
             for plot in self.measure.plots(member.rows, self.job.check.parameters, subject)
         ]
         titles = dict.fromkeys(plot.title for _, plot in drawn)
-        return tuple(_joined([(s, p) for s, p in drawn if p.title == title]) for title in titles)
+        return tuple(
+            _join_seeds([(s, p) for s, p in drawn if p.title == title]) for title in titles
+        )
 
     def _subjects(self, alias: str, confidence: float) -> Iterator[tuple[Measured, Subject]]:
-        """Yield the rows of each seed of a classifier, and whose they are."""
-        everyone = {**self.others, self.job.alias: self.measured}
-        second = self.against.get(alias) or (None,) * len(everyone[alias])
+        """Yield the rows of each seed of a classifier, and their subject."""
+        results = {**self.others, self.job.alias: self.measured}
+        second = self.against.get(alias) or (None,) * len(results[alias])
         table = self.job.check.table
-        for member, other in zip(everyone[alias], second, strict=True):
+        for member, other in zip(results[alias], second, strict=True):
             yield (
                 member,
                 Subject(
@@ -136,10 +160,10 @@ class CheckInput:
                     against_role=table.against or "",
                     others={
                         a: seed_results[0].rows
-                        for a, seed_results in everyone.items()
+                        for a, seed_results in results.items()
                         if self.measure.compares
                         and a != alias
-                        and seed_results[0].fallen is None
+                        and seed_results[0].invalid_reason is None
                         and seed_results[0].classes == member.classes
                     },
                 ),
@@ -151,31 +175,35 @@ def seed_of(member: Measured) -> int | None:
     return None if member.classifier is None else member.classifier.seed
 
 
-def medians(found: Sequence[Sequence[Metric]], seeds: Sequence[int | None]) -> tuple[Metric, ...]:
-    """Return each metric's median over seeds, with the values it was taken from.
+def medians(by_seed: Sequence[Sequence[Metric]], seeds: Sequence[int | None]) -> tuple[Metric, ...]:
+    """Return each metric's median over seeds, with its values.
 
-    A metric that some seed does not have has no median: leaving that seed out would show the
-    others as all there is.
+    A metric that is missing for a seed has no median: the other seeds do not represent all.
     """
-    if len(found) == 1:
-        return tuple(found[0])
-    return tuple(_median(same, seeds) for same in zip(*found, strict=True))
+    if len(by_seed) == 1:
+        return tuple(by_seed[0])
+    return tuple(_median(values, seeds) for values in zip(*by_seed, strict=True))
 
 
-def _median(same: Sequence[Metric], seeds: Sequence[int | None]) -> Metric:
-    values = [metric.value for metric in same if metric.value is not None]
+def _median(metrics: Sequence[Metric], seeds: Sequence[int | None]) -> Metric:
+    values = [metric.value for metric in metrics if metric.value is not None]
     nothing = {"low": None, "high": None, "confidence": None, "method": None}
-    if len(values) < len(same):
-        without = [str(s) for s, m in zip(seeds, same, strict=True) if m.value is None]
-        first = next(metric.reason for metric in same if metric.value is None)
-        every = len(without) == len(same)
-        some = f"of {len(same)} trainings seed {', '.join(without)} has none: {first}"
-        reason = first if every else some
-        return same[0].model_copy(
-            update={**nothing, "value": None, "reason": reason, "lost": any(m.lost for m in same)}
+    if len(values) < len(metrics):
+        without = [str(s) for s, m in zip(seeds, metrics, strict=True) if m.value is None]
+        first = next(metric.reason for metric in metrics if metric.value is None)
+        everywhere = len(without) == len(metrics)
+        missing = f"of {len(metrics)} trainings seed {', '.join(without)} has none: {first}"
+        reason = first if everywhere else missing
+        return metrics[0].model_copy(
+            update={
+                **nothing,
+                "value": None,
+                "reason": reason,
+                "lost": any(m.lost for m in metrics),
+            }
         )
     low, high = min(values), max(values)
-    return same[0].model_copy(
+    return metrics[0].model_copy(
         update={
             **nothing,
             "value": float(np.median(values)),
@@ -185,12 +213,12 @@ def _median(same: Sequence[Metric], seeds: Sequence[int | None]) -> Metric:
     )
 
 
-def _joined(drawn: Sequence[tuple[int | None, Plot]]) -> Plot:
+def _join_seeds(drawn: Sequence[tuple[int | None, Plot]]) -> Plot:
     if len(drawn) == 1:
         return drawn[0][1]
     lines = [
         line
-        if line.reference  # that of all seeds
+        if line.reference  # the same for all seeds
         else line.model_copy(update={"seed": seed})
         for seed, plot in drawn
         for line in plot.lines
@@ -198,8 +226,8 @@ def _joined(drawn: Sequence[tuple[int | None, Plot]]) -> Plot:
     return drawn[0][1].model_copy(update={"lines": tuple(dict.fromkeys(lines)), "marks": ()})
 
 
-def _promised(metric: Metric, spec: MetricSpec) -> Metric:
-    """Give a metric what its measure says of it."""
+def _with_spec(metric: Metric, spec: MetricSpec) -> Metric:
+    """Add to a metric what its measure declares about it."""
     return metric.model_copy(
         update={
             "about": spec.about,

@@ -21,11 +21,11 @@ class Job:
     request: Request
     """Which classifier."""
     named: bool
-    """Whether somebody asked for this classifier; a default may be missing."""
+    """Whether the user names this classifier; a default may be missing."""
     trained: bool
-    """Whether a recipe trains this classifier, or it is none at all: nothing that came trained."""
+    """Whether a recipe trains it, or the check needs no classifier: no pretrained weights."""
     source: Source | None
-    """Which images; none for measures that look at none."""
+    """Which images; None for measures without images."""
     against: Source | None
     """Which images to compare with."""
 
@@ -47,17 +47,17 @@ class Job:
 
     @property
     def sources(self) -> tuple[Source, ...]:
-        """The images, and those to compare with: as many as there are."""
+        """Its image sets: the images, and those to compare with."""
         return tuple(source for source, _ in self.roles)
 
     @property
     def roles(self) -> tuple[tuple[Source, str], ...]:
-        """Each of its sources, and what the suite calls it."""
+        """Each of its sources, with the name that the suite gives it."""
         table = self.check.table
         named = (self.source, table.images), (self.against, table.against)
         return tuple((source, role or "") for source, role in named if source is not None)
 
     @property
     def missing(self) -> str | None:
-        """Why there are no pictures, until somebody names them."""
+        """Why there are no pictures yet; None where there are."""
         return next((source.missing for source in self.sources if source.missing), None)

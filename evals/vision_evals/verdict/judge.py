@@ -16,8 +16,8 @@ from vision_evals.verdict import verdict
 from vision_evals.verdict.baseline.numeric_gap import remark
 from vision_evals.verdict.check_input import CheckInput, Measured, seed_of
 from vision_evals.verdict.job import Job
-from vision_evals.verdict.limits import Threshold
-from vision_evals.verdict.thresholds import threshold
+from vision_evals.verdict.resolve_threshold import resolve_threshold
+from vision_evals.verdict.thresholds import Threshold
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,28 +27,28 @@ def judge(check_input: CheckInput, role: str | None, against: str | None = None)
     """Return the entry of a job, without its table, pictures and seconds.
 
     Args:
-        check_input: what was asked, and the rows.
-        role: name of the image set in the log; None for a measure that looks at none.
+        check_input: the job and its rows.
+        role: name of the image set in the log; None for a measure without images.
         against: name of the second image set in the log, for checks that compare two.
 
     Raises:
-        UserError: not one picture could be read.
+        UserError: no picture could be read.
     """
     job, measured = check_input.job, check_input.measured
     tables = [*measured, *check_input.against.get(job.alias, ())]
-    validity = gathered(tables)
+    validity = gather_validity(tables)
     if any(check.invalidates for check in validity):
         sentence = verdict.summary(Verdict.INVALID, (), validity)
         return unjudged(job, Verdict.INVALID, sentence, role, validity, against)
     if any(table.rows.empty for table in tables):
-        raise UserError(f"not one picture of {job.source} could be read{_named(measured[0])}")
+        raise UserError(f"no picture of {job.source} could be read{_list_unreadable(measured[0])}")
     metrics = check_input.metrics(job.alias)
     judgements = [
         judgement
         for expectation in job.check.expectations(job.alias)
-        for judgement in _hold(expectation, metrics, check_input)
+        for judgement in _judge_expectation(expectation, metrics, check_input)
     ]
-    judgements += _readable(job, measured[0])
+    judgements += _judge_unreadable(job, measured[0])
     outcome = verdict.worst(judgements, validity)
     classes = measured[0].classes
     return log.Item(
@@ -67,17 +67,17 @@ def judge(check_input: CheckInput, role: str | None, against: str | None = None)
     )
 
 
-def gathered(tables: Sequence[Measured]) -> tuple[Validity, ...]:
-    """Return the evidence of all tables, what is equal said once, what differs by its seed."""
-    found: dict[Validity, list[int | None]] = {}
+def gather_validity(tables: Sequence[Measured]) -> tuple[Validity, ...]:
+    """Return the evidence of all tables: equal results once, others with the seeds they are of."""
+    seeds_by_check: dict[Validity, list[int | None]] = {}
     for table in tables:
         for check in table.validity:
-            found.setdefault(check, []).append(seed_of(table))
+            seeds_by_check.setdefault(check, []).append(seed_of(table))
     return tuple(
         check
         if len(tables) == 1 or len(seeds) == len(tables) or None in seeds
         else check.model_copy(update={"evidence": f"{_seeds(seeds)}: {check.evidence}"})
-        for check, seeds in found.items()
+        for check, seeds in seeds_by_check.items()
     )
 
 
@@ -94,12 +94,12 @@ def unjudged(
     against: str | None = None,
 ) -> log.Item:
     """Return the entry of a job that has no numbers."""
-    known = identity(job, role, against)
-    return log.Item(**known, verdict=outcome, sentence=sentence, validity=validity)
+    fields = identity(job, role, against)
+    return log.Item(**fields, verdict=outcome, sentence=sentence, validity=validity)
 
 
 def identity(job: Job, role: str | None, against: str | None = None) -> dict[str, Any]:
-    """Return the fields of an entry that say what was asked."""
+    """Return the fields of an entry that identify its check and inputs."""
     return {
         "id": job.id,
         "suite": job.suite.path,
@@ -115,8 +115,8 @@ def identity(job: Job, role: str | None, against: str | None = None) -> dict[str
     }
 
 
-def finite(rows: pd.DataFrame) -> Validity:
-    """Hold the rows against NaN and infinity, which no metric survives."""
+def check_finite(rows: pd.DataFrame) -> Validity:
+    """Check rows for NaN and infinity, which make every metric meaningless."""
     floats = rows.select_dtypes("floating")
     bad = ~np.isfinite(floats.to_numpy(dtype=np.float64)).all(axis=1)
     names = ", ".join(dict.fromkeys(rows.iloc[bad.nonzero()[0][:3], 0].astype(str)))
@@ -125,7 +125,7 @@ def finite(rows: pd.DataFrame) -> Validity:
         outcome="failed" if bad.any() else "passed",
         evidence=f"{int(bad.sum())} of {len(rows)} rows are NaN or infinite"
         + (f", first {names}" if bad.any() else ""),
-        meaning="A network whose outputs are not numbers cannot be right or wrong.",
+        meaning="An output that is not a number is neither right nor wrong.",
     )
 
 
@@ -137,30 +137,30 @@ def with_interval(reference: log.Reference) -> log.Reference:
     return reference.model_copy(update={"low": low, "high": high})
 
 
-def _hold(
+def _judge_expectation(
     expectation: Expectation, metrics: tuple[Metric, ...], check_input: CheckInput
 ) -> tuple[Judgement, ...]:
     if expectation.confidence not in {None, CONFIDENCE}:
         metrics = check_input.metrics(check_input.job.alias, expectation.confidence or CONFIDENCE)
 
     def look_up(reference: Reference) -> Threshold:
-        return threshold(reference, expectation, check_input)
+        return resolve_threshold(reference, expectation, check_input)
 
-    held = verdict.judge(expectation, metrics, look_up, check_input.floor)
-    return tuple(_by_path(judgement, check_input) for judgement in held)
+    judgements = verdict.judge(expectation, metrics, look_up, check_input.floor)
+    return tuple(_with_path_remark(judgement, check_input) for judgement in judgements)
 
 
-def _by_path(judgement: Judgement, check_input: CheckInput) -> Judgement:
-    """Say that the baseline's number came by another path, where the gate holds across it."""
+def _with_path_remark(judgement: Judgement, check_input: CheckInput) -> Judgement:
+    """Add that the baseline's number was computed by another numeric path, where it was."""
     gaps = check_input.baseline.gaps if check_input.baseline is not None else ()
     if not gaps or judgement.of != "baseline" or judgement.threshold is None:
         return judgement
-    said = f"; {remark(gaps)}"
-    update = {"sentence": judgement.sentence + said, "further": judgement.further + said}
+    text = f"; {remark(gaps)}"
+    update = {"sentence": judgement.sentence + text, "further": judgement.further + text}
     return judgement.model_copy(update=update)
 
 
-def _readable(job: Job, measured: Measured) -> Sequence[Judgement]:
+def _judge_unreadable(job: Job, measured: Measured) -> Sequence[Judgement]:
     if not measured.unreadable or job.check.table.unreadable == "skip":
         return ()
     count = len(measured.unreadable)
@@ -172,14 +172,14 @@ def _readable(job: Job, measured: Measured) -> Sequence[Judgement]:
             threshold=0,
             value=count,
             verdict=Verdict.FAILED,
-            sentence=f"{count} {pictures} unreadable{_named(measured)} "
+            sentence=f"{count} {pictures} unreadable{_list_unreadable(measured)} "
             '(unreadable = "skip" in the check leaves them out)',
         ),
     )
 
 
-def _named(measured: Measured) -> str:
-    few = list(measured.unreadable.items())[:3]
-    more = len(measured.unreadable) - len(few)
-    said = "; ".join(f"{image}: {reason}" for image, reason in few)
-    return (f": {said}" if said else "") + (f"; and {more} more" if more else "")
+def _list_unreadable(measured: Measured) -> str:
+    listed = list(measured.unreadable.items())[:3]
+    more = len(measured.unreadable) - len(listed)
+    text = "; ".join(f"{image}: {reason}" for image, reason in listed)
+    return (f": {text}" if text else "") + (f"; and {more} more" if more else "")

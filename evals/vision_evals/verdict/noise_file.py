@@ -16,7 +16,7 @@ from vision_evals.verdict.noise_floor import Noise
 
 
 def machine() -> str:
-    """Return what makes two machines compute alike: processor, GPU if any, version of torch."""
+    """Return what identifies a machine's numerics: processor, GPU if any, version of torch."""
     import torch
 
     from vision_evals.models.device import name_of, resolve
@@ -25,7 +25,7 @@ def machine() -> str:
     return f"{' + '.join(name_of(device) for device in devices)}, torch {torch.__version__}"
 
 
-def place(cache: Path, machine: str) -> Path:
+def noise_path(cache: Path, machine: str) -> Path:
     """Return the file of a machine below the cache folder."""
     readable = re.sub("[^a-z0-9]+", "-", machine.lower()).strip("-")[:80]
     digest = hashlib.sha256(machine.encode()).hexdigest()[:8]
@@ -33,18 +33,18 @@ def place(cache: Path, machine: str) -> Path:
 
 
 def read(file: Path, machine: str, warn: Callable[[str], None]) -> Noise:
-    """Return what was measured on a machine: nothing, where there is no file.
+    """Return the noise that was measured on a machine; empty without a file.
 
     Args:
-        file: see `place`.
-        machine: see `machine`; another one's file is no use here.
-        warn: told why a file was ignored.
+        file: see `noise_path`.
+        machine: see `machine`; the file of another machine is ignored.
+        warn: called with the reason where a file is ignored.
     """
-    nothing = Noise(machine=machine)
+    empty = Noise(machine=machine)
     try:
-        found = Noise.model_validate_json(file.read_bytes(), strict=True)
+        noise = Noise.model_validate_json(file.read_bytes(), strict=True)
     except FileNotFoundError:
-        return nothing
+        return empty
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -52,15 +52,15 @@ def read(file: Path, machine: str, warn: Callable[[str], None]) -> Noise:
     except OSError as error:
         reason = error.strerror or str(error)
     else:
-        if found.machine == machine:
-            return found
-        reason = f"measured on {found.machine}"
+        if noise.machine == machine:
+            return noise
+        reason = f"measured on {noise.machine}"
     warn(f"{file}: noise floors ignored ({reason}); `evals noise` measures them again")
-    return nothing
+    return empty
 
 
-def hold_writable(file: Path) -> None:
-    """Refuse a place where nothing can be kept, before anything is measured.
+def require_writable(file: Path) -> None:
+    """Refuse a folder that cannot be written, before anything is measured.
 
     Raises:
         UserError: the folder cannot be made or written.
@@ -75,7 +75,7 @@ def hold_writable(file: Path) -> None:
 
 
 def write(file: Path, noise: Noise) -> None:
-    """Write so that a reader sees the old file or the new one, also of two writers at once.
+    """Write so that a reader gets the old file or the new one, also with two writers at once.
 
     Raises:
         UserError: the folder cannot be written.

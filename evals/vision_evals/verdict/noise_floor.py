@@ -1,12 +1,12 @@
-"""What was measured of a machine's noise, and the floor of each metric. Pure, and no torch.
+"""The measured noise of a machine: the noise floor of each metric. Without torch.
 
 A floor is the largest distance of a metric's values from its reference value when batch size,
-threads or device change and precision does not. Runs of different precision are never compared:
-what bf16 does to a number is a choice of the user's and no noise, and in a floor of fp32 it would
-hide what fp32 can tell. So each precision has entries of its own, and how far its reference lies
-from that of fp32 is kept beside the floor, to be read and not to be judged by.
+threads or device change and the precision does not. Runs of different precision are never compared:
+the effect of bf16 is a choice of the user and not noise, and in a floor of fp32 it would hide real
+differences. So each precision has its own entries. The distance of its reference from that of fp32
+is stored next to the floor, for information only.
 
-A floor is a lower bound of the noise: it knows the variations that were run, and one seed.
+A floor is a lower bound of the noise: it contains the variations that were run, and one seed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pydantic import Field
 
 from vision_evals.log import Metric, Precision, Record
 from vision_evals.verdict.job import Job
-from vision_evals.verdict.limits import Floor
+from vision_evals.verdict.thresholds import NoiseFloor
 
 
 class Variation(Record):
@@ -40,17 +40,17 @@ class Variation(Record):
         return f"{self.device}, {self.precision}, batch {self.batch_size}, {threads}"
 
 
-class Asked(Record):
-    """A question whose metrics may be compared: what changes a number and is no noise."""
+class NoiseKey(Record):
+    """What identifies a number: everything that changes it and is not noise."""
 
     classifier: str
-    """Alias, for people: the fingerprint counts."""
+    """Alias, for information: the fingerprint decides."""
     fingerprint: str
     """Of the classifier."""
     check: str
-    """Name of the check, for people."""
+    """Name of the check, for information."""
     measure: str
-    """As the suite names it."""
+    """Its name in the suite."""
     parameters: dict[str, Any]
     """Every parameter of the measure."""
     images: tuple[str, ...]
@@ -58,12 +58,12 @@ class Asked(Record):
 
     @property
     def key(self) -> str:
-        """The same for the same question, whatever alias and check are called."""
-        asked = [self.fingerprint, self.measure, self.parameters, self.images]
-        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+        """A hash that does not depend on the names of alias and check."""
+        fields = [self.fingerprint, self.measure, self.parameters, self.images]
+        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
-class Moved(Record):
+class MetricFloor(Record):
     """The floor of one metric."""
 
     metric: str
@@ -75,65 +75,65 @@ class Moved(Record):
     floor: Annotated[float, Field(ge=0)]
     """Largest distance of its other values from that."""
     most: Variation | None = None
-    """The variation of this distance; null where nothing moved it."""
+    """The variation with this distance; null where the floor is 0."""
     from_fp32: float | None = None
-    """Distance of the reference from that in fp32: no part of the floor."""
+    """Distance of the reference from that in fp32; not a part of the floor."""
 
 
-class Entry(Record):
-    """The floors of one question at one precision."""
+class NoiseEntry(Record):
+    """The floors of one check at one precision."""
 
-    asked: Asked
+    asked: NoiseKey
     precision: Precision
     """Of all its variations."""
     measured: str
     """ISO 8601 date, UTC."""
     variations: tuple[Variation, ...]
     """All that were run, the reference first."""
-    floors: tuple[Moved, ...]
-    """Of every metric that has a value in all of them."""
+    floors: tuple[MetricFloor, ...]
+    """Of each metric that has a value in every variation."""
 
 
 class Noise(Record):
-    """The file: what was measured on one machine."""
+    """The file: the noise of one machine."""
 
     version: Literal[1] = 1
     """Format of this file."""
     machine: str
     """Devices and version of torch."""
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[NoiseEntry, ...] = ()
 
-    def floor(self, asked: Asked, precision: Precision, metric: Metric) -> Floor | None:
-        """Return by how much a metric moves here, or None: it was not measured."""
+    def floor(self, asked: NoiseKey, precision: Precision, metric: Metric) -> NoiseFloor | None:
+        """Return the noise floor of a metric; None where it was not measured."""
         for entry in self.entries:
             if entry.precision == precision and entry.asked.key == asked.key:
                 for moved in entry.floors:
                     if (moved.metric, moved.at) == (metric.name, metric.at):
-                        return Floor(moved.floor, entry.measured)
+                        return NoiseFloor(moved.floor, entry.measured)
         return None
 
-    def merged(self, new: Sequence[Entry]) -> Noise:
-        """Add entries; of the same question and precision, the newer one stays.
+    def merged(self, new: Sequence[NoiseEntry]) -> Noise:
+        """Add entries; a newer one replaces one of the same check and precision.
 
-        Unless it lacks a variation of the older one, as after an interruption: then each floor is
-        the higher of the two, or it would fall because somebody was in a hurry.
+        If it lacks a variation of the older one, as after an interruption, each floor is the
+        higher of the two.
         """
-        kept = {(entry.asked.key, entry.precision): entry for entry in self.entries}
+        merged = {(entry.asked.key, entry.precision): entry for entry in self.entries}
         for entry in new:
             key = entry.asked.key, entry.precision
-            kept[key] = _wider(kept[key], entry) if key in kept else entry
-        return self.model_copy(update={"entries": tuple(kept.values())})
+            merged[key] = _wider(merged[key], entry) if key in merged else entry
+        return self.model_copy(update={"entries": tuple(merged.values())})
 
 
-def _wider(old: Entry, new: Entry) -> Entry:
+def _wider(old: NoiseEntry, new: NoiseEntry) -> NoiseEntry:
     if set(old.variations) <= set(new.variations):
         return new
     if set(new.variations) <= set(old.variations):
         return old
     floors = {(moved.metric, moved.at): moved for moved in old.floors}
     for moved in new.floors:
-        known = floors.get((moved.metric, moved.at))
-        if known is None or known.floor < moved.floor:
+        older = floors.get((moved.metric, moved.at))
+        if older is None or older.floor < moved.floor:
             floors[moved.metric, moved.at] = moved
     variations = dict.fromkeys((*new.variations, *old.variations))
     return new.model_copy(
@@ -141,15 +141,15 @@ def _wider(old: Entry, new: Entry) -> Entry:
     )
 
 
-def asked(job: Job, digest: str, images: Sequence[str]) -> Asked:
-    """Return what a job asks, so that the same question finds its floors.
+def noise_key(job: Job, digest: str, images: Sequence[str]) -> NoiseKey:
+    """Return the key by which a job finds its noise floors.
 
     Args:
         job: what was selected.
         digest: fingerprint of its classifier.
         images: fingerprint of each image set.
     """
-    return Asked(
+    return NoiseKey(
         classifier=job.alias,
         fingerprint=digest,
         check=job.check.name,
@@ -159,20 +159,22 @@ def asked(job: Job, digest: str, images: Sequence[str]) -> Asked:
     )
 
 
-Taken: TypeAlias = Sequence[tuple[Variation, Sequence[Metric]]]
-"""The metrics of one question in each variation of one precision, the reference first."""
+MetricsByVariation: TypeAlias = Sequence[tuple[Variation, Sequence[Metric]]]
+"""The metrics of one check in each variation of one precision, the reference first."""
 
 
-def entry(asked: Asked, taken: Taken, measured: str, fp32: Entry | None = None) -> Entry:
-    """Return the floors of one question at one precision.
+def noise_entry(
+    asked: NoiseKey, taken: MetricsByVariation, measured: str, fp32: NoiseEntry | None = None
+) -> NoiseEntry:
+    """Return the floors of one check at one precision.
 
     A metric without a value in some variation has no distance there, and gets no floor.
 
     Args:
-        asked: the question.
+        asked: the key of the check.
         taken: its metrics.
         measured: ISO 8601 date.
-        fp32: the same question in fp32, for another precision.
+        fp32: the entry of the same check in fp32, for another precision.
     """
     variations = tuple(variation for variation, _ in taken)
     assert len({variation.precision for variation in variations}) == 1
@@ -183,24 +185,24 @@ def entry(asked: Asked, taken: Taken, measured: str, fp32: Entry | None = None) 
             if metric.value is not None:
                 values.setdefault((metric.name, metric.at), []).append(metric.value)
     floors = []
-    for (name, at), found in values.items():
-        if len(found) < len(taken):
+    for (name, at), series in values.items():
+        if len(series) < len(taken):
             continue
-        distances = [abs(value - found[0]) for value in found]
+        distances = [abs(value - series[0]) for value in series]
         largest = max(distances)
         most = variations[distances.index(largest)] if largest > 0 else None
-        apart = abs(found[0] - exact[name, at]) if (name, at) in exact else None
+        difference = abs(series[0] - exact[name, at]) if (name, at) in exact else None
         floors.append(
-            Moved(
+            MetricFloor(
                 metric=name,
                 at=at,
-                reference=found[0],
+                reference=series[0],
                 floor=largest,
                 most=most,
-                from_fp32=apart,
+                from_fp32=difference,
             )
         )
-    return Entry(
+    return NoiseEntry(
         asked=asked,
         precision=variations[0].precision,
         measured=measured,

@@ -1,125 +1,58 @@
-"""What a threshold comes to that is no number: published, the baseline's, another classifier's."""
+"""What a metric is compared with: a number, another network's metric, or none; and noise."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
-from vision_evals.core.errors import UserError
-from vision_evals.images.declared import declaration
-from vision_evals.images.sources import BUILT_IN
-from vision_evals.log import Metric, Verdict
-from vision_evals.measures.intervals import MIN_IMAGES_FOR_BOOTSTRAP
-from vision_evals.suite.expectation import Expectation, Reference, paired
-from vision_evals.verdict import verdict
-from vision_evals.verdict.baseline.numeric_gap import refusal
-from vision_evals.verdict.baseline.pairs import CONFIDENCE as GATE
-from vision_evals.verdict.baseline.pairs import pair
-from vision_evals.verdict.check_input import CheckInput, Measured
-from vision_evals.verdict.job import Job
-from vision_evals.verdict.limits import Absent, Pairs, Threshold
-
-if TYPE_CHECKING:
-    import pandas as pd
+from vision_evals.log import Gate, Metric, Paired, Verdict
 
 
-def threshold(reference: Reference, expectation: Expectation, check_input: CheckInput) -> Threshold:
-    """Return what a metric is held against, plus and minus not yet applied, or why there is none.
+@dataclass(frozen=True, slots=True)
+class NoThreshold:
+    """Why there is no number to compare a metric with."""
 
-    Args:
-        reference: as the suite names it.
-        expectation: that it stands in.
-        check_input: with the rows of everybody who was asked.
-    """
-    if reference.of == "published":
-        return _published(check_input.job, check_input.measured[0], expectation.metric)
-    if reference.of == "baseline":
-        return _baseline(reference, expectation, check_input)
-    if reference.of not in check_input.others:
-        return Absent(f"{reference.of} was not measured here")
-    for other in check_input.others[reference.of]:
-        if other.fallen is not None:
-            return Absent(f"{reference.of} is invalid: {other.fallen}", Verdict.INVALID)
-        if other.rows.empty:
-            return Absent(f"{reference.of} saw no picture")
-    metric = verdict.find(expectation.metric, expectation.at, check_input.metrics(reference.of))
-    if metric.value is None:
-        return Absent(f"{reference.of} has none: {metric.reason}")
-    return _pairs(
-        reference, expectation, check_input, metric, check_input.others[reference.of][0].rows
-    )
+    reason: str
+    verdict: Verdict = Verdict.INCONCLUSIVE
+    """Verdict of the threshold: a gate that cannot be decided is not a pass, because the checkpoint
+    may be worse."""
 
 
-def _baseline(reference: Reference, expectation: Expectation, check_input: CheckInput) -> Threshold:
-    """Return the number of the run that checkpoints are held against, or why it is none."""
-    beside = check_input.baseline
-    if beside is None:
-        return Absent(
-            "there is no baseline; name one with --evals-baseline RUN, or accept one with "
-            "`evals accept RUN` first"
-        )
-    if beside.refused is not None:
-        return Absent(beside.refused, beside.verdict)
-    try:
-        metric = verdict.find(expectation.metric, expectation.at, beside.item.metrics)
-    except LookupError:
-        return Absent("the baseline's run knows no such metric; accept a new one", Verdict.INVALID)
-    if metric.value is None:
-        return Absent(f"the baseline has none: {metric.reason}", Verdict.INVALID)
-    # a gate without a margin, or with one that asks for a gain, leaves paths nothing to differ by
-    sign = -1 if expectation.at_least is reference else 1
-    allowed = max(0.0, sign * reference.margin)
-    if said := refusal(beside.gaps, check_input.measure, metric.name, allowed):
-        return Absent(f"not comparable with the baseline, {said}", Verdict.INVALID)
-    return _pairs(reference, expectation, check_input, metric, beside.rows)
+@dataclass(frozen=True, slots=True)
+class PairedThreshold:
+    """Another network's metric on the same images, and the paired difference to it."""
+
+    value: float
+    """Of the other network."""
+    paired: Paired
+    """At the confidence that decides the gate."""
 
 
-def _pairs(
-    reference: Reference,
-    expectation: Expectation,
-    check_input: CheckInput,
-    metric: Metric,
-    rows: pd.DataFrame,
-) -> Threshold:
-    """Return another network's metric, with the test on pairs where that is what decides."""
-    assert metric.value is not None
-    measure, several = check_input.measure, len(check_input.measured) > 1 or metric.spread
-    if several and expectation.confidence is not None:
-        return Absent("of a recipe's seeds the medians are compared, which have no interval")
-    if not paired(measure, expectation, reference) or several:
-        return metric.value
-    n = len(check_input.measured[0].rows)
-    if n < MIN_IMAGES_FOR_BOOTSTRAP and measure.metric(metric.name).interval != "wilson":
-        return Absent(f"{n} images say too little of a difference of means")
-    suite, confidence = check_input.job.suite, expectation.confidence or GATE
-    if suite.familywise:  # Bonferroni: the file fixes how many share the error, not the selection
-        confidence = 1 - (1 - confidence) / suite.gates
-    tables = rows, check_input.measured[0].rows
-    parameters, at = check_input.job.check.parameters, (metric.name, metric.at)
-    try:
-        found = pair(measure, tables, parameters, at, confidence, check_input.measured[0].seed)
-    except UserError as error:
-        return Absent(str(error), Verdict.INVALID)  # a gate that cannot be trusted is not skipped
-    return Pairs(metric.value, found)
+Threshold = float | PairedThreshold | NoThreshold
+"""The resolved value of a reference, plus and minus not yet applied."""
 
 
-def _published(job: Job, measured: Measured, metric: str) -> Threshold:
-    """Return what is published, where the images are a sample of what it was measured on.
+@dataclass(frozen=True, slots=True)
+class NoiseFloor:
+    """How much a metric changes on this machine when only batch size, threads or device change."""
 
-    Pictures that somebody picked have an accuracy of their own, which says nothing of another.
-    """
-    if measured.limited:
-        return Absent("the run is limited, and never held against a full one")
-    classifier = measured.classifier
-    if classifier is None or metric not in classifier.published:
-        return Absent(f"nothing is published for {job.alias} with these weights")
-    wanted = classifier.classes.name
-    if job.source is None or measured.sample_of == wanted:
-        return classifier.published[metric]
-    place = job.source.place
-    path = None if place in BUILT_IN else declaration(Path(place))
-    repair = f': write sample_of = "{wanted}" in {path} if they are' if path else ""
-    if measured.sample_of is None:
-        return Absent(f"the images are not declared to be a sample of {wanted}{repair}")
-    declared = f"declared to be a sample of {measured.sample_of}, not of {wanted}"
-    return Absent(f"the images are {declared}{repair}")
+    value: float
+    """In the metric's unit, 0 or more."""
+    measured: str
+    """ISO 8601 date."""
+
+    def softens(self, value: float, threshold: float, verdict: Verdict, gate: Gate | None) -> bool:
+        """Whether the noise of this machine makes a verdict inconclusive.
+
+        In a gate it changes passes only: a loss that is shown image by image stays a loss. It does
+        not change a gate without a margin: there an equal network is always at the threshold.
+        """
+        if gate is not None and (verdict is not Verdict.PASSED or gate.margin == 0):
+            return False
+        # tolerance for rounding: 0.9 - 0.85 is more than 0.95 - 0.9, and both are one image of 20
+        return self.value > 0 and abs(value - threshold) <= self.value * (1 + 1e-9)
+
+
+def no_floor(metric: Metric) -> NoiseFloor | None:
+    """Return None: no noise was measured for this metric."""
+    del metric
+    return None

@@ -1,45 +1,54 @@
-"""Measurement and expectation to verdict: pure, and never a pass without a number."""
+"""From metric and expectation to verdict: pure functions; without a number nothing passes."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import NamedTuple
 
-from vision_evals import log
 from vision_evals.log import Gate, Judgement, Metric, Paired, Validity, Verdict
 from vision_evals.log.verdicts import wanted
 from vision_evals.measures.intervals import wilson_images_needed
 from vision_evals.suite.expectation import Expectation, Reference, same_point
-from vision_evals.verdict.limits import Absent, Floor, Pairs, Threshold, no_floor
-from vision_evals.verdict.paired import decide, images_needed, p_value, smallest_drop
+from vision_evals.verdict.paired.decide import (
+    BoundSide,
+    decide,
+    images_needed,
+    p_value,
+    smallest_drop,
+)
+from vision_evals.verdict.thresholds import (
+    NoiseFloor,
+    NoThreshold,
+    PairedThreshold,
+    Threshold,
+    no_floor,
+)
 
-Side = Literal["at_least", "at_most"]
-"""Which way a bound holds."""
-
-_ORDER = [Verdict.INVALID, Verdict.FAILED, Verdict.INCONCLUSIVE, Verdict.PASSED]
+_WORST_FIRST = [Verdict.INVALID, Verdict.FAILED, Verdict.INCONCLUSIVE, Verdict.PASSED]
 
 
 def judge(
     expectation: Expectation,
     metrics: Sequence[Metric],
-    reference: Callable[[Reference], Threshold],
-    floor: Callable[[Metric], Floor | None] = no_floor,
+    resolve: Callable[[Reference], Threshold],
+    floor: Callable[[Metric], NoiseFloor | None] = no_floor,
 ) -> tuple[Judgement, ...]:
-    """Hold an expectation against the metrics: one judgement for each of its bounds.
+    """Compare the metrics with an expectation: one judgement for each of its bounds.
 
-    A value within its noise floor of the threshold, on either side, is inconclusive: another batch
-    size may turn it over. A floor takes passes away, gives none, and moves no threshold.
+    A value that is closer to its threshold than this machine's noise is inconclusive: another
+    batch size may change the verdict. A noise floor takes passes away, gives none, and moves no
+    threshold.
 
     Args:
-        expectation: what must hold.
+        expectation: what is required.
         metrics: of one classifier, at the expectation's confidence.
-        reference: turns ``{ of = ... }`` into the number, plus and minus not yet applied.
-        floor: what this machine moves a metric by, where that was measured.
+        resolve: turns ``{ of = ... }`` into the number, plus and minus not yet applied.
+        floor: this machine's noise in a metric, where it was measured.
     """
     metric = find(expectation.metric, expectation.at, metrics)
     return tuple(
-        _judge(expectation, metric, side, bound, reference, floor(metric))
+        _judge(expectation, metric, side, bound, resolve, floor(metric))
         for side, bound in expectation.bounds
     )
 
@@ -47,35 +56,37 @@ def judge(
 def worst(judgements: Sequence[Judgement], validity: Sequence[Validity]) -> Verdict:
     """Return the verdict of a check: invalid, failed, inconclusive, passed, in this order.
 
-    Warnings and known falls are shown and decide nothing. Without any expectation it is
-    *recorded*; when none of them applied, *not applicable*.
+    Warnings and known failures are shown and decide nothing. Without any expectation the verdict
+    is *recorded*; when no expectation applies, *not applicable*.
     """
     if any(check.invalidates for check in validity):
         return Verdict.INVALID
     if not judgements:
         return Verdict.RECORDED
     deciding = [j.verdict for j in judgements if not j.excused]
-    for verdict in _ORDER:
+    for verdict in _WORST_FIRST:
         if verdict in deciding:
             return verdict
     return Verdict.PASSED if any(j.excused for j in judgements) else Verdict.NOT_APPLICABLE
 
 
 def summary(verdict: Verdict, judgements: Sequence[Judgement], validity: Sequence[Validity]) -> str:
-    """Return one line for a person: the fallen first, numbers first."""
+    """Return one line to read: failures first, and their numbers first."""
     if verdict is Verdict.INVALID:
-        fallen = [f"{v.name}: {v.evidence}" for v in validity if v.invalidates]
-        fallen += [j.sentence for j in judgements if j.verdict is Verdict.INVALID]
-        return "INVALID: " + "; ".join(fallen)
-    said = [j.sentence for j in judgements if j.verdict is verdict and not j.excused]
+        reasons = [f"{v.name}: {v.evidence}" for v in validity if v.invalidates]
+        reasons += [j.sentence for j in judgements if j.verdict is Verdict.INVALID]
+        return "INVALID: " + "; ".join(reasons)
+    sentences = [j.sentence for j in judgements if j.verdict is verdict and not j.excused]
     for j in judgements:
         if j.excused:
-            said.append(f"{j.excuse}: {j.sentence}")
+            sentences.append(f"{j.excuse}: {j.sentence}")
         elif j.verdict is Verdict.NOT_APPLICABLE is not verdict:
-            said.append(f"not applicable: {j.sentence}")
+            sentences.append(f"not applicable: {j.sentence}")
         elif j.known is not None and j.verdict is Verdict.PASSED:
-            said.append(f"{j.metric} holds although known to fall ({j.known}): remove `known`")
-    return "; ".join(said) or str(verdict)
+            sentences.append(
+                f"{j.metric} passed although it is known to fail ({j.known}): remove `known`"
+            )
+    return "; ".join(sentences) or str(verdict)
 
 
 def find(name: str, at: object, metrics: Sequence[Metric]) -> Metric:
@@ -86,42 +97,39 @@ def find(name: str, at: object, metrics: Sequence[Metric]) -> Metric:
     raise LookupError(f"no metric {name} at {at}")
 
 
+class Decision(NamedTuple):
+    """What one bound says of a metric."""
+
+    verdict: Verdict
+    sentence: str
+    further: str = ""
+    """Goes on after the sentence: see `Judgement.further`."""
+    gate: Gate | None = None
+    confidence: float | None = None
+    """Of the interval that decided, where one did."""
+
+
 def _judge(
     expectation: Expectation,
     metric: Metric,
-    side: Side,
+    side: BoundSide,
     bound: float | Reference,
-    reference: Callable[[Reference], Threshold],
-    floor: Floor | None,
+    resolve: Callable[[Reference], Threshold],
+    floor: NoiseFloor | None,
 ) -> Judgement:
-    against = reference(bound) if isinstance(bound, Reference) else float(bound)
-    threshold = _number_of(against, bound)
-    of = bound.of if isinstance(bound, Reference) else None
-    plus, minus = (bound.plus, bound.minus) if isinstance(bound, Reference) else (0.0, 0.0)
-    number = None if threshold is None else _number(threshold)
-    asked = wanted(side, of, plus, minus, number)
-    gate, further, confidence = None, "", None
-    if metric.value is None and metric.lost:
-        verdict, sentence = Verdict.FAILED, f"no {metric.name}: {metric.reason}, {asked} wanted"
-    elif metric.value is None:
-        verdict, sentence = Verdict.NOT_APPLICABLE, f"no {metric.name}: {metric.reason}"
-    elif isinstance(against, Absent):
-        verdict, sentence = against.verdict, f"{metric.name} {asked}: {against.reason}"
+    of, plus, minus = None, 0.0, 0.0
+    resolved: Threshold
+    if isinstance(bound, Reference):
+        of, plus, minus = bound.of, bound.plus, bound.minus
+        resolved = resolve(bound)
     else:
-        assert threshold is not None
-        sentence = f"{_apart(metric.value, threshold)}, {asked} wanted: "
-        if isinstance(against, Pairs):
-            assert isinstance(bound, Reference)
-            verdict, further, gate = _by_pairs(metric, side, bound, against.paired)
-            sentence += _paired(metric, against.paired)
-        else:
-            verdict, further = _alone(expectation, metric, side, threshold)
-            sentence, confidence = sentence + describe(metric), expectation.confidence
-        if floor is not None and floor.softens(metric.value, threshold, verdict, gate):
-            verdict = Verdict.INCONCLUSIVE
-            further += f"; within the noise floor of this machine ({_number(floor.value)}, "
-            further += f"measured {floor.measured})"
-    fell = verdict in {Verdict.FAILED, Verdict.INCONCLUSIVE}
+        resolved = float(bound)
+    threshold = _threshold_value(resolved, bound)
+    required = wanted(side, of, plus, minus, None if threshold is None else _number(threshold))
+    decision = _decide(expectation, metric, side, bound, resolved, required)
+    if floor is not None and metric.value is not None and threshold is not None:
+        decision = _with_noise(decision, metric.value, threshold, floor)
+    failed = decision.verdict in {Verdict.FAILED, Verdict.INCONCLUSIVE}
     return Judgement(
         metric=metric.name,
         at=metric.at,
@@ -130,23 +138,60 @@ def _judge(
         minus=minus,
         threshold=threshold,
         value=metric.value,
-        verdict=verdict,
-        sentence=sentence + further,
-        further=further,
-        confidence=confidence,
+        verdict=decision.verdict,
+        sentence=decision.sentence + decision.further,
+        further=decision.further,
+        confidence=decision.confidence,
         severity=expectation.severity,
         known=expectation.known,
-        excused=fell and (expectation.severity == "warn" or expectation.known is not None),
+        excused=failed and (expectation.severity == "warn" or expectation.known is not None),
         of=of,
-        gate=gate,
+        gate=decision.gate,
         floor=None if floor is None else floor.value,
     )
 
 
-def _alone(
-    expectation: Expectation, metric: Metric, side: Side, threshold: float
+def _decide(
+    expectation: Expectation,
+    metric: Metric,
+    side: BoundSide,
+    bound: float | Reference,
+    resolved: Threshold,
+    required: str,
+) -> Decision:
+    """Compare a metric with a resolved threshold, the noise of this machine not yet considered."""
+    if metric.value is None:
+        absent = f"no {metric.name}: {metric.reason}"
+        if metric.lost:
+            return Decision(Verdict.FAILED, f"{absent}, {required} wanted")
+        return Decision(Verdict.NOT_APPLICABLE, absent)
+    if isinstance(resolved, NoThreshold):
+        return Decision(resolved.verdict, f"{metric.name} {required}: {resolved.reason}")
+    threshold = _threshold_value(resolved, bound)
+    assert threshold is not None
+    sentence = f"{_distinct_number(metric.value, threshold)}, {required} wanted: "
+    if isinstance(resolved, PairedThreshold):
+        assert isinstance(bound, Reference)
+        verdict, further, gate = _by_pairs(metric, side, bound, resolved.paired)
+        return Decision(verdict, sentence + _describe_paired(metric, gate.paired), further, gate)
+    verdict, further = _by_value(expectation, metric, side, threshold)
+    sentence += describe(metric)
+    return Decision(verdict, sentence, further, confidence=expectation.confidence)
+
+
+def _with_noise(decision: Decision, value: float, threshold: float, floor: NoiseFloor) -> Decision:
+    """Make a decision inconclusive where the noise of this machine could change it."""
+    if not floor.softens(value, threshold, decision.verdict, decision.gate):
+        return decision
+    further = f"; within the noise floor of this machine ({_number(floor.value)}, measured "
+    further = f"{decision.further}{further}{floor.measured})"
+    return decision._replace(verdict=Verdict.INCONCLUSIVE, further=further)
+
+
+def _by_value(
+    expectation: Expectation, metric: Metric, side: BoundSide, threshold: float
 ) -> tuple[Verdict, str]:
-    """Hold a metric against a number: by its point, or by its interval where that is asked for.
+    """Compare the value with a number, or its interval where the suite sets a confidence.
 
     Returns the verdict, and how many more images would decide where it is inconclusive.
     """
@@ -156,92 +201,88 @@ def _alone(
         return Verdict.PASSED if fits else Verdict.FAILED, ""
     verdict = _by_interval(metric, side, threshold)
     if verdict is not Verdict.INCONCLUSIVE or metric.low is None or metric.high is None:
-        return verdict, ""  # that there is no interval, and why, stands before n
-    return verdict, _needed(metric, metric.low, metric.high, threshold, expectation.confidence)
+        return verdict, ""  # without an interval, `describe` gives the reason
+    return verdict, _more_images(metric, metric.low, metric.high, threshold, expectation.confidence)
 
 
 def _by_pairs(
-    metric: Metric, side: Side, bound: Reference, found: Paired
+    metric: Metric, side: BoundSide, bound: Reference, paired: Paired
 ) -> tuple[Verdict, str, Gate]:
     """Decide by the paired difference whether a metric keeps the margin to another network's."""
-    alpha = (1 - found.confidence) / 2
-    verdict = decide(found, bound.margin, side, alpha)
-    said, needed = _flips(metric, found), None
-    if bound.margin == 0 and (p := p_value(found, side)) is not None:
-        said += f", exact McNemar p = {p:.3g}"
+    alpha = (1 - paired.confidence) / 2
+    verdict = decide(paired, bound.margin, side, alpha)
+    further, needed = _describe_flips(metric, paired), None
+    if bound.margin == 0 and (p := p_value(paired, side)) is not None:
+        further += f", exact McNemar p = {p:.3g}"
     if verdict is Verdict.INCONCLUSIVE:
-        needed = images_needed(found, bound.margin, side, alpha)
-        said += _more(found, bound.margin if side == "at_least" else -bound.margin, needed)
+        needed = images_needed(paired, bound.margin, side, alpha)
+        margin = bound.margin if side == "at_least" else -bound.margin
+        further += _describe_needed(paired, margin, needed)
     elif verdict is Verdict.PASSED and bound.margin == 0:
-        drop = smallest_drop(found, alpha)
-        said += "; no loss shown, and "
-        said += f"one of {_number(drop)} would have been" if drop else "no loss could have been"
-        said += ", eight times in ten"
-    return verdict, said, Gate(of=bound.of, margin=bound.margin, paired=found, needed=needed)
-
-
-def _more(found: Paired, margin: float, needed: int | None) -> str:
-    """Say how many images an inconclusive gate needs."""
-    if needed is None:
-        return (
-            "; the difference found lies short of the margin, and more images would not change it"
+        drop = smallest_drop(paired, alpha)
+        further += "; no loss shown: these images "
+        further += (
+            f"show a loss of {_number(drop)} with probability 80 %"
+            if drop
+            else "are too few to show any loss with probability 80 %"
         )
+    return verdict, further, Gate(of=bound.of, margin=bound.margin, paired=paired, needed=needed)
+
+
+def _describe_needed(paired: Paired, margin: float, needed: int | None) -> str:
+    """Return how many images an inconclusive gate needs, in words."""
+    if needed is None:
+        return "; the measured difference does not reach the margin, and more images do not help"
     if margin == 0:
-        return f"; on fewer than {needed} images no loss could show"
-    if needed <= found.n:
-        return "; so many images would pass an equal network eight times in ten"
-    good = "an equal network" if found.difference * margin <= 0 or margin < 0 else "this gain"
+        return f"; fewer than {needed} images cannot show a loss"
+    if needed <= paired.n:
+        return "; on this many images an equal network passes with probability 80 %"
+    good = "an equal network" if paired.difference * margin <= 0 or margin < 0 else "this gain"
     return (
-        f"; about {needed - found.n:,} more images would give this gate a power of 80 % "
+        f"; about {needed - paired.n:,} more images would give this gate a power of 80 % "
         f"to pass {good}"
     )
 
 
-def _paired(metric: Metric, found: Paired) -> str:
-    at = f" at {metric.at}" if metric.at is not None else ""
-    low, high = _number(found.low), _number(found.high)
+def _describe_paired(metric: Metric, paired: Paired) -> str:
+    low, high = _number(paired.low), _number(paired.high)
     return (
-        f"{metric.name}{at}, {_number(found.difference)} on the same images, "
-        f"{found.confidence * 100:.4g} % interval {low} to {high}, n = {found.n:,}"
+        f"{_name_at(metric)}, {_number(paired.difference)} on the same images, "
+        f"{paired.confidence * 100:.4g} % interval {low} to {high}, n = {paired.n:,}"
     )
 
 
-def _flips(metric: Metric, found: Paired) -> str:
-    if found.worse is None or found.better is None:
+def _describe_flips(metric: Metric, paired: Paired) -> str:
+    if paired.worse is None or paired.better is None:
         return ""
-    worse, better = found.worse, found.better
-    if not metric.higher_is_better:  # there it is those that turned false that are better
+    worse, better = paired.worse, paired.better
+    if not metric.higher_is_better:  # then an image that turns false is a gain
         worse, better = better, worse
     return f", {worse:,} worse and {better:,} better"
 
 
-def _number_of(against: Threshold, bound: float | Reference) -> float | None:
-    """Return the number that a bound came to, plus and minus applied."""
-    if isinstance(against, Absent):
+def _threshold_value(resolved: Threshold, bound: float | Reference) -> float | None:
+    """Return the number that a bound comes to, plus and minus applied."""
+    if isinstance(resolved, NoThreshold):
         return None
-    value = against.value if isinstance(against, Pairs) else against
+    value = resolved.value if isinstance(resolved, PairedThreshold) else resolved
     return value + bound.margin if isinstance(bound, Reference) else value
 
 
-def _by_interval(metric: Metric, side: Side, threshold: float) -> Verdict:
+def _by_interval(metric: Metric, side: BoundSide, threshold: float) -> Verdict:
     if metric.low is None or metric.high is None:
         return Verdict.INCONCLUSIVE
-    above, below = metric.low >= threshold, metric.high <= threshold
-    good, bad = (
-        (above, metric.high < threshold)
-        if side == "at_least"
-        else (
-            below,
-            metric.low > threshold,
-        )
-    )
-    if good:
-        return Verdict.PASSED
-    return Verdict.FAILED if bad else Verdict.INCONCLUSIVE
+    if side == "at_least":
+        good, bad = metric.low >= threshold, metric.high < threshold
+    else:
+        good, bad = metric.high <= threshold, metric.low > threshold
+    return Verdict.PASSED if good else Verdict.FAILED if bad else Verdict.INCONCLUSIVE
 
 
-def _needed(metric: Metric, low: float, high: float, threshold: float, confidence: float) -> str:
-    """Say how many more images would decide if the value stayed what it is."""
+def _more_images(
+    metric: Metric, low: float, high: float, threshold: float, confidence: float
+) -> str:
+    """Return in words how many more images would decide if the value stayed the same."""
     assert metric.value is not None
     if metric.method == "wilson":
         total = wilson_images_needed(metric.value, threshold, confidence)
@@ -251,13 +292,12 @@ def _needed(metric: Metric, low: float, high: float, threshold: float, confidenc
         width = max(high - metric.value, metric.value - low)
         total = math.floor(metric.n * (width / abs(metric.value - threshold)) ** 2) + 1
     if total is None or total <= metric.n:
-        return "; the value lies too close to the threshold for any number of images to decide"
+        return "; the value is too close to the threshold for any number of images to decide"
     return f"; about {total - metric.n:,} more {metric.denominator} would decide"
 
 
-def describe(metric: log.Metric) -> str:
-    """Return a metric in words: name, point, interval and n."""
-    at = f" at {metric.at}" if metric.at is not None else ""
+def describe(metric: Metric) -> str:
+    """Return a metric in words: name, point of its axis, interval and n."""
     if metric.spread:
         interval = metric.reason or "the median over seeds"
     elif metric.low is None or metric.high is None or metric.confidence is None:
@@ -265,11 +305,15 @@ def describe(metric: log.Metric) -> str:
     else:
         low, high = _number(metric.low), _number(metric.high)
         interval = f"{metric.confidence * 100:g} % interval {low} to {high}"
-    return f"{metric.name}{at}, {interval}, n = {metric.n:,}"
+    return f"{_name_at(metric)}, {interval}, n = {metric.n:,}"
 
 
-def _apart(value: float, threshold: float) -> str:
-    """Show so many digits that a value below its threshold never looks like it."""
+def _name_at(metric: Metric) -> str:
+    return metric.name if metric.at is None else f"{metric.name} at {metric.at}"
+
+
+def _distinct_number(value: float, threshold: float) -> str:
+    """Return a value with enough digits to differ from its threshold in print."""
     if _number(value) == _number(threshold):
         return repr(value)
     return _number(value)

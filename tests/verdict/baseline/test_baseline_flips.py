@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from vision_evals import log
 from vision_evals.log import Verdict
 from vision_evals.measures.accuracy import MEASURE, Parameters
-from vision_evals.verdict.baseline.comparison import comparison
-from vision_evals.verdict.baseline.flips import SHOWN, flips
+from vision_evals.verdict.baseline.comparison import MAX_FLIPS_SHOWN, comparison, flips
 from vision_evals.verdict.baseline.provenance import Side
 
 NAMES = ("red", "green", "blue")
@@ -52,12 +51,12 @@ def test_flips_are_those_that_a_loop_finds(
     lost = {f"{i}.png": p for i, p in enumerate(pairs) if p[0] and not p[1]}
     won = {f"{i}.png": p for i, p in enumerate(pairs) if p[1] and not p[0]}
     assert (found.n, found.worse, found.better) == (len(pairs), len(lost), len(won))
-    assert len(found.lost) == min(len(lost), SHOWN)
+    assert len(found.lost) == min(len(lost), MAX_FLIPS_SHOWN)
     for flip in found.lost:
         assert (flip.label, flip.before.name, flip.now.name) == ("red", "red", "blue")
         assert (flip.before.confidence, flip.now.confidence) == lost[flip.image][2:]
     shown = [flip.now.confidence for flip in found.lost]
-    assert shown == sorted((p[3] for p in lost.values()), reverse=True)[:SHOWN]
+    assert shown == sorted((p[3] for p in lost.values()), reverse=True)[:MAX_FLIPS_SHOWN]
     assert {flip.image for flip in found.won} <= set(won)
 
 

@@ -22,14 +22,13 @@ from vision_evals.measures.accuracy import MEASURE, Parameters
 from vision_evals.models.request import Request
 from vision_evals.suite.parse import parse
 from vision_evals.suite.spec import BY_LOSS, BY_PROBABILITY
-from vision_evals.verdict.baseline.baseline import Now
+from vision_evals.verdict.baseline.baseline import CurrentRun, baseline_entry, require_comparable
 from vision_evals.verdict.baseline.comparison import comparison
 from vision_evals.verdict.baseline.numeric_gap import distance, gaps, refusal, remark
-from vision_evals.verdict.baseline.paths import Path as Taken
-from vision_evals.verdict.baseline.provenance import Side, differences, side
-from vision_evals.verdict.baseline.reference import BaselineEntry, beside, early
-from vision_evals.verdict.baseline.stored import Stored
-from vision_evals.verdict.check_input import CheckInput, ClassifierInfo, Measured
+from vision_evals.verdict.baseline.paths import NumericPath
+from vision_evals.verdict.baseline.provenance import Side, differences, side_of
+from vision_evals.verdict.baseline.stored import StoredRun
+from vision_evals.verdict.check_input import BaselineEntry, CheckInput, ClassifierInfo, Measured
 from vision_evals.verdict.job import Job
 from vision_evals.verdict.judge import judge
 
@@ -138,9 +137,9 @@ def held(then: log.Run, now: log.Run, expect: str) -> log.Judgement:
     job = Job("s.toml::a[net]", suite, suite.checks[0], request, True, False, None, None)
     here = Measured(ClassifierInfo(ClassMap("c", tuple("abcdefghi"), None)), rows(), 0, images=N)
     check_input = CheckInput(job, MEASURE, (here,))
-    before = side(then, item(check_input.metrics("net")))
+    before = side_of(then, item(check_input.metrics("net")))
     cards = {card.alias: card for card in now.classifiers}
-    after = Now(now.settings, cards, now.passes).side(job, (IMAGES,))
+    after = CurrentRun(now.settings, cards, now.passes).side(job, (IMAGES,))
     assert differences(before, after) == ()
     found = BaselineEntry(before, rows(), gaps=gaps(before.paths, after.paths))
     (judgement,) = judge(CheckInput(job, MEASURE, (here,), baseline=found), "p").judgements
@@ -228,19 +227,19 @@ def test_the_worst_seed_and_the_worst_part_of_a_run_count() -> None:
             Verdict.PASSED if worst[0] == half(0) else Verdict.INVALID
         )
         parts = tuple(pass_record(fast_path(**one)) for one in worst)
-        assert gaps(side(run(passes=parts), item()).paths, side(then, item()).paths) == ()
+        assert gaps(side_of(run(passes=parts), item()).paths, side_of(then, item()).paths) == ()
     others = (
         pass_record(fast_path("other", **half(99))),
         pass_record(fast_path(**half(99)), images="q"),
         pass_record(fast_path()),
     )
-    assert gaps(side(run(passes=others), item()).paths, side(run(PLAIN), item()).paths) == ()
+    assert gaps(side_of(run(passes=others), item()).paths, side_of(run(PLAIN), item()).paths) == ()
 
 
 def test_tf32_is_refused_by_name_and_early() -> None:
     then, now = run(PLAIN, device="cuda:0"), run({"precision": "tf32"}, precision="tf32")
     said = "precision: fp32 there, tf32 here"
-    assert differences(side(then, item()), side(now, item())) == (said,)
+    assert differences(side_of(then, item()), side_of(now, item())) == (said,)
 
 
 def test_tf32_and_nobody_to_say_the_path_are_refused_before_anything_is_measured(
@@ -248,20 +247,20 @@ def test_tf32_and_nobody_to_say_the_path_are_refused_before_anything_is_measured
 ) -> None:
     (tmp_path / "tables").mkdir()
     rows().to_parquet(tmp_path / "tables" / "a.parquet")
-    stored = Stored(run(PLAIN).model_copy(update={"items": (item(),)}), tmp_path, "baseline")
+    stored = StoredRun(run(PLAIN).model_copy(update={"items": (item(),)}), tmp_path, "baseline")
     for precision in ("tf32", "bf16"):
         one = half() if precision == "bf16" else {"precision": precision}
-        now = side(run(one, precision=precision), item())
+        now = side_of(run(one, precision=precision), item())
         untold = Side(now.item, now.classifier, now.settings, now.images)
         if precision == "bf16":
-            early(stored, now)  # its gates say
-            found = beside(stored, now, rows())
+            require_comparable(stored, now)  # its gates say
+            found = baseline_entry(stored, now, rows())
             assert found is not None
             assert found.refused is None
             assert [gap.step for gap in found.gaps] == ["forwards"]
             now = untold
         with pytest.raises(UserError, match=f"precision: fp32 there, {precision} here"):
-            early(stored, now)
+            require_comparable(stored, now)
 
 
 GPU: dict[str, Any] = {"device": "cuda", "layout": "channels_last"}
@@ -301,15 +300,15 @@ def test_devices_and_decoders_are_compared_where_they_were_measured() -> None:
     assert held(run(PLAIN), every, TOP1).verdict is Verdict.INVALID  # and 1 more
     loss = held(decoded, gpu, NLL)  # of pixels no logit was compared
     assert loss.verdict is Verdict.INVALID
-    assert "by how much that moves nll was not measured" in loss.sentence
-    found = gaps(side(decoded, item()).paths, side(run(PLAIN), item()).paths)
+    assert "how far that moves nll was not measured" in loss.sentence
+    found = gaps(side_of(decoded, item()).paths, side_of(run(PLAIN), item()).paths)
     # what was measured on pictures as they are says nothing of points of a sweep
     assert distance(found, lookup("fgsm", Path()), "robust_accuracy") is None
 
 
 def test_lanes_of_another_device_are_another_path() -> None:
     gpu = run({**GPU, **half(3), "hosted": 1000, "hosted_changed": 2}, device="cuda:0")
-    found = gaps(side(gpu, item()).paths, side(run(half(4)), item()).paths)
+    found = gaps(side_of(gpu, item()).paths, side_of(run(half(4)), item()).paths)
     assert [gap.step for gap in found] == ["device", "forwards"]
     assert distance(found, MEASURE, "top1_accuracy") == pytest.approx(0.009)
 
@@ -325,7 +324,7 @@ def test_old_logs_are_plain_on_their_device() -> None:
     gpu = held(run(passes=(), device="cuda:0"), run(PLAIN), TOP1)
     assert "cuda (contiguous) (not measured) there" in gpu.sentence
     # lanes that did not say their device yet
-    assert side(run(PLAIN, device="cuda:0"), item()).paths[0].device.words == "cuda (contiguous)"
+    assert side_of(run(PLAIN, device="cuda:0"), item()).paths[0].device.words == "cuda (contiguous)"
 
 
 def test_the_order_of_channels_on_a_cpu_moves_nothing_that_is_gated() -> None:
@@ -377,10 +376,10 @@ def test_every_bound_is_of_a_metric_that_is_a_mean_over_images() -> None:
 
 
 def test_what_no_bound_is_known_of_is_refused_with_the_repair() -> None:
-    found = gaps(side(run(FOLDED), item()).paths, side(run(PLAIN), item()).paths)
+    found = gaps(side_of(run(FOLDED), item()).paths, side_of(run(PLAIN), item()).paths)
     said = refusal(found, MEASURE, "ece", 1.0)
     assert said is not None
-    assert "by how much that moves ece follows from nothing that is measured" in said
+    assert "no error bound of ece is known" in said
     assert said.endswith("with as many forwards (they decide what is folded, compiled and graphed)")
     assert refusal((), MEASURE, "ece", 0.0) is None
 
@@ -391,7 +390,9 @@ def test_compare_says_the_paths_and_refuses_nothing() -> None:
             name="ece", value=0.1, unit="fraction", n=N, denominator="images", reason="no interval"
         ),
     )
-    sides = tuple(side(one, item(metrics)) for one in (run(half(30), precision="bf16"), run(PLAIN)))
+    sides = tuple(
+        side_of(one, item(metrics)) for one in (run(half(30), precision="bf16"), run(PLAIN))
+    )
     apart = gaps(sides[0].paths, sides[1].paths)
     told = comparison(
         "r", MEASURE, (sides[0], sides[1]), (rows(), rows()), differences(*sides), apart
@@ -404,5 +405,5 @@ def test_compare_says_the_paths_and_refuses_nothing() -> None:
 
 def test_a_check_without_images_has_no_path() -> None:
     alone = item().model_copy(update={"images": None})
-    none: tuple[Taken, ...] = ()
-    assert side(run(half(1), precision="bf16"), alone).paths == none
+    none: tuple[NumericPath, ...] = ()
+    assert side_of(run(half(1), precision="bf16"), alone).paths == none

@@ -14,7 +14,7 @@ from vision_evals import log
 from vision_evals.core.errors import UserError
 from vision_evals.log import Verdict
 from vision_evals.verdict.baseline.provenance import Side, differences, other_images, same_network
-from vision_evals.verdict.baseline.stored import Stored, find
+from vision_evals.verdict.baseline.stored import StoredRun, find_entry
 
 
 def item(**more: Any) -> log.Item:
@@ -75,7 +75,7 @@ def test_other_ids_are_counted_as_sets_count_them(first: list[str], second: list
         assert (f"{len(new)} only here" in said) == bool(new)
 
 
-def stored(*items: log.Item) -> Stored:
+def stored(*items: log.Item) -> StoredRun:
     run = log.Run(
         id="r",
         status="finished",
@@ -85,15 +85,15 @@ def stored(*items: log.Item) -> Stored:
         environment=log.Environment(versions={}, platform="p", threads=1),
         items=items,
     )
-    return Stored(run, Path(), "baseline")
+    return StoredRun(run, Path(), "baseline")
 
 
 def test_the_same_check_is_found_also_from_another_folder() -> None:
     there = item(suite="suites/s.toml")
-    assert find(stored(there), "s.toml", "a", "net") == there
+    assert find_entry(stored(there), "s.toml", "a", "net") == there
     other = item(suite="other/t.toml")
-    assert find(stored(other, there), "s.toml", "a", "net") == there
+    assert find_entry(stored(other, there), "s.toml", "a", "net") == there
     with pytest.raises(UserError, match="several suites"):
-        find(stored(item(suite="x/u.toml"), item(suite="y/u.toml")), "s.toml", "a", "net")
+        find_entry(stored(item(suite="x/u.toml"), item(suite="y/u.toml")), "s.toml", "a", "net")
     with pytest.raises(UserError, match='judged no "nett"; did you mean "net"'):
-        find(stored(there), "s.toml", "a", "nett")
+        find_entry(stored(there), "s.toml", "a", "nett")

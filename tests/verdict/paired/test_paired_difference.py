@@ -10,7 +10,8 @@ from scipy.stats import norm, ttest_rel
 
 from vision_evals.core.errors import UserError
 from vision_evals.measures.intervals import generator
-from vision_evals.verdict.paired import mcnemar, mean_interval, paired, score_interval, t_interval
+from vision_evals.verdict.paired.difference import mean_interval, paired, t_interval
+from vision_evals.verdict.paired.shares import mcnemar, score_interval
 
 
 @pytest.mark.parametrize("n", [2, 7, 200, 3000])
@@ -75,7 +76,7 @@ def test_equal_differences_have_no_width(n: int, value: float) -> None:
     assert found == (value, value)
 
 
-@pytest.mark.parametrize(("n", "said"), [(1, "1 image says"), (9, "9 images say")])
+@pytest.mark.parametrize(("n", "said"), [(1, "1 image is"), (9, "9 images are")])
 def test_a_handful_is_refused_with_the_repair(n: int, said: str) -> None:
     with pytest.raises(UserError, match=f"{said} too little .* at least 10"):
         mean_interval(np.arange(float(n)), generator(0, "x"), 0.9)
@@ -119,7 +120,7 @@ def test_what_has_no_difference_is_refused() -> None:
     rng = generator(0, "x")
     with pytest.raises(ValueError, match="one length"):
         paired([True], [True, False], rng, 0.9)
-    with pytest.raises(UserError, match="no image that both saw"):
+    with pytest.raises(UserError, match="no image in common"):
         paired([], [], rng, 0.9)
     values = np.arange(20.0)
     for odd in (np.nan, np.inf):

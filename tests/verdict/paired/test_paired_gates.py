@@ -15,15 +15,9 @@ from scipy.stats import binomtest, multinomial, nct, t
 
 from vision_evals.log import Paired, Verdict
 from vision_evals.measures.intervals import generator
-from vision_evals.verdict.paired import (
-    decide,
-    images_needed,
-    mcnemar,
-    p_value,
-    paired,
-    score_interval,
-    smallest_drop,
-)
+from vision_evals.verdict.paired.decide import decide, images_needed, p_value, smallest_drop
+from vision_evals.verdict.paired.difference import paired
+from vision_evals.verdict.paired.shares import mcnemar, score_interval
 
 Side = Literal["at_least", "at_most"]
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq, minimize_scalar
 from scipy.stats import binomtest, multinomial, norm
 
-from vision_evals.verdict.paired import mcnemar, score_interval, score_statistic
+from vision_evals.verdict.paired.shares import mcnemar, score_interval, score_statistic
 
 Counts = tuple[int, int, int]
 

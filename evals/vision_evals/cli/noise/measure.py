@@ -24,8 +24,15 @@ from vision_evals.images.image_set import ImageSet, fingerprint
 from vision_evals.log import Metric, Verdict
 from vision_evals.validity.examine import Examiner
 from vision_evals.verdict.job import Job
-from vision_evals.verdict.noise_file import hold_writable, machine, place, read, write
-from vision_evals.verdict.noise_floor import Asked, Entry, Noise, Variation, asked, entry
+from vision_evals.verdict.noise_file import machine, noise_path, read, require_writable, write
+from vision_evals.verdict.noise_floor import (
+    Noise,
+    NoiseEntry,
+    NoiseKey,
+    Variation,
+    noise_entry,
+    noise_key,
+)
 
 LEFT_OUT = "of measures that look at no image, or networks that are trained here"
 
@@ -34,7 +41,7 @@ LEFT_OUT = "of measures that look at no image, or networks that are trained here
 class Run:
     """What was taken so far."""
 
-    asked: dict[str, Asked] = field(default_factory=dict)
+    asked: dict[str, NoiseKey] = field(default_factory=dict)
     taken: dict[tuple[str, str], list[tuple[Variation, Sequence[Metric]]]] = field(
         default_factory=dict
     )
@@ -53,10 +60,10 @@ def measure(catalog: Catalog, jobs: Sequence[Job], run: Run) -> Iterator[tuple[P
             nothing to measure.
     """
     name = machine()
-    file = place(catalog.options.cache, name)
+    file = noise_path(catalog.options.cache, name)
     variations, missing = plan()
     run.missing.update(dict.fromkeys(missing))
-    hold_writable(file)
+    require_writable(file)
     before = read(file, name, lambda said: run.missing.update({said: None}))
     loaded: dict[str, Resources] = {}
     for number, variation in enumerate(variations, 1):
@@ -72,20 +79,22 @@ def measure(catalog: Catalog, jobs: Sequence[Job], run: Run) -> Iterator[tuple[P
             yield file, noise
 
 
-def entries(run: Run) -> tuple[Entry, ...]:
+def entries(run: Run) -> tuple[NoiseEntry, ...]:
     """Return the floors so far; a question that was asked once has none."""
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    found: dict[tuple[str, str], Entry] = {}
+    found: dict[tuple[str, str], NoiseEntry] = {}
     for (key, precision), taken in run.taken.items():
         if len(taken) > 1:
             exact = found.get((key, "fp32"))
-            this = entry(run.asked[key], taken, today, exact)
+            this = noise_entry(run.asked[key], taken, today, exact)
             run.missing.update(dict.fromkeys(_without(this, taken)))
             found[key, precision] = this
     return tuple(found.values())
 
 
-def _without(found: Entry, taken: Sequence[tuple[Variation, Sequence[Metric]]]) -> Iterator[str]:
+def _without(
+    found: NoiseEntry, taken: Sequence[tuple[Variation, Sequence[Metric]]]
+) -> Iterator[str]:
     """Yield which metrics have no floor, and why."""
     known = {(moved.metric, moved.at) for moved in found.floors}
     for metric in dict.fromkeys((m.name, m.at) for _, metrics in taken for m in metrics):
@@ -151,7 +160,7 @@ def _take(
         if item.verdict in {Verdict.INVALID, Verdict.NOT_APPLICABLE} and not item.metrics:
             run.missing[f"{job.id}, {variation}: {item.sentence}"] = None
             continue
-        question = asked(job, _classifier(job, resources), _images(job, resources, run.digests))
+        question = noise_key(job, _classifier(job, resources), _images(job, resources, run.digests))
         run.asked[question.key] = question
         taken = run.taken.setdefault((question.key, variation.precision), [])
         if all(other != variation for other, _ in taken):  # two checks may ask the same

@@ -14,7 +14,7 @@ from vision_evals.core.errors import UserError
 from vision_evals.core.paths import data_folder
 from vision_evals.engine.jobs import Catalog
 from vision_evals.verdict.job import Job
-from vision_evals.verdict.noise_floor import Entry, Noise
+from vision_evals.verdict.noise_floor import Noise, NoiseEntry
 
 DEFAULTS = ("accuracy.toml", "fgsm.toml")
 """Shipped suites that are measured when none is named."""
@@ -55,7 +55,7 @@ def _jobs(catalog: Catalog, file: Path) -> list[Job]:
     return list(catalog.jobs(suite, file.absolute().parent))
 
 
-def table(found: Sequence[Entry]) -> Table:
+def table(found: Sequence[NoiseEntry]) -> Table:
     """Return a line for each metric of each entry."""
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("classifier", "check", "metric"):

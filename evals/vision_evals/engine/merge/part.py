@@ -11,7 +11,7 @@ from vision_evals.log import Verdict
 from vision_evals.verdict import verdict
 from vision_evals.verdict.check_input import CheckInput, SeedResults, seed_of
 from vision_evals.verdict.job import Job
-from vision_evals.verdict.judge import gathered, unjudged
+from vision_evals.verdict.judge import gather_validity, unjudged
 
 JOINED = "judged by `evals merge`"
 
@@ -40,7 +40,7 @@ def set_aside(
         partition: which part.
     """
     job = check_input.job
-    validity = gathered([*check_input.measured, *check_input.against.get(job.alias, ())])
+    validity = gather_validity([*check_input.measured, *check_input.against.get(job.alias, ())])
     invalid = any(check.invalidates for check in validity)
     outcome = Verdict.INVALID if invalid else Verdict.RECORDED
     said = f"{partition.words}, {JOINED}"

@@ -20,7 +20,7 @@ from vision_evals.engine.merge.union import classifiers, joined, once, settings
 from vision_evals.engine.pictures import pick
 from vision_evals.log import Verdict
 from vision_evals.suite.suite import Suite
-from vision_evals.verdict.baseline.baseline import Baseline, Now
+from vision_evals.verdict.baseline.baseline import BaselineRun, CurrentRun
 from vision_evals.verdict.job import Job
 from vision_evals.verdict.noise_floor import Noise
 
@@ -39,7 +39,7 @@ class Merge:
     """Of the new run; made when all is judged."""
     noise: Noise | None = None
     """This machine's, where the parts were computed on it."""
-    baseline: Baseline | None = None
+    baseline: BaselineRun | None = None
     """The run that gates compare with."""
     pictures: dict[str, Path] = field(default_factory=dict)
     """File below the new run to where it comes from."""
@@ -147,10 +147,10 @@ def _judged(this: Merge, shard_cache: JoinedRows, results: Results) -> log.Item:
     """Return the verdict; what cannot be judged is INVALID and says why, as in a session."""
     settings = this.parts[0].log.settings.model_copy(update={"shard": None})
     passes = tuple(walk for part in this.parts for walk in part.log.passes)
-    now = Now(settings, shard_cache.classifiers, passes)
+    now = CurrentRun(settings, shard_cache.classifiers, passes)
     try:
         if this.baseline is not None:
-            this.baseline.early(results.job, now, results.images)
+            this.baseline.require_comparable(results.job, now, results.images)
         return item_of(results, Standards(now, this.noise, this.baseline))
     except Exception as error:  # noqa: BLE001 - a measure may be a user's own
         return failed(results.job, error)

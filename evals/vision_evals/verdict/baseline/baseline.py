@@ -1,10 +1,10 @@
-"""The run that checkpoints are held against: what every check of a run asks of it."""
+"""The run that checkpoints are compared with, and its entry for each check of this run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from vision_evals import log
 from vision_evals.core.errors import UserError
@@ -12,101 +12,167 @@ from vision_evals.log import Verdict
 from vision_evals.suite.options import Options
 from vision_evals.verdict.baseline import stored
 from vision_evals.verdict.baseline.comparison import comparison
-from vision_evals.verdict.baseline.paths import Path as Taken
-from vision_evals.verdict.baseline.paths import names, paths
-from vision_evals.verdict.baseline.provenance import Side
-from vision_evals.verdict.baseline.reference import BaselineEntry, beside, early
-from vision_evals.verdict.baseline.stored import Stored
-from vision_evals.verdict.baseline.thumbnails import thumbnails
-from vision_evals.verdict.check_input import CheckInput
+from vision_evals.verdict.baseline.numeric_gap import gaps
+from vision_evals.verdict.baseline.paths import NumericPath, fast_path_names, paths
+from vision_evals.verdict.baseline.provenance import (
+    Side,
+    differences,
+    other_images,
+    same_network,
+    side_of,
+)
+from vision_evals.verdict.baseline.stored import StoredRun
+from vision_evals.verdict.check_input import BaselineEntry, CheckInput
 from vision_evals.verdict.job import Job
 from vision_evals.verdict.judge import unjudged
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 @dataclass(frozen=True, slots=True)
-class Now:
-    """What this run is, beside the numbers of its checks."""
+class CurrentRun:
+    """Settings, classifiers and passes of this run."""
 
     settings: log.Settings
     classifiers: Mapping[str, log.Classifier]
-    """By alias, as far as they are loaded."""
+    """By alias, those that are loaded."""
     passes: Sequence[log.PassRecord] | None = None
-    """As far as they went: they say by which path numbers came. None: nobody says, so that
+    """So far: they record by which numeric path numbers were computed. None: unknown, so that
     precisions must be equal."""
 
     def side(self, job: Job, images: Sequence[log.ImageSet]) -> Side:
-        """Return what an entry will be about.
+        """Return the side that an entry of this run will be.
 
         Args:
             job: what was selected.
             images: those of the check, and those that it compares with where it does.
         """
-        entry = unjudged(job, Verdict.RECORDED, "", images[0].role if images else None)
+        item = unjudged(job, Verdict.RECORDED, "", images[0].role if images else None)
         card = self.classifiers.get(job.alias)
-        return Side(entry, card, self.settings, tuple(images), self._paths(job.alias, images))
+        return Side(item, card, self.settings, tuple(images), self._paths(job.alias, images))
 
-    def _paths(self, alias: str, images: Sequence[log.ImageSet]) -> tuple[Taken, ...]:
+    def _paths(self, alias: str, images: Sequence[log.ImageSet]) -> tuple[NumericPath, ...]:
         if self.passes is None:
             return ()
-        called = names(alias, self.classifiers.get(alias))
-        return paths(self.passes, self.settings, [one.role for one in images], called)
+        aliases = fast_path_names(alias, self.classifiers.get(alias))
+        return paths(self.passes, self.settings, [image_set.role for image_set in images], aliases)
 
 
 @dataclass(frozen=True, slots=True)
-class Baseline:
-    """A run to hold others against."""
+class BaselineRun:
+    """A run that others are compared with."""
 
-    stored: Stored
+    stored: StoredRun
     same_is_skipped: bool
-    """Whether a network that is held against itself is no mistake."""
+    """Whether a network may be compared with itself."""
 
-    def early(self, job: Job, now: Now, images: Sequence[log.ImageSet]) -> None:
-        """Find what can be known of a gate before anything is measured.
+    def require_comparable(self, job: Job, now: CurrentRun, images: Sequence[log.ImageSet]) -> None:
+        """Refuse a gate that cannot be decided, before anything is measured.
 
         Raises:
             UserError: there is no such check, or it differs in more than the network.
         """
         if job.check.on_baseline(job.alias):
-            early(self.stored, now.side(job, images))
+            require_comparable(self.stored, now.side(job, images))
 
-    def beside(
-        self, check_input: CheckInput, now: Now, images: Sequence[log.ImageSet]
+    def entry(
+        self, check_input: CheckInput, now: CurrentRun, images: Sequence[log.ImageSet]
     ) -> BaselineEntry | None:
-        """Return the same check of that run; None where it has none."""
+        """Return the same check of that run; None without one."""
         side, rows = now.side(check_input.job, images), check_input.measured[0].rows
-        return beside(self.stored, side, rows, same_is_skipped=self.same_is_skipped)
+        return baseline_entry(self.stored, side, rows, same_is_skipped=self.same_is_skipped)
 
-    def compared(self, item: log.Item, check_input: CheckInput, now: Now) -> log.Item:
+    def with_comparison(self, item: log.Item, check_input: CheckInput, now: CurrentRun) -> log.Item:
         """Add what changed, and which images flipped, to an entry that was judged."""
-        found, rows = check_input.baseline, check_input.measured[0].rows
-        if found is None or not item.metrics or rows.empty:
+        entry, rows = check_input.baseline, check_input.measured[0].rows
+        if entry is None or not item.metrics or rows.empty:
             return item
-        sides = found.side, Side(item, now.classifiers.get(item.classifier), now.settings, ())
-        tables = found.rows, rows
-        told = comparison(
-            self.stored.run.id, check_input.measure, sides, tables, found.differs, found.gaps
+        side = Side(item, now.classifiers.get(item.classifier), now.settings, ())
+        compared = comparison(
+            self.stored.run.id,
+            check_input.measure,
+            (entry.side, side),
+            (entry.rows, rows),
+            entry.differs,
+            entry.gaps,
         )
-        if len(check_input.measured) > 1:  # of a recipe's seeds no one stands for the others
-            told = told.model_copy(update={"flips": None})
-        return item.model_copy(update={"comparison": told})
+        if len(check_input.measured) > 1:  # one seed of a recipe does not represent the others
+            compared = compared.model_copy(update={"flips": None})
+        return item.model_copy(update={"comparison": compared})
+
+
+SAME_NETWORK = (
+    "the baseline is the very same network (equal fingerprints), so nothing is compared; name "
+    "the new checkpoint, or --evals-same=skip where a change touches none"
+)
+
+
+def baseline_entry(
+    baseline: StoredRun, now: Side, rows: pd.DataFrame, *, same_is_skipped: bool = False
+) -> BaselineEntry | None:
+    """Return the same check of the baseline; None without one.
+
+    Args:
+        baseline: the run that checkpoints are compared with.
+        now: the entry to judge, after the pass over its images.
+        rows: of this run.
+        same_is_skipped: whether the network may be the same on both sides.
+    """
+    try:
+        item = stored.find_entry(baseline, now.item.suite, now.item.check, now.item.classifier)
+        table = stored.read_rows(baseline, item)
+    except UserError:
+        return None  # `require_comparable` has reported it
+    then = side_of(baseline.run, item)
+    differs = differences(then, now)
+    entry = BaselineEntry(then, table, differs, gaps(then.paths, now.paths))
+    if item.verdict is Verdict.INVALID and not item.metrics:
+        return replace(entry, refused=f"the baseline's own numbers are invalid: {item.sentence}")
+    reasons = [*differs, *filter(None, [other_images(table, rows)])]
+    if reasons:
+        return replace(entry, refused=f"not comparable with the baseline, {'; '.join(reasons)}")
+    if same_network(then, now):
+        verdict = Verdict.NOT_APPLICABLE if same_is_skipped else Verdict.INVALID
+        return replace(entry, refused=SAME_NETWORK, verdict=verdict)
+    return entry
+
+
+def require_comparable(baseline: StoredRun, now: Side) -> None:
+    """Refuse a check that the baseline cannot be compared with, before anything is measured.
+
+    Args:
+        baseline: the run that checkpoints are compared with.
+        now: the entry as it will be, without fingerprints of images.
+
+    Raises:
+        UserError: the baseline has no such check, cannot be read, or differs in more than weights.
+    """
+    item = stored.find_entry(baseline, now.item.suite, now.item.check, now.item.classifier)
+    stored.read_rows(baseline, item)
+    if differs := differences(side_of(baseline.run, item), now):
+        raise UserError(
+            f"{baseline.source}: not comparable with this check, {'; '.join(differs)}; run it as "
+            "the baseline was, or accept a new baseline"
+        )
 
 
 LIBRARIES = ("vision-evals", "torch", "torchvision", "pillow")
-"""Those whose other version is said: a difference may be theirs."""
+"""Libraries whose versions are compared: they may cause a difference."""
 
 
-def remarks(baseline: Baseline, run: log.Run) -> Iterator[str]:
-    """Yield what else differs between the two runs: it refuses no gate, and may explain one."""
+def remarks(baseline: BaselineRun, run: log.Run) -> Iterator[str]:
+    """Yield what else differs between two runs: it refuses no gate, but may explain its verdict."""
     then, now = baseline.stored.run, run
     versions = then.environment.versions, now.environment.versions
-    pairs = [(name, *(known.get(name) for known in versions)) for name in LIBRARIES]
+    pairs = [(name, *(installed.get(name) for installed in versions)) for name in LIBRARIES]
     pairs.append(("device", then.settings.device_name, now.settings.device_name))
     for name, before, after in pairs:
         if before != after:
             yield f"the baseline was computed with {name} {before}, this run with {after}"
 
 
-def read(options: Options) -> Baseline | None:
+def read(options: Options) -> BaselineRun | None:
     """Return what ``--evals-baseline`` names, if it names anything.
 
     Raises:
@@ -115,18 +181,9 @@ def read(options: Options) -> Baseline | None:
     if options.baseline is None:
         return None
     try:
-        found = stored.load(*options.baseline)
+        baseline = stored.load(*options.baseline)
     except UserError as error:
         raise UserError(
             f"--evals-baseline: {error}; `evals accept RUN` stores a run to compare with"
         ) from None
-    return Baseline(found, options.table.same == "skip")
-
-
-def illustrated(item: log.Item, paths: Mapping[str, Path], directory: Path) -> log.Item:
-    """Give each flip that is shown its thumbnail, written below ``directory/pictures``."""
-    told = item.comparison
-    if told is None or told.flips is None:
-        return item
-    drawn = told.model_copy(update={"flips": thumbnails(told.flips, paths, directory)})
-    return item.model_copy(update={"comparison": drawn})
+    return BaselineRun(baseline, options.table.same == "skip")

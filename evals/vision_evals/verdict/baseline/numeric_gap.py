@@ -1,4 +1,4 @@
-"""Two sides whose paths differ: how far a metric is apart by that alone, and what is refused."""
+"""Sides whose numeric paths differ: how far that can move a metric, and which gates it refuses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 from vision_evals.log import PathDifference, PathSide, path_sentence
 from vision_evals.suite.spec import NumericError, Spec
-from vision_evals.verdict.baseline.paths import STEPS, Path, PathError, Step
+from vision_evals.verdict.baseline.paths import STEPS, NumericPath, PathError, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,22 +17,22 @@ class NumericGap:
 
     step: Literal["decoder", "device", "forwards"]
     sides: tuple[tuple[Step, ...], tuple[Step, ...]]
-    """Before, now: of every path of a side; the worst counts."""
+    """Before, now: of each path of a side; the one with the largest error counts."""
 
     def each(self, what: Callable[[Step], str]) -> tuple[str, str]:
-        """Return something of both sides in words, of several paths every one."""
+        """Return a property of both sides in words, of each path where there are several."""
         before, now = (" and ".join(sorted(set(map(what, side)))) for side in self.sides)
         return before, now
 
 
-def gaps(then: Sequence[Path], now: Sequence[Path]) -> tuple[NumericGap, ...]:
-    """Return the steps in which two sides differ; none where a side's paths are not known."""
+def gaps(then: Sequence[NumericPath], now: Sequence[NumericPath]) -> tuple[NumericGap, ...]:
+    """Return the steps in which two sides differ; none where the paths of a side are unknown."""
     return tuple(_gaps(then, now)) if then and now else ()
 
 
-def _gaps(*sides: Sequence[Path]) -> Iterator[NumericGap]:
+def _gaps(*sides: Sequence[NumericPath]) -> Iterator[NumericGap]:
     for step in STEPS:
-        before, now = (tuple(path.step(step) for path in paths) for paths in sides)
+        before, now = (tuple(getattr(path, step) for path in paths) for paths in sides)
         gap = NumericGap(step, (before, now))
         first, second = gap.each(_words)
         if first != second:
@@ -43,15 +43,14 @@ def _words(step: Step) -> str:
     return step.words
 
 
-def distance(found: Sequence[NumericGap], spec: Spec, metric: str) -> float | None:
-    """Return by how much the paths move a metric at most: the differences of both sides added.
+def distance(differing: Sequence[NumericGap], spec: Spec, metric: str) -> float | None:
+    """Return how far the paths can move a metric: the errors of both sides added.
 
-    None where no bound is known of the metric, or a difference was not measured. Decoders and
-    devices are held against each other on pictures as they are, which says nothing of the points
-    of a sweep.
+    None where the metric has no error bound, or an error was not measured. Errors of decoders and
+    devices are measured on the unchanged pictures, which gives no bound at the points of a sweep.
     """
-    sides = [(gap.step, [one.far for one in side]) for gap in found for side in gap.sides]
-    if all(far.plain for _, side in sides for far in side):
+    sides = [(gap.step, [step.error for step in side]) for gap in differing for side in gap.sides]
+    if all(error.plain for _, side in sides for error in side):
         return 0.0
     bound, total = spec.metric(metric).numeric_error, 0.0
     for step, side in sides:
@@ -63,57 +62,57 @@ def distance(found: Sequence[NumericGap], spec: Spec, metric: str) -> float | No
     return total
 
 
-def refusal(found: Sequence[NumericGap], spec: Spec, metric: str, allowed: float) -> str | None:
+def refusal(differing: Sequence[NumericGap], spec: Spec, metric: str, allowed: float) -> str | None:
     """Return why a gate may not compare across these paths, if it may not.
 
     Args:
-        found: steps in which the sides differ.
+        differing: steps in which the sides differ.
         spec: of the measure.
         metric: its name.
-        allowed: by how much it may become worse. Where that is 0, nothing measured may differ.
+        allowed: how much worse the metric may be. At 0, no measured difference is allowed.
     """
-    if not found:
+    if not differing:
         return None
-    moved = distance(found, spec, metric)
+    moved = distance(differing, spec, metric)
     if moved is not None and (moved < allowed or moved == 0):
         return None
     if moved is not None:
         why = f"that alone can move {metric} by {moved:.4g}, and the gate allows {allowed:.4g}"
     elif spec.metric(metric).numeric_error is None:
-        why = f"by how much that moves {metric} follows from nothing that is measured"
+        why = f"no error bound of {metric} is known"
     else:
-        why = f"by how much that moves {metric} was not measured"
-    return f"{remark(found)}; {why}; {_repair(found)}"
+        why = f"how far that moves {metric} was not measured"
+    return f"{remark(differing)}; {why}; {_repair(differing)}"
 
 
-def remark(found: Sequence[NumericGap]) -> str:
-    """Return in which steps two paths differ, with what was measured of each."""
-    return path_sentence(differences(found))
+def remark(differing: Sequence[NumericGap]) -> str:
+    """Return a sentence on the steps in which two paths differ, with their measured errors."""
+    return path_sentence(differences(differing))
 
 
-def differences(found: Sequence[NumericGap]) -> tuple[PathDifference, ...]:
-    """Return what the log has of the steps in which two paths differ."""
+def differences(differing: Sequence[NumericGap]) -> tuple[PathDifference, ...]:
+    """Return the log's records of the steps in which two paths differ."""
     return tuple(
         PathDifference(
             step=gap.step,
             before=_side(gap.each(_words)[0], gap.sides[0]),
             now=_side(gap.each(_words)[1], gap.sides[1]),
         )
-        for gap in found
+        for gap in differing
     )
 
 
-def _side(said: str, side: Sequence[Step]) -> PathSide:
+def _side(words: str, side: Sequence[Step]) -> PathSide:
     """Return one side of a step with the numbers of its worst path."""
-    shares = (one.far for one in side)
-    far = max(shares, key=lambda far: float("inf") if far.share is None else far.share)
-    n = None if far.plain else far.n
-    return PathSide(words=said, n=n, changed=far.changed, logit_error=far.error)
+    errors = (step.error for step in side)
+    worst = max(errors, key=lambda error: float("inf") if error.share is None else error.share)
+    n = None if worst.plain else worst.n
+    return PathSide(words=words, n=n, changed=worst.changed, logit_error=worst.error)
 
 
-def _repair(found: Sequence[NumericGap]) -> str:
-    """Say how the baseline comes by this run's path."""
-    steps, options = {gap.step: gap for gap in found}, []
+def _repair(differing: Sequence[NumericGap]) -> str:
+    """Return how to run the baseline by the path of this run."""
+    steps, options = {gap.step: gap for gap in differing}, []
     if "forwards" in steps:
         before, now = steps["forwards"].each(lambda step: step.precision)
         if before != now:
@@ -129,11 +128,11 @@ def _repair(found: Sequence[NumericGap]) -> str:
 
 
 def _worst(side: Sequence[PathError], bound: NumericError | None, *, swept: bool) -> float | None:
-    """Return by how much a side moves a metric at most, by its worst path."""
+    """Return how far the worst path of a side can move a metric."""
     worst = 0.0
-    for far in side:
-        measured = far.logit if bound is not None and bound.by == "logits" else far.share
-        if bound is None or measured is None or (swept and not far.plain):
+    for error in side:
+        measured = error.logit if bound is not None and bound.by == "logits" else error.share
+        if bound is None or measured is None or (swept and not error.plain):
             return None
         worst = max(worst, bound.times * measured)
     return worst

@@ -1,4 +1,4 @@
-"""Rows of two networks on the same images to paired differences of their metrics."""
+"""From rows of two networks on the same images to paired differences of their metrics."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from vision_evals.core.errors import UserError
 from vision_evals.measures.intervals import generator
 from vision_evals.suite.declared_options import SEED
 from vision_evals.suite.spec import Spec
-from vision_evals.verdict.paired import paired
+from vision_evals.verdict.paired.difference import paired
 
 if TYPE_CHECKING:
     import pandas as pd
 
-CONFIDENCE = 0.9
-"""Two-sided, of a paired difference that nobody asks otherwise for: 5 % on either side."""
+PAIRED_CONFIDENCE = 0.9
+"""Two-sided confidence of a paired difference by default: 5 % on each side."""
 
 
-def each(
+def values_by_image(
     spec: Spec, rows: pd.DataFrame, parameters: Any, name: str, at: str | None
 ) -> pd.Series[Any]:
     """Return the value of each image whose mean is a metric, by image.
@@ -32,19 +32,19 @@ def each(
         at: point of its axis.
 
     Raises:
-        UserError: the rows lack what the metric is made of.
+        UserError: the rows lack a column of the metric.
     """
     per_image = spec.metric(name).per_image
-    assert per_image is not None, "asked of metrics that are means over images"
+    assert per_image is not None, "only metrics that are means over images have values by image"
     try:
         if at is not None and spec.axis is not None:
             rows = rows[rows[spec.axis[0]] == at]
-        found = per_image(rows, parameters)
+        values = per_image(rows, parameters)
     except KeyError as error:
-        raise UserError(f"the rows have no column {error}, of which {name} is made") from None
-    if not found.index.is_unique:
-        raise UserError("the rows hold an image twice")
-    return found
+        raise UserError(f"the rows have no column {error}, which {name} is computed from") from None
+    if not values.index.is_unique:
+        raise UserError("the rows contain an image twice")
+    return values
 
 
 def pair(
@@ -52,13 +52,13 @@ def pair(
     rows: tuple[pd.DataFrame, pd.DataFrame],
     parameters: Any,
     metric: tuple[str, str | None],
-    confidence: float = CONFIDENCE,
+    confidence: float = PAIRED_CONFIDENCE,
     seed: int = SEED,
 ) -> log.Paired:
     """Return the difference of a metric on the same images: the second table's less the first's.
 
-    Where a metric leaves images out that do not count for one of the networks, such as those that
-    are the target already, the images that count for both are compared.
+    Where a metric leaves out images for one of the networks, such as those that already have the
+    target class, the images that count for both are compared.
 
     Args:
         spec: of the measure.
@@ -69,11 +69,11 @@ def pair(
         seed: of the bootstrap.
 
     Raises:
-        UserError: no image counts for both, too few to say anything of a mean, or rows that lack
-            what the metric is made of.
+        UserError: no image counts for both, too few images for a mean, or rows that lack a column
+            of the metric.
     """
-    before, now = (each(spec, table, parameters, *metric) for table in rows)
-    if not before.index.equals(now.index):  # another order, or other images that count
+    before, now = (values_by_image(spec, table, parameters, *metric) for table in rows)
+    if not before.index.equals(now.index):  # another order, or other images
         common = before.index.intersection(now.index, sort=False)
         before, now = before.loc[common], now.loc[common]
     low, high = spec.metric(metric[0]).range
@@ -98,19 +98,18 @@ def changes(
         seed: of bootstraps.
     """
     then = {(metric.name, metric.at): metric for metric in items[0].metrics}
-    found = []
+    compared = []
     for metric in items[1].metrics:
         key = metric.name, metric.at
         if key not in then or (then[key].value is None and metric.value is None):
             continue
         medians = metric.spread or then[key].spread
-        able = spec.metric(metric.name).per_image is not None and not medians
-        both = able and metric.value is not None and then[key].value is not None
+        both = metric.value is not None and then[key].value is not None
         test = None
-        if both:
-            with contextlib.suppress(UserError):  # too few images: the two numbers stand alone
+        if both and spec.metric(metric.name).per_image is not None and not medians:
+            with contextlib.suppress(UserError):  # too few images for a test
                 test = pair(spec, rows, parameters, key, seed=seed)
-        found.append(
+        compared.append(
             log.Change(
                 metric=metric.name,
                 at=metric.at,
@@ -119,4 +118,4 @@ def changes(
                 paired=test,
             )
         )
-    return tuple(found)
+    return tuple(compared)

@@ -1,4 +1,4 @@
-"""By which path the numbers of a check came, and how far that was measured from the plain one."""
+"""The numeric path by which numbers were computed, and its measured error from the plain one."""
 
 from __future__ import annotations
 
@@ -8,81 +8,76 @@ from typing import Literal
 
 from vision_evals import log
 
-ENOUGH = 100
-"""Decisions under which a share that changed is not told: none of them says little."""
+MIN_DECISIONS = 100
+"""Decisions below which the share that changed is not estimated."""
 
 
 @dataclass(frozen=True, slots=True)
 class PathError:
-    """How far a step of a path is from the reference's, where one run looked at both."""
+    """Error of a step from that of the reference path, where one run measured both."""
 
     plain: bool = False
-    """Whether it is the reference's own, where nothing can differ."""
+    """Whether it is the step of the reference path, without an error."""
     n: int = 0
-    """Decisions that were held against each other; 0: nobody measured."""
+    """Decisions that were compared; 0: not measured."""
     changed: int = 0
     """Of those, how many differed."""
     error: float | None = None
-    """Largest difference of a logit; None: nobody measured."""
+    """Largest difference of a logit; None: not measured."""
 
     @property
     def share(self) -> float | None:
-        """Of decisions that differ, as estimated; None where too few were held."""
+        """Estimated share of decisions that differ; None where too few were compared."""
         if self.plain:
             return 0.0
-        return self.changed / self.n if self.n >= ENOUGH else None
+        return self.changed / self.n if self.n >= MIN_DECISIONS else None
 
     @property
     def logit(self) -> float | None:
-        """Difference of a logit at most; None where nobody measured."""
+        """Largest difference of a logit; None where it was not measured."""
         return 0.0 if self.plain else self.error
 
 
-PLAIN = PathError(plain=True)
-"""Of a step that the reference takes too."""
+NO_ERROR = PathError(plain=True)
+"""Error of a step that the reference path has too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of a path: two of equal words are the same."""
+    """One step of a path; two steps with equal words are the same."""
 
     words: str
-    far: PathError
+    error: PathError
     kind: str = ""
-    """Of the device, where the step is about one."""
+    """Of the device, where the step depends on one."""
     precision: str = ""
     """Of forwards."""
     done: tuple[str, ...] = ()
-    """What was done to make forwards faster."""
+    """Optimisations of the forwards: folded, compiled, graphed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Path:
-    """From picture to logits.
+class NumericPath:
+    """How numbers are computed, from picture to logits.
 
-    The reference, from which every step is measured, is PIL's pixels and the network as it was
-    loaded, run by torch operation for operation in fp32 on a CPU.
+    The error of each step is measured from the reference path: pixels of PIL, and the network as
+    it was loaded, run by torch operation by operation in fp32 on a CPU.
     """
 
     decoder: Step
-    """Held on the pictures as they are."""
+    """Its error is measured on the unchanged pictures."""
     device: Step
-    """The plain forwards there, and the order of channels; held on the pictures as they are."""
+    """The plain forwards on it, and the memory layout; measured on the unchanged pictures."""
     forwards: Step
-    """Those that want no gradient; held at every point of a sweep."""
-
-    def step(self, name: Literal["decoder", "device", "forwards"]) -> Step:
-        """Return one of `STEPS`."""
-        found: Step = getattr(self, name)
-        return found
+    """Those without a gradient; measured at every point of a sweep."""
 
 
 STEPS: tuple[Literal["decoder", "device", "forwards"], ...] = ("decoder", "device", "forwards")
 """In their order."""
 
 
-def names(alias: str, card: log.Classifier | None) -> frozenset[str]:
-    """Return what the lanes of a classifier are called: of a recipe there is one for each seed."""
+def fast_path_names(alias: str, card: log.Classifier | None) -> frozenset[str]:
+    """Return the names of a classifier's fast paths: for a recipe, one for each seed."""
     seeds = () if card is None else (training.seed for training in card.trainings)
     return frozenset({alias, *(f"{alias}, seed {seed}" for seed in seeds)})
 
@@ -92,35 +87,36 @@ def paths(
     settings: log.Settings,
     roles: Sequence[str],
     called: frozenset[str],
-) -> tuple[Path, ...]:
-    """Return every path by which rows of a check came: several for seeds and parts of a run.
+) -> tuple[NumericPath, ...]:
+    """Return each path by which rows of a check were computed: several for seeds and shards.
 
-    A log without lanes is of a run whose forwards were all plain, but for bf16: how far those
-    were, nobody measured.
+    In a log without fast paths all forwards were plain, except in bf16, whose error was not
+    measured.
 
     Args:
         passes: of the run.
         settings: of the run.
-        roles: images of the check; without any it made no forward that had a choice.
-        called: names of its classifier's lanes.
+        roles: image sets of the check; without any there is only one path.
+        called: names of its classifier's fast paths.
     """
     if not roles:
         return ()
-    about = [pass_record for pass_record in passes if pass_record.images in roles]
-    found = dict.fromkeys(
+    known_paths = dict.fromkeys(
         _path(pass_record, fast_path, settings)
-        for pass_record in about
+        for pass_record in passes
+        if pass_record.images in roles
         for fast_path in pass_record.fast_paths
         if fast_path.classifier in called
     )
-    return tuple(found) or tuple(_unsaid(settings))
+    return tuple(known_paths) or tuple(_without_records(settings))
 
 
-def _path(pass_record: log.PassRecord, fast_path: log.FastPath, settings: log.Settings) -> Path:
+def _path(
+    pass_record: log.PassRecord, fast_path: log.FastPath, settings: log.Settings
+) -> NumericPath:
     kinds = _kinds(settings)
-    kind = (
-        fast_path.device if fast_path.device in kinds else kinds[0]
-    )  # lanes that did not say are "cpu"
+    # old logs record "cpu" for every fast path
+    kind = fast_path.device if fast_path.device in kinds else kinds[0]
     by_device = PathError(n=fast_path.pictures, changed=fast_path.pictures_changed)
     hosted = PathError(
         n=fast_path.hosted, changed=fast_path.hosted_changed, error=fast_path.hosted_error
@@ -128,13 +124,8 @@ def _path(pass_record: log.PassRecord, fast_path: log.FastPath, settings: log.Se
     place = f"{kind} ({fast_path.layout})"
     forwards = _plain("tf32" if fast_path.precision == "tf32" else "fp32")
     if not fast_path.plain:
-        may = (
-            ("folded", fast_path.folded),
-            ("compiled", fast_path.compiled),
-            ("graphed", fast_path.graphed),
-        )
-        done = tuple(word for word, whether in may if whether)
-        # kernels of another device or layout make another difference
+        done = tuple(word for word in ("folded", "compiled", "graphed") if getattr(fast_path, word))
+        # the error depends on the kernels, so on device and layout
         forwards = Step(
             f"{', '.join([fast_path.precision, *done])} on {place}",
             PathError(
@@ -143,31 +134,30 @@ def _path(pass_record: log.PassRecord, fast_path: log.FastPath, settings: log.Se
             precision=fast_path.precision,
             done=done,
         )
-    return Path(
-        Step(pass_record.decoder, PLAIN if pass_record.decoder == "pil" else by_device),
-        Step(place, PLAIN if kind == "cpu" else hosted, kind=kind),
+    return NumericPath(
+        Step(pass_record.decoder, NO_ERROR if pass_record.decoder == "pil" else by_device),
+        Step(place, NO_ERROR if kind == "cpu" else hosted, kind=kind),
         forwards,
     )
 
 
 def _plain(precision: str) -> Step:
-    return Step(precision, PLAIN, precision=precision)
+    return Step(precision, NO_ERROR, precision=precision)
 
 
-def _unsaid(settings: log.Settings) -> Iterator[Path]:
-    rough = settings.precision == "bf16"
+def _without_records(settings: log.Settings) -> Iterator[NumericPath]:
     for kind in _kinds(settings):
         place = f"{kind} ({settings.memory_layout or 'contiguous'})"
-        yield Path(
-            Step("pil", PLAIN),
-            Step(place, PLAIN if kind == "cpu" else PathError(), kind=kind),
+        yield NumericPath(
+            Step("pil", NO_ERROR),
+            Step(place, NO_ERROR if kind == "cpu" else PathError(), kind=kind),
             Step(f"bf16 on {place}", PathError(), precision="bf16")
-            if rough
+            if settings.precision == "bf16"
             else _plain(settings.precision),
         )
 
 
 def _kinds(settings: log.Settings) -> tuple[str, ...]:
-    """Return the kinds of device of a run; a merged one names several."""
+    """Return the kinds of device of a run; a merged run has several."""
     devices = settings.devices or (settings.device,)
-    return tuple(dict.fromkeys(one.partition(":")[0] for one in devices))
+    return tuple(dict.fromkeys(device.partition(":")[0] for device in devices))

@@ -1,4 +1,4 @@
-"""What must be equal for two numbers to be about the same thing, and what is not."""
+"""What must be equal for two numbers to be comparable, and what differs."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vision_evals import log
-from vision_evals.verdict.baseline.paths import Path, names, paths
+from vision_evals.verdict.baseline.paths import NumericPath, fast_path_names, paths
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FEW = 3
-"""Differences of one kind that are named."""
+MAX_IMAGES_NAMED = 3
+"""Images of one difference that are named."""
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of two entries, and the run's records that say how it came about."""
+    """One of two entries that are compared, with the records of its run."""
 
     item: log.Item
     classifier: log.Classifier | None
     settings: log.Settings
     images: tuple[log.ImageSet, ...]
-    """Those of the check, and those that it compares with where it does."""
-    paths: tuple[Path, ...] = ()
-    """By which its numbers came; empty where nobody said, or it made no forwards."""
+    """Of the check, and the second set where it compares two."""
+    paths: tuple[NumericPath, ...] = ()
+    """Of its numbers; empty where they are unknown, or it made no forwards."""
 
 
-def side(run: log.Run, item: log.Item) -> Side:
-    """Return an entry of a log with the records it names."""
+def side_of(run: log.Run, item: log.Item) -> Side:
+    """Return an entry of a log with its records."""
     cards = {card.alias: card for card in run.classifiers}
     sets = {images.role: images for images in run.image_sets}
     roles = [role for role in (item.images, item.against) if role is not None]
@@ -40,57 +40,53 @@ def side(run: log.Run, item: log.Item) -> Side:
         card,
         run.settings,
         tuple(sets[role] for role in roles if role in sets),
-        paths(run.passes, run.settings, roles, names(item.classifier, card)),
+        paths(run.passes, run.settings, roles, fast_path_names(item.classifier, card)),
     )
 
 
 def differences(then: Side, now: Side) -> tuple[str, ...]:
-    """Return what differs between two entries beside the network, each in a few words.
+    """Return what differs between two entries in addition to the network, each in a few words.
 
-    What is not known yet, such as the fingerprint of images nobody has walked over, is left out.
-    Paths are not looked at: how far they may differ is for each gate to say, see `apart`.
+    What is unknown before the pass, such as the fingerprint of images, is left out. Numeric paths
+    are left out too: each gate decides how far they may differ, see `numeric_gap`.
     """
     return (*other_question(then, now), *_config(then, now), *_images(then, now))
 
 
-def other_question(then: Side, now: Side) -> tuple[str, ...]:
-    """Return what differs in what was asked: across that not even a number can be compared."""
-    return tuple(_measure(then, now))
-
-
 def same_network(then: Side, now: Side) -> bool:
-    """Whether both are about one network: equal in weights, preprocessing, classes and code."""
-    prints = [one.classifier and one.classifier.fingerprint for one in (then, now)]
-    return prints[0] is not None and prints[0] == prints[1]
+    """Whether both have one network: equal weights, preprocessing, classes and code."""
+    first, second = (side.classifier and side.classifier.fingerprint for side in (then, now))
+    return first is not None and first == second
 
 
 def other_images(then: pd.DataFrame, now: pd.DataFrame) -> str | None:
-    """Return how the images of two tables differ in ids or labels; None where they do not."""
-    named = ["image" in rows for rows in (then, now)]
-    if not all(named):
-        return "rows of images on one side only" if any(named) else None
+    """Return how the images of two tables differ in ids or labels; None where they are equal."""
+    have_images = ["image" in rows for rows in (then, now)]
+    if not all(have_images):
+        return "rows of images on one side only" if any(have_images) else None
     first, second = (dict.fromkeys(rows["image"].astype(str)) for rows in (then, now))
     gone = [image for image in first if image not in second]
     new = [image for image in second if image not in first]
     if gone or new:
-        said = [f"{len(gone)} only there ({_named(gone)})"] if gone else []
-        said += [f"{len(new)} only here ({_named(new)})"] if new else []
-        return f"other images: {', '.join(said)}"
+        parts = [f"{len(gone)} only there ({_list_images(gone)})"] if gone else []
+        parts += [f"{len(new)} only here ({_list_images(new)})"] if new else []
+        return f"other images: {', '.join(parts)}"
     if "label" in then and "label" in now:
         before, after = (rows.drop_duplicates("image").set_index("image") for rows in (then, now))
-        # class indices: where the class maps differ, that was said before
+        # labels are class indices; differing class maps are reported by `_config`
         moved = before.index[before["label"] != after["label"].reindex(before.index)]
         if len(moved):
-            return f"other labels of {len(moved)} images ({_named(list(map(str, moved)))})"
+            return f"other labels of {len(moved)} images ({_list_images(list(map(str, moved)))})"
     return None
 
 
-def _measure(then: Side, now: Side) -> Iterator[str]:
+def other_question(then: Side, now: Side) -> Iterator[str]:
+    """Yield differences of measure and parameters, which make two numbers incomparable."""
     if then.item.measure != now.item.measure:
         yield f"measure {then.item.measure} there, {now.item.measure} here"
         return
     for key in dict.fromkeys([*then.item.parameters, *now.item.parameters]):
-        before, after = (one.item.parameters.get(key) for one in (then, now))
+        before, after = (side.item.parameters.get(key) for side in (then, now))
         if before != after:
             yield f"parameter {key} = {_brief(before)} there, {_brief(after)} here"
 
@@ -98,11 +94,11 @@ def _measure(then: Side, now: Side) -> Iterator[str]:
 def _config(then: Side, now: Side) -> Iterator[str]:
     pairs: list[tuple[str, str, str]] = []
     precisions = then.settings.precision, now.settings.precision
-    if "tf32" in precisions or not (then.paths and now.paths):  # how far that is, nobody measures
+    if "tf32" in precisions or not (then.paths and now.paths):  # its error is not measured
         pairs += [("precision", *precisions)]
     pairs += [("seed", str(then.settings.seed), str(now.settings.seed))]
     if (then.classifier is None) != (now.classifier is None):
-        yield "the log of one side does not say which network it was"
+        yield "the log of one side does not record the network"
     if then.classifier is not None and now.classifier is not None:
         pairs += [("preprocessing", then.classifier.input, now.classifier.input)]
         pairs += [("classes", then.classifier.classes, now.classifier.classes)]
@@ -133,5 +129,7 @@ def _brief(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _named(images: Sequence[str]) -> str:
-    return ", ".join(images[:FEW]) + (", ..." if len(images) > FEW else "")
+def _list_images(images: Sequence[str]) -> str:
+    return ", ".join(images[:MAX_IMAGES_NAMED]) + (
+        ", ..." if len(images) > MAX_IMAGES_NAMED else ""
+    )

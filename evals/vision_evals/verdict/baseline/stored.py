@@ -1,4 +1,4 @@
-"""A run on disk to hold another one against: found, read, and never written to."""
+"""A stored run that another run is compared with; it is read only."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-KEYS = ("image", "epsilon", "budget", "mask", "epoch", "layer", "call", "unit", "seed", "step")
-"""Columns that name a row, those of them that a table has."""
+ROW_KEYS = ("image", "epsilon", "budget", "mask", "epoch", "layer", "call", "unit", "seed", "step")
+"""Columns that identify a row, as far as a table has them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredRun:
     """A run directory with its log."""
 
     run: log.Run
     directory: Path
     source: str
-    """As somebody named it."""
+    """As the user wrote it."""
     alias: str | None = None
-    """Its classifier that every classifier is held against; None: those of equal alias."""
+    """Its classifier to compare every classifier with; None: the one of equal alias."""
 
     @property
     def record(self) -> log.Baseline:
-        """What the log of another run says of it."""
+        """Its record in the log of another run."""
         return log.Baseline(
             id=self.run.id,
             source=self.source,
@@ -41,7 +41,7 @@ class Stored:
         )
 
 
-def load(text: str, base: Path) -> Stored:
+def load(text: str, base: Path) -> StoredRun:
     """Read ``RUN[:ALIAS]``.
 
     Args:
@@ -53,52 +53,52 @@ def load(text: str, base: Path) -> Stored:
     """
     path, alias = base / Path(text).expanduser(), None
     if "\0" in text:
-        raise UserError(f"{text!r}: no path holds a null byte")
+        raise UserError(f"{text!r}: a path cannot contain a null byte")
     if not path.exists() and ":" in text:
         place, _, alias = text.rpartition(":")
         path = base / Path(place).expanduser()
     try:
-        path = path.resolve()  # `runs/latest` will point elsewhere before its rows are read
+        path = path.resolve()  # `runs/latest` may change before its rows are read
     except (OSError, ValueError) as error:
         raise UserError(f"{text}: cannot be read: {error}") from None
     run = log.read(path)
-    known = dict.fromkeys(item.classifier for item in run.items)
-    if alias is not None and alias not in known:
-        raise UserError(f'{text}: that run judged no "{alias}"{did_you_mean(alias, known)}')
-    return Stored(run, path if path.is_dir() else path.parent, text, alias)
+    aliases = dict.fromkeys(item.classifier for item in run.items)
+    if alias is not None and alias not in aliases:
+        raise UserError(f'{text}: that run judged no "{alias}"{did_you_mean(alias, aliases)}')
+    return StoredRun(run, path if path.is_dir() else path.parent, text, alias)
 
 
-def find(stored: Stored, suite: str, check: str, alias: str) -> log.Item:
+def find_entry(stored: StoredRun, suite: str, check: str, alias: str) -> log.Item:
     """Return the entry of the same check on the classifier to compare with.
 
-    The path of the suite need not be equal, for a run may have been started elsewhere; where
-    several suites have a check of this name, that of the same path goes first, then that of the
-    same file name.
+    The path of the suite may differ, because a run may start in another folder. Where several
+    suites have a check of this name, the one of the same path is taken, else the one of the same
+    file name.
 
     Args:
-        stored: where to look.
+        stored: the run to search.
         suite: path of the check's suite.
         check: its name.
         alias: of the classifier here.
 
     Raises:
-        UserError: there is none, or nobody can say which one.
+        UserError: there is none, or there are several.
     """
     wanted = stored.alias or alias
-    mine = [item for item in stored.run.items if item.classifier == wanted]
-    if not mine:
-        known = dict.fromkeys(item.classifier for item in stored.run.items)
+    items = [item for item in stored.run.items if item.classifier == wanted]
+    if not items:
+        aliases = dict.fromkeys(item.classifier for item in stored.run.items)
         raise UserError(
-            f'{stored.source}: that run judged no "{wanted}"{did_you_mean(wanted, known)}; say '
+            f'{stored.source}: that run judged no "{wanted}"{did_you_mean(wanted, aliases)}; say '
             f"which of its classifiers to compare with, {stored.source}:ALIAS, or name a run that "
             f'judged "{wanted}"'
         )
-    named = [item for item in mine if item.check == check]
+    named = [item for item in items if item.check == check]
     if not named:
-        known = dict.fromkeys(item.check for item in mine)
+        checks = dict.fromkeys(item.check for item in items)
         raise UserError(
             f'{stored.source}: that run has no check "{check}" on {wanted}'
-            f"{did_you_mean(check, known)}; name one that was made with this suite"
+            f"{did_you_mean(check, checks)}; name one that was made with this suite"
         )
     for near in (lambda path: path == suite, lambda path: Path(path).name == Path(suite).name):
         same = [item for item in named if near(item.suite)]
@@ -110,7 +110,7 @@ def find(stored: Stored, suite: str, check: str, alias: str) -> log.Item:
     return named[0]
 
 
-def rows(stored: Stored, item: log.Item) -> pd.DataFrame:
+def read_rows(stored: StoredRun, item: log.Item) -> pd.DataFrame:
     """Return the rows of an entry.
 
     Raises:
@@ -119,7 +119,7 @@ def rows(stored: Stored, item: log.Item) -> pd.DataFrame:
     where = f"{stored.source}: {item.id}"
     if item.table is None:
         raise UserError(f"{where} has no rows: {item.sentence}")
-    found: pd.DataFrame = read_table(stored.directory, item.table, where).to_pandas()
-    if "image" in found and found.duplicated([key for key in KEYS if key in found]).any():
-        raise UserError(f"{where}: {item.table} is damaged: it holds rows twice")
-    return found
+    table: pd.DataFrame = read_table(stored.directory, item.table, where).to_pandas()
+    if "image" in table and table.duplicated([key for key in ROW_KEYS if key in table]).any():
+        raise UserError(f"{where}: {item.table} is damaged: it has duplicate rows")
+    return table

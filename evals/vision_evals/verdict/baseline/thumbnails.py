@@ -1,4 +1,4 @@
-"""Small pictures of the images that flipped, from their own files: no network is asked."""
+"""Small pictures of the images that flipped, read from their files."""
 
 from __future__ import annotations
 
@@ -12,17 +12,26 @@ from vision_evals.core.errors import UnreadableError, UserError
 from vision_evals.core.paths import whole_file
 from vision_evals.images.decode import read
 
-SIDE = 160
+THUMBNAIL_SIDE = 160
 """Pixels of the longer side: about 5 kB a picture."""
 
-QUALITY = 70
+WEBP_QUALITY = 70
 """Of WebP."""
+
+
+def with_thumbnails(item: log.Item, paths: Mapping[str, Path], directory: Path) -> log.Item:
+    """Give each flip that is shown its thumbnail, written below ``directory/pictures``."""
+    compared = item.comparison
+    if compared is None or compared.flips is None:
+        return item
+    drawn = compared.model_copy(update={"flips": thumbnails(compared.flips, paths, directory)})
+    return item.model_copy(update={"comparison": drawn})
 
 
 def thumbnails(flips: log.Flips, paths: Mapping[str, Path], directory: Path) -> log.Flips:
     """Return flips that name a thumbnail each, written below ``directory/pictures``.
 
-    A picture that is not at hand has none: the numbers do not depend on it.
+    A picture whose file is missing has none: the numbers do not depend on it.
 
     Args:
         flips: of one check.
@@ -40,7 +49,7 @@ def thumbnails(flips: log.Flips, paths: Mapping[str, Path], directory: Path) -> 
 
 
 def _thumbnail(path: Path | None, directory: Path) -> str | None:
-    """Write a thumbnail once; the name is that of the bytes, which several checks may share."""
+    """Write a thumbnail once; its name is a hash of the file, because checks may share it."""
     if path is None:
         return None
     try:
@@ -51,7 +60,7 @@ def _thumbnail(path: Path | None, directory: Path) -> str | None:
     file = directory / name
     if not file.is_file():
         picture = decoded.picture
-        picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+        picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
         with whole_file(file) as partial:
-            picture.save(partial, "WEBP", quality=QUALITY)
+            picture.save(partial, "WEBP", quality=WEBP_QUALITY)
     return name

@@ -8,15 +8,15 @@ from statistics import NormalDist
 
 from vision_evals.measures.intervals import Interval
 
-HALVINGS = 64
-"""Of a bracket no wider than 2: its width ends below 1e-18."""
+BISECTIONS = 64
+"""Of a bracket of width 2 or less: its final width is below 1e-18."""
 
 
 def null_variance(worse: float, better: float, margin: float) -> float:
-    """Return the variance of one image's difference, were the true difference ``margin``.
+    """Return the variance of one image's difference if the true difference is ``margin``.
 
-    The shares of images that changed are then not those found but the likeliest that lie
-    ``margin`` apart (Tango 1998, section 3): a root of 2 q^2 + B q + C, in closed form.
+    The shares of changed images are then not the measured ones but the likeliest ones that differ
+    by ``margin`` (Tango 1998, section 3): a root of 2 q^2 + B q + C, in closed form.
 
     Args:
         worse: share of images right before and wrong now.
@@ -28,18 +28,18 @@ def null_variance(worse: float, better: float, margin: float) -> float:
     b = (2 - better + worse) * margin - worse - better
     c = -worse * margin * (1 - margin)
     root = math.sqrt(b * b - 8 * c)
-    # of the two forms the one that subtracts nothing nearly equal
+    # of the two forms, the one without cancellation
     likeliest = -2 * c / (root + b) if b > 0 else (root - b) / 4
     return 2 * likeliest + margin * (1 - margin)
 
 
 def score_statistic(worse: int, better: int, n: int, margin: float) -> float:
-    """Return Tango's statistic: standard normal were the true difference ``margin``.
+    """Return Tango's statistic: standard normal if the true difference is ``margin``.
 
-    Positive where the difference found, (better - worse) / n, lies above it. At margin 0 it is
+    Positive where the measured difference, (better - worse) / n, is above it. At margin 0 it is
     McNemar's (better - worse) / sqrt(better + worse).
     """
-    _hold(worse, better, n)
+    _require_counts(worse, better, n)
     away = (better - worse) / n - margin
     spread = math.sqrt(null_variance(worse / n, better / n, margin) / n)
     if spread == 0:
@@ -50,53 +50,54 @@ def score_statistic(worse: int, better: int, n: int, margin: float) -> float:
 def score_interval(worse: int, better: int, n: int, confidence: float) -> Interval:
     """Score interval of a difference of paired shares (Tango 1998), now less before.
 
-    Holds every difference that the two-sided score test would not reject. It stays inside
+    It contains every difference that the two-sided score test does not reject. It stays in
     [-1, 1], and has a width even where no image changed.
 
     Args:
         worse: images right before and wrong now.
         better: images wrong before and right now.
-        n: images that both saw.
+        n: images of both networks.
         confidence: two-sided, such as 0.9.
 
     Raises:
         ValueError: n is 0, or the counts do not fit into it.
     """
-    _hold(worse, better, n)
+    _require_counts(worse, better, n)
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     before, now = worse / n, better / n
-    found = now - before
+    difference = now - before
 
-    def held(margin: float) -> bool:
-        return n * (found - margin) ** 2 <= z * z * null_variance(before, now, margin)
+    def accepted(margin: float) -> bool:
+        return n * (difference - margin) ** 2 <= z * z * null_variance(before, now, margin)
 
-    return Interval(_edge(held, found, -1.0), _edge(held, found, 1.0))
+    return Interval(
+        _interval_end(accepted, difference, -1.0), _interval_end(accepted, difference, 1.0)
+    )
 
 
 def mcnemar(worse: int, better: int) -> float:
-    """Exact one-sided p value that it got worse (McNemar 1947): 1 where no image changed.
+    """Exact one-sided p value that a share became worse (McNemar 1947): 1 where no image changed.
 
-    Of the images that changed, were neither network the better, half would have got worse: how
-    likely are so many, or more?
+    The probability of so many worse ones, or more, if half of the changed images become worse.
     """
     from scipy.stats import binom
 
-    _hold(worse, better, max(1, worse + better))
+    _require_counts(worse, better, max(1, worse + better))
     return float(binom.sf(worse - 1, worse + better, 0.5)) if worse else 1.0
 
 
-def _edge(held: Callable[[float], bool], inside: float, outside: float) -> float:
-    """Return where ``held`` ends between a point that it holds and the end of the scale."""
-    for _ in range(HALVINGS):
+def _interval_end(accepted: Callable[[float], bool], inside: float, outside: float) -> float:
+    """Return where ``accepted`` ends, between an accepted point and the end of the scale."""
+    for _ in range(BISECTIONS):
         middle = (inside + outside) / 2
-        if held(middle):
+        if accepted(middle):
             inside = middle
         else:
             outside = middle
     return outside
 
 
-def _hold(worse: int, better: int, n: int) -> None:
+def _require_counts(worse: int, better: int, n: int) -> None:
     if n < 1:
         raise ValueError("a difference needs at least one image")
     if min(worse, better) < 0 or worse + better > n:
