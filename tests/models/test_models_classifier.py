@@ -46,7 +46,6 @@ def classifier(network: nn.Module) -> Classifier:
         weights="",
         sha256=None,
         published={},
-        parameters=12,
     )
 
 

@@ -197,7 +197,7 @@ def test_a_file_that_the_server_does_not_have(
 def test_no_network_is_told_within_seconds(
     file: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(download, "TIMEOUT", 0.2)
+    monkeypatch.setattr(download, "TIMEOUT_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/{file.name}"
         monkeypatch.setattr(SMALL.value, "url", url)

@@ -126,14 +126,14 @@ class Resources:
         return built.to(self.device)
 
     def _trained(self, alias: str, card: Card, base: Path) -> tuple[Classifier, ...]:
-        from vision_evals.models.training import trained
+        from vision_evals.models.training.build import train_recipe
 
         start = None
         if card.start is not None:
             request = parse_request(card.start, base)
             own, place = self.registry.card(request.name)
             start = self._loaded(alias, own, place, request.checkpoint)
-        return trained(
+        return train_recipe(
             alias, card, base, start, cache=self.cache, device=self.device, show=self.show
         )
 

@@ -16,10 +16,11 @@ from vision_evals.models.checkpoint import load_state_dict, refuse_not_finite
 from vision_evals.models.classifier import Classifier
 from vision_evals.models.fingerprint import fingerprint
 from vision_evals.models.layout import arrange
-from vision_evals.models.source import NetworkFacts, Source, Weights
+from vision_evals.models.source import NetworkFacts, NetworkSource, Weights
+from vision_evals.models.user_modules import as_user_error
 from vision_evals.models.weights_file import sha256_of
 
-_SOURCES: Mapping[str, Source] = {
+_SOURCES: Mapping[str, NetworkSource] = {
     "torchvision": torchvision,
     "timm": timm,
     "packaged": packaged,
@@ -44,15 +45,8 @@ def build(
         torch.OutOfMemoryError: as it came.
     """
     card = with_checkpoint(card, checkpoint)
-    try:
+    with as_user_error(f"{alias}: {card.network} cannot be built"):
         return _build(alias, card, base, download=download)
-    except (UserError, torch.OutOfMemoryError):
-        raise
-    except Exception as error:
-        # a network may be of any class: whatever that raises fails this classifier alone
-        raise UserError(
-            f"{alias}: {card.network} cannot be built: {type(error).__name__}: {error}"
-        ) from error
 
 
 def _build(alias: str, card: Card, base: Path, *, download: bool) -> Classifier:
@@ -81,7 +75,6 @@ def _build(alias: str, card: Card, base: Path, *, download: bool) -> Classifier:
         weights=weights.origin,
         sha256=weights.sha256,
         published=published_metrics(card, source.facts(card)),
-        parameters=sum(parameter.numel() for parameter in network.parameters()),
     )
 
 
@@ -93,7 +86,7 @@ def with_checkpoint(card: Card, checkpoint: Path | None) -> Card:
     return card.model_copy(update={"checkpoint": path, "sha256": None, "published": {}})
 
 
-def source_of(card: Card) -> Source:
+def source_of(card: Card) -> NetworkSource:
     """Return who knows the card's network."""
     return _SOURCES.get(card.source, user_modules)
 
@@ -125,7 +118,9 @@ def published_metrics(card: Card, facts: NetworkFacts) -> Mapping[str, float]:
     return facts.published
 
 
-def _weights(alias: str, card: Card, base: Path, source: Source, *, download: bool) -> Weights:
+def _weights(
+    alias: str, card: Card, base: Path, source: NetworkSource, *, download: bool
+) -> Weights:
     if card.checkpoint is None:
         return source.weights(card, download=download)
     path = base / Path(card.checkpoint).expanduser()

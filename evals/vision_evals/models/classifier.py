@@ -41,12 +41,10 @@ class Classifier:
     """Of everything that changes its numbers."""
     weights: str
     """Where they came from, without folders."""
-    sha256: str | None
+    sha256: str | None = None
     """Of the weights' file."""
-    published: Mapping[str, float]
+    published: Mapping[str, float] = field(default_factory=dict)
     """Published metrics of exactly these weights and this preprocessing, as fractions."""
-    parameters: int
-    """How many."""
     training: log.Training | None = None
     """How it was trained here; None for a network that came trained."""
     device: torch.device = _CPU
@@ -61,8 +59,13 @@ class Classifier:
 
     @property
     def name(self) -> str:
-        """Return its alias, and of several that one recipe made, the seed."""
+        """Its alias, with the seed if a recipe trained it."""
         return self.alias if self.training is None else f"{self.alias}, seed {self.training.seed}"
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers its weights have."""
+        return sum(parameter.numel() for parameter in self.network.parameters())
 
     @property
     def geometry(self) -> Geometry:

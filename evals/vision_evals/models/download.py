@@ -13,7 +13,7 @@ import torch.hub
 
 from vision_evals.core.errors import UnavailableError
 
-TIMEOUT = 10.0
+TIMEOUT_SECONDS = 10.0
 """Seconds without a byte until there is no network."""
 
 
@@ -53,7 +53,7 @@ def fetch(url: str, *, download: bool) -> Path:
             "download it, or copy the file there"
         )
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(TIMEOUT)
+    socket.setdefaulttimeout(TIMEOUT_SECONDS)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(url, str(file), hash_digits(file), sys.stderr.isatty())

@@ -74,7 +74,7 @@ def attributes(network: nn.Module) -> list[str]:
 
     told = []
     for name, module in network.named_modules():
-        held = {key: value for key, value in vars(module).items() if key not in _TORCHS}
+        held = {key: value for key, value in vars(module).items() if key not in _KEYS_OF_TORCH}
         told += [f"{name} {describe(held, tensor)}"]
     return told
 
@@ -89,7 +89,7 @@ def traceable(network: nn.Module, card: Card) -> str | None:
     return None
 
 
-_TORCHS = {*vars(nn.Sequential()), "training"}
+_KEYS_OF_TORCH = {*vars(nn.Sequential()), "training"}
 """What torch itself keeps of every module."""
 
 

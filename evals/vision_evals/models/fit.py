@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from vision_evals.core.errors import UserError
 
-_SHOWN = 3
+_MAX_LISTED = 3
 
 
 class OtherNetworkError(UserError):
@@ -69,7 +69,7 @@ def kind(tensor: Tensor) -> str:
 
 def _counted(names: Iterable[str], what: str) -> str:
     listed = sorted(names)
-    shown = ", ".join(listed[:_SHOWN]) + (", ..." if len(listed) > _SHOWN else "")
+    shown = ", ".join(listed[:_MAX_LISTED]) + (", ..." if len(listed) > _MAX_LISTED else "")
     return f"{len(listed)} {what} ({shown})" if listed else ""
 
 

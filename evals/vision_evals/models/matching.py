@@ -13,10 +13,10 @@ from vision_evals.models.card import Card
 from vision_evals.models.fit import kind, plain_names
 from vision_evals.models.meta_device import Network, networks
 
-NEAR = 0.5
+MIN_SHARE_NEAR = 0.5
 """Share of tensors that must agree for a network to be called near."""
 
-SURE = 0.8
+MIN_SHARE_SURE = 0.8
 """Share beyond which no other network is looked for: another head leaves more of alexnet."""
 
 _OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
@@ -59,14 +59,14 @@ def matches(
     known = networks(cards or {})
     likely = [n for n in known if n.published is None or n.published in counts]
     found = [match for network in likely for match in _match(own, network)]
-    if not any(match.share >= SURE for match in found):
+    if not any(match.share >= MIN_SHARE_SURE for match in found):
         rest = (network for network in known if network not in likely)
         found += [match for network in rest for match in _match(own, network)]
     exact = {match.name: match for match in found if match.share == 1}
     if exact:
         return tuple(exact.values())
     best = max(found, key=lambda match: match.share, default=None)
-    return (best,) if best is not None and best.share >= NEAR else ()
+    return (best,) if best is not None and best.share >= MIN_SHARE_NEAR else ()
 
 
 def shapes(state: Mapping[str, Tensor]) -> Shapes:
@@ -104,7 +104,7 @@ def _counts(state: Mapping[str, Tensor]) -> set[int]:
 
 def _match(own: Shapes, network: Network) -> Iterator[Match]:
     try:
-        built = network.hollow()
+        built = network.on_meta_device()
         other = shapes(built.state_dict())
     except Exception:  # noqa: BLE001 - a network that cannot be built here is no match
         return

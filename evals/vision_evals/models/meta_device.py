@@ -30,14 +30,14 @@ class Network:
     published: int | None
     """Its parameters; None where nobody published how many, and it must be built to know."""
 
-    def hollow(self) -> nn.Module:
+    def on_meta_device(self) -> nn.Module:
         """Return the network with names and shapes, and hardly a number; raises what it raises."""
-        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), _Hollow():
+        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), _EmptyOnMeta():
             warnings.simplefilter("ignore")
             return self.build()
 
 
-class _Hollow(TorchFunctionMode):
+class _EmptyOnMeta(TorchFunctionMode):
     """Lets layers be made without memory; other numbers stay real, which some builders need."""
 
     def __torch_function__(

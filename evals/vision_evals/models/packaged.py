@@ -23,7 +23,7 @@ from vision_evals.models.registry import PACKAGED
 from vision_evals.models.source import NetworkFacts, Weights
 from vision_evals.models.weights_file import examine, sha256_of
 
-_CAFFE = Input(
+_CAFFE_INPUT = Input(
     resize=256,
     crop=227,
     mean=(122.679 / 255, 116.669 / 255, 104.006 / 255),
@@ -43,7 +43,7 @@ def facts(card: Card) -> NetworkFacts:
     """Return the preprocessing that the weights were trained with."""
     side = _SIDES.get(_known(card))
     if side is None:
-        return NetworkFacts(_CAFFE)
+        return NetworkFacts(_CAFFE_INPUT)
     mean, std = 127 / 255, 128 / 255
     return NetworkFacts(
         Input(resize=side + 32, crop=side, mean=(mean, mean, mean), std=(std, std, std))

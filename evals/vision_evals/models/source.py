@@ -35,7 +35,7 @@ class Weights:
     """Of the file."""
 
 
-class Source(Protocol):
+class NetworkSource(Protocol):
     """A module that knows networks. Every function may raise a UserError."""
 
     def facts(self, card: Card) -> NetworkFacts:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from vision_evals.core.errors import UnavailableError, UserError, did_you_mean
 from vision_evals.models.card import Card, Input
 from vision_evals.models.checkpoint import fit, load_state_dict
-from vision_evals.models.download import TIMEOUT, fetch, hash_digits, hub_file, missing
+from vision_evals.models.download import TIMEOUT_SECONDS, fetch, hash_digits, hub_file, missing
 from vision_evals.models.source import NetworkFacts, Weights
 from vision_evals.models.weights_file import sha256_of
 
@@ -25,7 +25,7 @@ def facts(card: Card) -> NetworkFacts:
     published = _published(card)
     if card.input is not None or not _has_weights(published):
         return NetworkFacts(card.input)
-    config = _timm().data.resolve_data_config(pretrained_cfg=published.to_dict())
+    config = load_timm().data.resolve_data_config(pretrained_cfg=published.to_dict())
     _, *crop = config["input_size"]
     resize: Any = [math.floor(side / config["crop_pct"]) for side in crop]
     if config["crop_mode"] == "center" and resize[0] == resize[1]:
@@ -79,7 +79,7 @@ def network(
 ) -> nn.Module:
     """Return the network; timm translates names of its own weights, a checkpoint must fit."""
     assert state is not None
-    timm = _timm()
+    timm = load_timm()
     if card.checkpoint:
         built: nn.Module = timm.create_model(card.name, num_classes=classes)
         fit(built, state, where)
@@ -99,7 +99,8 @@ def network(
     return built
 
 
-def _timm() -> ModuleType:
+def load_timm() -> ModuleType:
+    """Return the package timm, or raise an UnavailableError."""
     try:
         import timm
         import timm.data
@@ -111,7 +112,7 @@ def _timm() -> ModuleType:
 
 
 def _published(card: Card) -> Any:
-    timm = _timm()
+    timm = load_timm()
     if card.weights:
         raise UserError(f"{card.network}: weights = {card.weights!r}: write timm:NAME.TAG instead")
     if not timm.is_model(card.name):
@@ -129,7 +130,7 @@ def _has_weights(published: Any) -> bool:
 
 
 def _names() -> list[str]:
-    names: list[str] = _timm().list_models()
+    names: list[str] = load_timm().list_models()
     return names
 
 
@@ -165,7 +166,7 @@ def _fetch(published: Any, *, download: bool) -> Path:
         try:
             # one question first: the download itself asks again for half a minute
             url = huggingface_hub.hf_hub_url(repository, name, revision=version)
-            huggingface_hub.get_hf_file_metadata(url, timeout=TIMEOUT)
+            huggingface_hub.get_hf_file_metadata(url, timeout=TIMEOUT_SECONDS)
             return Path(huggingface_hub.hf_hub_download(repository, name, revision=version))
         except Exception as error:  # noqa: BLE001 - its errors have no common class
             reason = error

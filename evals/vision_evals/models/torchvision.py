@@ -6,7 +6,7 @@ import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 from torch import Tensor, nn
 from torchvision import models
@@ -75,13 +75,19 @@ def network(
         options = {"image_size": published.meta["min_size"][0]}
     elif card.name.startswith("densenet"):  # names as they were before dots were forbidden
         state = {_OLD_DENSENET.sub(r"\1\2", name): tensor for name, tensor in state.items()}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of deprecations inside torchvision
-        built = models.get_model(card.name, weights=None, num_classes=classes, **options)
+    built: Any = without_weights(card.name, classes, options)
     if card.name == "googlenet":  # its auxiliary heads were never trained
         built.aux_logits, built.aux1, built.aux2 = False, None, None
     fit(built, state, where)
-    return cast("nn.Module", built)
+    return built
+
+
+def without_weights(name: str, classes: int, options: Mapping[str, object]) -> nn.Module:
+    """Return a network of torchvision's with its first weights."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecations inside torchvision
+        network: nn.Module = models.get_model(name, weights=None, num_classes=classes, **options)
+    return network
 
 
 def _published(card: Card) -> models.WeightsEnum:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -42,15 +43,9 @@ def network(
         build = load(card.network, base, where, "function")
         if not callable(build):
             raise UserError(f"{where}: {card.network} is no function that builds a network")
-        try:
+        repair = "; it must build the network without arguments"
+        with as_user_error(f"{where}: {card.network}() failed", repair):
             built = build()
-        except torch.OutOfMemoryError:
-            raise
-        except Exception as error:
-            raise UserError(
-                f"{where}: {card.network}() failed: {type(error).__name__}: {error}; "
-                "it must build the network without arguments"
-            ) from error
     if not isinstance(built, nn.Module):
         raise UserError(
             f"{where}: {card.network}() returned a {type(built).__name__}, not a torch.nn.Module"
@@ -58,3 +53,22 @@ def network(
     if state is not None:
         fit(built, state, where)
     return built
+
+
+@contextmanager
+def as_user_error(failure: str, repair: str = "") -> Iterator[None]:
+    """Turn what the code of a network raises into a UserError: it fails this classifier alone.
+
+    A network may be of any class and raise anything. A UserError stays as it is, and so does
+    ``torch.OutOfMemoryError``.
+
+    Args:
+        failure: begins the message.
+        repair: ends it.
+    """
+    try:
+        yield
+    except (UserError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        raise UserError(f"{failure}: {type(error).__name__}: {error}{repair}") from error

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from vision_evals.core.errors import UserError, did_you_mean
 
-_OTHERS = (
+_OTHER_FORMATS = (
     (0, b"\x89HDF\r\n", "an HDF5 file, as Keras writes it"),
     (0, b"GGUF", "a GGUF file"),
     (0, b"\x93NUMPY", "a NumPy array"),
@@ -111,7 +111,7 @@ def _not_weights(head: bytes) -> str | None:
         )
     if head.startswith(b"version https://git-lfs"):
         return "a Git LFS pointer, not the weights themselves; run `git lfs pull` where it is from"
-    for start, mark, what in _OTHERS:
+    for start, mark, what in _OTHER_FORMATS:
         # the length and the words of a safetensors header may look like anything
         if head[start:].startswith(mark) and head[8:9] != b"{":
             return f"{what}, not weights that torch.save or safetensors wrote"

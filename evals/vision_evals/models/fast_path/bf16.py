@@ -8,12 +8,12 @@ from copy import deepcopy
 import torch
 from torch import nn
 
-from vision_evals.models.fast_path.fold_batchnorm import put
+from vision_evals.models.fast_path.fold_batchnorm import replace_module
 
 _FIRST = (nn.Conv2d, nn.Linear)
 
 
-class Exact(nn.Module):
+class Fp32Layer(nn.Module):
     """A layer in fp32 whose output goes on in bf16."""
 
     def __init__(self, inner: nn.Module) -> None:
@@ -27,7 +27,7 @@ class Exact(nn.Module):
         return output.to(torch.bfloat16)
 
 
-def halved(network: nn.Module, sample: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+def to_bf16(network: nn.Module, sample: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
     """Return the forward with every layer after the first convolution in bf16.
 
     A pixel's epsilon of 1/2040 is under bf16's step at mid-grey (1/256), so a bf16 input would
@@ -41,10 +41,10 @@ def halved(network: nn.Module, sample: torch.Tensor) -> Callable[[torch.Tensor],
     with torch.inference_mode():
         name = _first_layer(network, sample)
         first = network.get_submodule(name)
-        put(network, name, Exact(first))
+        replace_module(network, name, Fp32Layer(first))
         rough = deepcopy(network).to(torch.bfloat16)
         # cast alone it would be rounded for good: the copy gets the layer itself
-        put(rough, name, Exact(first))
+        replace_module(rough, name, Fp32Layer(first))
         try:
             rough(sample)
         except RuntimeError:

@@ -15,14 +15,14 @@ import torch
 
 from vision_evals.core.paths import user_cache
 from vision_evals.models.classifier import Classifier
-from vision_evals.models.fast_path.bf16 import halved
-from vision_evals.models.fast_path.cuda_graph import Forward, Graphed, hold_unwaiting
-from vision_evals.models.fast_path.fold_batchnorm import folded
-from vision_evals.models.fast_path.policy import Plan
+from vision_evals.models.fast_path.bf16 import to_bf16
+from vision_evals.models.fast_path.cuda_graph import Forward, Graphed, refuse_waiting
+from vision_evals.models.fast_path.fold_batchnorm import fold_batchnorms
+from vision_evals.models.fast_path.policy import FastPathPlan
 
 
 @dataclass(frozen=True, slots=True)
-class Built:
+class BuiltForward:
     """A forward from normalised pixels, and what was done for it."""
 
     forward: Forward | None
@@ -34,7 +34,9 @@ class Built:
     """What of the plan could not be done, and why."""
 
 
-def built(classifier: Classifier, plan: Plan, sample: torch.Tensor, kernels: Path | None) -> Built:
+def build_forward(
+    classifier: Classifier, plan: FastPathPlan, sample: torch.Tensor, kernels: Path | None
+) -> BuiltForward:
     """Return the forward that a plan describes; the classifier's own network stays as it is.
 
     Args:
@@ -49,33 +51,33 @@ def built(classifier: Classifier, plan: Plan, sample: torch.Tensor, kernels: Pat
     pixels = classifier.prepared(sample)
     network, count = classifier.network, 0
     if plan.fold:
-        network, count = folded(network)
+        network, count = fold_batchnorms(network)
     elif plan.precision == "bf16":
         network = deepcopy(network)
-    forward: Forward = halved(network, pixels) if plan.precision == "bf16" else network
+    forward: Forward = to_bf16(network, pixels) if plan.precision == "bf16" else network
     left, plainly = [], forward
     if plan.compile:
         try:
-            forward = compiled(forward, pixels, kernels)
-            _mark(kernels, classifier, plan)
+            forward = compile_forward(forward, pixels, kernels)
+            _mark_cached(kernels, classifier, plan)
         except Exception as error:  # noqa: BLE001 - no C++ compiler, an operation it does not know
-            left.append(f"not compiled: {brief(error)}")
+            left.append(f"not compiled: {brief_error(error)}")
     whole = not left
     if plan.graph:
         try:
-            hold_unwaiting(plainly, pixels)
+            refuse_waiting(plainly, pixels)
             forward = Graphed(forward, pixels)
         except Exception as error:  # noqa: BLE001 - a forward that waits for the device, say
-            left.append(f"no graph: {brief(error)}")
+            left.append(f"no graph: {brief_error(error)}")
     graphed = isinstance(forward, Graphed)
-    return Built(forward, count, plan.compile and whole, graphed, "; ".join(left))
+    return BuiltForward(forward, count, plan.compile and whole, graphed, "; ".join(left))
 
 
-def compiled(forward: Forward, sample: torch.Tensor, kernels: Path | None) -> Forward:
+def compile_forward(forward: Forward, sample: torch.Tensor, kernels: Path | None) -> Forward:
     """Return a forward with kernels for batches of one shape; others run as they are."""
     frozen: dict[str, Any] = {"freezing": True} if sample.device.type == "cpu" else {}
     fast = torch.compile(forward, dynamic=False, options=frozen)
-    with _kept(kernels), torch.inference_mode():
+    with _inductor_cache(kernels), torch.inference_mode():
         fast(sample)
 
     def either(pixels: torch.Tensor) -> torch.Tensor:
@@ -85,17 +87,17 @@ def compiled(forward: Forward, sample: torch.Tensor, kernels: Path | None) -> Fo
     return either
 
 
-def brief(error: Exception) -> str:
+def brief_error(error: Exception) -> str:
     """Return kind and first line of an error: libraries say pages."""
     return f"{type(error).__name__}: {str(error).strip().split(chr(10), maxsplit=1)[0][:200]}"
 
 
-def warm(kernels: Path | None, classifier: Classifier, precision: str) -> bool:
+def kernels_cached(kernels: Path | None, classifier: Classifier, precision: str) -> bool:
     """Tell whether an earlier run left this network's kernels."""
     return kernels is not None and _marker(kernels, classifier, precision).is_file()
 
 
-def _mark(kernels: Path | None, classifier: Classifier, plan: Plan) -> None:
+def _mark_cached(kernels: Path | None, classifier: Classifier, plan: FastPathPlan) -> None:
     if kernels is not None:
         with contextlib.suppress(OSError):
             _marker(kernels, classifier, plan.precision).touch()
@@ -109,7 +111,7 @@ def _marker(kernels: Path, classifier: Classifier, precision: str) -> Path:
 
 
 @contextlib.contextmanager
-def _kept(kernels: Path | None) -> Iterator[None]:
+def _inductor_cache(kernels: Path | None) -> Iterator[None]:
     """Let Inductor keep its kernels in a folder."""
     if kernels is None:
         yield

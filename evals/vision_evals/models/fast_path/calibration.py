@@ -8,19 +8,19 @@ from typing import Any
 import torch
 
 from vision_evals.models.fast_path.margins import decision, margin
-from vision_evals.models.fast_path.policy import Plan
+from vision_evals.models.fast_path.policy import FastPathPlan
 
-SAFETY = 3
+SAFETY_FACTOR = 3
 """An answer is repeated whose margin is under so many times the largest error of a logit. Two
 logits that err by it in opposite ways move a margin by twice as much; the third is reserve."""
-ROUNDING = 4 * torch.finfo(torch.float32).eps
+MIN_RELATIVE_ERROR = 4 * torch.finfo(torch.float32).eps
 """Share of the largest logit that an error is taken to be at least. A calibration compares batches
 of one size; in a batch of another size the plain path itself adds in another order, which moved
 SqueezeNet's logits by up to two roundings (batches of 4 and of 20, one thread)."""
-USELESS = 0.5
+MAX_REPEATED_SHARE = 0.5
 """Share of answers that would have to be repeated above which a lane is given up."""
 
-SAME = 1e-3
+MAX_FP32_RELATIVE_ERROR = 1e-3
 """Share of the largest logit that rounding in fp32 may make."""
 
 
@@ -28,7 +28,7 @@ SAME = 1e-3
 class Calibration:
     """What was found on the first images; counted on the device."""
 
-    plan: Plan
+    plan: FastPathPlan
     images: int = 0
     bound: float = 0.0
     """Margin of a logit under which an answer is not sure; known after these images."""
@@ -39,7 +39,7 @@ class Calibration:
     """Margins, and whether the decision differs."""
 
     @property
-    def going_on(self) -> bool:
+    def calibrating(self) -> bool:
         """Whether answers are still looked at on both paths."""
         return self.images < self.plan.calibrating
 
@@ -61,21 +61,21 @@ class Calibration:
 
     def count(self, images: int) -> str | None:
         """Count the images of a batch, and return why the path is not to be used, if it is not."""
-        if not self.going_on or self._error is None:
+        if not self.calibrating or self._error is None:
             return None
         self.images += images
         error = float(self._error)
-        self.bound = SAFETY * max(error, ROUNDING * float(self._largest))
+        self.bound = SAFETY_FACTOR * max(error, MIN_RELATIVE_ERROR * float(self._largest))
         if not error < torch.inf:
             return "its logits are not finite on the fast path"
-        if self.plan.precision != "bf16" and error > SAME * float(self._largest):
+        if self.plan.precision != "bf16" and error > MAX_FP32_RELATIVE_ERROR * float(self._largest):
             return f"its logits differ by {error:.2g} on the fast path, which is no rounding"
         margins = torch.cat([pair[0] for pair in self._pairs])
-        if float((margins < self.bound).float().mean()) > USELESS:
+        if float((margins < self.bound).float().mean()) > MAX_REPEATED_SHARE:
             return f"half of the answers are within {self.bound:.3g} of another decision"
         return None
 
-    def told(self) -> dict[str, Any]:
+    def log_fields(self) -> dict[str, Any]:
         """Return the fields of the log."""
         if self._error is None:
             return {}

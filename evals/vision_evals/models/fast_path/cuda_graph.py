@@ -10,10 +10,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
 
-WARM = 3
+WARM_UP_FORWARDS = 3
 """Forwards before the recording: libraries choose and allocate in the first ones."""
 
-_WAITING = frozenset(
+_HOST_WAITS = frozenset(
     {"_local_scalar_dense", "equal", "is_nonzero", "masked_select", "nonzero", "unique_dim"}
     | {"_unique", "_unique2", "unique_consecutive", "bincount", "histc", "repeat_interleave"}
 )
@@ -35,7 +35,7 @@ class Graphed:
         side.wait_stream(here)
         try:
             with torch.cuda.stream(side), torch.inference_mode():
-                for _ in range(WARM):
+                for _ in range(WARM_UP_FORWARDS):
                     forward(self._pixels)
             here.wait_stream(side)
             self._graph = torch.cuda.CUDAGraph()
@@ -56,7 +56,7 @@ class Graphed:
         return self._output.clone()
 
 
-def hold_unwaiting(forward: Forward, sample: torch.Tensor) -> None:
+def refuse_waiting(forward: Forward, sample: torch.Tensor) -> None:
     """Refuse a forward during which the host waits for the device.
 
     A recording that meets one fails halfway, with streams and allocator in the middle of it.
@@ -65,11 +65,11 @@ def hold_unwaiting(forward: Forward, sample: torch.Tensor) -> None:
         RuntimeError: naming the operation.
     """
     # in inference mode operations are not taken apart
-    with torch.no_grad(), _Unwaiting():  # type: ignore[no-untyped-call]
+    with torch.no_grad(), _RefuseWaiting():  # type: ignore[no-untyped-call]
         forward(sample)
 
 
-class _Unwaiting(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _RefuseWaiting(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Of this thread alone, unlike torch's own mode that tells of synchronisation."""
 
     def __torch_dispatch__(
@@ -83,7 +83,7 @@ class _Unwaiting(TorchDispatchMode):  # type: ignore[no-untyped-call]
         given = [a.device for a in args if isinstance(a, torch.Tensor)]
         found = func(*args, **(kwargs or {}))
         moved = isinstance(found, torch.Tensor) and given and found.device != given[0]
-        if name in _WAITING or moved or (name.startswith("index") and _masks(args)):
+        if name in _HOST_WAITS or moved or (name.startswith("index") and _masks(args)):
             raise RuntimeError(f"its forward waits for the device in {name}")
         return found
 

@@ -13,14 +13,14 @@ from vision_evals import log
 from vision_evals.core.rng import generator
 from vision_evals.log.profiling.stages import timed
 from vision_evals.models.classifier import Classifier
-from vision_evals.models.fast_path.build import Built, brief, built
+from vision_evals.models.fast_path.build import BuiltForward, brief_error, build_forward
 from vision_evals.models.fast_path.calibration import Calibration
 from vision_evals.models.fast_path.margins import decision, margin
 from vision_evals.models.fast_path.parity import Parity
-from vision_evals.models.fast_path.policy import Plan
+from vision_evals.models.fast_path.policy import FastPathPlan
 from vision_evals.suite.declared_options import SEED
 
-RECHECKED = 0.01
+RECHECKED_SHARE = 0.01
 """Share of the other answers that are drawn to be looked at on the plain path too."""
 
 Pixels = Callable[[torch.Tensor], torch.Tensor]
@@ -39,7 +39,7 @@ class FastPath:
     """
 
     classifier: Classifier
-    plan: Plan
+    plan: FastPathPlan
     seed: int = SEED
     kernels: Path | None = None
     """Folder of compiled kernels."""
@@ -52,7 +52,7 @@ class FastPath:
     used: bool = False
     """Whether anybody asked for logits."""
     calibration: Calibration = field(init=False)
-    _built: Built | None = None
+    _built: BuiltForward | None = None
     _answers: int = 0
     """After the calibration."""
     _tallies: list[torch.Tensor] = field(default_factory=list)
@@ -70,14 +70,14 @@ class FastPath:
     @property
     def calibrating(self) -> bool:
         """Whether answers are still looked at on both paths."""
-        return self.calibration.going_on
+        return self.calibration.calibrating
 
     @property
     def device(self) -> str:
         """Kind of the device that the network is on."""
         return self.classifier.device.type
 
-    def see(self, pixels: torch.Tensor) -> torch.Tensor:
+    def fast_logits(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return logits (n, classes) in fp32 of pixels (n, 3, H, W), not settled yet."""
         self.used = True
         if self.fast and (self._built is None or self._built.forward is None):
@@ -101,7 +101,7 @@ class FastPath:
         accepted: torch.Tensor | None,
         pixels: Pixels,
         names: tuple[str, ...],
-        room: int,
+        batch_size: int,
     ) -> torch.Tensor:
         """Return the logits, those that decide by a hair looked at again on the plain path.
 
@@ -110,33 +110,33 @@ class FastPath:
             accepted: (m, a) right answers padded with -1; None without labels.
             pixels: of what the logits are.
             names: of this question: they choose what is rechecked.
-            room: images in one forward.
+            batch_size: images in one forward.
         """
         if not self.fast:
             return logits
         m = len(logits)
         if self.calibrating:
             every = torch.arange(m, device=logits.device)
-            exact = self._exact(every, pixels, room)
+            exact = self._exact(every, pixels, batch_size)
             self.calibration.compare(logits, exact, accepted)
             return exact
         close = ~(
             margin(logits, accepted) >= self.calibration.bound
         )  # what is no number is not sure
-        draws = torch.rand(m, generator=generator(self.seed, "lane", *names)) < RECHECKED
+        draws = torch.rand(m, generator=generator(self.seed, "lane", *names)) < RECHECKED_SHARE
         drawn = draws.to(logits.device, non_blocking=True)
         rows = torch.nonzero(close | drawn)[:, 0]
         self._answers += m
         if not len(rows):
             return logits
-        exact = self._exact(rows, pixels, room)
+        exact = self._exact(rows, pixels, batch_size)
         mine = None if accepted is None else accepted[rows]
         differs = decision(logits[rows], mine) != decision(exact, mine)
         sure = ~close[rows]
         self._tallies.append(torch.stack([(~sure).sum(), sure.sum(), (sure & differs).sum()]))
         return logits.index_copy(0, rows, exact)
 
-    def shown(self, images: int) -> None:
+    def count_images(self, images: int) -> None:
         """Count the images of a batch; after those of the calibration the bound is known."""
         if self.fast:
             self.refused = self.calibration.count(images)
@@ -149,7 +149,7 @@ class FastPath:
     def _build(self, pixels: torch.Tensor) -> None:
         started = time.perf_counter()
         try:
-            self._built = built(self.classifier, self.plan, pixels, self.kernels)
+            self._built = build_forward(self.classifier, self.plan, pixels, self.kernels)
         except torch.OutOfMemoryError:
             self.refused = "its copy does not fit beside the network"
         except Exception as error:  # noqa: BLE001 - a network of any kind may refuse
@@ -157,16 +157,16 @@ class FastPath:
         self.seconds += time.perf_counter() - started
 
     def _refuse(self, error: Exception) -> None:
-        self.refused = brief(error)
+        self.refused = brief_error(error)
 
-    def _exact(self, rows: torch.Tensor, pixels: Pixels, room: int) -> torch.Tensor:
+    def _exact(self, rows: torch.Tensor, pixels: Pixels, batch_size: int) -> torch.Tensor:
         with torch.inference_mode():
-            parts = torch.split(rows, room)
+            parts = torch.split(rows, batch_size)
             return torch.cat([self.classifier.logits(pixels(part)) for part in parts])
 
     def record(self) -> log.FastPath:
         """Return the entry in the log."""
-        known = self.calibration.told()
+        known = self.calibration.log_fields()
         if self._tallies:
             tally = torch.stack(self._tallies).sum(dim=0).tolist()
             known |= dict(zip(("repeated", "rechecked", "changed"), tally, strict=True))
@@ -184,6 +184,6 @@ class FastPath:
             build_seconds=self.seconds,
             answers=self._answers,
             device=self.device,
-            **self.parity.told(),
+            **self.parity.log_fields(),
             **known,
         )

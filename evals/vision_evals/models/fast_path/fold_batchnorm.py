@@ -20,7 +20,7 @@ class _Tracer(fx.Tracer):
         return isinstance(m, _WHOLE) or super().is_leaf_module(m, module_qualified_name)
 
 
-def folded(network: nn.Module) -> tuple[nn.Module, int]:
+def fold_batchnorms(network: nn.Module) -> tuple[nn.Module, int]:
     """Return a copy with batch norms folded, and how many were.
 
     A batch norm in eval mode is an affine map, and so is a convolution: where nothing else reads
@@ -41,7 +41,7 @@ def folded(network: nn.Module) -> tuple[nn.Module, int]:
         pair = _pair(node, modules)
         if pair is not None:
             convolution, norm = pair
-            put(copy, node.args[0].target, fuse_conv_bn_eval(convolution, norm))
+            replace_module(copy, node.args[0].target, fuse_conv_bn_eval(convolution, norm))
             node.replace_all_uses_with(node.args[0])
             graph.erase_node(node)
             count += 1
@@ -66,7 +66,7 @@ def _pair(node: fx.Node, modules: dict[str, nn.Module]) -> tuple[Any, Any] | Non
     return convolution, norm
 
 
-def put(network: nn.Module, name: str, module: nn.Module) -> None:
+def replace_module(network: nn.Module, name: str, module: nn.Module) -> None:
     """Put a module in the place of another, by its path."""
     home, _, last = name.rpartition(".")
     setattr(network.get_submodule(home), last, module)

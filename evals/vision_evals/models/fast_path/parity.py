@@ -11,9 +11,9 @@ import torch
 from vision_evals.models.classifier import Classifier
 from vision_evals.models.fast_path.margins import decision
 
-HOSTED = 128
+MIN_IMAGES_ON_CPU = 128
 """Images at least whose logits are computed on the CPU, too: of a few no share can be told."""
-ROOM = 64
+IMAGES_PER_FORWARD = 64
 """Images in one forward."""
 
 
@@ -42,7 +42,7 @@ class Parity:
             plain: the same, by PIL.
             accepted: (n, a) right answers padded with -1; None without labels.
         """
-        for rows in torch.arange(len(pixels), device=pixels.device).split(ROOM):  # type: ignore[no-untyped-call]
+        for rows in torch.arange(len(pixels), device=pixels.device).split(IMAGES_PER_FORWARD):  # type: ignore[no-untyped-call]
             try:
                 right = None if accepted is None else accepted[rows]
                 self._look(classifier, pixels[rows], plain[rows], right)
@@ -60,7 +60,7 @@ class Parity:
             seen, wanted = classifier.logits(pixels), classifier.logits(plain)
         self.pictures += len(pixels)
         self._changed.append((decision(seen, accepted) != decision(wanted, accepted)).sum())
-        if pixels.device.type != "cpu" and self.hosted < HOSTED:
+        if pixels.device.type != "cpu" and self.hosted < MIN_IMAGES_ON_CPU:
             right = None if accepted is None else accepted.cpu()
             self._host(classifier, plain.cpu(), wanted.cpu(), right)
 
@@ -78,7 +78,7 @@ class Parity:
         self._hosted_changed += int((decision(here, accepted) != decision(there, accepted)).sum())
         self._hosted_error = max(self._hosted_error, float((here - there).abs().amax()))
 
-    def told(self) -> dict[str, Any]:
+    def log_fields(self) -> dict[str, Any]:
         """Return the fields of the log."""
         return {
             "pictures": self.pictures,

@@ -114,7 +114,7 @@ def by_unit(output: Tensor, axis: int | None = None) -> Tensor:
     return output.movedim(axis, 1).flatten(2)
 
 
-def flat(kind: Activation, output: Tensor) -> Tensor | None:
+def where_flat(kind: Activation, output: Tensor) -> Tensor | None:
     """Return where the function's slope is under 1 % of its steepest; None where that is not known.
 
     A rectifier has none at 0 and at its ceiling. sigmoid' = y (1 - y), steepest 1/4;

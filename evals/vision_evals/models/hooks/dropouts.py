@@ -59,13 +59,13 @@ MODULES = (
 )
 """Modules that do nothing but call one of them."""
 
-_FAMILY = (
+_HIDDEN_CLASS_PREFIXES = (
     *("stochasticdepth", "droppath", "dropblock", "dropconnect"),
     *("droplayer", "shakedrop", "patchdropout"),
 )
 """How classes are named that drop branches, blocks, weights or tokens; lower case, no "_"."""
 
-FLOOR = -1.7580993408473766
+SELU_FLOOR = -1.7580993408473766
 """What a SELU tends to far below 0: -lambda alpha (Klambauer et al. 2017, section 2)."""
 
 
@@ -78,7 +78,7 @@ class MaskedDropouts(NamedTuple):
     """Of dropout, in this forward."""
 
 
-def masked(
+def masked_logits(
     classifier: Classifier, pixels: Tensor, draws: Sequence[torch.Generator]
 ) -> MaskedDropouts:
     """Return what a classifier says with dropout, and dropout alone, switched on.
@@ -150,8 +150,8 @@ def _drop(x: Tensor, keep: Tensor, p: float, *, alpha: bool) -> Tensor:
     if not alpha:
         return x * keep / (1 - p)
     # keeps mean 0 and variance 1 (Klambauer et al. 2017, section 3, "New Dropout Technique")
-    scale = 1 / math.sqrt((1 - p) * (1 + p * FLOOR**2))
-    return scale * (x * keep + FLOOR * (1 - keep)) - scale * p * FLOOR
+    scale = 1 / math.sqrt((1 - p) * (1 + p * SELU_FLOOR**2))
+    return scale * (x * keep + SELU_FLOOR * (1 - keep)) - scale * p * SELU_FLOOR
 
 
 def _given(call: Call, place: int, names: tuple[str, ...], default: Any) -> Any:
@@ -160,7 +160,7 @@ def _given(call: Call, place: int, names: tuple[str, ...], default: Any) -> Any:
     return next((call.keywords[name] for name in names if name in call.keywords), default)
 
 
-def left_off(network: nn.Module) -> tuple[str, ...]:
+def hidden_dropouts(network: nn.Module) -> tuple[str, ...]:
     """Name the modules that drop at random in training and call no dropout that could be seen.
 
     Told by class name: stochastic depth and its family; and by type: attention and recurrent
@@ -173,7 +173,7 @@ def _hidden(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     for path, module in network.named_modules():
         if isinstance(module, nn.MultiheadAttention | nn.RNNBase):
             rate = module.dropout
-        elif type(module).__name__.lower().replace("_", "").startswith(_FAMILY):
+        elif type(module).__name__.lower().replace("_", "").startswith(_HIDDEN_CLASS_PREFIXES):
             rates = (getattr(module, name, None) for name in ("p", "drop_prob", "prob"))
             rate = next((rate for rate in rates if rate is not None), None)
         else:

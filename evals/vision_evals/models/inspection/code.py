@@ -11,16 +11,16 @@ from typing import Literal
 from torch import _weights_only_unpickler
 
 from vision_evals.log.record import Record
-from vision_evals.models.inspection.pickles import MOST_BYTES, walk
+from vision_evals.models.inspection.pickles import MAX_PICKLE_BYTES, read_imports
 from vision_evals.models.weights_file import Format
 
 _MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """The pickle that files of ``torch.save`` begin with, after its protocol, as before version 1.6."""
 
-_LEGACY = 5
+_LEGACY_PICKLES = 5
 """Pickles of such a file; numbers follow them, which nobody unpickles."""
 
-_MEMBERS = 100_000
+_MAX_MEMBERS = 100_000
 """Of an archive that are looked at."""
 
 
@@ -40,7 +40,7 @@ class Code(Record):
 
 
 @dataclass(slots=True)
-class _Seen:
+class _FileScan:
     """What a walk through a file collected."""
 
     form: str | None
@@ -72,27 +72,29 @@ def code_in(path: Path, form: Format) -> tuple[str | None, Code]:
     return seen.form, Code(could_run=could, calls=tuple(calls), reasons=reasons)
 
 
-def _in_pickles(path: Path) -> _Seen:
+def _in_pickles(path: Path) -> _FileScan:
     with path.open("rb") as file:
-        data = file.read(MOST_BYTES + 1)
+        data = file.read(MAX_PICKLE_BYTES + 1)
     old = data[2 : 2 + len(_MAGIC)] == _MAGIC
-    found = walk(data, _LEGACY if old else None)
+    found = read_imports(data, _LEGACY_PICKLES if old else None)
     form = "pickle that torch.save wrote" if old else "pickle that torch.save did not write"
-    seen = _Seen(form if old or found.pickles else None, dict.fromkeys(found.names))
+    seen = _FileScan(form if old or found.pickles else None, dict.fromkeys(found.names))
     # behind a whole pickle of another kind anything may follow, which no reader looks at
     if found.broken is not None and (old or found.pickles == 0):
         seen.unread.append(f"its pickle: {found.broken}")
     return seen
 
 
-def _in_archive(path: Path) -> _Seen:
-    seen = _Seen("zip that torch.save did not write")
+def _in_archive(path: Path) -> _FileScan:
+    seen = _FileScan("zip that torch.save did not write")
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
-            if len(members) > _MEMBERS:
-                seen.unread.append(f"only {_MEMBERS:,} of {len(members):,} members were looked at")
-            for member in members[:_MEMBERS]:
+            if len(members) > _MAX_MEMBERS:
+                seen.unread.append(
+                    f"only {_MAX_MEMBERS:,} of {len(members):,} members were looked at"
+                )
+            for member in members[:_MAX_MEMBERS]:
                 if _is_program(member.filename):
                     seen.programs.append(f"a TorchScript program ({member.filename})")
                 if member.filename.endswith("/data.pkl"):
@@ -116,11 +118,11 @@ def _in_member(
         return
     try:
         with archive.open(member) as file:
-            data = file.read(MOST_BYTES + 1)
+            data = file.read(MAX_PICKLE_BYTES + 1)
     except Exception as error:  # noqa: BLE001 - as above
         yield [f"{member.filename}: {error}"], ()
         return
-    found = walk(data)
+    found = read_imports(data)
     whole = found.broken is None or found.pickles > 0
     yield [] if whole else [f"{member.filename}: {found.broken}"], found.names
 

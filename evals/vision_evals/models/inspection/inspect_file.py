@@ -30,7 +30,7 @@ class Fit(Record):
     """What differs, in words."""
 
 
-class Found(Record):
+class FileInspection(Record):
     """What one file is. Numbers are null where the file could not be read that far."""
 
     path: str
@@ -69,14 +69,14 @@ class Found(Record):
     """How many outputs that has."""
 
 
-def look(path: Path, cards: Mapping[str, tuple[Card, Path]]) -> Found:
+def inspect_file(path: Path, cards: Mapping[str, tuple[Card, Path]]) -> FileInspection:
     """Return what a file is, whatever it holds; nothing in it is executed.
 
     Args:
         path: of the file.
         cards: networks of the user's own that it may belong to.
     """
-    found = Found(path=str(path), judged=False)
+    found = FileInspection(path=str(path), judged=False)
     try:
         form = examine(path, None)
     except UserError as error:

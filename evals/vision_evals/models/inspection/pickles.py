@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-MOST_BYTES = 64 << 20
+MAX_PICKLE_BYTES = 64 << 20
 """Of a pickle that is walked. The one in a checkpoint names tensors and holds no numbers."""
 
-MOST_STEPS = 5_000_000
+MAX_INSTRUCTIONS = 5_000_000
 """Instructions that are walked; a tensor takes about 40."""
 
 COMPUTED = "a name that is computed while the pickle runs"
@@ -34,7 +34,7 @@ _WORDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Walked:
+class PickleImports:
     """What one or several pickles that follow each other would import."""
 
     names: tuple[str, ...]
@@ -47,14 +47,14 @@ class Walked:
     """Why the next was not walked to its end; what stands before that would run all the same."""
 
 
-def walk(data: bytes, most: int | None = None) -> Walked:
+def read_imports(data: bytes, most: int | None = None) -> PickleImports:
     """Walk the pickles that ``data`` begins with, at most so many, without running them.
 
     Args:
         data: one pickle or several, one behind the other, and then perhaps something else.
         most: how many pickles; None for all.
     """
-    file = io.BytesIO(data[:MOST_BYTES])
+    file = io.BytesIO(data[:MAX_PICKLE_BYTES])
     names: dict[str, None] = {}
     pickles = end = steps = 0
     broken = None
@@ -64,15 +64,15 @@ def walk(data: bytes, most: int | None = None) -> Walked:
             for operation, argument, _ in pickletools.genops(file):
                 steps += 1
                 names.update(dict.fromkeys(machine.step(operation, argument)))
-                if steps > MOST_STEPS:
-                    raise ValueError(f"more than {MOST_STEPS:,} instructions")  # noqa: TRY301
+                if steps > MAX_INSTRUCTIONS:
+                    raise ValueError(f"more than {MAX_INSTRUCTIONS:,} instructions")  # noqa: TRY301
         except Exception as error:  # noqa: BLE001 - hostile bytes raise anything
             broken = f"{type(error).__name__}: {error}"[:200]
         else:
             pickles, end = pickles + 1, file.tell()
-    if broken is not None and len(data) > MOST_BYTES:
-        broken = f"longer than {MOST_BYTES >> 20} MiB, which are walked"
-    return Walked(tuple(names), pickles, end, broken)
+    if broken is not None and len(data) > MAX_PICKLE_BYTES:
+        broken = f"longer than {MAX_PICKLE_BYTES >> 20} MiB, which are walked"
+    return PickleImports(tuple(names), pickles, end, broken)
 
 
 class _Machine:

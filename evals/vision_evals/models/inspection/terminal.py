@@ -7,28 +7,28 @@ from collections.abc import Iterable, Iterator
 
 from vision_evals.core.errors import printable
 from vision_evals.models.inspection.code import Code
-from vision_evals.models.inspection.inspect_file import Found
+from vision_evals.models.inspection.inspect_file import FileInspection
 
-FEW = 8
+MAX_LISTED = 8
 """Names that are shown of many; ``--json`` has all."""
 
 
-def text(found: Iterable[Found], *, as_json: bool) -> str:
-    """Return what files are: lines for people, or one JSON list of ``Found`` for programs."""
+def text(found: Iterable[FileInspection], *, as_json: bool) -> str:
+    """Return what files are: lines for people, or one JSON list of ``FileInspection`` for programs."""
     if as_json:
         listed = [one.model_dump(mode="json") for one in found]
         return json.dumps(listed, indent=2, allow_nan=False)  # ASCII: no name moves the terminal
     return "\n\n".join("\n".join(lines(one)) for one in found)
 
 
-def lines(found: Found) -> Iterator[str]:
+def lines(found: FileInspection) -> Iterator[str]:
     """Yield the file's path, and a line for each fact, aligned; nothing a terminal would obey."""
     yield _safe(found.path)
     for name, said in _facts(found):
         yield f"  {name:<10} {_safe(said)}"
 
 
-def _facts(found: Found) -> Iterator[tuple[str, str]]:
+def _facts(found: FileInspection) -> Iterator[tuple[str, str]]:
     yield "judged", "yes" if found.judged else f"no: {found.refused}"
     if found.format is not None:
         yield "format", found.format
@@ -56,13 +56,13 @@ def _code(code: Code) -> str:
     if code.could_run == "no":
         return "cannot run any"
     calls = [f"it calls {_few(list(code.calls))}"] if code.calls else []
-    why = "; ".join([*calls, *code.reasons[:FEW]])
+    why = "; ".join([*calls, *code.reasons[:MAX_LISTED]])
     if code.could_run == "yes":
         return f"COULD RUN CODE when it is read by plain pickle: {why}"
     return f"cannot tell: {why}"
 
 
-def _network(found: Found) -> str:
+def _network(found: FileInspection) -> str:
     if not found.fits:
         return "near none that is known here; with --cards your own are tried, too"
     if found.fits[0].exact:
@@ -71,8 +71,8 @@ def _network(found: Found) -> str:
 
 
 def _few(words: list[str]) -> str:
-    more = f", and {len(words) - FEW} more" if len(words) > FEW else ""
-    return ", ".join(words[:FEW]) + more
+    more = f", and {len(words) - MAX_LISTED} more" if len(words) > MAX_LISTED else ""
+    return ", ".join(words[:MAX_LISTED]) + more
 
 
 def _safe(text: str) -> str:

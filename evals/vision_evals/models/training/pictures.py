@@ -1,4 +1,4 @@
-"""Pictures on disk to batches of pixels, decoded on the fly by threads, ahead of the network."""
+"""Pictures on disk to batches of pixels, which threads decode ahead of the network."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Album:
+class FolderSubset:
     """Pictures of a folder."""
 
     images: tuple[Image, ...]
@@ -43,7 +43,7 @@ class Album:
     def reader(
         self, device: torch.device
     ) -> Callable[[Tensor, int, torch.Generator], Iterator[tuple[Tensor, Tensor]]]:
-        """Return what reads them in batches.
+        """Return the function that reads them in batches.
 
         Raises:
             UserError: while it reads, at a picture that cannot be decoded.
@@ -51,11 +51,11 @@ class Album:
         classes = torch.tensor(self.classes)
 
         def batched(
-            order: Tensor, size: int, draws: torch.Generator
+            order: Tensor, size: int, rng: torch.Generator
         ) -> Iterator[tuple[Tensor, Tensor]]:
             chosen = torch.split(order, size)
-            seen = self._whole(chosen) if self.augment is None else self._cropped(chosen, draws)
-            for positions, pixels in zip(chosen, seen, strict=True):
+            images = self._whole(chosen) if self.augment is None else self._cropped(chosen, rng)
+            for positions, pixels in zip(chosen, images, strict=True):
                 yield pixels.to(device), classes[positions].to(device)
 
         return batched
@@ -69,12 +69,12 @@ class Album:
                 raise UserError(f"{_unreadable(image)}: {reason}")
             yield batch.pixels[self.geometry]
 
-    def _cropped(self, chosen: tuple[Tensor, ...], draws: torch.Generator) -> Iterator[Tensor]:
+    def _cropped(self, chosen: tuple[Tensor, ...], rng: torch.Generator) -> Iterator[Tensor]:
         crop = _random_crop(self.augment or Augment(), self.geometry)
         for pictures in self._decoded(chosen):
-            # torchvision draws from the global generator: here, in one thread, from a seed of ours
+            # torchvision draws from the global generator: here, in one thread, with our seed
             with torch.random.fork_rng(devices=[]):
-                seed = int(torch.randint(2**62, (), generator=draws))
+                seed = int(torch.randint(2**62, (), generator=rng))
                 torch.default_generator.manual_seed(seed)
                 cropped = torch.stack([crop(picture) for picture in pictures])
             yield cropped

@@ -1,4 +1,4 @@
-"""Draws that follow from a recipe's seed alone, and leave the global generators as they were."""
+"""Random numbers that follow from a recipe's seed alone; global generators stay as they were."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import torch
 from vision_evals.core.rng import generator
 
 
-def draws(seed: int, *names: str) -> torch.Generator:
+def training_rng(seed: int, *names: str) -> torch.Generator:
     """Return a CPU generator of a training, such as of (seed, "order", epoch)."""
     return generator(seed, "training", *names)
 
 
 @contextmanager
 def seeded(seed: int, purpose: str, device: torch.device) -> Iterator[None]:
-    """Let what draws from the global generators, such as dropout, follow from the seed."""
-    number = draws(seed, purpose).initial_seed()
+    """Seed the global generators, from which dropout for example draws, and restore them after."""
+    number = training_rng(seed, purpose).initial_seed()
     if device.type == "cpu":
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(number)
