@@ -74,7 +74,7 @@ def theirs(classifier: Classifier) -> torch.nn.Module:
     """Return what a user of other tools holds: pixels in [0, 1] in, logits out."""
     import torch
 
-    from vision_evals.models.normalise import Normalise
+    from vision_evals.models.classifier import Normalise
 
     return torch.nn.Sequential(Normalise(classifier.input), classifier.network)
 

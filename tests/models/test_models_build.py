@@ -134,7 +134,7 @@ def test_other_input_is_not_what_was_published(base: Path) -> None:
         (own("own_broken:build"), "No module named 'own_missing_dependency'"),
         (own("own_syntax:build"), "cannot import own_syntax: SyntaxError"),
         (own("own_nets:biuld"), 'has no function "biuld"; did you mean "build"'),
-        (own("own_nets:number"), "is no function that builds a network"),
+        (own("own_nets:number"), "is not a function that builds a network"),
         (own("own_nets:build_dict"), "returned a dict, not a torch.nn.Module"),
         (own("own_nets:build_broken"), "own_nets:build_broken() failed: KeyError: 'layers'"),
         (own("own_nets:build_with"), "it must build the network without arguments"),

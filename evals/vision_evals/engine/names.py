@@ -7,7 +7,8 @@ from pathlib import Path
 from vision_evals.core.errors import UnavailableError, UserError, did_you_mean
 from vision_evals.engine.requests import Requests
 from vision_evals.models.card import Card
-from vision_evals.models.registry import Registry, parse_request
+from vision_evals.models.registry import Registry
+from vision_evals.models.request import parse_request
 from vision_evals.suite.suite import Suite
 
 

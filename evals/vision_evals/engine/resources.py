@@ -24,7 +24,8 @@ from vision_evals.models.card import Card
 from vision_evals.models.checkpoint import load_state_dict
 from vision_evals.models.classifier import Classifier
 from vision_evals.models.fit import OtherNetworkError
-from vision_evals.models.registry import Registry, Request, parse_request
+from vision_evals.models.registry import Registry
+from vision_evals.models.request import Request, parse_request
 from vision_evals.suite.options import Source
 
 T = TypeVar("T")

@@ -1,4 +1,4 @@
-"""Weights into the network they belong to, or the reason why they do not."""
+"""Copies weights into a network, or explains why they do not belong to it."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def fit(network: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
 
 
 def kind(tensor: Tensor) -> str:
-    """Return what must agree for a tensor to fit: its shape, and whether it counts or measures."""
+    """Return what must agree for a tensor to fit: its shape, and integer, real or complex."""
     numbers = "complex" if tensor.is_complex() else "" if tensor.is_floating_point() else "integer"
     return f"{numbers} {tuple(tensor.shape)}".strip()
 

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 from vision_evals.measures.probe import Answers, Probe
+from vision_evals.models.answers import decision, margin
 from vision_evals.models.classifier import Classifier
 from vision_evals.models.fast_path import fast_path as module
 from vision_evals.models.fast_path.build import BuiltForward
 from vision_evals.models.fast_path.calibration import SAFETY_FACTOR
 from vision_evals.models.fast_path.fast_path import FastPath
-from vision_evals.models.fast_path.margins import decision, margin
 from vision_evals.models.fast_path.policy import FastPathPlan
 
 Small = Callable[..., Classifier]
@@ -46,7 +46,7 @@ def rough(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         exact = 10 * x.mean(dim=(2, 3))
         return exact + 0.05 * torch.sin(1e4 * exact)
 
-    monkeypatch.setattr(module, "built", built_as(forward))
+    monkeypatch.setattr(module, "build_forward", built_as(forward))
     return seen
 
 
@@ -108,7 +108,7 @@ def test_a_path_that_is_worse_later_than_in_its_calibration_is_found_out(
         exact = 10 * x.mean(dim=(2, 3))
         return exact if len(calls) == 1 else exact.roll(1, dims=1) * 100
 
-    monkeypatch.setattr(module, "built", built_as(forward))
+    monkeypatch.setattr(module, "build_forward", built_as(forward))
     classifier = small(Colours())
     fast_path = FastPath(classifier, FastPathPlan("bf16"))
     probe(classifier, 300, fast_path).see(probe(classifier, 300, fast_path).pixels)
@@ -131,7 +131,7 @@ def test_a_path_that_is_worse_later_than_in_its_calibration_is_found_out(
 def test_a_path_that_is_no_good_is_given_up(
     small: Small, monkeypatch: pytest.MonkeyPatch, forward: Any, said: str
 ) -> None:
-    monkeypatch.setattr(module, "built", built_as(forward))
+    monkeypatch.setattr(module, "build_forward", built_as(forward))
     classifier = small(Colours())
     fast_path = FastPath(classifier, BF16_CALIBRATION_IMAGES)
     one = probe(classifier, 300, fast_path)
@@ -148,7 +148,7 @@ def test_a_path_that_is_no_good_is_given_up(
 def test_in_fp32_what_is_no_rounding_is_given_up(
     small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "built", built_as(lambda x: 10.1 * x.mean(dim=(2, 3))))
+    monkeypatch.setattr(module, "build_forward", built_as(lambda x: 10.1 * x.mean(dim=(2, 3))))
     classifier = small(Colours())
     fast_path = FastPath(classifier, FastPathPlan("fp32", fold=True))
     one = probe(classifier, 20, fast_path)
@@ -167,7 +167,7 @@ def test_a_bound_is_never_less_than_rounding(small: Small, monkeypatch: pytest.M
         up = torch.nextafter(exact, torch.tensor(torch.inf))
         return exact if len(calls) == 1 else torch.where(exact == exact.amax(1, True), exact, up)
 
-    monkeypatch.setattr(module, "built", built_as(forward))
+    monkeypatch.setattr(module, "build_forward", built_as(forward))
     classifier = small(Colours())
     fast_path = FastPath(classifier, FastPathPlan("fp32", fold=True))
     one = probe(classifier, 40, fast_path)
@@ -189,7 +189,7 @@ def test_what_cannot_be_built_is_said(small: Small, monkeypatch: pytest.MonkeyPa
     def refuse(*_: object) -> BuiltForward:
         raise TypeError("symbolically traced variables cannot be used\nas inputs to control flow")
 
-    monkeypatch.setattr(module, "built", refuse)
+    monkeypatch.setattr(module, "build_forward", refuse)
     classifier = small(Colours())
     one = probe(classifier, 3, FastPath(classifier, BF16_CALIBRATION_IMAGES))
     assert torch.equal(one.see(one.pixels), classifier.logits(one.pixels))
@@ -207,7 +207,7 @@ def test_a_path_that_raises_after_it_has_answered_is_no_plain_one(
             raise RuntimeError("expected a batch of 300")
         return 10 * x.mean(dim=(2, 3))
 
-    monkeypatch.setattr(module, "built", built_as(forward))
+    monkeypatch.setattr(module, "build_forward", built_as(forward))
     classifier = small(Colours())
     fast_path = FastPath(classifier, BF16_CALIBRATION_IMAGES)
     for n in (300, 300, 20):
@@ -226,7 +226,7 @@ def test_what_is_no_number_is_not_sure(small: Small, monkeypatch: pytest.MonkeyP
         calls.append(len(x))
         return 10 * x.mean(dim=(2, 3)) * (1.0 if len(calls) == 1 else torch.nan)
 
-    monkeypatch.setattr(module, "built", built_as(forward))
+    monkeypatch.setattr(module, "build_forward", built_as(forward))
     classifier = small(Colours())
     fast_path = FastPath(classifier, BF16_CALIBRATION_IMAGES)
     one = probe(classifier, 300, fast_path)

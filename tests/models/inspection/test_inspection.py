@@ -219,7 +219,7 @@ def test_names_that_are_computed_and_numbers_of_copyreg() -> None:
 def test_harmless_pickles_import_nothing(content: object, protocol: int) -> None:
     data = pickle.dumps(content, protocol)
     found = read_imports(data + data)
-    assert (found.pickles, found.end, found.broken) == (2, 2 * len(data), None)
+    assert (found.pickles, found.broken) == (2, None)
     assert set(found.names) <= {"_codecs.encode", "builtins.bytes"}  # bytes before protocol 3
 
 

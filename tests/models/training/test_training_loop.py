@@ -16,8 +16,7 @@ from vision_evals.images.geometry import Geometry
 from vision_evals.images.labels import ClassMap
 from vision_evals.models.recipe import Recipe
 from vision_evals.models.training.data import Data, MemorySubset
-from vision_evals.models.training.loop import train
-from vision_evals.models.training.seeds import seeded, training_rng
+from vision_evals.models.training.loop import seeded, train, training_rng
 
 CPU = torch.device("cpu")
 

@@ -23,15 +23,15 @@ from vision_evals.models.fast_path.policy import FastPathPlan
 
 @dataclass(frozen=True, slots=True)
 class BuiltForward:
-    """A forward from normalised pixels, and what was done for it."""
+    """A forward from normalised pixels, and how it was built."""
 
     forward: Forward | None
-    """From normalised pixels to logits; None once it was given back."""
+    """From normalised pixels to logits; None once it was released."""
     folded: int
     compiled: bool
     graphed: bool
     left_out: str
-    """What of the plan could not be done, and why."""
+    """The parts of the plan that failed, and why."""
 
 
 def build_forward(
@@ -46,7 +46,7 @@ def build_forward(
         kernels: folder in which compiled kernels are kept for later runs.
 
     Raises:
-        Exception: whatever folding, casting, compiling or recording meets.
+        Exception: any error of folding or casting.
     """
     pixels = classifier.prepared(sample)
     network, count = classifier.network, 0
@@ -59,7 +59,9 @@ def build_forward(
     if plan.compile:
         try:
             forward = compile_forward(forward, pixels, kernels)
-            _mark_cached(kernels, classifier, plan)
+            if kernels is not None:
+                with contextlib.suppress(OSError):
+                    _marker(kernels, classifier, plan.precision).touch()
         except Exception as error:  # noqa: BLE001 - no C++ compiler, an operation it does not know
             left.append(f"not compiled: {brief_error(error)}")
     whole = not left
@@ -88,31 +90,25 @@ def compile_forward(forward: Forward, sample: torch.Tensor, kernels: Path | None
 
 
 def brief_error(error: Exception) -> str:
-    """Return kind and first line of an error: libraries say pages."""
+    """Return the class and the first line of an error."""
     return f"{type(error).__name__}: {str(error).strip().split(chr(10), maxsplit=1)[0][:200]}"
 
 
 def kernels_cached(kernels: Path | None, classifier: Classifier, precision: str) -> bool:
-    """Tell whether an earlier run left this network's kernels."""
+    """Return whether an earlier run left this network's kernels."""
     return kernels is not None and _marker(kernels, classifier, precision).is_file()
 
 
-def _mark_cached(kernels: Path | None, classifier: Classifier, plan: FastPathPlan) -> None:
-    if kernels is not None:
-        with contextlib.suppress(OSError):
-            _marker(kernels, classifier, plan.precision).touch()
-
-
 def _marker(kernels: Path, classifier: Classifier, precision: str) -> Path:
-    """Kernels hang on form, device, layout and precision, and on torch; not on the weights."""
-    told = [repr(classifier.network), classifier.geometry.size, precision, torch.__version__]
-    told += [classifier.device.type, classifier.layout]
-    return kernels / f"{hashlib.sha256(repr(told).encode()).hexdigest()[:16]}.kernels"
+    """Kernels depend on structure, device, layout, precision and torch, not on the weights."""
+    parts = [repr(classifier.network), classifier.geometry.size, precision, torch.__version__]
+    parts += [classifier.device.type, classifier.layout]
+    return kernels / f"{hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}.kernels"
 
 
 @contextlib.contextmanager
 def _inductor_cache(kernels: Path | None) -> Iterator[None]:
-    """Let Inductor keep its kernels in a folder."""
+    """Make Inductor write its kernels to a folder."""
     if kernels is None:
         yield
         return
@@ -130,8 +126,8 @@ def _inductor_cache(kernels: Path | None) -> Iterator[None]:
 
 
 def user_kernels() -> Path:
-    """Return where compiled kernels are kept: with the user, for they are code that is run.
+    """Return the user's folder of compiled kernels.
 
-    A project's own cache may come from anywhere, as one does that CI restores.
+    Kernels are code that runs; a project's cache may come from anywhere, such as from CI.
     """
     return user_cache() / "kernels"

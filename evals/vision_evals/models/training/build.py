@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from vision_evals import log
-from vision_evals.core.errors import UserError
 from vision_evals.core.progress import Progress
 from vision_evals.images.geometry import Geometry
 from vision_evals.models.card import Card, Input
-from vision_evals.models.classifier import Classifier
+from vision_evals.models.classifier import Classifier, Normalise
 from vision_evals.models.device import numerics
 from vision_evals.models.fingerprint import fingerprint
-from vision_evals.models.normalise import Normalise
 from vision_evals.models.recipe import BUILT_IN_DATA, Recipe
 from vision_evals.models.training import store
 from vision_evals.models.training.checks import refuse_contradictions
 from vision_evals.models.training.data import Data, load
 from vision_evals.models.training.layers import prepare
-from vision_evals.models.training.loop import train
+from vision_evals.models.training.loop import seeded, train
 from vision_evals.models.training.networks import build_untrained, continue_from, refuse_unfit
-from vision_evals.models.training.seeds import seeded
 from vision_evals.models.user_modules import as_user_error
 
 
@@ -73,18 +69,11 @@ def train_recipe(
         if training is None:
             title = f"{alias}, seed {seed} ({place} of {len(recipe.seeds)})"
             training = _train(title, network, preprocessing, data, recipe, seed, device, show)
-            _keep(file, network, training)
+            store.write(file, network, training)
         classifiers.append(
             _classifier(alias, card, network, preprocessing, data, training).to(device)
         )
     return tuple(classifiers)
-
-
-def _keep(file: Path, network: nn.Module, training: log.Training) -> None:
-    try:
-        store.write(file, network, training)
-    except UserError as error:  # hours of training are worth more than their copy
-        warnings.warn(f"{error}; it is judged, and trained again next time", stacklevel=2)
 
 
 def _untrained(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,7 @@ from vision_evals.images.geometry import Geometry, Interpolation, pixels
 from vision_evals.images.labels import ClassMap
 from vision_evals.models.recipe import Recipe
 from vision_evals.models.training import datasets
-from vision_evals.models.training.pictures import FolderSubset
+from vision_evals.models.training.pictures import Batches, FolderSubset, Reader
 from vision_evals.models.training.split import (
     SplitFolder,
     held_out,
@@ -28,11 +28,6 @@ from vision_evals.models.training.split import (
     smallest,
     split_folder,
 )
-from vision_evals.models.weights_file import sha256_of
-
-Reader = Callable[[Tensor, int, torch.Generator], Iterator[tuple[Tensor, Tensor]]]
-"""Takes an order of positions, a batch size and a generator for random crops; yields uint8 pixels
-(n, 3, height, width) and classes (n,), both on the device."""
 
 
 class Subset(Protocol):
@@ -43,6 +38,9 @@ class Subset(Protocol):
 
     def reader(self, device: torch.device) -> Reader:
         """Return the function that reads them in batches."""
+
+    def content(self) -> Sequence[object]:
+        """Return classes, and hashes of the pixels or files, for the fingerprint."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ class MemorySubset:
 
     @cached_property
     def pixels(self) -> Tensor:
-        """Uint8 (n, 1 or 3, height, width), resized as pictures are that networks judge."""
+        """Uint8 (n, 1 or 3, height, width), resized as every picture here is."""
         channels = 1 if self.levels.ndim == 3 else 3
         return torch.stack(
             [
@@ -86,22 +84,22 @@ class MemorySubset:
         """Return the function that reads them in batches."""
         held, classes = self.pixels.to(device), torch.from_numpy(self.classes).to(device)
 
-        def read(
-            order: Tensor,
-            size: int,
-            rng: torch.Generator,  # noqa: ARG001 - nothing is cropped at random
-        ) -> Iterator[tuple[Tensor, Tensor]]:
+        def read(order: Tensor, size: int, _: torch.Generator) -> Batches:
             for chosen in torch.split(order.to(device), size):
                 yield held[chosen].expand(-1, 3, -1, -1), classes[chosen]
 
         return read
+
+    def content(self) -> Sequence[object]:
+        """Return the classes, and a hash of the pixels."""
+        return self.classes.tolist(), hashlib.sha256(self.levels.tobytes()).hexdigest()
 
 
 def load(recipe: Recipe, base: Path, interpolation: Interpolation, where: str) -> Data:
     """Find and split what a recipe trains on.
 
     Args:
-        recipe: names it, and says how it is split.
+        recipe: names the data, and how they are split.
         base: what its paths are relative to.
         interpolation: of the resize.
         where: begins every message.
@@ -128,12 +126,7 @@ def load(recipe: Recipe, base: Path, interpolation: Interpolation, where: str) -
         MemorySubset(levels[part], classes[part], geometry) for part in (training, held)
     )
     refuse_gaps(names, train.classes.tolist(), validation.classes.tolist(), where)
-    content = [
-        (part.classes.tolist(), hashlib.sha256(part.levels.tobytes()).hexdigest())
-        for part in (train, validation)
-    ]
-    classes_of = ClassMap(recipe.data, tuple(names), None)
-    return Data(classes_of, train, validation, geometry, _digest([names, content]))
+    return _data(ClassMap(recipe.data, tuple(names), None), train, validation, geometry)
 
 
 def _folder(listed: SplitFolder, recipe: Recipe, interpolation: Interpolation) -> Data:
@@ -143,16 +136,11 @@ def _folder(listed: SplitFolder, recipe: Recipe, interpolation: Interpolation) -
         FolderSubset(images, tuple(listed.labels(images)), geometry, augment)
         for images, augment in ((listed.train, recipe.augment), (listed.validation, None))
     )
-    content = [
-        [
-            (image.id, label, sha256_of(image.path))
-            for image, label in zip(p.images, p.classes, strict=True)
-        ]
-        for p in (train, validation)
-    ]
     names = ClassMap(Path(recipe.data).name, listed.classes, None)
-    return Data(names, train, validation, geometry, _digest([listed.classes, content]))
+    return _data(names, train, validation, geometry)
 
 
-def _digest(content: Sequence[object]) -> str:
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+def _data(classes: ClassMap, train: Subset, validation: Subset, geometry: Geometry) -> Data:
+    content = json.dumps([classes.names, [train.content(), validation.content()]])
+    digest = hashlib.sha256(content.encode()).hexdigest()
+    return Data(classes, train, validation, geometry, digest)

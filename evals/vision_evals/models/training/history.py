@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -91,9 +91,8 @@ def validate(
     with torch.inference_mode():
         for pixels, classes in batches:
             counts.images = len(pixels)
-            with (
-                watching(network, FUNCTIONS, counts.count) if visible else contextlib.nullcontext()
-            ):
+            hooks = watching(network, FUNCTIONS, counts.count) if visible else nullcontext()
+            with hooks:
                 logits = forward(pixels)
             losses.append(cross_entropy(logits.double(), classes, reduction="sum"))
             correct.append((logits.argmax(1) == classes).sum())
@@ -116,7 +115,9 @@ def epoch_record(
 ) -> log.Epoch:
     """Return the record of an epoch; without steps, of the network before its first step."""
     dead = validation.dead or {}
-    changed = [(now, _dead_before(before, name, now)) for name, now in dead.items()]
+    previous = (before.dead if before else None) or {}
+    # in the first epoch the units that are dead now count as dead before
+    changed = [(now, previous.get(name, now)) for name, now in dead.items()]
     return log.Epoch(
         epoch=number,
         steps=steps,
@@ -148,12 +149,6 @@ def _step_fields(trained: EpochSteps) -> dict[str, Any]:
         "train_accuracy": trained.correct / trained.images,
         "gradient_ratio": float(ratios.double().mean()) if len(ratios) else None,
     }
-
-
-def _dead_before(before: EpochValidation | None, name: str, now: Tensor) -> Tensor:
-    """Return which units were dead an epoch ago; in the first epoch, those that are dead now."""
-    dead = (before.dead if before else None) or {}
-    return dead.get(name, now)
 
 
 def _share(counts: list[Tensor], total: int) -> float | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,12 +14,12 @@ from torch.nn.functional import cross_entropy
 
 from vision_evals import log
 from vision_evals.core.progress import Advance
+from vision_evals.core.rng import generator
 from vision_evals.models.recipe import Optimizer, Recipe
 from vision_evals.models.training import history
 from vision_evals.models.training.data import Data
 from vision_evals.models.training.history import EpochSteps, EpochValidation
 from vision_evals.models.training.layers import layers, small_weight_fraction
-from vision_evals.models.training.seeds import seeded, training_rng
 
 _OPTIMIZERS: Mapping[str, type[torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
@@ -232,3 +233,29 @@ def _not_finite(network: nn.Module, trained: EpochSteps, steps: int, number: int
             last = steps + len(trained.losses)
             return f"{name} was not finite after step {last}, epoch {number}"
     return None
+
+
+def training_rng(seed: int, *names: str) -> torch.Generator:
+    """Return a CPU generator of a training, such as of (seed, "order", epoch)."""
+    return generator(seed, "training", *names)
+
+
+@contextmanager
+def seeded(seed: int, purpose: str, device: torch.device) -> Iterator[None]:
+    """Seed the global generators, from which dropout for example draws, and restore them after."""
+    number = training_rng(seed, purpose).initial_seed()
+    if device.type == "cpu":
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(number)
+            yield
+        return
+    kind = getattr(torch, device.type)
+    index = device.index if device.index is not None else kind.current_device()
+    with torch.random.fork_rng(devices=[index], device_type=device.type):
+        torch.default_generator.manual_seed(number)
+        if device.type == "cuda":
+            with torch.cuda.device(index):
+                torch.cuda.manual_seed(number)
+        else:
+            kind.manual_seed(number)
+        yield

@@ -17,6 +17,7 @@ from vision_evals.models.hooks.activations import FUNCTIONS, activation
 from vision_evals.models.hooks.watch import Call, watching
 from vision_evals.models.recipe import NETWORKS, Recipe
 from vision_evals.models.registry import torchvision_names
+from vision_evals.models.source import Blueprint
 from vision_evals.models.timm import load_timm
 from vision_evals.models.training.layers import is_head, layers
 
@@ -63,6 +64,9 @@ def _dense(units: int, fewer: int) -> tuple[nn.Module, ...]:
     return nn.Linear(units, fewer), nn.ReLU(), nn.Dropout(0.5)
 
 
+_SMALL = {"small_cnn": small_cnn, "small_alexnet": small_alexnet}
+
+
 def build_untrained(card: Card, base: Path, classes: int, size: int, where: str) -> nn.Module:
     """Build the network that a card names, weights drawn from the global generator.
 
@@ -77,14 +81,14 @@ def build_untrained(card: Card, base: Path, classes: int, size: int, where: str)
     Raises:
         UserError: the network is unknown, or cannot be built.
     """
-    if card.network == "small_cnn":
-        return small_cnn(classes)
-    if card.network == "small_alexnet":
-        return small_alexnet(classes)
+    if card.network in _SMALL:
+        return _SMALL[card.network](classes)
     if card.source == "timm":
-        return _timm(card.name, classes, where)
+        with user_modules.as_user_error(f"{where}: timm cannot build {card.name}"):
+            network: nn.Module = load_timm().create_model(card.name, num_classes=classes)
+        return network
     if card.source not in {"torchvision", "packaged", card.network}:
-        return user_modules.network(card, base, None, classes, where)
+        return user_modules.network(Blueprint(card, base, None, classes, where))
     return _torchvision(torchvision_name(card, where), classes, size, where)
 
 
@@ -114,13 +118,6 @@ def _torchvision(name: str, classes: int, size: int, where: str) -> nn.Module:
         return without_weights(name, classes, options)
 
 
-def _timm(name: str, classes: int, where: str) -> nn.Module:
-    timm = load_timm()
-    with user_modules.as_user_error(f"{where}: timm cannot build {name}"):
-        built: nn.Module = timm.create_model(name, num_classes=classes)
-    return built
-
-
 def continue_from(start: Classifier, classes: ClassMap, where: str) -> nn.Module:
     """Return a copy of a trained network; where the classes are others, its last layer is fresh.
 
@@ -139,9 +136,8 @@ def continue_from(start: Classifier, classes: ClassMap, where: str) -> nn.Module
             f"{len(start.classes)} outputs, so its last layer cannot be replaced; "
             "start from another network"
         )
-    parent, _, last = heads[-1].rpartition(".")
     old = network.get_submodule(heads[-1])
-    setattr(network.get_submodule(parent), last, _new_head(old, len(classes)))
+    network.set_submodule(heads[-1], _new_head(old, len(classes)))
     return network
 
 

@@ -20,9 +20,17 @@ from vision_evals.images.geometry import Geometry
 from vision_evals.images.image_set import Image
 from vision_evals.images.reader import AHEAD, batches
 from vision_evals.models.recipe import Augment
+from vision_evals.models.weights_file import sha256_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
+
+
+Batches = Iterator[tuple[Tensor, Tensor]]
+"""Uint8 pixels (n, 3, height, width) and classes (n,), both on the device."""
+
+Reader = Callable[[Tensor, int, torch.Generator], Batches]
+"""Takes an order of positions, a batch size and a generator for random crops."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +48,7 @@ class FolderSubset:
     def __len__(self) -> int:
         return len(self.images)
 
-    def reader(
-        self, device: torch.device
-    ) -> Callable[[Tensor, int, torch.Generator], Iterator[tuple[Tensor, Tensor]]]:
+    def reader(self, device: torch.device) -> Reader:
         """Return the function that reads them in batches.
 
         Raises:
@@ -50,15 +56,18 @@ class FolderSubset:
         """
         classes = torch.tensor(self.classes)
 
-        def batched(
-            order: Tensor, size: int, rng: torch.Generator
-        ) -> Iterator[tuple[Tensor, Tensor]]:
+        def batched(order: Tensor, size: int, rng: torch.Generator) -> Batches:
             chosen = torch.split(order, size)
             images = self._whole(chosen) if self.augment is None else self._cropped(chosen, rng)
             for positions, pixels in zip(chosen, images, strict=True):
                 yield pixels.to(device), classes[positions].to(device)
 
         return batched
+
+    def content(self) -> list[object]:
+        """Return id, class and hash of the file of each picture."""
+        pictures = zip(self.images, self.classes, strict=True)
+        return [(image.id, label, sha256_of(image.path)) for image, label in pictures]
 
     def _whole(self, chosen: tuple[Tensor, ...]) -> Iterator[Tensor]:
         order = [self.images[i] for positions in chosen for i in positions.tolist()]

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from vision_evals import log
 from vision_evals.core.cache.code import code_digest
-from vision_evals.core.errors import UserError
 from vision_evals.core.paths import whole_file
 from vision_evals.models.card import Card, Input
 from vision_evals.models.classifier import Classifier
@@ -94,8 +93,8 @@ def output_digest(network: nn.Module, size: tuple[int, int], device: torch.devic
 def write(file: Path, network: nn.Module, training: log.Training) -> None:
     """Write a training so that a reader sees all of it or nothing, also when two runs write it.
 
-    Raises:
-        UserError: the folder cannot be written.
+    A folder that cannot be written causes a warning: the training itself is worth more than its
+    copy.
     """
     # clones: safetensors refuses weights that share memory
     state = {k: v.detach().cpu().clone().contiguous() for k, v in network.state_dict().items()}
@@ -104,7 +103,11 @@ def write(file: Path, network: nn.Module, training: log.Training) -> None:
         with whole_file(file) as partial:
             save_file(state, partial, about)
     except (OSError, SafetensorError) as error:
-        raise UserError(f"{file}: a training cannot be written to the cache: {error}") from None
+        warnings.warn(
+            f"{file}: a training cannot be written to the cache: {error}; it is judged, and "
+            "trained again next time",
+            stacklevel=3,
+        )
 
 
 def read(file: Path, network: nn.Module) -> log.Training | None:
