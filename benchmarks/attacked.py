@@ -56,7 +56,7 @@ def attacks(name: str, folder: Path, asked: argparse.Namespace) -> None:
         )
         while fast_path.fast and fast_path.calibrating:
             sweep(one)
-            fast_path.shown(len(x))
+            fast_path.count_images(len(x))
         print(_swept(one, asked.repeats), flush=True)
         print(_climbed(one, max(1, asked.repeats // 2)), flush=True)
 

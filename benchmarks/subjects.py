@@ -42,11 +42,11 @@ def fast_path_of(
     classifier: Classifier, forwards: int, precision: Precision, kernels: Path
 ) -> FastPath:
     """Return the path that so many forwards repay."""
-    from vision_evals.models.fast_path.build import warm
+    from vision_evals.models.fast_path.build import kernels_cached
     from vision_evals.models.fast_path.fast_path import FastPath
     from vision_evals.models.fast_path.policy import plan_of
 
-    cached = warm(kernels, classifier, precision)
+    cached = kernels_cached(kernels, classifier, precision)
     plan = plan_of(classifier.network, forwards, classifier.device, precision, warm=cached)
     return FastPath(classifier, plan, kernels=kernels)
 
@@ -74,7 +74,7 @@ def theirs(classifier: Classifier) -> torch.nn.Module:
     """Return what a user of other tools holds: pixels in [0, 1] in, logits out."""
     import torch
 
-    from vision_evals.models.normalise import Normalise
+    from vision_evals.models.classifier import Normalise
 
     return torch.nn.Sequential(Normalise(classifier.input), classifier.network)
 

@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from vision_evals.models.recipe import Optimizer, Recipe
-from vision_evals.models.training.data import Data, Held, load
+from vision_evals.models.training.data import Data, MemorySubset, load
 from vision_evals.models.training.loop import train
 from vision_evals.models.training.networks import small_cnn
 
@@ -27,7 +27,7 @@ RECIPE = Recipe(data="digits", optimizer=Optimizer(lr=0.05, momentum=0.9), epoch
 
 def tensors(part: object) -> tuple[torch.Tensor, torch.Tensor]:
     """Return floats in [0, 1] and classes, all in memory."""
-    assert isinstance(part, Held)
+    assert isinstance(part, MemorySubset)
     return part.pixels.expand(-1, 3, -1, -1).div(255), torch.from_numpy(part.classes)
 
 

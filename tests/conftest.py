@@ -90,7 +90,6 @@ def small() -> Callable[..., Classifier]:
             weights="none",
             sha256=None,
             published={},
-            parameters=0,
         )
 
     return make

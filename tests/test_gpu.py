@@ -96,13 +96,13 @@ def test_every_path_decides_as_the_plain_one(
     from vision_evals.models.build import build
     from vision_evals.models.device import numerics
     from vision_evals.models.fast_path.fast_path import FastPath
-    from vision_evals.models.fast_path.policy import Plan
+    from vision_evals.models.fast_path.policy import FastPathPlan
     from vision_evals.models.registry import Registry
 
     device = torch.device("cuda:0")
     card = Registry.read({}, None, Path()).card("efficientnet_lite0")
     classifier = build("efficientnet_lite0", *card, download=False).to(device)
-    plan = Plan(precision, fold=True, compile=compiled, graph=True)  # type: ignore[arg-type]
+    plan = FastPathPlan(precision, fold=True, compile=compiled, graph=True)  # type: ignore[arg-type]
     fast_path = FastPath(classifier, plan, kernels=tmp_path)
     images = sources.load(str(corpus), Path()).images
     spans = [range(256), range(256, 512)]
@@ -110,7 +110,7 @@ def test_every_path_decides_as_the_plain_one(
         for batch in device_batches(images, spans, {classifier.geometry}, device, plain=0):
             x = to_unit(batch.pixels[classifier.geometry], device)
             found = Probe(classifier, batch.ids, x, None, fast_path=fast_path).see(x).argmax(dim=1)
-            fast_path.shown(len(x))
+            fast_path.count_images(len(x))
             with torch.inference_mode():
                 assert torch.equal(found, classifier.logits(x).argmax(dim=1))
     told = fast_path.record()

@@ -29,7 +29,7 @@ from vision_evals.measures.measure import Measure
 from vision_evals.measures.probe import Answers, Probe, answers
 from vision_evals.models.classifier import Classifier
 from vision_evals.models.fast_path.fast_path import FastPath
-from vision_evals.models.fast_path.policy import Plan
+from vision_evals.models.fast_path.policy import FastPathPlan
 
 Small = Callable[..., Classifier]
 
@@ -255,7 +255,7 @@ def test_pixels_that_a_device_made_are_held_against_those_of_pil(
 
     monkeypatch.setattr("vision_evals.engine.loop.ahead", swapped)
     classifier = small()
-    fast_path = FastPath(classifier, Plan("fp32"))
+    fast_path = FastPath(classifier, FastPathPlan("fp32"))
     result = go(image_set, [replace(group(classifier, image_set), fast_path=fast_path)], tmp_path)
     n = len(image_set.images)
     told = fast_path.record()
@@ -281,7 +281,7 @@ def test_a_network_that_fails_there_fails_alone(
     both = [
         replace(group(one, image_set, Task(MEASURE, Parameters(), one.alias)), fast_path=fast_path)
         for one in (broken, whole)
-        for fast_path in [FastPath(one, Plan("fp32"))]
+        for fast_path in [FastPath(one, FastPathPlan("fp32"))]
     ]
     result = go(image_set, both, tmp_path)
     assert list(result.failures) == ["bad"]

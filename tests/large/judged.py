@@ -15,7 +15,7 @@ from tests.large.rows import MAKERS, Asked, Network
 from vision_evals import log
 from vision_evals.images.labels import ClassMap
 from vision_evals.measures.measure import Measure
-from vision_evals.models.registry import Request
+from vision_evals.models.request import Request
 from vision_evals.suite.options import Source
 from vision_evals.suite.suite import Check, Suite
 from vision_evals.validity.checks import CHECKS

@@ -37,9 +37,7 @@ class Linear(nn.Module):
 def classifier(network: nn.Module) -> Classifier:
     fed = Input(resize=SIDE, crop=SIDE, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     card = Card(network="nets:Linear", input=fed)
-    return Classifier(
-        "linear", card, network.eval(), fed, CLASSES, "f", "made", None, {}, parameters=0
-    )
+    return Classifier("linear", card, network.eval(), fed, CLASSES, "f", "made", None, {})
 
 
 def observed(

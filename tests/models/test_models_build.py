@@ -13,7 +13,7 @@ from torchvision import models
 from vision_evals.core.errors import UnavailableError, UserError
 from vision_evals.models.build import build, unavailable
 from vision_evals.models.card import Card, Input
-from vision_evals.models.listing import Row, listing
+from vision_evals.models.listing import ListedModel, list_models
 from vision_evals.models.registry import PACKAGED, Registry, torchvision_names
 
 INPUT = Input(resize=9, crop=8, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
@@ -134,7 +134,7 @@ def test_other_input_is_not_what_was_published(base: Path) -> None:
         (own("own_broken:build"), "No module named 'own_missing_dependency'"),
         (own("own_syntax:build"), "cannot import own_syntax: SyntaxError"),
         (own("own_nets:biuld"), 'has no function "biuld"; did you mean "build"'),
-        (own("own_nets:number"), "is no function that builds a network"),
+        (own("own_nets:number"), "is not a function that builds a network"),
         (own("own_nets:build_dict"), "returned a dict, not a torch.nn.Module"),
         (own("own_nets:build_broken"), "own_nets:build_broken() failed: KeyError: 'layers'"),
         (own("own_nets:build_with"), "it must build the network without arguments"),
@@ -184,11 +184,11 @@ def test_the_listing(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "gone": own(checkpoint="gone.pt").model_dump(mode="json", exclude_none=True),
         "wrong": {"network": "own_nets:build"},
     }
-    rows = {row.name: row for row in listing(Registry.read(cards, None, base))}
+    rows = {row.name: row for row in list_models(Registry.read(cards, None, base))}
     recipes = [name for name, row in rows.items() if row.kind == "recipe"]
     assert "small_step" in recipes
     assert list(rows) == [*cards, *recipes, *PACKAGED, *torchvision_names()]
-    assert rows["mine"] == Row("mine", "card", None, str(INPUT), None, None)
+    assert rows["mine"] == ListedModel("mine", "card", None, str(INPUT), None, None)
     assert rows["gone"].unavailable == f"gone.pt is not in {base}"
     assert 'has no "input"' in str(rows["wrong"].unavailable)
     assert rows["squeezenet1_1_caffe"].unavailable is None

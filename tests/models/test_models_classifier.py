@@ -12,15 +12,14 @@ from vision_evals.cli.selftest.mutant import with_step
 from vision_evals.core.errors import UserError
 from vision_evals.images.labels import ClassMap
 from vision_evals.models.card import Card, Input
-from vision_evals.models.classifier import Classifier
+from vision_evals.models.classifier import Classifier, Normalise
 from vision_evals.models.fast_path.fast_path import FastPath
-from vision_evals.models.fast_path.policy import Plan
+from vision_evals.models.fast_path.policy import FastPathPlan
 from vision_evals.models.fingerprint import fingerprint, sources
-from vision_evals.models.normalise import Normalise
 
 INPUT = Input(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 CARD = Card(network="nets:build", input=INPUT)
-PLAIN = Plan("fp32")
+PLAIN = FastPathPlan("fp32")
 
 
 class Toy(nn.Module):
@@ -46,7 +45,6 @@ def classifier(network: nn.Module) -> Classifier:
         weights="",
         sha256=None,
         published={},
-        parameters=12,
     )
 
 

@@ -54,7 +54,7 @@ def test_devices() -> None:
     assert resolve("auto").type in {"cpu", "cuda"}
     with pytest.raises(UserError, match='no kind of device "gpu"; available: cpu'):
         resolve("gpu")
-    with pytest.raises(UserError, match='device "cuda:99" is not to be had'):
+    with pytest.raises(UserError, match='device "cuda:99" is not available'):
         resolve("cuda:99")
 
 

@@ -87,4 +87,4 @@ def test_integers_are_no_weights() -> None:
 def test_a_network_that_nobody_knows() -> None:
     found = matches(nn.Linear(3, 2).state_dict())
     assert found == ()
-    assert sentence(found) == "it is near no network that is known here"
+    assert sentence(found) == "it is near no known network"

@@ -4,7 +4,7 @@ import torch
 from torchvision.transforms import functional
 
 from vision_evals.models.card import Input
-from vision_evals.models.normalise import Normalise
+from vision_evals.models.classifier import Normalise
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

@@ -8,7 +8,8 @@ import pytest
 
 from vision_evals.core.errors import UserError
 from vision_evals.models.card import Card
-from vision_evals.models.registry import PACKAGED, Registry, Request, parse_request, unique
+from vision_evals.models.registry import PACKAGED, Registry
+from vision_evals.models.request import Request, parse_request, unique
 
 INPUT = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
 CARD = {"network": "nets:build", "input": INPUT}

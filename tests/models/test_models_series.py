@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vision_evals.core.errors import UserError
-from vision_evals.models.request import Request, parse_requests, unique
-from vision_evals.models.series import aliases, places
+from vision_evals.models.request import Request, aliases, parse_requests, places, unique
 
 
 @pytest.fixture

@@ -118,7 +118,7 @@ def test_no_network_is_told_within_seconds(cache: Path, monkeypatch: pytest.Monk
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}/model.safetensors"
         monkeypatch.setattr(huggingface_hub, "hf_hub_url", lambda *_, **__: address)
-        monkeypatch.setattr(timm_zoo, "TIMEOUT", 0.2)
+        monkeypatch.setattr(timm_zoo, "TIMEOUT_SECONDS", 0.2)
         started = time.monotonic()
         with pytest.raises(UnavailableError, match="cannot be downloaded") as raised:
             build("a", CARD, Path(), download=True)

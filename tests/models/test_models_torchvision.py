@@ -23,6 +23,7 @@ from vision_evals.models import download, torchvision
 from vision_evals.models.build import build, unavailable
 from vision_evals.models.card import Card
 from vision_evals.models.registry import torchvision_names
+from vision_evals.models.source import Blueprint
 from vision_evals.models.weights_file import sha256_of
 
 SMALL = models.SqueezeNet1_1_Weights.IMAGENET1K_V1
@@ -101,7 +102,7 @@ def test_networks_are_what_torchvision_builds(name: str, monkeypatch: pytest.Mon
         warnings.simplefilter("ignore")
         expected = models.get_model(name, weights="DEFAULT").eval()
     actual = torchvision.network(
-        Card(network=f"torchvision:{name}"), Path(), state, 1000, ""
+        Blueprint(Card(network=f"torchvision:{name}"), Path(), state, 1000, "")
     ).eval()
     assert repr(actual) == repr(expected)
     plain = {key: value for key, value in vars(expected).items() if key[0] != "_"}
@@ -115,7 +116,7 @@ def test_networks_are_what_torchvision_builds(name: str, monkeypatch: pytest.Mon
 def test_transformers_have_the_side_of_their_weights() -> None:
     card = Card(network="torchvision:vit_b_16", weights="IMAGENET1K_SWAG_E2E_V1")
     state = models.vit_b_16(weights=None, image_size=384).state_dict()
-    assert torchvision.network(card, Path(), state, 1000, "").image_size == 384
+    assert torchvision.network(Blueprint(card, Path(), state, 1000, "")).image_size == 384
 
 
 @pytest.mark.parametrize("name", torchvision_names())
@@ -197,7 +198,7 @@ def test_a_file_that_the_server_does_not_have(
 def test_no_network_is_told_within_seconds(
     file: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(download, "TIMEOUT", 0.2)
+    monkeypatch.setattr(download, "TIMEOUT_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/{file.name}"
         monkeypatch.setattr(SMALL.value, "url", url)

@@ -72,7 +72,7 @@ def test_a_wrapper_that_does_not_do_what_it_holds(
 ) -> None:
     """The fields are right and the operation is not: only the logits tell."""
     evidence = asked(fed())
-    monkeypatch.setattr("vision_evals.models.normalise.Normalise.forward", lambda _, x: x)
+    monkeypatch.setattr("vision_evals.models.classifier.Normalise.forward", lambda _, x: x)
     assert preprocessing.as_declared(evidence).outcome == "passed"
     assert preprocessing.raw_logits(evidence).outcome == "failed"
 

@@ -16,7 +16,7 @@ from vision_evals.images.labels import ClassMap
 from vision_evals.log import Metric, Training, Validity
 from vision_evals.measures import lookup
 from vision_evals.models.classifier import Classifier
-from vision_evals.models.registry import Request
+from vision_evals.models.request import Request
 from vision_evals.suite.parse import parse
 from vision_evals.verdict.check_input import CheckInput, ClassifierInfo, Measured, medians
 from vision_evals.verdict.job import Job

@@ -8,7 +8,7 @@ from pathlib import Path
 from vision_evals.cli.told import add_options, catalog, networks
 from vision_evals.core.errors import UserError
 
-FEW = 5
+MAX_LISTED = 5
 """Classifiers for which a listing says why they are not here."""
 
 AS_MEASURED = "as in the measure `targeted`"
@@ -50,12 +50,12 @@ def _models(options: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from vision_evals.models.listing import listing
+    from vision_evals.models.listing import list_models
 
     wanted = options.name or [""]
     rows = [
         row
-        for row in listing(catalog(options).registry)
+        for row in list_models(catalog(options).registry)
         if any(part in row.name for part in wanted)
     ]
     if not rows:
@@ -69,9 +69,9 @@ def _models(options: argparse.Namespace) -> None:
     console = Console()
     console.print(shown)
     missing = [row for row in rows if row.unavailable]
-    for row in missing[:FEW]:
+    for row in missing[:MAX_LISTED]:
         console.print(f"{row.name}: {row.unavailable}", style="dim", highlight=False, markup=False)
-    if len(missing) > FEW:
+    if len(missing) > MAX_LISTED:
         console.print(
             f"{len(missing)} are not here; `evals models NAME` says why", style="dim", markup=False
         )
@@ -96,10 +96,10 @@ def _fool(options: argparse.Namespace) -> None:
 
 
 def _check_file(options: argparse.Namespace) -> int:
-    from vision_evals.models.inspection.inspect_file import look
+    from vision_evals.models.inspection.inspect_file import inspect_file
     from vision_evals.models.inspection.terminal import text
 
     cards = catalog(options).registry.cards
-    found = [look(path, cards) for path in options.path]
+    found = [inspect_file(path, cards) for path in options.path]
     print(text(found, as_json=options.json))
     return 0 if all(one.judged for one in found) else 1

@@ -13,7 +13,7 @@ from vision_evals.engine.tasks import RunConfig
 from vision_evals.models.build import preprocessing, source_of
 from vision_evals.models.device import default_batch
 from vision_evals.models.recipe import BUILT_IN_DATA
-from vision_evals.models.registry import Request
+from vision_evals.models.request import Request
 from vision_evals.suite.options import Source
 from vision_evals.verdict.job import Job
 

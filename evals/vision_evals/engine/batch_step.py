@@ -81,7 +81,7 @@ def run_batch(batch: Batch, visit: Visit, shard: Shard, result: PassResult) -> N
                 result.drew.add(name)
                 shard.drew.add(task.table)
     for fast_path in (group.fast_path for group in visit.groups if group.fast_path):
-        fast_path.shown(len(batch.ids))
+        fast_path.count_images(len(batch.ids))
     result.spent["look"] += time.perf_counter() - started
 
 

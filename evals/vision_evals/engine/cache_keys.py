@@ -22,7 +22,7 @@ from vision_evals.log.environment import versions
 from vision_evals.measures.measure import Measure
 from vision_evals.models.device import name_of
 from vision_evals.models.fingerprint import traceable
-from vision_evals.models.training.store import answers
+from vision_evals.models.training.store import output_digest
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,9 @@ def _reply(group: TaskGroup, cache: Cache) -> str | None:
         said = None
         if why is None:
             try:
-                said = answers(classifier.network, classifier.geometry.size, classifier.device)
+                said = output_digest(
+                    classifier.network, classifier.geometry.size, classifier.device
+                )
             except Exception as error:  # noqa: BLE001 - a network of any kind may refuse noise
                 why = f"{type(error).__name__} on noise"
         if why is not None:

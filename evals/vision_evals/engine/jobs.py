@@ -11,7 +11,8 @@ from vision_evals.engine.names import check_names
 from vision_evals.engine.requests import Requests
 from vision_evals.engine.roles import sources
 from vision_evals.measures import lookup
-from vision_evals.models.registry import Registry, Request
+from vision_evals.models.registry import Registry
+from vision_evals.models.request import Request
 from vision_evals.suite.options import Options
 from vision_evals.suite.parse import parse
 from vision_evals.suite.suite import Check, Suite

@@ -7,7 +7,8 @@ from pathlib import Path
 from vision_evals.core.errors import UnavailableError, UserError, did_you_mean
 from vision_evals.engine.requests import Requests
 from vision_evals.models.card import Card
-from vision_evals.models.registry import Registry, parse_request
+from vision_evals.models.registry import Registry
+from vision_evals.models.request import parse_request
 from vision_evals.suite.suite import Suite
 
 
@@ -45,7 +46,7 @@ def _check(name: str, where: str, registry: Registry, requests: Requests) -> Non
 
 def _check_recipe(card: Card, name: str, base: Path, registry: Registry) -> None:
     """Hold a recipe against what there is."""
-    from vision_evals.models import training
+    from vision_evals.models.training.checks import check_recipe
 
     if card.start is not None:
         start, _ = registry.card(parse_request(card.start, base).name)
@@ -54,4 +55,4 @@ def _check_recipe(card: Card, name: str, base: Path, registry: Registry) -> None
                 f'start = "{card.start}" is a recipe itself; start from a network that has '
                 "weights, or save what it trained as a checkpoint and give that a card"
             )
-    training.check(card, name, base)
+    check_recipe(card, name, base)

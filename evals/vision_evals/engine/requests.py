@@ -8,7 +8,8 @@ from functools import cached_property
 from pathlib import Path
 
 from vision_evals.core.errors import UserError
-from vision_evals.models.registry import Registry, Request, parse_requests, unique
+from vision_evals.models.registry import Registry
+from vision_evals.models.request import Request, parse_requests, unique
 from vision_evals.suite.expectation import RESERVED, Expectation, Reference
 from vision_evals.suite.suite import Suite
 

@@ -24,7 +24,8 @@ from vision_evals.models.card import Card
 from vision_evals.models.checkpoint import load_state_dict
 from vision_evals.models.classifier import Classifier
 from vision_evals.models.fit import OtherNetworkError
-from vision_evals.models.registry import Registry, Request, parse_request
+from vision_evals.models.registry import Registry
+from vision_evals.models.request import Request, parse_request
 from vision_evals.suite.options import Source
 
 T = TypeVar("T")
@@ -126,14 +127,14 @@ class Resources:
         return built.to(self.device)
 
     def _trained(self, alias: str, card: Card, base: Path) -> tuple[Classifier, ...]:
-        from vision_evals.models.training import trained
+        from vision_evals.models.training.build import train_recipe
 
         start = None
         if card.start is not None:
             request = parse_request(card.start, base)
             own, place = self.registry.card(request.name)
             start = self._loaded(alias, own, place, request.checkpoint)
-        return trained(
+        return train_recipe(
             alias, card, base, start, cache=self.cache, device=self.device, show=self.show
         )
 

@@ -24,7 +24,7 @@ from vision_evals.log import Validity
 from vision_evals.log.profiling.stages import timed
 from vision_evals.log.profiling.trace import traced
 from vision_evals.models.device import numerics
-from vision_evals.models.fast_path.build import warm
+from vision_evals.models.fast_path.build import kernels_cached
 from vision_evals.models.fast_path.fast_path import FastPath
 from vision_evals.models.fast_path.policy import plan_of
 from vision_evals.suite.options import Source
@@ -161,7 +161,7 @@ class Pass:
             len(self.image_set.images) * forwards,
             config.device,
             config.precision,
-            warm=warm(config.kernels, classifier, config.precision),
+            warm=kernels_cached(config.kernels, classifier, config.precision),
         )
         fast_path = FastPath(classifier, plan, config.seed, config.kernels)
         return replace(

@@ -73,12 +73,12 @@ def _under(probe: Probe, mask: str) -> tuple[torch.Tensor, int]:
     """Return the logits under one mask, and how many calls of dropout it took part in."""
     from vision_evals.core.errors import NotApplicableError
     from vision_evals.core.rng import generator
-    from vision_evals.models.hooks.dropouts import left_off, masked
+    from vision_evals.models.hooks.dropouts import hidden_dropouts, masked_logits
 
     draws = [generator(probe.seed, "dropout_gap", mask, image) for image in probe.ids]
-    found = masked(probe.classifier, probe.pixels, draws)
+    found = masked_logits(probe.classifier, probe.pixels, draws)
     if not found.calls:
-        others = ", ".join(left_off(probe.classifier.network))
+        others = ", ".join(hidden_dropouts(probe.classifier.network))
         raise NotApplicableError(
             f"{probe.classifier.alias} calls no dropout, so there is nothing to switch on"
             + (f"; {others} cannot be switched on from outside" if others else "")
@@ -135,10 +135,10 @@ def _spread(accuracies: NDArray[np.float64]) -> Metric:
 
 def vouch(network: nn.Module, rows: pd.DataFrame) -> tuple[Validity, ...]:
     """Return whether everything that drops at random was switched on."""
-    from vision_evals.models.hooks.dropouts import MODULES, left_off
+    from vision_evals.models.hooks.dropouts import MODULES, hidden_dropouts
 
     modules = sum(isinstance(module, MODULES) for module in network.modules())
-    others = left_off(network)
+    others = hidden_dropouts(network)
     shown = ", ".join(others[:5]) + (f" and {len(others) - 5} more" if len(others) > 5 else "")
     evidence = (
         f"dropout calls in a forward, all switched on: {rows['calls'].iloc[0]}; "

@@ -14,7 +14,7 @@ import torch
 from vision_evals.attacks.gradients import slope
 from vision_evals.core.errors import InvalidError
 from vision_evals.models.fast_path.fast_path import FastPath
-from vision_evals.models.fast_path.policy import Plan
+from vision_evals.models.fast_path.policy import FastPathPlan
 from vision_evals.suite.declared_options import SEED
 
 if TYPE_CHECKING:
@@ -148,12 +148,15 @@ class Probe:
         """
         if not places:
             return self.pixels.new_empty(0, len(self.ids), 0)
-        n, fast_path = len(self.ids), self.fast_path or FastPath(self.classifier, Plan("fp32"))
+        n, fast_path = (
+            len(self.ids),
+            self.fast_path or FastPath(self.classifier, FastPathPlan("fp32")),
+        )
         room = self.room or n
         step = max(1, room // n)
         groups = [places[first : first + step] for first in range(0, len(places), step)]
         logits = _joined(
-            [fast_path.see(_joined([place(EVERY) for place in group])) for group in groups]
+            [fast_path.fast_logits(_joined([place(EVERY) for place in group])) for group in groups]
         )
         sides = None if right is None else right.repeat(len(places), 1)
 

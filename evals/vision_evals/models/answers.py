@@ -1,4 +1,4 @@
-"""The right answers of images, among the classes of a network's logits."""
+"""Whether answers are right, and how far they are from another decision."""
 
 from __future__ import annotations
 
@@ -16,8 +16,31 @@ def first_is_right(logits: torch.Tensor, accepted: torch.Tensor) -> torch.Tensor
 
 
 def one_of(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-    """Return (n, classes) whether each is one of those named; -1 names none."""
+    """Return (n, classes) whether each class is among ``classes`` (n, a), padded with -1."""
     n, last = logits.shape
-    found = torch.zeros(n, last + 1, dtype=torch.bool, device=logits.device)
-    found.scatter_(1, torch.where(classes < 0, last, classes), value=True)
-    return found[:, :last]
+    named = torch.zeros(n, last + 1, dtype=torch.bool, device=logits.device)
+    named.scatter_(1, torch.where(classes < 0, last, classes), value=True)
+    return named[:, :last]
+
+
+def margin(logits: torch.Tensor, accepted: torch.Tensor | None) -> torch.Tensor:
+    """Return (m,) the difference of the logits of the two best sides of a decision.
+
+    Args:
+        logits: (m, classes).
+        accepted: (m, a) right classes, padded with -1: then the sides are right and wrong. None:
+            they are the first and the second answer.
+    """
+    if logits.shape[1] < 2:
+        return logits.new_full((len(logits),), torch.inf)
+    if accepted is None:
+        best = logits.topk(2, dim=1).values
+        return best[:, 0] - best[:, 1]
+    right = one_of(logits, accepted)
+    mine = logits.masked_fill(~right, -torch.inf).amax(dim=1)
+    return (mine - logits.masked_fill(right, -torch.inf).amax(dim=1)).abs()
+
+
+def decision(logits: torch.Tensor, accepted: torch.Tensor | None) -> torch.Tensor:
+    """Return (m,) the decision: whether the first answer is right; without labels, which it is."""
+    return logits.argmax(dim=1) if accepted is None else first_is_right(logits, accepted)

@@ -16,10 +16,11 @@ from vision_evals.models.checkpoint import load_state_dict, refuse_not_finite
 from vision_evals.models.classifier import Classifier
 from vision_evals.models.fingerprint import fingerprint
 from vision_evals.models.layout import arrange
-from vision_evals.models.source import NetworkFacts, Source, Weights
+from vision_evals.models.source import Blueprint, NetworkFacts, NetworkSource, Weights
+from vision_evals.models.user_modules import as_user_error
 from vision_evals.models.weights_file import sha256_of
 
-_SOURCES: Mapping[str, Source] = {
+_SOURCES: Mapping[str, NetworkSource] = {
     "torchvision": torchvision,
     "timm": timm,
     "packaged": packaged,
@@ -36,70 +37,62 @@ def build(
         card: how to build it.
         base: the folder that the card's paths are relative to.
         download: whether published weights may be fetched.
-        checkpoint: put into the card instead of its weights; the preprocessing stays.
+        checkpoint: replaces the weights of the card; the preprocessing stays.
 
     Raises:
-        UnavailableError: weights or packages are not to be had here.
+        UnavailableError: weights or packages are missing on this machine.
         UserError: a mistake in the card, the file or the user's module.
-        torch.OutOfMemoryError: as it came.
+        torch.OutOfMemoryError: unchanged.
     """
     card = with_checkpoint(card, checkpoint)
-    try:
+    with as_user_error(f"{alias}: {card.network} cannot be built"):
         return _build(alias, card, base, download=download)
-    except (UserError, torch.OutOfMemoryError):
-        raise
-    except Exception as error:
-        # a network may be of any class: whatever that raises fails this classifier alone
-        raise UserError(
-            f"{alias}: {card.network} cannot be built: {type(error).__name__}: {error}"
-        ) from error
 
 
 def _build(alias: str, card: Card, base: Path, *, download: bool) -> Classifier:
     source = source_of(card)
-    given = preprocessing(alias, card, source.facts(card))
+    settings = preprocessing(alias, card, source.facts(card))
     classes = class_map(card.classes, base)
     weights = _weights(alias, card, base, source, download=download)
     where = f"{alias}: {weights.origin} for {card.network}"
-    # a network draws its first weights from the global generator, which is not ours to move
+    # a network draws its first weights from the global generator, which must stay as it is
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
-        network = source.network(card, base, weights.state, len(classes), where).cpu()
+        network = source.network(Blueprint(card, base, weights.state, len(classes), where)).cpu()
     lazy = [name for name, weight in network.named_parameters() if is_lazy(weight)]
     if lazy:
         raise UserError(f"{where}: {lazy[0]} has no shape before a first forward; give it one")
     refuse_not_finite(network.state_dict(), where)
     network.eval().requires_grad_(requires_grad=False)
-    arrange(network, given.geometry.size, tried=card.source in {"torchvision", "packaged"})
+    arrange(network, settings.geometry.size, tried=card.source in {"torchvision", "packaged"})
     return Classifier(
         alias=alias,
         card=card,
         network=network,
-        input=given,
+        input=settings,
         classes=classes,
-        fingerprint=fingerprint(network, given, classes.fingerprint, card),
+        fingerprint=fingerprint(network, settings, classes.fingerprint, card),
         weights=weights.origin,
         sha256=weights.sha256,
         published=published_metrics(card, source.facts(card)),
-        parameters=sum(parameter.numel() for parameter in network.parameters()),
     )
 
 
 def with_checkpoint(card: Card, checkpoint: Path | None) -> Card:
-    """Return the card with other weights: what was published of its own no longer holds."""
+    """Return the card with other weights, without hash and published metrics of its own."""
     if checkpoint is None:
         return card
     path = str(checkpoint.absolute())
     return card.model_copy(update={"checkpoint": path, "sha256": None, "published": {}})
 
 
-def source_of(card: Card) -> Source:
-    """Return who knows the card's network."""
+def source_of(card: Card) -> NetworkSource:
+    """Return the source of the card's network."""
     return _SOURCES.get(card.source, user_modules)
 
 
 def unavailable(card: Card, base: Path) -> str | None:
-    """Return why a classifier cannot be used without a download, file and folder, or None."""
+    """Return why a classifier cannot be used without a download, or None."""
     if card.checkpoint is None:
         return source_of(card).unavailable(card)
     path = base / Path(card.checkpoint).expanduser()
@@ -107,25 +100,27 @@ def unavailable(card: Card, base: Path) -> str | None:
 
 
 def preprocessing(alias: str, card: Card, facts: NetworkFacts) -> Input:
-    """Return the card's input, else the published one; guessing it makes silent wrong numbers."""
-    given = card.input or facts.input
-    if given is None:
+    """Return the card's input, else the published one. A guess would silently be wrong."""
+    settings = card.input or facts.input
+    if settings is None:
         raise UserError(
             f'{alias}: the card of {card.network} has no "input"; write how its pictures are '
             "resized, cropped and normalised, such as input = { resize = 256, crop = 224, "
             "mean = [0.485, 0.456, 0.406], std = [0.229, 0.224, 0.225] }"
         )
-    return given
+    return settings
 
 
 def published_metrics(card: Card, facts: NetworkFacts) -> Mapping[str, float]:
-    """Return what was published of exactly these weights under this preprocessing."""
+    """Return the metrics published for exactly these weights with this preprocessing."""
     if card.published or card.checkpoint or card.input or card.classes != "imagenet":
         return card.published
     return facts.published
 
 
-def _weights(alias: str, card: Card, base: Path, source: Source, *, download: bool) -> Weights:
+def _weights(
+    alias: str, card: Card, base: Path, source: NetworkSource, *, download: bool
+) -> Weights:
     if card.checkpoint is None:
         return source.weights(card, download=download)
     path = base / Path(card.checkpoint).expanduser()

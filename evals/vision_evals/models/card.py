@@ -1,4 +1,4 @@
-"""The model card: the TOML table that says how to build a classifier. Imports no torch."""
+"""The model card: the TOML table that describes a classifier. Imports no torch."""
 
 from __future__ import annotations
 
@@ -24,11 +24,8 @@ def _size(value: object) -> object:
 
 
 Size = Annotated[int | tuple[int, int] | None, BeforeValidator(_size)]
-Numbers = tuple[
-    Annotated[float, Field(strict=True)],
-    Annotated[float, Field(strict=True)],
-    Annotated[float, Field(strict=True)],
-]
+Number = Annotated[float, Field(strict=True)]
+Numbers = tuple[Number, Number, Number]
 
 
 class Input(Table):
@@ -57,15 +54,11 @@ class Input(Table):
         return std
 
     @model_validator(mode="after")
-    def _one_scale(self) -> Input:
+    def _consistent(self) -> Input:
         if self.range == 1 and max(self.mean) > 1:
             raise ValueError("mean counts 0 to 255 but range is 1; write range = 255")
         if self.range == 255 and 0 < max(self.mean) <= 1:
             raise ValueError("mean counts 0 to 1 but range is 255; leave range out")
-        return self
-
-    @model_validator(mode="after")
-    def _one_size(self) -> Input:
         if self.crop is None and not isinstance(self.resize, tuple):
             raise ValueError(
                 'crop = "none" leaves pictures of different sizes, which no batch holds; '
@@ -112,7 +105,7 @@ class Card(Table):
     @model_validator(mode="before")
     @classmethod
     def _one_origin(cls, keys: Any) -> Any:
-        """Say which keys belong together, before the rest of the card is read."""
+        """Check which keys belong together, before the rest of the card is read."""
         trained = isinstance(keys, Mapping) and "recipe" in keys
         if not isinstance(keys, Mapping):
             return keys

@@ -1,4 +1,4 @@
-"""State dicts from files that cannot run code, fitted into networks they belong to."""
+"""State dicts from files of weights, read without running code."""
 
 from __future__ import annotations
 
@@ -14,10 +14,8 @@ import torch
 from torch import Tensor
 
 from vision_evals.core.errors import UserError
-from vision_evals.models.fit import fit, plain_names
+from vision_evals.models.fit import plain_names
 from vision_evals.models.weights_file import Format, examine
-
-__all__ = ["Contents", "contents", "fit", "load_state_dict", "not_finite", "refuse_not_finite"]
 
 _WRAPPERS = (
     "state_dict",
@@ -28,7 +26,7 @@ _WRAPPERS = (
     "ema_state_dict",
     "state_dict_ema",
 )
-"""Under which keys training scripts put the weights. The first that is there is used, so plain
+"""Keys under which training scripts put the weights. The first one that exists is used, so plain
 weights come before averaged ones."""
 
 _REPAIR = "save model.state_dict() instead, best as safetensors"
@@ -36,21 +34,21 @@ _REPAIR = "save model.state_dict() instead, best as safetensors"
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a file of weights holds, and what was taken off it."""
+    """What a file of weights holds, and what was removed from it."""
 
     state: dict[str, Tensor]
     """On the CPU, by name."""
     wrappers: tuple[str, ...]
-    """Keys that a training script had put the weights under, the outer one first."""
+    """Keys that the weights were under, the outer one first."""
     prefixes: tuple[str, ...]
-    """What was taken off the names."""
+    """Prefixes that were removed from the names."""
 
 
 def load_state_dict(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
     """Read weights without running code.
 
     A state dict that a training script wrapped is unwrapped (plain weights before averaged ones)
-    and the prefixes ``module.`` and ``_orig_mod.`` are taken off its names.
+    and the prefixes ``module.`` and ``_orig_mod.`` are removed from its names.
 
     Args:
         path: safetensors, or what ``torch.save`` wrote.
@@ -60,7 +58,7 @@ def load_state_dict(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
         Tensors on the CPU by name.
 
     Raises:
-        UserError: anything else than finite weights, with what it is and the repair.
+        UserError: the file holds anything else than finite weights; with the repair.
     """
     state = contents(path, sha256).state
     refuse_not_finite(state, str(path))
@@ -71,13 +69,14 @@ def contents(path: Path, sha256: str | None = None) -> Contents:
     """Read weights as ``load_state_dict`` does, finite or not.
 
     Raises:
-        UserError: anything else than weights, with what it is and the repair.
+        UserError: the file holds anything else than weights; with the repair.
     """
     content = _read(path, examine(path, sha256))
     wrapped, wrappers = _unwrapped(content, str(path))
     state = _without_prefixes(wrapped, str(path))
     marks = ("module.", "_orig_mod.")
-    prefixes = [mark for mark in marks if _count(wrapped, mark) > _count(state, mark)]
+    before, after = "\0".join(wrapped), "\0".join(state)
+    prefixes = [mark for mark in marks if before.count(mark) > after.count(mark)]
     return Contents(state, wrappers, tuple(prefixes))
 
 
@@ -97,10 +96,6 @@ def not_finite(state: Mapping[str, Tensor]) -> Iterator[tuple[str, int]]:
             tensor = tensor.float()  # float8 has no isfinite
         if bad := int((~torch.isfinite(tensor)).sum()):
             yield name, bad
-
-
-def _count(names: Mapping[str, Tensor], mark: str) -> int:
-    return sum(name.count(mark) for name in names)
 
 
 def _read(path: Path, kind: Format) -> object:
@@ -135,7 +130,7 @@ def _why(kind: Format, error: str) -> str:
 
 def _unwrapped(content: object, where: str) -> tuple[Mapping[str, Tensor], tuple[str, ...]]:
     wrappers: list[str] = []
-    for _ in range(3):  # {"model": {"state_dict": ...}} has been seen, deeper has not
+    for _ in range(3):  # {"model": {"state_dict": ...}} occurs, deeper ones do not
         if not isinstance(content, Mapping):
             break
         inner = (key for key in _WRAPPERS if isinstance(content.get(key), Mapping))

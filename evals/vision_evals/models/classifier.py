@@ -1,4 +1,4 @@
-"""Network, preprocessing and class names as one value that takes pixels and gives logits."""
+"""Network, preprocessing and class names as one value, from pixels to logits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from vision_evals.core.errors import UserError
 from vision_evals.log.profiling.stages import timed
 from vision_evals.models.card import Card, Input
 from vision_evals.models.layout import Layout, layout_of
-from vision_evals.models.normalise import Normalise
 
 if TYPE_CHECKING:
     from vision_evals import log
@@ -25,34 +24,32 @@ _CPU = torch.device("cpu")
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Classifier:
-    """What is judged. The network is in eval mode and every parameter is frozen."""
+    """The network that is judged, in eval mode with frozen parameters, and how it is fed."""
 
     alias: str
     """Its name in ids, thresholds and colours."""
     card: Card
-    """What it was built from."""
+    """Its model card."""
     network: nn.Module
-    """Takes normalised pixels."""
+    """From normalised pixels to logits."""
     input: Input
-    """The preprocessing that is in force."""
+    """Its preprocessing."""
     classes: ClassMap
     """Names of the logits, in their order."""
     fingerprint: str
     """Of everything that changes its numbers."""
     weights: str
-    """Where they came from, without folders."""
-    sha256: str | None
+    """Where its weights come from, without folders."""
+    sha256: str | None = None
     """Of the weights' file."""
-    published: Mapping[str, float]
+    published: Mapping[str, float] = field(default_factory=dict)
     """Published metrics of exactly these weights and this preprocessing, as fractions."""
-    parameters: int
-    """How many."""
     training: log.Training | None = None
-    """How it was trained here; None for a network that came trained."""
+    """How its recipe trained it; None without a recipe."""
     device: torch.device = _CPU
-    """Where the network computes. It is stated, because a network may have no parameters."""
+    """Where the network computes; a network may have no parameters to show it."""
     layout: Layout = field(init=False)
-    """How its weights lie in memory, and so its activations."""
+    """Memory format of its weights and activations."""
     _normalise: nn.Module = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -61,8 +58,13 @@ class Classifier:
 
     @property
     def name(self) -> str:
-        """Return its alias, and of several that one recipe made, the seed."""
+        """Its alias, with the seed if a recipe trained it."""
         return self.alias if self.training is None else f"{self.alias}, seed {self.training.seed}"
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers its weights have."""
+        return sum(parameter.numel() for parameter in self.network.parameters())
 
     @property
     def geometry(self) -> Geometry:
@@ -76,23 +78,23 @@ class Classifier:
             pixels: floats (n, 3, height, width) in [0, 1], RGB, after resize and crop.
 
         Raises:
-            UserError: the network returns anything else than one row of logits for each picture.
+            UserError: the output is not one row of logits for each picture.
         """
         with timed("forward"):
             return self.checked(self.network(self.prepared(pixels)), len(pixels))
 
     def prepared(self, pixels: Tensor) -> Tensor:
-        """Return what the bare network takes: pixels normalised, in its layout."""
+        """Return the network's input: normalised pixels in its memory format."""
         normalised: Tensor = self._normalise(pixels)
         if self.layout == "channels_last":
             return normalised.contiguous(memory_format=torch.channels_last)
         return normalised
 
     def checked(self, output: object, n: int) -> Tensor:
-        """Return what the bare network said of n pictures as logits (n, classes).
+        """Return the network's output for n pictures as logits (n, classes).
 
         Raises:
-            UserError: it is anything else than one row of logits for each picture.
+            UserError: the output is not one row of logits for each picture.
         """
         wanted = (n, len(self.classes))
         if not isinstance(output, Tensor) or output.shape != wanted:
@@ -117,3 +119,32 @@ def _shape(output: object) -> str:
     if isinstance(output, tuple | list):
         return f"{type(output).__name__} of {', '.join(map(_shape, output)) or 'nothing'}"
     return f"a {type(output).__name__}"
+
+
+class Normalise(nn.Module):
+    """``(pixels * range - mean) / std`` in the network's order of channels.
+
+    The same operations as torchvision's ``Normalize``, so that the numbers are equal bit for bit.
+    Differentiable with respect to pixels. bfloat16 and float16 pixels are promoted to float32.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, input: Input) -> None:  # noqa: A002 - the key of the card
+        super().__init__()
+        self.range = input.range
+        self.bgr = input.channels == "bgr"
+        self.register_buffer("mean", torch.tensor(input.mean).view(3, 1, 1))
+        self.register_buffer("std", torch.tensor(input.std).view(3, 1, 1))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return floats (n, 3, height, width) from pixels of that shape in [0, 1], RGB."""
+        pixels = pixels.to(torch.promote_types(pixels.dtype, self.mean.dtype))
+        if self.bgr:
+            pixels = pixels.flip(1)
+        if self.range != 1:
+            pixels = pixels * self.range
+        centred = pixels - self.mean
+        # in place unless a gradient needs it: one copy of the pixels less
+        return centred / self.std if centred.requires_grad else centred.div_(self.std)

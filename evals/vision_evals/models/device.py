@@ -1,4 +1,4 @@
-"""Where and how exactly it is computed."""
+"""Device and numeric precision of a run."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ def resolve(name: str) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).split("\n", maxsplit=1)[0]
-        raise UserError(f'device "{name}" is not to be had ({reason}); {_here()}') from None
+        raise UserError(f'device "{name}" is not available ({reason}); {_here()}') from None
     return torch.device("cuda:0") if name == "cuda" else device
 
 
-def by_turn(asked: str, worker: int, gpus: int) -> str:
-    """Return the device of one of several processes: each takes the next GPU.
+def by_turn(requested: str, worker: int, gpus: int) -> str:
+    """Return the device of one of several processes; each process takes the next GPU.
 
     Args:
-        asked: the device that somebody named; a certain one is left as it is.
+        requested: the device that the user named; a specific one stays as it is.
         worker: number of the process, from 0.
         gpus: how many there are.
     """
-    return f"cuda:{worker % gpus}" if gpus and asked in {"auto", "cuda"} else asked
+    return f"cuda:{worker % gpus}" if gpus and requested in {"auto", "cuda"} else requested
 
 
 def _here() -> str:
@@ -87,8 +87,8 @@ def numerics(device: torch.device, precision: Precision) -> Iterator[None]:
     the tensors are on.
 
     fp32 is IEEE fp32: without TF32, which torch allows in convolutions by default, and whatever
-    the process chose for itself. At bf16 gradients and whatever looks inside a network are fp32
-    too: it is a matter of forwards alone, see `vision_evals.models.fast_path`.
+    the process chose for itself. At bf16, gradients and hooks inside a network are fp32 too: only
+    forwards use it, see `vision_evals.models.fast_path`.
 
     Raises:
         UserError: the device has no such precision.

@@ -1,4 +1,4 @@
-"""Published weights in torch's hub cache, fetched only when asked, in one try of seconds."""
+"""Published weights in torch's hub cache, downloaded only on request, in one short try."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import torch.hub
 
 from vision_evals.core.errors import UnavailableError
 
-TIMEOUT = 10.0
-"""Seconds without a byte until there is no network."""
+TIMEOUT_SECONDS = 10.0
+"""Seconds without a byte after which a download fails."""
 
 
 def hub_file(url: str) -> Path:
@@ -23,9 +23,9 @@ def hub_file(url: str) -> Path:
 
 
 def hash_digits(file: Path) -> str | None:
-    """Return the first digits of the sha256, which published weights bear in their name."""
-    found = re.search(r"-([0-9a-f]{8,})\.", file.name)
-    return found[1] if found else None
+    """Return the first digits of the sha256, which names of published files contain."""
+    match = re.search(r"-([0-9a-f]{8,})\.", file.name)
+    return match[1] if match else None
 
 
 def missing(file: Path) -> str | None:
@@ -53,7 +53,7 @@ def fetch(url: str, *, download: bool) -> Path:
             "download it, or copy the file there"
         )
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(TIMEOUT)
+    socket.setdefaulttimeout(TIMEOUT_SECONDS)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(url, str(file), hash_digits(file), sys.stderr.isatty())
@@ -67,6 +67,6 @@ def fetch(url: str, *, download: bool) -> Path:
 
 
 def _shown(folder: Path) -> str:
-    """Write the home folder as ``~``: reports are shared, and whose home it is is nobody's."""
+    """Write the home folder as ``~``: reports are shared, and the name of the home is private."""
     home = Path.home()
     return f"~/{folder.relative_to(home)}" if folder.is_relative_to(home) else str(folder)

@@ -1,4 +1,4 @@
-"""One hash over everything of a classifier that changes its numbers."""
+"""One hash over everything that changes the numbers of a classifier."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from vision_evals.models.card import Card, Input
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
-def fingerprint(network: nn.Module, given: Input, classes: str, card: Card) -> str:
+def fingerprint(network: nn.Module, preprocessing: Input, classes: str, card: Card) -> str:
     """Return a sha256 of weights, preprocessing, class map, network entry, structure and source.
 
-    What a network was built with counts too, be it a number that no weight shows or a function, and
-    so do the sources of a user's own modules that it uses.
+    The arguments that a network was built with count too, be it a number that no weight shows or a
+    function, and so do the sources of the user's own modules that it uses.
 
     Args:
         network: weights and buffers count with names, types and shapes.
-        given: the preprocessing that is in force.
+        preprocessing: its own.
         classes: fingerprint of the class map.
         card: only its network entry counts.
     """
@@ -35,24 +35,24 @@ def fingerprint(network: nn.Module, given: Input, classes: str, card: Card) -> s
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(_bytes(tensor))
     for text in (
-        given.model_dump_json(),
+        preprocessing.model_dump_json(),
         classes,
         card.network,
         _ADDRESS.sub("", repr(network)),
         *sources(network),
-        *_traces(network, card),
+        *_traces(network, card)[0],
     ):
         digest.update(hashlib.sha256(text.encode()).digest())
     return digest.hexdigest()
 
 
 def attributes(network: nn.Module) -> list[str]:
-    """Return what stands in the attributes of each module beside weights, buffers and modules.
+    """Return the attributes of each module, without weights, buffers and modules.
 
-    A dropout probability that a function is called with, a factor, a switch, an activation.
+    Such as a dropout probability that a function is called with, a factor, a switch.
 
     Raises:
-        UnknownValueError: an attribute hides what it is.
+        UnknownValueError: the value of an attribute cannot be described.
     """
     own = {id(tensor) for tensor in (*network.parameters(), *network.buffers())}
     names = {id(module): name for name, module in network.named_modules()}
@@ -72,39 +72,34 @@ def attributes(network: nn.Module) -> list[str]:
             return "weight"
         return f"{value.dtype} {tuple(value.shape)} {hashlib.sha256(_bytes(value)).hexdigest()}"
 
-    told = []
+    texts = []
     for name, module in network.named_modules():
-        held = {key: value for key, value in vars(module).items() if key not in _TORCHS}
-        told += [f"{name} {describe(held, tensor)}"]
-    return told
+        own_values = {k: value for k, value in vars(module).items() if k not in _KEYS_OF_TORCH}
+        texts.append(f"{name} {describe(own_values, tensor)}")
+    return texts
 
 
 def traceable(network: nn.Module, card: Card) -> str | None:
-    """Return why nobody can tell what a network computes, if nobody can; nothing of it is kept."""
-    try:
-        attributes(network)
-        own_code(_modules(network, card))
-    except UnknownValueError as error:
-        return str(error)
-    return None
+    """Return why it is unknown what a network computes, or None; then nothing of it is cached."""
+    reasons = _traces(network, card)[1]
+    return reasons[0] if reasons else None
 
 
-_TORCHS = {*vars(nn.Sequential()), "training"}
-"""What torch itself keeps of every module."""
+_KEYS_OF_TORCH = {*vars(nn.Sequential()), "training"}
+"""Attributes that torch itself gives every module."""
 
 
-def _traces(network: nn.Module, card: Card) -> list[str]:
-    """Return attributes and own code in words; where nobody can tell, what there is to say."""
-    told = []
-    try:
-        told += attributes(network)
-    except UnknownValueError as error:
-        told.append(str(error))
-    try:
-        told.append(own_code(_modules(network, card)))
-    except UnknownValueError as error:
-        told.append(str(error))
-    return told
+def _traces(network: nn.Module, card: Card) -> tuple[list[str], list[str]]:
+    """Return attributes and own code in words, and the reasons why any of them is unknown."""
+    texts, reasons = [], []
+    parts = (lambda: attributes(network), lambda: [own_code(_modules(network, card))])
+    for described in parts:
+        try:
+            texts += described()
+        except UnknownValueError as error:
+            texts.append(str(error))
+            reasons.append(str(error))
+    return texts, reasons
 
 
 def _modules(network: nn.Module, card: Card) -> set[str]:

@@ -1,4 +1,4 @@
-"""Weights into the network they belong to, or the reason why they do not."""
+"""Copies weights into a network, or explains why they do not belong to it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from vision_evals.core.errors import UserError
 
-_SHOWN = 3
+_MAX_LISTED = 3
 
 
 class OtherNetworkError(UserError):
@@ -62,14 +62,14 @@ def fit(network: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
 
 
 def kind(tensor: Tensor) -> str:
-    """Return what must agree for a tensor to fit: its shape, and whether it counts or measures."""
+    """Return what must agree for a tensor to fit: its shape, and integer, real or complex."""
     numbers = "complex" if tensor.is_complex() else "" if tensor.is_floating_point() else "integer"
     return f"{numbers} {tuple(tensor.shape)}".strip()
 
 
 def _counted(names: Iterable[str], what: str) -> str:
     listed = sorted(names)
-    shown = ", ".join(listed[:_SHOWN]) + (", ..." if len(listed) > _SHOWN else "")
+    shown = ", ".join(listed[:_MAX_LISTED]) + (", ..." if len(listed) > _MAX_LISTED else "")
     return f"{len(listed)} {what} ({shown})" if listed else ""
 
 

@@ -12,47 +12,45 @@ from vision_evals.models.registry import PACKAGED, Registry, torchvision_names
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ListedModel:
     """One classifier that can be named."""
 
     name: str
     """As ``--evals-model`` takes it."""
     kind: str
     """``card``, ``recipe``, ``packaged`` or ``torchvision``."""
-    unavailable: str | None
-    """Why it cannot be used without a download or at all; None if it can."""
-    input: str
+    unavailable: str | None = None
+    """Why it cannot be used, or not without a download; None if it can."""
+    input: str = ""
     """The preprocessing in words."""
-    top1: float | None
+    top1: float | None = None
     """Published accuracy as a fraction, or None."""
-    top5: float | None
+    top5: float | None = None
     """Published accuracy as a fraction, or None."""
 
 
-def listing(registry: Registry) -> tuple[Row, ...]:
+def list_models(registry: Registry) -> tuple[ListedModel, ...]:
     """Return the user's cards, the packaged classifiers and torchvision's networks."""
     return (
-        *(_row(name, "card", *registry.cards[name]) for name in registry.cards),
-        *(_row(name, "packaged", *registry.card(name)) for name in PACKAGED),
+        *(_listed(name, "card", *registry.cards[name]) for name in registry.cards),
+        *(_listed(name, "packaged", *registry.card(name)) for name in PACKAGED),
         *(
-            _row(name, "torchvision", Card(network=f"torchvision:{name}"), Path())
+            _listed(name, "torchvision", Card(network=f"torchvision:{name}"), Path())
             for name in torchvision_names()
         ),
     )
 
 
-def _row(name: str, kind: str, card: Card, base: Path) -> Row:
+def _listed(name: str, kind: str, card: Card, base: Path) -> ListedModel:
     if card.recipe is not None:
         origin = card.network or f"from {card.start}"
-        return Row(
-            name, "recipe", None, f"{origin} on {card.recipe.data}, trained here", None, None
-        )
+        return ListedModel(name, "recipe", input=f"{origin} on {card.recipe.data}, trained here")
     try:
         facts = source_of(card).facts(card)
-        given = str(preprocessing(name, card, facts))
+        words = str(preprocessing(name, card, facts))
         published = published_metrics(card, facts)
         reason = unavailable(card, base)
     except UserError as error:
-        return Row(name, kind, str(error), "", None, None)
+        return ListedModel(name, kind, str(error))
     top1, top5 = published.get("top1_accuracy"), published.get("top5_accuracy")
-    return Row(name, kind, reason, given, top1, top5)
+    return ListedModel(name, kind, reason, words, top1, top5)

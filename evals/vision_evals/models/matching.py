@@ -1,45 +1,45 @@
-"""Which known network weights belong to, by the names and shapes of its tensors alone."""
+"""Which known network weights belong to, by the names and shapes of the tensors alone."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from pydantic import Field
 from torch import Tensor
 
+from vision_evals.log.record import Record
 from vision_evals.models.card import Card
 from vision_evals.models.fit import kind, plain_names
 from vision_evals.models.meta_device import Network, networks
+from vision_evals.models.torchvision import present_name
 
-NEAR = 0.5
-"""Share of tensors that must agree for a network to be called near."""
+MIN_SHARE_NEAR = 0.5
+"""Share of the tensors that must agree for a network to be reported as the nearest."""
 
-SURE = 0.8
-"""Share beyond which no other network is looked for: another head leaves more of alexnet."""
+MIN_SHARE_SURE = 0.8
+"""Share from which no other network is compared; alexnet with another head agrees in more."""
 
-_OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 Shapes = dict[str, str]
 """Name of a tensor to its shape, as ``fit`` compares them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
-    """How near a file is to a network."""
+class Match(Record):
+    """A network that a file belongs to, or nearly does."""
 
     name: str
-    """As ``--evals-model`` takes it."""
+    """As ``--evals-model`` takes it, or the name of a card."""
+    exact: bool
+    """Whether every tensor agrees in name and shape."""
     share: float
-    """Tensors that agree in name and shape, of those that either has; 1 where all do."""
-    parameters: int
-    """Of the network."""
-    head: str | None
-    """Its last layer."""
-    differs: tuple[str, ...]
+    """Of the tensors that either has, those that agree."""
+    differs: tuple[str, ...] = ()
     """What differs, in words."""
+    head: str | None = Field(default=None, exclude=True)
+    """The network's last layer."""
 
 
 def matches(
@@ -56,24 +56,24 @@ def matches(
     """
     own = shapes(state)
     counts = _counts(state)
-    known = networks(cards or {})
-    likely = [n for n in known if n.published is None or n.published in counts]
-    found = [match for network in likely for match in _match(own, network)]
-    if not any(match.share >= SURE for match in found):
-        rest = (network for network in known if network not in likely)
-        found += [match for network in rest for match in _match(own, network)]
-    exact = {match.name: match for match in found if match.share == 1}
+    candidates = networks(cards or {})
+    likely = [n for n in candidates if n.published is None or n.published in counts]
+    compared = [match for network in likely for match in _match(own, network)]
+    if not any(match.share >= MIN_SHARE_SURE for match in compared):
+        rest = (network for network in candidates if network not in likely)
+        compared += [match for network in rest for match in _match(own, network)]
+    exact = {match.name: match for match in compared if match.exact}
     if exact:
         return tuple(exact.values())
-    best = max(found, key=lambda match: match.share, default=None)
-    return (best,) if best is not None and best.share >= NEAR else ()
+    best = max(compared, key=lambda match: match.share, default=None)
+    return (best,) if best is not None and best.share >= MIN_SHARE_NEAR else ()
 
 
 def shapes(state: Mapping[str, Tensor]) -> Shapes:
-    """Return what decides whether weights fit; counters of batches never do."""
-    names = (_OLD_DENSENET.sub(r"\1\2", name) for name in plain_names(state))
-    every = zip(names, state.values(), strict=True)
-    return {n: kind(t) for n, t in every if not n.endswith("num_batches_tracked")}
+    """Return what decides whether weights fit, without the counters of batches."""
+    names = (present_name(name) for name in plain_names(state))
+    tensors = zip(names, state.values(), strict=True)
+    return {n: kind(t) for n, t in tensors if not n.endswith("num_batches_tracked")}
 
 
 def parameters(state: Mapping[str, Tensor]) -> int:
@@ -81,38 +81,37 @@ def parameters(state: Mapping[str, Tensor]) -> int:
     return sum(t.numel() for name, t in state.items() if not name.endswith(_STATISTICS))
 
 
-def sentence(found: Iterable[Match]) -> str:
+def sentence(matches: Sequence[Match]) -> str:
     """Return which networks a file fits, or nearly fits, in words."""
-    listed = list(found)
-    if not listed:
-        return "it is near no network that is known here"
-    if listed[0].share == 1:
-        return f"it fits {' and '.join(match.name for match in listed)}"
-    return f"nearest is {listed[0].name}, but for {'; '.join(listed[0].differs)}"
+    if not matches:
+        return "it is near no known network"
+    if matches[0].exact:
+        return f"it fits {' and '.join(match.name for match in matches)}"
+    return f"nearest is {matches[0].name}, except for {'; '.join(matches[0].differs)}"
 
 
 def _counts(state: Mapping[str, Tensor]) -> set[int]:
     """Return how many parameters there are, and would be if any one layer had 1,000 outputs."""
     total, classes = parameters(state), 1000
-    found = {total}
+    counts = {total}
     for tensor in state.values():
         if tensor.dim() == 2 or (tensor.dim() == 4 and tensor.shape[2:] == (1, 1)):
             outputs, inputs = tensor.shape[:2]
-            found.add(total + (classes - outputs) * (inputs + 1))
-    return found
+            counts.add(total + (classes - outputs) * (inputs + 1))
+    return counts
 
 
 def _match(own: Shapes, network: Network) -> Iterator[Match]:
     try:
-        built = network.hollow()
+        built = network.on_meta_device()
         other = shapes(built.state_dict())
     except Exception:  # noqa: BLE001 - a network that cannot be built here is no match
         return
     same = sum(own.get(name) == shape for name, shape in other.items())
     head = next((n.rpartition(".")[0] for n in reversed(other) if n.endswith(".weight")), None)
     share = same / max(len(own.keys() | other.keys()), 1)
-    count = sum(parameter.numel() for parameter in built.parameters())
-    yield Match(network.name, share, count, head, tuple(_differences(own, other, head)))
+    differs = tuple(_differences(own, other, head))
+    yield Match(name=network.name, exact=share == 1, share=share, differs=differs, head=head)
 
 
 def _differences(own: Shapes, other: Shapes, head: str | None) -> Iterator[str]:

@@ -19,25 +19,26 @@ from torchvision import models
 from vision_evals.models import user_modules
 from vision_evals.models.card import Card
 from vision_evals.models.registry import PACKAGED, torchvision_names
+from vision_evals.models.source import Blueprint
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A network that can be built without a number in it."""
+    """A network that can be built without memory for its weights."""
 
     name: str
     build: Callable[[], nn.Module]
     published: int | None
-    """Its parameters; None where nobody published how many, and it must be built to know."""
+    """Number of its parameters; None if unpublished: then it must be built to count them."""
 
-    def hollow(self) -> nn.Module:
-        """Return the network with names and shapes, and hardly a number; raises what it raises."""
-        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), _Hollow():
+    def on_meta_device(self) -> nn.Module:
+        """Return the network with names and shapes and hardly a number; its errors pass through."""
+        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), _EmptyOnMeta():
             warnings.simplefilter("ignore")
             return self.build()
 
 
-class _Hollow(TorchFunctionMode):
+class _EmptyOnMeta(TorchFunctionMode):
     """Lets layers be made without memory; other numbers stay real, which some builders need."""
 
     def __torch_function__(
@@ -68,7 +69,7 @@ def _torchvision() -> Iterator[Network]:
 
 
 def _variants(name: str, sizes: list[Any]) -> list[dict[str, Any]]:
-    """Return how else the published weights' networks are built."""
+    """Return the options with which the published weights' networks are built."""
     if name in {"googlenet", "inception_v3"}:
         return [
             {"init_weights": False, "aux_logits": auxiliary, "transform_input": True}
@@ -94,5 +95,5 @@ def _packaged() -> Iterator[Network]:
 def _own(cards: Mapping[str, tuple[Card, Path]]) -> Iterator[Network]:
     for name, (card, base) in cards.items():
         if card.recipe is None and card.source not in {"torchvision", "packaged", "timm"}:
-            build = partial(user_modules.network, card, base, None, 0, name)
+            build = partial(user_modules.network, Blueprint(card, base, None, 0, name))
             yield Network(name, build, None)

@@ -1,4 +1,4 @@
-"""Classifiers whose weights come with ordinary packages: they work offline, out of the box."""
+"""Classifiers whose weights are in Python packages: they work without a download."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from torchvision import models
 
 from vision_evals.core.errors import UnavailableError, UserError, did_you_mean
 from vision_evals.models.card import Card, Input
-from vision_evals.models.checkpoint import fit, load_state_dict
+from vision_evals.models.checkpoint import load_state_dict
+from vision_evals.models.fit import fit
 from vision_evals.models.registry import PACKAGED
-from vision_evals.models.source import NetworkFacts, Weights
+from vision_evals.models.source import Blueprint, NetworkFacts, Weights
 from vision_evals.models.weights_file import examine, sha256_of
 
-_CAFFE = Input(
+_CAFFE_INPUT = Input(
     resize=256,
     crop=227,
     mean=(122.679 / 255, 116.669 / 255, 104.006 / 255),
@@ -43,7 +44,7 @@ def facts(card: Card) -> NetworkFacts:
     """Return the preprocessing that the weights were trained with."""
     side = _SIDES.get(_known(card))
     if side is None:
-        return NetworkFacts(_CAFFE)
+        return NetworkFacts(_CAFFE_INPUT)
     mean, std = 127 / 255, 128 / 255
     return NetworkFacts(
         Input(resize=side + 32, crop=side, mean=(mean, mean, mean), std=(std, std, std))
@@ -62,7 +63,7 @@ def unavailable(card: Card) -> str | None:
 
 
 def weights(card: Card, *, download: bool) -> Weights:  # noqa: ARG001 - nothing to fetch
-    """Return the weights that lie in a package, found without importing it."""
+    """Return the weights in a package, without importing it."""
     package, file = find(card)
     if card.name in _SIDES:
         state = load_state_dict(file, card.sha256 or file.stem.rpartition("-")[2])
@@ -73,15 +74,10 @@ def weights(card: Card, *, download: bool) -> Weights:  # noqa: ARG001 - nothing
     return Weights(state, origin, sha256_of(file))
 
 
-def network(
-    card: Card,
-    base: Path,  # noqa: ARG001 - no file of the user's is needed
-    state: Mapping[str, Tensor] | None,
-    classes: int,
-    where: str,
-) -> nn.Module:
+def network(blueprint: Blueprint) -> nn.Module:
     """Return the network that the package's weights belong to."""
-    assert state is not None
+    card, classes = blueprint.card, blueprint.classes
+    assert blueprint.state is not None
     if _known(card) in _SIDES:
         try:
             package = importlib.import_module("efficientnet_lite_pytorch")
@@ -92,7 +88,7 @@ def network(
         )
     else:
         built = models.squeezenet1_1(weights=None, num_classes=classes)
-    fit(built, state, where)
+    fit(built, blueprint.state, blueprint.where)
     return built
 
 

@@ -84,7 +84,7 @@ def _seeds(seeds: tuple[int, ...]) -> tuple[int, ...]:
     if not seeds:
         raise ValueError("must hold one seed at least")
     if len(set(seeds)) < len(seeds):
-        raise ValueError("holds a seed twice, and the same training twice says nothing more")
+        raise ValueError("holds a seed twice, and the same training twice adds nothing")
     return seeds
 
 
@@ -105,7 +105,7 @@ class Recipe(Table):
     optimizer: Optimizer
     """``{ name = "sgd", lr = 0.05, momentum = 0.9 }``."""
     epochs: Count
-    """Walks over the training images, at most."""
+    """Passes over the training images, at most."""
     batch_size: Count = 64
     """Images in one step; the last, smaller batch of an epoch is a step, too."""
     seeds: Annotated[
@@ -124,7 +124,7 @@ class Recipe(Table):
     augment: Augment | None = None
     """Random crops and flips, of folders."""
     early_stopping: EarlyStopping | None = None
-    """By default all epochs are walked and the last weights returned."""
+    """By default all epochs run and the last weights are returned."""
 
     @model_validator(mode="after")
     def _augmented_folders(self) -> Recipe:

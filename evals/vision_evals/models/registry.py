@@ -1,4 +1,4 @@
-"""Which card a name means. Imports no torch; torchvision only when a name is looked up."""
+"""From names to model cards. Imports no torch; torchvision only when a name is looked up."""
 
 from __future__ import annotations
 
@@ -13,17 +13,6 @@ from typing import Any
 from vision_evals.core.errors import UserError, did_you_mean
 from vision_evals.core.paths import data_folder
 from vision_evals.models.card import Card, parse_cards
-from vision_evals.models.request import Request, parse_request, parse_requests, unique
-
-__all__ = [
-    "PACKAGED",
-    "Registry",
-    "Request",
-    "parse_request",
-    "parse_requests",
-    "torchvision_names",
-    "unique",
-]
 
 PACKAGED = (
     "squeezenet1_1_caffe",
@@ -58,7 +47,7 @@ class Registry:
         """Gather the user's cards.
 
         Args:
-            pyproject_tables: what stands under ``[tool.evals.models]``.
+            pyproject_tables: the tables under ``[tool.evals.models]``.
             cards_file: a TOML file of ``[models.NAME]`` tables.
             root: folder of the pyproject.toml.
 
@@ -88,7 +77,7 @@ class Registry:
         """Return the card of a name and the folder that its paths are relative to.
 
         Raises:
-            UserError: nobody knows the name, or it has two meanings, or it says no preprocessing.
+            UserError: the name is unknown, has two meanings, or states no preprocessing.
         """
         if name in self.cards:
             if name in torchvision_names():
@@ -115,7 +104,7 @@ class Registry:
 
 @functools.cache
 def _shipped() -> Mapping[str, tuple[Card, Path]]:
-    """Return the recipes that suites here are about."""
+    """Return the recipes of the shipped suites."""
     folder = data_folder("suites") / "cards"
     return {
         name: (card, file.parent)

@@ -15,10 +15,10 @@ from vision_evals.models.card import Card, Input
 
 @dataclass(frozen=True)
 class NetworkFacts:
-    """What a source knows of a network without loading it."""
+    """What a source knows about a network without loading it."""
 
     input: Input | None
-    """Preprocessing of its weights; None where only a card can say it."""
+    """Preprocessing of its weights; None if only a card can state it."""
     published: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     """Metrics of its weights under that preprocessing, as fractions."""
 
@@ -28,15 +28,30 @@ class Weights:
     """Weights and where they came from."""
 
     state: Mapping[str, Tensor] | None
-    """By name; None where the network comes with its weights."""
+    """By name; None if the network is built with its weights."""
     origin: str
-    """For the log, without folders."""
+    """Source or file, for the log, without folders."""
     sha256: str | None
-    """Of the file."""
+    """Of the file of weights."""
 
 
-class Source(Protocol):
-    """A module that knows networks. Every function may raise a UserError."""
+@dataclass(frozen=True)
+class Blueprint:
+    """What a source builds a network from."""
+
+    card: Card
+    base: Path
+    """The folder that the card's paths are relative to."""
+    state: Mapping[str, Tensor] | None
+    """The weights: the source's own, or those of a checkpoint."""
+    classes: int
+    """Outputs of the network."""
+    where: str
+    """Begins every message."""
+
+
+class NetworkSource(Protocol):
+    """A module that builds networks. Every function may raise a UserError."""
 
     def facts(self, card: Card) -> NetworkFacts:
         """Return what is known without loading weights."""
@@ -47,7 +62,5 @@ class Source(Protocol):
     def weights(self, card: Card, *, download: bool) -> Weights:
         """Return the source's weights, verified."""
 
-    def network(
-        self, card: Card, base: Path, state: Mapping[str, Tensor] | None, classes: int, where: str
-    ) -> nn.Module:
-        """Return the network with these weights, the source's or those of a checkpoint."""
+    def network(self, blueprint: Blueprint) -> nn.Module:
+        """Return the network with the blueprint's weights."""

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from vision_evals.core.errors import UnavailableError, UserError, did_you_mean
 from vision_evals.models.card import Card, Input
-from vision_evals.models.checkpoint import fit, load_state_dict
-from vision_evals.models.download import TIMEOUT, fetch, hash_digits, hub_file, missing
-from vision_evals.models.source import NetworkFacts, Weights
+from vision_evals.models.checkpoint import load_state_dict
+from vision_evals.models.download import TIMEOUT_SECONDS, fetch, hash_digits, hub_file, missing
+from vision_evals.models.fit import fit
+from vision_evals.models.source import Blueprint, NetworkFacts, Weights
 from vision_evals.models.weights_file import sha256_of
 
 _FILES = ("model.safetensors", "pytorch_model.bin")
@@ -25,7 +25,7 @@ def facts(card: Card) -> NetworkFacts:
     published = _published(card)
     if card.input is not None or not _has_weights(published):
         return NetworkFacts(card.input)
-    config = _timm().data.resolve_data_config(pretrained_cfg=published.to_dict())
+    config = load_timm().data.resolve_data_config(pretrained_cfg=published.to_dict())
     _, *crop = config["input_size"]
     resize: Any = [math.floor(side / config["crop_pct"]) for side in crop]
     if config["crop_mode"] == "center" and resize[0] == resize[1]:
@@ -33,7 +33,7 @@ def facts(card: Card) -> NetworkFacts:
     elif config["crop_mode"] != "squash":
         raise UserError(
             f"{card.network}: its pictures are fitted by {config['crop_mode']!r} to "
-            f"{crop[0]} x {crop[1]}, which is not known here; write a card with its input"
+            f"{crop[0]} x {crop[1]}, which is not supported; write a card with its input"
         )
     return NetworkFacts(
         Input(
@@ -70,19 +70,14 @@ def weights(card: Card, *, download: bool) -> Weights:
     return Weights(state, origin, sha256_of(file))
 
 
-def network(
-    card: Card,
-    base: Path,  # noqa: ARG001 - no file of the user's is needed
-    state: Mapping[str, Tensor] | None,
-    classes: int,
-    where: str,
-) -> nn.Module:
-    """Return the network; timm translates names of its own weights, a checkpoint must fit."""
-    assert state is not None
-    timm = _timm()
+def network(blueprint: Blueprint) -> nn.Module:
+    """Return the network; timm translates the names of its own weights, a checkpoint must fit."""
+    card, classes, where = blueprint.card, blueprint.classes, blueprint.where
+    assert blueprint.state is not None
+    timm = load_timm()
     if card.checkpoint:
         built: nn.Module = timm.create_model(card.name, num_classes=classes)
-        fit(built, state, where)
+        fit(built, blueprint.state, where)
         return built
     published = _published(card)
     if published.num_classes != classes:
@@ -90,7 +85,7 @@ def network(
             f"{card.network} has {published.num_classes} classes, the class map {classes}; "
             "name a file with its classes in a card"
         )
-    overlay = {"state_dict": dict(state)}
+    overlay = {"state_dict": dict(blueprint.state)}
     try:
         built = timm.create_model(card.name, pretrained=True, pretrained_cfg_overlay=overlay)
     except (RuntimeError, KeyError, ValueError) as error:
@@ -99,7 +94,8 @@ def network(
     return built
 
 
-def _timm() -> ModuleType:
+def load_timm() -> ModuleType:
+    """Return the package timm, or raise an UnavailableError."""
     try:
         import timm
         import timm.data
@@ -111,11 +107,12 @@ def _timm() -> ModuleType:
 
 
 def _published(card: Card) -> Any:
-    timm = _timm()
+    timm = load_timm()
     if card.weights:
         raise UserError(f"{card.network}: weights = {card.weights!r}: write timm:NAME.TAG instead")
     if not timm.is_model(card.name):
-        raise UserError(f'timm has no network "{card.name}"{did_you_mean(card.name, _names())}')
+        near = did_you_mean(card.name, timm.list_models())
+        raise UserError(f'timm has no network "{card.name}"{near}')
     try:
         published = timm.get_pretrained_cfg(card.name)
     except RuntimeError:
@@ -128,24 +125,22 @@ def _has_weights(published: Any) -> bool:
     return bool(published.hf_hub_id or published.url)
 
 
-def _names() -> list[str]:
-    names: list[str] = _timm().list_models()
-    return names
-
-
 def _cached(published: Any) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
 
-    repository, _, revision = published.hf_hub_id.partition("@")
-    for name in _files(published):
-        found = try_to_load_from_cache(repository, name, revision=revision or None)
-        if isinstance(found, str):
-            return Path(found)
+    repository, revision, names = _on_the_hub(published)
+    for name in names:
+        file = try_to_load_from_cache(repository, name, revision=revision)
+        if isinstance(file, str):
+            return Path(file)
     return None
 
 
-def _files(published: Any) -> tuple[str, ...]:
-    return (published.hf_hub_filename,) if published.hf_hub_filename else _FILES
+def _on_the_hub(published: Any) -> tuple[str, str | None, tuple[str, ...]]:
+    """Return repository, revision, and possible names of the file."""
+    repository, _, revision = published.hf_hub_id.partition("@")
+    own = published.hf_hub_filename
+    return repository, revision or None, (own,) if own else _FILES
 
 
 def _fetch(published: Any, *, download: bool) -> Path:
@@ -153,25 +148,24 @@ def _fetch(published: Any, *, download: bool) -> Path:
         return fetch(published.url, download=download)
     if cached := _cached(published):
         return cached
-    what = f"{published.hf_hub_id} is not in the hub's cache"
+    missing_file = f"{published.hf_hub_id} is not in the hub's cache"
     if not download:
-        raise UnavailableError(f"{what}; name it with --evals-model to download it")
+        raise UnavailableError(f"{missing_file}; name it with --evals-model to download it")
     import huggingface_hub
 
-    repository, _, revision = published.hf_hub_id.partition("@")
-    version = revision or None
+    repository, version, names = _on_the_hub(published)
     reason: Exception | None = None
-    for name in _files(published):
+    for name in names:
         try:
-            # one question first: the download itself asks again for half a minute
+            # one request first: the download itself retries for half a minute
             url = huggingface_hub.hf_hub_url(repository, name, revision=version)
-            huggingface_hub.get_hf_file_metadata(url, timeout=TIMEOUT)
+            huggingface_hub.get_hf_file_metadata(url, timeout=TIMEOUT_SECONDS)
             return Path(huggingface_hub.hf_hub_download(repository, name, revision=version))
         except Exception as error:  # noqa: BLE001 - its errors have no common class
             reason = error
             if not isinstance(error, huggingface_hub.errors.EntryNotFoundError):
                 break
     raise UnavailableError(
-        f"{what} and cannot be downloaded ({type(reason).__name__}); fetch it once where there is "
-        "a network, and copy the cache"
+        f"{missing_file} and cannot be downloaded ({type(reason).__name__}); fetch it once "
+        "on a machine with a network, and copy the cache"
     ) from reason

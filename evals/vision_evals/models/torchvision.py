@@ -1,26 +1,31 @@
-"""torchvision's networks with torchvision's weights and transforms: one name, one meaning."""
+"""torchvision's networks with torchvision's weights and transforms."""
 
 from __future__ import annotations
 
 import re
 import warnings
 from collections.abc import Mapping
-from pathlib import Path
-from typing import cast
+from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 from torchvision import models
 
 from vision_evals.core.errors import UserError, did_you_mean
 from vision_evals.models.card import Card, Input
-from vision_evals.models.checkpoint import fit, load_state_dict
+from vision_evals.models.checkpoint import load_state_dict
 from vision_evals.models.download import fetch, hash_digits, hub_file, missing
+from vision_evals.models.fit import fit
 from vision_evals.models.registry import torchvision_names
-from vision_evals.models.source import NetworkFacts, Weights
+from vision_evals.models.source import Blueprint, NetworkFacts, Weights
 from vision_evals.models.weights_file import sha256_of
 
 _METRICS = {"acc@1": "top1_accuracy", "acc@5": "top5_accuracy"}
 _OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
+
+
+def present_name(name: str) -> str:
+    """Return a tensor's name in torchvision's densenets today; older names had one more dot."""
+    return _OLD_DENSENET.sub(r"\1\2", name)
 
 
 def facts(card: Card) -> NetworkFacts:
@@ -28,7 +33,7 @@ def facts(card: Card) -> NetworkFacts:
     published = _published(card)
     transforms = published.transforms()
     accuracies = published.meta["_metrics"]["ImageNet-1K"]
-    given = Input(
+    preprocessing = Input(
         resize=transforms.resize_size[0],
         crop=transforms.crop_size[0],
         interpolation=transforms.interpolation.value,
@@ -37,7 +42,7 @@ def facts(card: Card) -> NetworkFacts:
     )
     # percentages have three decimals: fractions have five
     return NetworkFacts(
-        given, {name: round(accuracies[k] / 100, 5) for k, name in _METRICS.items()}
+        preprocessing, {name: round(accuracies[k] / 100, 5) for k, name in _METRICS.items()}
     )
 
 
@@ -54,14 +59,9 @@ def weights(card: Card, *, download: bool) -> Weights:
     return Weights(state, f"torchvision {published}", sha256_of(file))
 
 
-def network(
-    card: Card,
-    base: Path,  # noqa: ARG001 - no file of the user's is needed
-    state: Mapping[str, Tensor] | None,
-    classes: int,
-    where: str,
-) -> nn.Module:
+def network(blueprint: Blueprint) -> nn.Module:
     """Return the network as torchvision's builder returns it with weights."""
+    card, state, classes = blueprint.card, blueprint.state, blueprint.classes
     assert state is not None
     published = _published(card)
     options: dict[str, object] = {}
@@ -74,28 +74,34 @@ def network(
     elif card.name.startswith("vit_"):
         options = {"image_size": published.meta["min_size"][0]}
     elif card.name.startswith("densenet"):  # names as they were before dots were forbidden
-        state = {_OLD_DENSENET.sub(r"\1\2", name): tensor for name, tensor in state.items()}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of deprecations inside torchvision
-        built = models.get_model(card.name, weights=None, num_classes=classes, **options)
+        state = {present_name(name): tensor for name, tensor in state.items()}
+    built: Any = without_weights(card.name, classes, options)
     if card.name == "googlenet":  # its auxiliary heads were never trained
         built.aux_logits, built.aux1, built.aux2 = False, None, None
-    fit(built, state, where)
-    return cast("nn.Module", built)
+    fit(built, state, blueprint.where)
+    return built
+
+
+def without_weights(name: str, classes: int, options: Mapping[str, object]) -> nn.Module:
+    """Return a network of torchvision's with its first weights."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecations inside torchvision
+        network: nn.Module = models.get_model(name, weights=None, num_classes=classes, **options)
+    return network
 
 
 def _published(card: Card) -> models.WeightsEnum:
     if card.name not in torchvision_names():
         near = did_you_mean(card.name, torchvision_names())
         raise UserError(f'torchvision has no classification network "{card.name}"{near}')
-    known = {
+    choices = {
         published.name: published
         for published in models.get_model_weights(card.name)
         if "ImageNet-1K" in published.meta["_metrics"] and published.meta["categories"]
     }
     if card.weights is None:
         return models.get_model_weights(card.name).DEFAULT
-    if card.weights not in known:
-        near = did_you_mean(card.weights, known)
+    if card.weights not in choices:
+        near = did_you_mean(card.weights, choices)
         raise UserError(f'{card.network} has no published weights "{card.weights}"{near}')
-    return known[card.weights]
+    return choices[card.weights]

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from vision_evals.core.errors import UserError
 from vision_evals.core.imports import importable, load
 from vision_evals.models.card import Card
-from vision_evals.models.checkpoint import fit
-from vision_evals.models.source import NetworkFacts, Weights
+from vision_evals.models.fit import fit
+from vision_evals.models.source import Blueprint, NetworkFacts, Weights
 
 
-def facts(card: Card) -> NetworkFacts:  # noqa: ARG001 - only the card's author knows
+def facts(card: Card) -> NetworkFacts:  # noqa: ARG001 - only the card can state it
     """Return that nothing is known."""
     return NetworkFacts(None)
 
@@ -30,31 +30,42 @@ def weights(card: Card, *, download: bool) -> Weights:  # noqa: ARG001
     return Weights(None, f"built by {card.network}", None)
 
 
-def network(
-    card: Card,
-    base: Path,
-    state: Mapping[str, Tensor] | None,
-    classes: int,  # noqa: ARG001 - the first logits are compared with the class map
-    where: str,
-) -> nn.Module:
-    """Return what the function returns, with the checkpoint's weights if there are any."""
-    with importable(base):
-        build = load(card.network, base, where, "function")
+def network(blueprint: Blueprint) -> nn.Module:
+    """Return the network that the function builds, with a checkpoint's weights if there are any.
+
+    How many classes it has is compared with the class map at its first logits.
+    """
+    card, where = blueprint.card, blueprint.where
+    with importable(blueprint.base):
+        build = load(card.network, blueprint.base, where, "function")
         if not callable(build):
-            raise UserError(f"{where}: {card.network} is no function that builds a network")
-        try:
+            raise UserError(f"{where}: {card.network} is not a function that builds a network")
+        repair = "; it must build the network without arguments"
+        with as_user_error(f"{where}: {card.network}() failed", repair):
             built = build()
-        except torch.OutOfMemoryError:
-            raise
-        except Exception as error:
-            raise UserError(
-                f"{where}: {card.network}() failed: {type(error).__name__}: {error}; "
-                "it must build the network without arguments"
-            ) from error
     if not isinstance(built, nn.Module):
         raise UserError(
             f"{where}: {card.network}() returned a {type(built).__name__}, not a torch.nn.Module"
         )
-    if state is not None:
-        fit(built, state, where)
+    if blueprint.state is not None:
+        fit(built, blueprint.state, where)
     return built
+
+
+@contextmanager
+def as_user_error(failure: str, repair: str = "") -> Iterator[None]:
+    """Turn what the code of a network raises into a UserError: it fails this classifier alone.
+
+    A network may be of any class and raise anything. A UserError stays as it is, and so does
+    ``torch.OutOfMemoryError``.
+
+    Args:
+        failure: begins the message.
+        repair: ends it.
+    """
+    try:
+        yield
+    except (UserError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        raise UserError(f"{failure}: {type(error).__name__}: {error}{repair}") from error

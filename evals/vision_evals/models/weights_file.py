@@ -1,4 +1,4 @@
-"""What a file of weights really is, told from its bytes before anything is loaded from it."""
+"""The format of a file of weights, from its bytes, before anything is loaded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from vision_evals.core.errors import UserError, did_you_mean
 
-_OTHERS = (
+_OTHER_FORMATS = (
     (0, b"\x89HDF\r\n", "an HDF5 file, as Keras writes it"),
     (0, b"GGUF", "a GGUF file"),
     (0, b"\x93NUMPY", "a NumPy array"),
@@ -29,11 +29,11 @@ _OTHERS = (
     (4, b"TFL3", "a TensorFlow Lite model"),
     (257, b"ustar", "a tar archive"),
 )
-"""What else is found under the name of weights: where its mark stands, the mark, what it is."""
+"""Other formats that occur instead of weights: offset of the mark, the mark, the format."""
 
 
 class Format(Enum):
-    """How weights lie in a file."""
+    """Format of a file of weights."""
 
     SAFETENSORS = "safetensors"
     ZIP = "zip"
@@ -58,20 +58,17 @@ def examine(path: Path, sha256: str | None) -> Format:
     """
     try:
         mode = path.stat().st_mode
-        if not stat.S_ISREG(mode):  # a pipe would be waited for, a device read without end
+        if not stat.S_ISREG(mode):  # reading a pipe waits, reading a device does not end
             raise UserError(f"{path}: {_no_file(path, mode)}")
         with path.open("rb") as file:
             head = file.read(512)
         size = path.stat().st_size
         actual = sha256_of(path) if sha256 else ""
     except FileNotFoundError:
-        beside = (file.name for file in path.parent.glob("*") if file.is_file())
-        near = did_you_mean(path.name, beside)
+        neighbours = (file.name for file in path.parent.glob("*") if file.is_file())
+        near = did_you_mean(path.name, neighbours)
         raise UserError(f"{path}: no such file{near}") from None
-    except (
-        OSError,
-        ValueError,
-    ) as error:  # a name of a file below it, no right to read, a null byte in the name
+    except (OSError, ValueError) as error:  # no right to read, a file as folder, a null byte
         raise UserError(f"{path}: cannot be read: {error}") from None
     if wrong := _not_weights(head):
         raise UserError(f"{path}: {wrong}")
@@ -95,9 +92,9 @@ def examine(path: Path, sha256: str | None) -> Format:
 
 def _no_file(path: Path, mode: int) -> str:
     if not stat.S_ISDIR(mode):
-        return "is no ordinary file but a pipe, a socket or a device; name a file of weights"
-    beside = sorted(file.name for file in path.iterdir() if file.is_file())[:3]
-    such = f", such as {path / beside[0]}" if beside else ""
+        return "is not a regular file but a pipe, a socket or a device; name a file of weights"
+    files = sorted(file.name for file in path.iterdir() if file.is_file())[:3]
+    such = f", such as {path / files[0]}" if files else ""
     return f"is a folder; name the file of weights in it{such}"
 
 
@@ -111,8 +108,8 @@ def _not_weights(head: bytes) -> str | None:
         )
     if head.startswith(b"version https://git-lfs"):
         return "a Git LFS pointer, not the weights themselves; run `git lfs pull` where it is from"
-    for start, mark, what in _OTHERS:
-        # the length and the words of a safetensors header may look like anything
+    for start, mark, what in _OTHER_FORMATS:
+        # the length and the text of a safetensors header can look like any mark
         if head[start:].startswith(mark) and head[8:9] != b"{":
             return f"{what}, not weights that torch.save or safetensors wrote"
     return None

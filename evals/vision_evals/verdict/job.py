@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vision_evals.measures.measure import Measure
-from vision_evals.models.registry import Request
+from vision_evals.models.request import Request
 from vision_evals.suite.options import Source
 from vision_evals.suite.suite import Check, Suite
 

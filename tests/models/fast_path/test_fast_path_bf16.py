@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from vision_evals.models.fast_path.bf16 import Exact, halved
+from vision_evals.models.fast_path.bf16 import Fp32Layer, to_bf16
 
 
 class Net(nn.Module):
@@ -40,13 +40,13 @@ def test_pixels_and_first_convolution_are_fp32() -> None:
     torch.manual_seed(0)
     network, x = Net().eval(), torch.rand(2, 3, 8, 8)
     weight = network.conv.weight.clone()
-    forward = halved(network, x)
+    forward = to_bf16(network, x)
     seen.clear()
     with torch.inference_mode():
         assert forward(x).dtype == torch.bfloat16
     assert seen == [torch.float32, torch.bfloat16]
     assert isinstance(forward, Net)
-    assert isinstance(forward.conv, Exact)
+    assert isinstance(forward.conv, Fp32Layer)
     kept = forward.conv.inner.state_dict()["weight"]
     assert torch.equal(kept, weight)  # bit for bit: not one that bf16 has rounded
     assert forward.head.weight.dtype == torch.bfloat16
@@ -61,7 +61,7 @@ def test_an_epsilon_under_the_step_of_bf16_is_seen() -> None:
     nn.init.ones_(convolution.weight)
     nn.init.constant_(convolution.bias, -1.5)  # type: ignore[arg-type]
     network = nn.Sequential(convolution, nn.Flatten(), nn.Linear(64, 3)).eval()
-    forward = halved(network, x)
+    forward = to_bf16(network, x)
     with torch.inference_mode():
         assert not torch.equal(forward(x), forward(x + 1 / 2040))
 
@@ -71,7 +71,7 @@ def test_where_precisions_are_mixed_autocast_does_it() -> None:
     network, x = Mixed().eval(), torch.rand(2, 3, 8, 8)
     with torch.inference_mode():
         wanted = network(x)
-        forward = halved(network, x)
+        forward = to_bf16(network, x)
         found = forward(x)
     assert found.dtype == torch.bfloat16
     assert torch.allclose(found.float(), wanted, atol=0.02)

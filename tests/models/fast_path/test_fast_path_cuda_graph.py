@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from vision_evals.models.fast_path.cuda_graph import hold_unwaiting
+from vision_evals.models.fast_path.cuda_graph import refuse_waiting
 
 
 def branches(x: torch.Tensor) -> torch.Tensor:
@@ -33,7 +33,7 @@ def test_a_forward_that_waits_is_refused_by_name(
     forward: Callable[[torch.Tensor], torch.Tensor], name: str
 ) -> None:
     with pytest.raises(RuntimeError, match=f"waits for the device in {name}"):
-        hold_unwaiting(forward, torch.rand(2, 3, 8, 8))
+        refuse_waiting(forward, torch.rand(2, 3, 8, 8))
 
 
 def test_an_ordinary_network_may() -> None:
@@ -41,4 +41,4 @@ def test_an_ordinary_network_may() -> None:
         nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1),
         nn.Flatten(), nn.Dropout(0.5), nn.Linear(8, 3),
     ).eval()  # fmt: skip
-    hold_unwaiting(network, torch.rand(2, 3, 8, 8))
+    refuse_waiting(network, torch.rand(2, 3, 8, 8))

@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 from torch import nn
 
 from vision_evals.measures.probe import Answers, Probe
+from vision_evals.models.answers import decision, margin
 from vision_evals.models.classifier import Classifier
 from vision_evals.models.fast_path import fast_path as module
-from vision_evals.models.fast_path.build import Built
-from vision_evals.models.fast_path.calibration import SAFETY
+from vision_evals.models.fast_path.build import BuiltForward
+from vision_evals.models.fast_path.calibration import SAFETY_FACTOR
 from vision_evals.models.fast_path.fast_path import FastPath
-from vision_evals.models.fast_path.margins import decision, margin
-from vision_evals.models.fast_path.policy import Plan
+from vision_evals.models.fast_path.policy import FastPathPlan
 
 Small = Callable[..., Classifier]
-ROUGH = Plan("bf16")
+BF16_CALIBRATION_IMAGES = FastPathPlan("bf16")
 
 
 class Colours(nn.Module):
@@ -32,8 +32,8 @@ class Colours(nn.Module):
         return 10 * x.mean(dim=(2, 3))
 
 
-def built_as(forward: Callable[[torch.Tensor], torch.Tensor]) -> Callable[..., Built]:
-    return lambda *_: Built(forward, 0, compiled=False, graphed=False, left_out="")
+def built_as(forward: Callable[[torch.Tensor], torch.Tensor]) -> Callable[..., BuiltForward]:
+    return lambda *_: BuiltForward(forward, 0, compiled=False, graphed=False, left_out="")
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def rough(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         exact = 10 * x.mean(dim=(2, 3))
         return exact + 0.05 * torch.sin(1e4 * exact)
 
-    monkeypatch.setattr(module, "built", built_as(forward))
+    monkeypatch.setattr(module, "build_forward", built_as(forward))
     return seen
 
 
@@ -69,7 +69,7 @@ def test_no_decision_differs_though_every_logit_does(
     small: Small, rough: list[int], labelled: bool
 ) -> None:
     classifier = small(Colours())
-    fast_path = FastPath(classifier, ROUGH)
+    fast_path = FastPath(classifier, BF16_CALIBRATION_IMAGES)
     places, found, wanted = (0.0, 0.1, 0.2), torch.empty(0), torch.empty(0)
     for n in (300, 500, 400):
         one = probe(classifier, n, fast_path, labelled=labelled)
@@ -78,12 +78,12 @@ def test_no_decision_differs_though_every_logit_does(
         wanted = torch.stack([classifier.logits(moved(one, by)(slice(None))) for by in places])
         both = (decision(logits.flatten(0, 1), _all(right, 3)) for logits in (found, wanted))
         assert torch.equal(*both)
-        fast_path.shown(n)
+        fast_path.count_images(n)
     told = fast_path.record()
     assert told.images == 300
     assert told.calibrated == 900
     assert told.logit_error == pytest.approx(0.05, rel=0.05)
-    assert told.bound == pytest.approx(SAFETY * told.logit_error)  # type: ignore[operator]
+    assert told.bound == pytest.approx(SAFETY_FACTOR * told.logit_error)  # type: ignore[operator]
     assert told.answers == 2700
     assert 0 < told.repeated < 2700
     assert 0 < told.rechecked < 80
@@ -108,11 +108,11 @@ def test_a_path_that_is_worse_later_than_in_its_calibration_is_found_out(
         exact = 10 * x.mean(dim=(2, 3))
         return exact if len(calls) == 1 else exact.roll(1, dims=1) * 100
 
-    monkeypatch.setattr(module, "built", built_as(forward))
+    monkeypatch.setattr(module, "build_forward", built_as(forward))
     classifier = small(Colours())
-    fast_path = FastPath(classifier, Plan("bf16"))
+    fast_path = FastPath(classifier, FastPathPlan("bf16"))
     probe(classifier, 300, fast_path).see(probe(classifier, 300, fast_path).pixels)
-    fast_path.shown(300)
+    fast_path.count_images(300)
     one = probe(classifier, 2000, fast_path)
     one.see(one.pixels)
     told = fast_path.record()
@@ -131,12 +131,12 @@ def test_a_path_that_is_worse_later_than_in_its_calibration_is_found_out(
 def test_a_path_that_is_no_good_is_given_up(
     small: Small, monkeypatch: pytest.MonkeyPatch, forward: Any, said: str
 ) -> None:
-    monkeypatch.setattr(module, "built", built_as(forward))
+    monkeypatch.setattr(module, "build_forward", built_as(forward))
     classifier = small(Colours())
-    fast_path = FastPath(classifier, ROUGH)
+    fast_path = FastPath(classifier, BF16_CALIBRATION_IMAGES)
     one = probe(classifier, 300, fast_path)
     found = one.see(one.pixels)
-    fast_path.shown(300)
+    fast_path.count_images(300)
     assert torch.equal(found, classifier.logits(one.pixels))
     assert fast_path.refused is not None
     assert said in fast_path.refused
@@ -148,12 +148,12 @@ def test_a_path_that_is_no_good_is_given_up(
 def test_in_fp32_what_is_no_rounding_is_given_up(
     small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "built", built_as(lambda x: 10.1 * x.mean(dim=(2, 3))))
+    monkeypatch.setattr(module, "build_forward", built_as(lambda x: 10.1 * x.mean(dim=(2, 3))))
     classifier = small(Colours())
-    fast_path = FastPath(classifier, Plan("fp32", fold=True))
+    fast_path = FastPath(classifier, FastPathPlan("fp32", fold=True))
     one = probe(classifier, 20, fast_path)
     one.see(one.pixels)
-    fast_path.shown(20)
+    fast_path.count_images(20)
     assert "which is no rounding" in str(fast_path.refused)
 
 
@@ -167,12 +167,12 @@ def test_a_bound_is_never_less_than_rounding(small: Small, monkeypatch: pytest.M
         up = torch.nextafter(exact, torch.tensor(torch.inf))
         return exact if len(calls) == 1 else torch.where(exact == exact.amax(1, True), exact, up)
 
-    monkeypatch.setattr(module, "built", built_as(forward))
+    monkeypatch.setattr(module, "build_forward", built_as(forward))
     classifier = small(Colours())
-    fast_path = FastPath(classifier, Plan("fp32", fold=True))
+    fast_path = FastPath(classifier, FastPathPlan("fp32", fold=True))
     one = probe(classifier, 40, fast_path)
     one.see(one.pixels)
-    fast_path.shown(40)
+    fast_path.count_images(40)
     close = one.pixels.clone()
     close[:, 1] = torch.nextafter(close[:, 0], torch.tensor(0.0))
     close[:, 2] = 0
@@ -186,12 +186,12 @@ def test_a_bound_is_never_less_than_rounding(small: Small, monkeypatch: pytest.M
 
 
 def test_what_cannot_be_built_is_said(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> Built:
+    def refuse(*_: object) -> BuiltForward:
         raise TypeError("symbolically traced variables cannot be used\nas inputs to control flow")
 
-    monkeypatch.setattr(module, "built", refuse)
+    monkeypatch.setattr(module, "build_forward", refuse)
     classifier = small(Colours())
-    one = probe(classifier, 3, FastPath(classifier, ROUGH))
+    one = probe(classifier, 3, FastPath(classifier, BF16_CALIBRATION_IMAGES))
     assert torch.equal(one.see(one.pixels), classifier.logits(one.pixels))
     assert one.fast_path is not None
     assert one.fast_path.refused == "TypeError: symbolically traced variables cannot be used"
@@ -207,13 +207,13 @@ def test_a_path_that_raises_after_it_has_answered_is_no_plain_one(
             raise RuntimeError("expected a batch of 300")
         return 10 * x.mean(dim=(2, 3))
 
-    monkeypatch.setattr(module, "built", built_as(forward))
+    monkeypatch.setattr(module, "build_forward", built_as(forward))
     classifier = small(Colours())
-    fast_path = FastPath(classifier, ROUGH)
+    fast_path = FastPath(classifier, BF16_CALIBRATION_IMAGES)
     for n in (300, 300, 20):
         one = probe(classifier, n, fast_path)
         assert torch.allclose(one.see(one.pixels), classifier.logits(one.pixels))
-        fast_path.shown(n)
+        fast_path.count_images(n)
     told = fast_path.record()
     assert told.refused == "RuntimeError: expected a batch of 300"
     assert (told.plain, told.precision, told.answers) == (False, "bf16", 300)
@@ -226,12 +226,12 @@ def test_what_is_no_number_is_not_sure(small: Small, monkeypatch: pytest.MonkeyP
         calls.append(len(x))
         return 10 * x.mean(dim=(2, 3)) * (1.0 if len(calls) == 1 else torch.nan)
 
-    monkeypatch.setattr(module, "built", built_as(forward))
+    monkeypatch.setattr(module, "build_forward", built_as(forward))
     classifier = small(Colours())
-    fast_path = FastPath(classifier, ROUGH)
+    fast_path = FastPath(classifier, BF16_CALIBRATION_IMAGES)
     one = probe(classifier, 300, fast_path)
     one.see(one.pixels)
-    fast_path.shown(300)
+    fast_path.count_images(300)
     assert torch.equal(one.see(one.pixels), classifier.logits(one.pixels))
     assert fast_path.record().repeated == 300
 
@@ -240,10 +240,10 @@ def test_what_is_given_back_is_built_again_and_stays_measured(
     small: Small, rough: list[int]
 ) -> None:
     classifier = small(Colours())
-    fast_path = FastPath(classifier, ROUGH)
+    fast_path = FastPath(classifier, BF16_CALIBRATION_IMAGES)
     one = probe(classifier, 300, fast_path)
     one.see(one.pixels)
-    fast_path.shown(300)
+    fast_path.count_images(300)
     told = fast_path.record()
     fast_path.release()
     assert fast_path.record() == told
@@ -253,18 +253,18 @@ def test_what_is_given_back_is_built_again_and_stays_measured(
 
 def test_the_plain_path_is_looked_at_once(small: Small) -> None:
     classifier = small(Colours())
-    fast_path = FastPath(classifier, Plan("fp32"))
+    fast_path = FastPath(classifier, FastPathPlan("fp32"))
     one = probe(classifier, 40, fast_path)
     assert torch.equal(one.see(one.pixels), classifier.logits(one.pixels))
-    fast_path.shown(40)
+    fast_path.count_images(40)
     told = fast_path.record()
     assert told.plain
     assert (told.images, told.answers, told.logit_error) == (0, 0, None)
 
 
-@pytest.mark.parametrize("room", [None, 1, 5, 7, 12, 100])
+@pytest.mark.parametrize("batch_size", [None, 1, 5, 7, 12, 100])
 def test_places_share_a_forward_while_there_is_room(
-    small: Small, room: int | None, monkeypatch: pytest.MonkeyPatch
+    small: Small, batch_size: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
     classifier = small(Colours())
@@ -275,10 +275,10 @@ def test_places_share_a_forward_while_there_is_room(
         return real(self, x)
 
     monkeypatch.setattr(Classifier, "logits", logits)
-    one = replace(probe(classifier, 5, None), room=room)
+    one = replace(probe(classifier, 5, None), batch_size=batch_size)
     seen.clear()
     found = one.looks([moved(one, by) for by in (0, 0.1, 0.2, 0.3)], None)
-    each = 5 * max(1, (room or 5) // 5)
+    each = 5 * max(1, (batch_size or 5) // 5)
     assert seen == [min(each, 20 - first) for first in range(0, 20, each)]
     wanted = [real(classifier, moved(one, by)(slice(None))) for by in (0, 0.1, 0.2, 0.3)]
     assert torch.allclose(found, torch.stack(wanted))

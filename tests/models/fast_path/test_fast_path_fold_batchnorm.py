@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torchvision import models
 
-from vision_evals.models.fast_path.fold_batchnorm import folded
+from vision_evals.models.fast_path.fold_batchnorm import fold_batchnorms
 
 
 def trained(norm: nn.BatchNorm2d) -> nn.BatchNorm2d:
@@ -53,7 +53,7 @@ def test_a_batch_norm_is_folded_into_a_convolution_of_any_kind() -> None:
     ).eval()  # fmt: skip
     before, x = deepcopy(network.state_dict()), torch.rand(2, 3, 12, 12)
     with torch.inference_mode():
-        fast, count = folded(network)
+        fast, count = fold_batchnorms(network)
         assert count == 2
         assert torch.allclose(fast(x), network(x), atol=1e-5)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in fast.modules())
@@ -63,7 +63,7 @@ def test_a_batch_norm_is_folded_into_a_convolution_of_any_kind() -> None:
 def test_what_others_read_is_left_alone() -> None:
     torch.manual_seed(0)
     network, x = Branching().eval(), torch.rand(2, 3, 8, 8)
-    fast, count = folded(network)
+    fast, count = fold_batchnorms(network)
     assert count == 0
     with torch.inference_mode():
         assert torch.equal(fast(x), network(x))
@@ -78,7 +78,7 @@ def test_networks_that_people_use(name: str, norms: int) -> None:
         if isinstance(module, nn.BatchNorm2d):
             trained(module)
     x = torch.rand(2, 3, 64, 64)
-    fast, count = folded(network)
+    fast, count = fold_batchnorms(network)
     assert count == norms
     with torch.inference_mode():
         wanted, found = network(x), fast(x)
@@ -92,5 +92,5 @@ def test_a_trace_that_would_freeze_a_draw_is_refused() -> None:
 
     before = torch.get_rng_state()
     with pytest.raises(RuntimeError, match="draws random numbers"):
-        folded(Noisy())
+        fold_batchnorms(Noisy())
     assert torch.equal(before, torch.get_rng_state())

@@ -20,10 +20,10 @@ from vision_evals.measures.probe import Probe, answers
 from vision_evals.models.build import build
 from vision_evals.models.classifier import Classifier
 from vision_evals.models.device import numerics
-from vision_evals.models.fast_path.build import built, user_kernels, warm
+from vision_evals.models.fast_path.build import build_forward, kernels_cached, user_kernels
 from vision_evals.models.fast_path.fast_path import FastPath
 from vision_evals.models.fast_path.parity import Parity
-from vision_evals.models.fast_path.policy import Plan
+from vision_evals.models.fast_path.policy import FastPathPlan
 from vision_evals.models.registry import Registry
 
 CPU = torch.device("cpu")
@@ -48,10 +48,12 @@ def shown(classifier: Classifier) -> Probe:
 
 
 def swept(
-    shown: Probe, fast_path: FastPath | None, room: int | None = None
+    shown: Probe, fast_path: FastPath | None, batch_size: int | None = None
 ) -> dict[str, torch.Tensor]:
     with numerics(CPU, "fp32"):
-        found = fgsm.observe(replace(shown, fast_path=fast_path, room=room), fgsm.Parameters())
+        found = fgsm.observe(
+            replace(shown, fast_path=fast_path, batch_size=batch_size), fgsm.Parameters()
+        )
     return {name: torch.as_tensor(column) for name, column in found.items()}
 
 
@@ -60,12 +62,12 @@ def swept(
 def test_a_sweep_decides_as_on_the_plain_path(shown: Probe, precision: str) -> None:
     """After a calibration on the same pictures, with every answer that is sure from the copy."""
     classifier = shown.classifier
-    fast_path = FastPath(classifier, Plan(precision, fold=True))  # type: ignore[arg-type]
+    fast_path = FastPath(classifier, FastPathPlan(precision, fold=True))  # type: ignore[arg-type]
     plain = swept(shown, None)
     first = swept(shown, fast_path)
-    fast_path.shown(256)
+    fast_path.count_images(256)
     assert not fast_path.calibrating
-    second = swept(shown, fast_path, room=64)
+    second = swept(shown, fast_path, batch_size=64)
     for found in (first, second):
         for name in ("correct", "correct_8bit", "correct_noise", "correct_clean"):
             assert torch.equal(found[name], plain[name])
@@ -93,12 +95,12 @@ def test_compiled_decides_as_eager(small: Small, tmp_path: Path) -> None:
     ).eval()  # fmt: skip
     one = small(network)
     x = torch.rand(4, 3, 16, 16)
-    assert not warm(tmp_path, one, "fp32")
-    found = built(one, Plan("fp32", fold=True, compile=True), x, tmp_path)
+    assert not kernels_cached(tmp_path, one, "fp32")
+    found = build_forward(one, FastPathPlan("fp32", fold=True, compile=True), x, tmp_path)
     assert found.left_out == ""
     assert (found.compiled, found.folded) == (True, 1)
-    assert warm(tmp_path, one, "fp32")
-    assert not warm(tmp_path, one, "bf16")
+    assert kernels_cached(tmp_path, one, "fp32")
+    assert not kernels_cached(tmp_path, one, "bf16")
     assert found.forward is not None
     with torch.inference_mode():
         assert torch.allclose(found.forward(x), network(x), atol=1e-5)
@@ -115,7 +117,7 @@ def test_what_cannot_be_compiled_runs_all_the_same(
     monkeypatch.setattr(torch, "compile", broken)
     network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
     x = torch.rand(4, 3, 16, 16)
-    found = built(small(network), Plan("fp32", compile=True), x, None)
+    found = build_forward(small(network), FastPathPlan("fp32", compile=True), x, None)
     assert not found.compiled
     assert found.left_out == "not compiled: RuntimeError: no C++ compiler"
     assert found.forward is not None
@@ -138,7 +140,7 @@ def test_pictures_that_a_device_decoded_otherwise_are_counted(small: Small) -> N
     parity = Parity()
     parity.compare(one, pixels, plain, torch.zeros(3, 1, dtype=torch.int64))
     parity.compare(one, plain, plain, None)
-    assert parity.told() == {
+    assert parity.log_fields() == {
         "pictures": 6,
         "pictures_changed": 1,
         "hosted": 0,

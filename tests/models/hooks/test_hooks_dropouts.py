@@ -14,7 +14,7 @@ from vision_evals.core.errors import InvalidError
 from vision_evals.core.rng import generator
 from vision_evals.engine.state_guard import Changes, watch
 from vision_evals.models.classifier import Classifier
-from vision_evals.models.hooks.dropouts import FUNCTIONS, left_off, masked
+from vision_evals.models.hooks.dropouts import FUNCTIONS, hidden_dropouts, masked_logits
 
 Make = Callable[..., Classifier]
 
@@ -37,7 +37,9 @@ def draws(n: int, *names: str) -> list[torch.Generator]:
 
 def through(small: Make, x: Tensor, drop: Drop, n: int = 0) -> Tensor:
     network = Through(x, drop)
-    calls = masked(small(network), torch.zeros(n or len(x), 3, 16, 16), draws(n or len(x))).calls
+    calls = masked_logits(
+        small(network), torch.zeros(n or len(x), 3, 16, 16), draws(n or len(x))
+    ).calls
     assert calls == 1
     return network.came
 
@@ -130,7 +132,7 @@ def test_the_mean_of_many_masks_of_a_linear_layer(small: Make) -> None:
     linear = nn.Linear(768, 3)
     network = nn.Sequential(nn.Flatten(), nn.Dropout(p), linear)
     image = some(1, 3, 16, 16) - 0.5
-    came = masked(small(network), image.expand(n, -1, -1, -1), draws(n)).logits.detach()
+    came = masked_logits(small(network), image.expand(n, -1, -1, -1), draws(n)).logits.detach()
     mean = linear(image.flatten(1))[0].detach()
     variance = p / (1 - p) * (linear.weight.detach() ** 2 @ image.flatten() ** 2)
     assert ((came.mean(dim=0) - mean).abs() < 4 * (variance / n).sqrt()).all()
@@ -146,11 +148,11 @@ def test_the_mean_of_many_masks_of_a_linear_layer(small: Make) -> None:
 def test_no_batch_changes_a_mask(small: Make, drop: Drop, size: int) -> None:
     x, all_at_once = some(8, 3, 4, 4), draws(8)
     whole, parts = Through(x, drop), []
-    masked(small(whole), torch.zeros(8, 3, 16, 16), all_at_once)
+    masked_logits(small(whole), torch.zeros(8, 3, 16, 16), all_at_once)
     for first in range(0, 8, size):
         part = Through(x[first : first + size], drop)
         n = len(part.x)
-        masked(small(part), torch.zeros(n, 3, 16, 16), draws(8)[first : first + n])
+        masked_logits(small(part), torch.zeros(n, 3, 16, 16), draws(8)[first : first + n])
         parts.append(part.came)
     assert torch.equal(torch.cat(parts), whole.came)
 
@@ -185,7 +187,7 @@ class Stays(nn.Module):
 def test_dropout_that_stays_on_is_named(small: Make) -> None:
     network = nn.Sequential(nn.Identity(), Stays())
     with pytest.raises(InvalidError) as caught:
-        masked(small(network), torch.zeros(2, 3, 16, 16), draws(2))
+        masked_logits(small(network), torch.zeros(2, 3, 16, 16), draws(2))
     assert str(caught.value) == (
         "dropout stays on in eval mode: 1, call 1 (p = 0.5); 1, call 3 (p = 0.25); "
         "let the call ask for training=self.training"
@@ -213,7 +215,7 @@ def test_nothing_else_changes(small: Make) -> None:
     eval_mode = classifier.logits(pixels)
     changes, before = Changes(), torch.get_rng_state()
     with watch({"small": network}, changes):
-        under = masked(classifier, pixels, draws(5)).logits
+        under = masked_logits(classifier, pixels, draws(5)).logits
         assert torch.equal(torch.get_rng_state(), before)
     assert changes.found == {}
     assert not torch.allclose(under, eval_mode)
@@ -242,4 +244,8 @@ def test_what_is_left_off() -> None:
         nn.MultiheadAttention(4, 2, dropout=0.1),
         nn.MultiheadAttention(4, 2),
     )
-    assert left_off(network) == ("1 (StochasticDepth)", "3 (DropPath)", "5 (MultiheadAttention)")
+    assert hidden_dropouts(network) == (
+        "1 (StochasticDepth)",
+        "3 (DropPath)",
+        "5 (MultiheadAttention)",
+    )

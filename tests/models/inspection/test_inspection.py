@@ -25,8 +25,8 @@ from torchvision import models
 from vision_evals.cli import main
 from vision_evals.core.errors import UserError
 from vision_evals.models.checkpoint import load_state_dict
-from vision_evals.models.inspection.inspect_file import Found, look
-from vision_evals.models.inspection.pickles import COMPUTED, walk
+from vision_evals.models.inspection.inspect_file import FileInspection, inspect_file
+from vision_evals.models.inspection.pickles import COMPUTED, read_imports
 from vision_evals.models.inspection.terminal import lines
 
 State = dict[str, torch.Tensor]
@@ -58,8 +58,8 @@ def script(file: Path) -> None:
         torch.jit.save(torch.jit.script(nn.Linear(2, 2)), file)
 
 
-def looked(file: Path) -> Found:
-    found = look(file, {})
+def looked(file: Path) -> FileInspection:
+    found = inspect_file(file, {})
     json.dumps(found.model_dump(mode="json"), allow_nan=False)
     said = "\n".join(lines(found))
     assert all(c.isprintable() or c == "\n" for c in said)
@@ -200,7 +200,7 @@ OPCODES = {
 
 @pytest.mark.parametrize("way", OPCODES)
 def test_every_way_to_import(tmp_path: Path, way: str) -> None:
-    assert walk(OPCODES[way]).names == ("os.system",)
+    assert read_imports(OPCODES[way]).names == ("os.system",)
     (tmp_path / "a.pt").write_bytes(OPCODES[way])
     found = looked(tmp_path / "a.pt")
     assert found.code is not None
@@ -208,9 +208,9 @@ def test_every_way_to_import(tmp_path: Path, way: str) -> None:
 
 
 def test_names_that_are_computed_and_numbers_of_copyreg() -> None:
-    assert walk(b"\x80\x04\x8c\x02os\x8c\x03sys\x8c\x03tem\x86\x93.").names == (COMPUTED,)
-    assert walk(b"\x80\x02\x82\x07.").names == ("extension 7 of copyreg",)
-    assert walk(b"\x93.").names == (COMPUTED,)
+    assert read_imports(b"\x80\x04\x8c\x02os\x8c\x03sys\x8c\x03tem\x86\x93.").names == (COMPUTED,)
+    assert read_imports(b"\x80\x02\x82\x07.").names == ("extension 7 of copyreg",)
+    assert read_imports(b"\x93.").names == (COMPUTED,)
 
 
 @given(
@@ -218,8 +218,8 @@ def test_names_that_are_computed_and_numbers_of_copyreg() -> None:
 )
 def test_harmless_pickles_import_nothing(content: object, protocol: int) -> None:
     data = pickle.dumps(content, protocol)
-    found = walk(data + data)
-    assert (found.pickles, found.end, found.broken) == (2, 2 * len(data), None)
+    found = read_imports(data + data)
+    assert (found.pickles, found.broken) == (2, None)
     assert set(found.names) <= {"_codecs.encode", "builtins.bytes"}  # bytes before protocol 3
 
 
@@ -267,7 +267,7 @@ def test_more_instructions_than_anybody_walks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Millions of marks would take gigabytes: such a file is left alone."""
-    monkeypatch.setattr("vision_evals.models.inspection.pickles.MOST_STEPS", 1000)
+    monkeypatch.setattr("vision_evals.models.inspection.pickles.MAX_INSTRUCTIONS", 1000)
     (tmp_path / "a.pt").write_bytes(b"(" * 2000 + OPCODES["GLOBAL"])
     found = looked(tmp_path / "a.pt")
     assert "more than 1,000 instructions" in str(found.refused)

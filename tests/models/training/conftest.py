@@ -13,7 +13,7 @@ import torch
 from vision_evals.core.progress import Advance
 from vision_evals.models.card import Card
 from vision_evals.models.classifier import Classifier
-from vision_evals.models.training import trained
+from vision_evals.models.training.build import train_recipe
 
 CPU = torch.device("cpu")
 SGD = {"lr": 0.05, "momentum": 0.9}
@@ -46,7 +46,9 @@ def fit(tmp_path: Path) -> Callable[..., tuple[Classifier, ...]]:
         if start is not None:
             table = card.model_dump(exclude_none=True, include={"recipe"})
             card = Card.model_validate({"start": start.alias, **table})
-        return trained("net", card, base, start, cache=tmp_path / "cache", device=CPU, show=quiet)
+        return train_recipe(
+            "net", card, base, start, cache=tmp_path / "cache", device=CPU, show=quiet
+        )
 
     return run
 

@@ -15,7 +15,8 @@ from vision_evals.core.errors import UserError
 from vision_evals.core.progress import Advance
 from vision_evals.models.card import Card
 from vision_evals.models.classifier import Classifier
-from vision_evals.models.training import loop, trained
+from vision_evals.models.training import loop
+from vision_evals.models.training.build import train_recipe
 
 Fit = Callable[..., tuple[Classifier, ...]]
 
@@ -54,13 +55,13 @@ def test_a_classifier_for_each_seed(fit: Fit) -> None:
 def test_what_is_judged_is_what_was_validated(fit: Fit) -> None:
     """Logits of the classifier give the recorded validation accuracy."""
     from vision_evals.models.recipe import Recipe
-    from vision_evals.models.training.data import Held, load
+    from vision_evals.models.training.data import MemorySubset, load
 
     (found,) = fit(epochs=2)
     recipe = found.card.recipe
     assert isinstance(recipe, Recipe)
     part = load(recipe, Path(), "bilinear", "net").validation
-    assert isinstance(part, Held)
+    assert isinstance(part, MemorySubset)
     logits = found.logits(part.pixels.expand(-1, 3, -1, -1).float() / 255)
     right = (logits.argmax(1) == torch.from_numpy(part.classes)).double().mean()
     assert training_of(found).epochs[-1].validation_accuracy == pytest.approx(float(right))
@@ -142,7 +143,7 @@ def test_progress_says_seed_epoch_and_loss(tmp_path: Path, card_of: Callable[...
         yield advance
 
     card = card_of(seeds=[3, 4], epochs=2)
-    (first, _) = trained(
+    (first, _) = train_recipe(
         "net", card, Path(), None, cache=tmp_path, device=torch.device("cpu"), show=show
     )
     assert titles == [("net, seed 3 (1 of 2)", 6, "steps"), ("net, seed 4 (2 of 2)", 6, "steps")]

@@ -11,7 +11,7 @@ from PIL import Image as Pictures
 
 from vision_evals.core.errors import UnavailableError, UserError
 from vision_evals.models.card import Card
-from vision_evals.models.training import check
+from vision_evals.models.training.checks import check_recipe
 
 CardOf = Callable[..., Card]
 
@@ -35,7 +35,7 @@ def base(tmp_path: Path) -> Path:
 
 def refused(base: Path, card: Card) -> str:
     with pytest.raises(UserError) as caught:
-        check(card, "net", base)
+        check_recipe(card, "net", base)
     assert str(caught.value).startswith("[models.net]: ")
     return str(caught.value)
 
@@ -113,20 +113,22 @@ def test_keys_that_contradict_each_other(base: Path, card_of: CardOf) -> None:
         ),
     ):
         with pytest.raises(UserError, match=message):
-            check(Card.model_validate({"recipe": recipe} | keys), "net", base)
+            check_recipe(Card.model_validate({"recipe": recipe} | keys), "net", base)
 
 
 def test_what_is_missing_here_is_unavailable(
     base: Path, card_of: CardOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(UnavailableError, match=r"FashionMNIST\('.*sets', download=True\)"):
-        check(card_of(data="FashionMNIST", root="sets"), "net", base)
+        check_recipe(card_of(data="FashionMNIST", root="sets"), "net", base)
     monkeypatch.setattr("vision_evals.models.training.datasets.find_spec", lambda _: None)
     with pytest.raises(UnavailableError, match=r"pip install 'vision-evals\[recipes\]'"):
-        check(card_of(), "net", base)
+        check_recipe(card_of(), "net", base)
 
 
 @pytest.mark.parametrize("network", ["small_cnn", "small_alexnet", "torchvision:squeezenet1_1"])
 def test_good_recipes_pass(base: Path, card_of: CardOf, network: str) -> None:
-    check(card_of(network, size=32), "net", base)
-    check(card_of(network, data="pets", size=32, examples=None, bias_start=-1.0), "net", base)
+    check_recipe(card_of(network, size=32), "net", base)
+    check_recipe(
+        card_of(network, data="pets", size=32, examples=None, bias_start=-1.0), "net", base
+    )

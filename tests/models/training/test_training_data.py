@@ -16,8 +16,8 @@ from vision_evals.images.decode import read
 from vision_evals.images.geometry import Geometry, pixels
 from vision_evals.images.sources import load as image_set
 from vision_evals.models.recipe import Recipe
-from vision_evals.models.training.data import Data, Held, load
-from vision_evals.models.training.pictures import Album
+from vision_evals.models.training.data import Data, MemorySubset, load
+from vision_evals.models.training.pictures import FolderSubset
 from vision_evals.models.training.split import held_out, smallest
 
 CPU = torch.device("cpu")
@@ -31,8 +31,8 @@ def data_of(base: Path = Path(), **keys: Any) -> Data:
     return load(recipe_of(**keys), base, "bilinear", "net")
 
 
-def held(part: object) -> Held:
-    assert isinstance(part, Held)
+def held(part: object) -> MemorySubset:
+    assert isinstance(part, MemorySubset)
     return part
 
 
@@ -167,7 +167,7 @@ def test_a_folder_of_class_folders(tmp_path: Path) -> None:
     assert (len(data.train), len(data.validation)) == (10, 2)
     assert data.geometry == Geometry(16, 14)
     album = data.train
-    assert isinstance(album, Album)
+    assert isinstance(album, FolderSubset)
     order = torch.arange(9, -1, -1)
     seen = list(album.reader(CPU)(order, 4, torch.Generator()))
     assert [len(p) for p, _ in seen] == [4, 4, 2]

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from vision_evals.models.training import history
-from vision_evals.models.training.history import Look
+from vision_evals.models.training.history import EpochValidation
 from vision_evals.models.training.networks import small_alexnet, small_cnn
 
 
@@ -44,7 +44,7 @@ def test_dead_units_are_those_that_hooks_on_every_relu_find(network: nn.Module) 
 
         return see
 
-    seen = history.look(network, network, batches())
+    seen = history.validate(network, network, batches())
     for name, module in network.named_modules():
         if isinstance(module, nn.ReLU):
             module.register_forward_hook(hook(name))
@@ -60,7 +60,7 @@ def test_dead_units_are_those_that_hooks_on_every_relu_find(network: nn.Module) 
     assert seen.loss == pytest.approx(float(cross_entropy(torch.cat(logits), classes)), rel=1e-5)
     right = (torch.cat(logits).argmax(1) == classes).double().mean()
     assert seen.accuracy == pytest.approx(float(right))
-    record = history.epoch(0, 0, None, seen, None)
+    record = history.epoch_record(0, 0, None, seen, None)
     dead = sum(int((levels <= 0).sum()) for levels in highest.values())
     units = sum(len(levels) for levels in highest.values())
     assert 0 < dead < units
@@ -71,15 +71,15 @@ def test_dead_units_are_those_that_hooks_on_every_relu_find(network: nn.Module) 
 
 
 def test_died_and_revived() -> None:
-    def seen(*dead: int) -> Look:
+    def seen(*dead: int) -> EpochValidation:
         units = torch.zeros(5, dtype=torch.bool)
         units[list(dead)] = True
-        return Look(1.0, 0.5, {"relu, call 1": units}, 0.1)
+        return EpochValidation(1.0, 0.5, {"relu, call 1": units}, 0.1)
 
     sequence = [seen(0), seen(0, 1, 2), seen(1, 4), seen()]
     befores = [None, *sequence[:-1]]
     records = [
-        history.epoch(i, i, None, s, b)
+        history.epoch_record(i, i, None, s, b)
         for i, (s, b) in enumerate(zip(sequence, befores, strict=True))
     ]
     assert [(r.died, r.revived) for r in records] == [(0, 0), (2, 0), (1, 2), (0, 2)]
@@ -90,14 +90,14 @@ def test_died_and_revived() -> None:
 def test_smooth_functions_saturate_and_never_die(kind: type[nn.Module]) -> None:
     network = nn.Sequential(nn.Flatten(), kind())
     inputs = torch.linspace(-9, 9, 1001).expand(3, -1)
-    seen = history.look(network, network, [(inputs, torch.zeros(3, dtype=torch.long))])
+    seen = history.validate(network, network, [(inputs, torch.zeros(3, dtype=torch.long))])
     points = inputs[0].double().requires_grad_()
     (slopes,) = torch.autograd.grad(kind()(points).sum(), points)
     assert seen.dead is None
     assert seen.saturated == pytest.approx(
         float((slopes < 0.01 * slopes.max()).double().mean()), abs=0.003
     )
-    assert history.epoch(0, 0, None, seen, None).dead_fraction is None
+    assert history.epoch_record(0, 0, None, seen, None).dead_fraction is None
 
 
 @pytest.mark.filterwarnings(
@@ -105,7 +105,7 @@ def test_smooth_functions_saturate_and_never_die(kind: type[nn.Module]) -> None:
 )
 def test_calls_that_cannot_be_seen_are_not_counted() -> None:
     network = nn.Sequential(torch.jit.script(nn.ReLU()), nn.Flatten(), nn.Linear(3072, 10))
-    seen = history.look(network, network, batches())
+    seen = history.validate(network, network, batches())
     assert seen.dead is None
     assert seen.saturated is None
     assert seen.loss is not None
@@ -115,4 +115,4 @@ def test_a_loss_that_is_no_number_is_absent() -> None:
     last = nn.Linear(3072, 10)
     nn.init.constant_(last.weight, torch.inf)
     network = nn.Sequential(nn.Flatten(), last)
-    assert history.look(network, network, batches()).loss is None
+    assert history.validate(network, network, batches()).loss is None

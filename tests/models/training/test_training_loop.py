@@ -15,9 +15,8 @@ from vision_evals import log
 from vision_evals.images.geometry import Geometry
 from vision_evals.images.labels import ClassMap
 from vision_evals.models.recipe import Recipe
-from vision_evals.models.training.data import Data, Held
-from vision_evals.models.training.loop import train
-from vision_evals.models.training.seeds import draws, seeded
+from vision_evals.models.training.data import Data, MemorySubset
+from vision_evals.models.training.loop import seeded, train, training_rng
 
 CPU = torch.device("cpu")
 
@@ -31,7 +30,7 @@ def data_of(train_images: int = 30, validation_images: int = 14) -> Data:
         levels = noise.integers(0, 200, (n, 8, 8)).astype(np.uint8)
         for i, label in enumerate(classes):
             levels[i, 4 * label : 4 * label + 4] += 50
-        parts.append(Held(levels, classes, Geometry(8, 8)))
+        parts.append(MemorySubset(levels, classes, Geometry(8, 8)))
     names = ClassMap("halves", ("above", "below"), None)
     return Data(names, parts[0], parts[1], Geometry(8, 8), "0")
 
@@ -74,8 +73,8 @@ def batches(
     data: Data, size: int, seed: int, epoch: int
 ) -> list[tuple[torch.Tensor, torch.Tensor]]:
     part = data.train
-    assert isinstance(part, Held)
-    order = torch.randperm(len(part), generator=draws(seed, "order", str(epoch)))
+    assert isinstance(part, MemorySubset)
+    order = torch.randperm(len(part), generator=training_rng(seed, "order", str(epoch)))
     pixels, classes = part.pixels.expand(-1, 3, -1, -1) / 255, torch.from_numpy(part.classes)
     return [(pixels[chosen], classes[chosen]) for chosen in torch.split(order, size)]
 
@@ -155,7 +154,7 @@ def test_every_optimiser_is_torchs(
 
 def validation_loss(network: nn.Module, data: Data) -> float:
     part = data.validation
-    assert isinstance(part, Held)
+    assert isinstance(part, MemorySubset)
     with torch.no_grad():
         logits = network.eval()(part.pixels.expand(-1, 3, -1, -1) / 255)
     return float(cross_entropy(logits, torch.from_numpy(part.classes)))

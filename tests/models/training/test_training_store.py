@@ -25,6 +25,6 @@ class Scaled(nn.Module):
 
 
 def test_what_a_network_was_built_with_makes_another_entry() -> None:
-    one, other = (store.answers(Scaled(factor), (8, 8), CPU) for factor in (1.0, 0.001))
-    assert one == store.answers(Scaled(1.0), (8, 8), CPU)
+    one, other = (store.output_digest(Scaled(factor), (8, 8), CPU) for factor in (1.0, 0.001))
+    assert one == store.output_digest(Scaled(1.0), (8, 8), CPU)
     assert one != other

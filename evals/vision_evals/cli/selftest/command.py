@@ -20,7 +20,7 @@ from vision_evals.core.paths import data_folder
 from vision_evals.core.progress import Progress
 from vision_evals.engine.jobs import Catalog
 from vision_evals.engine.publish import publish
-from vision_evals.models.registry import Request
+from vision_evals.models.request import Request
 
 UNHELD = (
     "no mutant had to be killed: suites/mutants.toml knows the packaged networks, with their own "

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from vision_evals.cli.selftest.mutant import SEED, step, with_input, with_step
 from vision_evals.images.geometry import Geometry
 from vision_evals.models.card import Input
-from vision_evals.models.classifier import Classifier
-from vision_evals.models.normalise import Normalise
+from vision_evals.models.classifier import Classifier, Normalise
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Mean and standard deviation of torchvision's networks, RGB on the pixel scale [0, 1]."""

@@ -22,7 +22,7 @@ from vision_evals.engine.resources import Resources
 from vision_evals.engine.setup import device_of, first_log, run_config
 from vision_evals.engine.trial import trial
 from vision_evals.models.classifier import Classifier
-from vision_evals.models.registry import Request
+from vision_evals.models.request import Request
 from vision_evals.validity.check import ValidityCheck
 from vision_evals.validity.examine import Examiner
 from vision_evals.verdict.job import Job

@@ -18,7 +18,7 @@ from vision_evals.images.labels import BUILT_IN, ClassMap, class_map
 from vision_evals.log import Validity
 from vision_evals.measures import lookup
 from vision_evals.measures.measure import Measure
-from vision_evals.models.registry import Request
+from vision_evals.models.request import Request
 from vision_evals.suite.options import Source
 from vision_evals.suite.parse import digest, parse
 from vision_evals.suite.suite import Suite

@@ -1,1 +1,1 @@
-"""Fast ways to logits where no gradient is wanted, each measured against the plain one."""
+"""Fast forwards without gradients, each measured against the plain one."""

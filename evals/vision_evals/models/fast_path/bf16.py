@@ -1,4 +1,4 @@
-"""A copy of a network in bf16, but for its first layer: there bf16 would round epsilons away."""
+"""A copy of a network in bf16, except its first layer: bf16 would round small epsilons away."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from copy import deepcopy
 import torch
 from torch import nn
 
-from vision_evals.models.fast_path.fold_batchnorm import put
+from vision_evals.models.fast_path.fold_batchnorm import replace_module
 
 _FIRST = (nn.Conv2d, nn.Linear)
 
 
-class Exact(nn.Module):
-    """A layer in fp32 whose output goes on in bf16."""
+class Fp32Layer(nn.Module):
+    """A layer in fp32 with an output in bf16."""
 
     def __init__(self, inner: nn.Module) -> None:
         super().__init__()
@@ -27,24 +27,24 @@ class Exact(nn.Module):
         return output.to(torch.bfloat16)
 
 
-def halved(network: nn.Module, sample: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+def to_bf16(network: nn.Module, sample: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
     """Return the forward with every layer after the first convolution in bf16.
 
     A pixel's epsilon of 1/2040 is under bf16's step at mid-grey (1/256), so a bf16 input would
-    make five times the error in logits. Weights are cast once; where a network mixes precisions
-    and a cast one cannot run, autocast does it in every forward.
+    make five times the error in logits. Weights are cast once; if a network mixes precisions and
+    cannot run after the cast, autocast casts in every forward.
 
     Args:
-        network: changed: a copy, which nobody else uses.
+        network: a copy, which is changed.
         sample: (n, 3, H, W) normalised pixels on its device.
     """
     with torch.inference_mode():
         name = _first_layer(network, sample)
         first = network.get_submodule(name)
-        put(network, name, Exact(first))
+        replace_module(network, name, Fp32Layer(first))
         rough = deepcopy(network).to(torch.bfloat16)
-        # cast alone it would be rounded for good: the copy gets the layer itself
-        put(rough, name, Exact(first))
+        # a cast would round the first layer's weights: the copy gets the layer itself
+        replace_module(rough, name, Fp32Layer(first))
         try:
             rough(sample)
         except RuntimeError:
@@ -61,7 +61,7 @@ def halved(network: nn.Module, sample: torch.Tensor) -> Callable[[torch.Tensor],
 
 
 def _first_layer(network: nn.Module, sample: torch.Tensor) -> str:
-    """Return the path of the first convolution or linear layer that a forward reaches."""
+    """Return the name of the first convolution or linear layer that a forward calls."""
     called: list[str] = []
     hooks = [
         module.register_forward_pre_hook(lambda *_, name=name: called.append(name))

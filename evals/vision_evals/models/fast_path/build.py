@@ -15,26 +15,28 @@ import torch
 
 from vision_evals.core.paths import user_cache
 from vision_evals.models.classifier import Classifier
-from vision_evals.models.fast_path.bf16 import halved
-from vision_evals.models.fast_path.cuda_graph import Forward, Graphed, hold_unwaiting
-from vision_evals.models.fast_path.fold_batchnorm import folded
-from vision_evals.models.fast_path.policy import Plan
+from vision_evals.models.fast_path.bf16 import to_bf16
+from vision_evals.models.fast_path.cuda_graph import Forward, Graphed, refuse_waiting
+from vision_evals.models.fast_path.fold_batchnorm import fold_batchnorms
+from vision_evals.models.fast_path.policy import FastPathPlan
 
 
 @dataclass(frozen=True, slots=True)
-class Built:
-    """A forward from normalised pixels, and what was done for it."""
+class BuiltForward:
+    """A forward from normalised pixels, and how it was built."""
 
     forward: Forward | None
-    """From normalised pixels to logits; None once it was given back."""
+    """From normalised pixels to logits; None once it was released."""
     folded: int
     compiled: bool
     graphed: bool
     left_out: str
-    """What of the plan could not be done, and why."""
+    """The parts of the plan that failed, and why."""
 
 
-def built(classifier: Classifier, plan: Plan, sample: torch.Tensor, kernels: Path | None) -> Built:
+def build_forward(
+    classifier: Classifier, plan: FastPathPlan, sample: torch.Tensor, kernels: Path | None
+) -> BuiltForward:
     """Return the forward that a plan describes; the classifier's own network stays as it is.
 
     Args:
@@ -44,38 +46,40 @@ def built(classifier: Classifier, plan: Plan, sample: torch.Tensor, kernels: Pat
         kernels: folder in which compiled kernels are kept for later runs.
 
     Raises:
-        Exception: whatever folding, casting, compiling or recording meets.
+        Exception: any error of folding or casting.
     """
     pixels = classifier.prepared(sample)
     network, count = classifier.network, 0
     if plan.fold:
-        network, count = folded(network)
+        network, count = fold_batchnorms(network)
     elif plan.precision == "bf16":
         network = deepcopy(network)
-    forward: Forward = halved(network, pixels) if plan.precision == "bf16" else network
+    forward: Forward = to_bf16(network, pixels) if plan.precision == "bf16" else network
     left, plainly = [], forward
     if plan.compile:
         try:
-            forward = compiled(forward, pixels, kernels)
-            _mark(kernels, classifier, plan)
+            forward = compile_forward(forward, pixels, kernels)
+            if kernels is not None:
+                with contextlib.suppress(OSError):
+                    _marker(kernels, classifier, plan.precision).touch()
         except Exception as error:  # noqa: BLE001 - no C++ compiler, an operation it does not know
-            left.append(f"not compiled: {brief(error)}")
+            left.append(f"not compiled: {brief_error(error)}")
     whole = not left
     if plan.graph:
         try:
-            hold_unwaiting(plainly, pixels)
+            refuse_waiting(plainly, pixels)
             forward = Graphed(forward, pixels)
         except Exception as error:  # noqa: BLE001 - a forward that waits for the device, say
-            left.append(f"no graph: {brief(error)}")
+            left.append(f"no graph: {brief_error(error)}")
     graphed = isinstance(forward, Graphed)
-    return Built(forward, count, plan.compile and whole, graphed, "; ".join(left))
+    return BuiltForward(forward, count, plan.compile and whole, graphed, "; ".join(left))
 
 
-def compiled(forward: Forward, sample: torch.Tensor, kernels: Path | None) -> Forward:
+def compile_forward(forward: Forward, sample: torch.Tensor, kernels: Path | None) -> Forward:
     """Return a forward with kernels for batches of one shape; others run as they are."""
     frozen: dict[str, Any] = {"freezing": True} if sample.device.type == "cpu" else {}
     fast = torch.compile(forward, dynamic=False, options=frozen)
-    with _kept(kernels), torch.inference_mode():
+    with _inductor_cache(kernels), torch.inference_mode():
         fast(sample)
 
     def either(pixels: torch.Tensor) -> torch.Tensor:
@@ -85,32 +89,26 @@ def compiled(forward: Forward, sample: torch.Tensor, kernels: Path | None) -> Fo
     return either
 
 
-def brief(error: Exception) -> str:
-    """Return kind and first line of an error: libraries say pages."""
+def brief_error(error: Exception) -> str:
+    """Return the class and the first line of an error."""
     return f"{type(error).__name__}: {str(error).strip().split(chr(10), maxsplit=1)[0][:200]}"
 
 
-def warm(kernels: Path | None, classifier: Classifier, precision: str) -> bool:
-    """Tell whether an earlier run left this network's kernels."""
+def kernels_cached(kernels: Path | None, classifier: Classifier, precision: str) -> bool:
+    """Return whether an earlier run left this network's kernels."""
     return kernels is not None and _marker(kernels, classifier, precision).is_file()
 
 
-def _mark(kernels: Path | None, classifier: Classifier, plan: Plan) -> None:
-    if kernels is not None:
-        with contextlib.suppress(OSError):
-            _marker(kernels, classifier, plan.precision).touch()
-
-
 def _marker(kernels: Path, classifier: Classifier, precision: str) -> Path:
-    """Kernels hang on form, device, layout and precision, and on torch; not on the weights."""
-    told = [repr(classifier.network), classifier.geometry.size, precision, torch.__version__]
-    told += [classifier.device.type, classifier.layout]
-    return kernels / f"{hashlib.sha256(repr(told).encode()).hexdigest()[:16]}.kernels"
+    """Kernels depend on structure, device, layout, precision and torch, not on the weights."""
+    parts = [repr(classifier.network), classifier.geometry.size, precision, torch.__version__]
+    parts += [classifier.device.type, classifier.layout]
+    return kernels / f"{hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}.kernels"
 
 
 @contextlib.contextmanager
-def _kept(kernels: Path | None) -> Iterator[None]:
-    """Let Inductor keep its kernels in a folder."""
+def _inductor_cache(kernels: Path | None) -> Iterator[None]:
+    """Make Inductor write its kernels to a folder."""
     if kernels is None:
         yield
         return
@@ -128,8 +126,8 @@ def _kept(kernels: Path | None) -> Iterator[None]:
 
 
 def user_kernels() -> Path:
-    """Return where compiled kernels are kept: with the user, for they are code that is run.
+    """Return the user's folder of compiled kernels.
 
-    A project's own cache may come from anywhere, as one does that CI restores.
+    Kernels are code that runs; a project's cache may come from anywhere, such as from CI.
     """
     return user_cache() / "kernels"

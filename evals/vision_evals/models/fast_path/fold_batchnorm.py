@@ -1,4 +1,4 @@
-"""Batch norms into the convolutions before them: one operation less, the same function."""
+"""Folding of batch norms into the convolutions before them: the same function, fewer operations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _WHOLE = (*_CONVOLUTIONS, nn.Linear, _BatchNorm)
-"""Traced as one step, also where a network brings its own kind: same-padding, say."""
+"""Traced as one step, also in subclasses, such as convolutions with same-padding."""
 
 
 class _Tracer(fx.Tracer):
@@ -20,18 +20,18 @@ class _Tracer(fx.Tracer):
         return isinstance(m, _WHOLE) or super().is_leaf_module(m, module_qualified_name)
 
 
-def folded(network: nn.Module) -> tuple[nn.Module, int]:
-    """Return a copy with batch norms folded, and how many were.
+def fold_batchnorms(network: nn.Module) -> tuple[nn.Module, int]:
+    """Return a copy with its batch norms folded, and their number.
 
-    A batch norm in eval mode is an affine map, and so is a convolution: where nothing else reads
-    the convolution's output, one of them with other weights does the work of both.
+    A batch norm in eval mode is an affine map, and so is a convolution: if nothing else reads the
+    convolution's output, one convolution with other weights replaces both.
 
     Raises:
         Exception: ``torch.fx`` cannot follow the forward.
         RuntimeError: the forward draws random numbers, which a trace would freeze.
     """
     copy = deepcopy(network)
-    with torch.random.fork_rng(devices=[]):  # tracing runs whatever does not hang on the pixels
+    with torch.random.fork_rng(devices=[]):  # tracing runs what does not depend on the pixels
         before = torch.get_rng_state()
         graph = _Tracer().trace(copy)
         if not torch.equal(before, torch.get_rng_state()):
@@ -41,7 +41,7 @@ def folded(network: nn.Module) -> tuple[nn.Module, int]:
         pair = _pair(node, modules)
         if pair is not None:
             convolution, norm = pair
-            put(copy, node.args[0].target, fuse_conv_bn_eval(convolution, norm))
+            replace_module(copy, node.args[0].target, fuse_conv_bn_eval(convolution, norm))
             node.replace_all_uses_with(node.args[0])
             graph.erase_node(node)
             count += 1
@@ -52,7 +52,7 @@ def folded(network: nn.Module) -> tuple[nn.Module, int]:
 
 
 def _pair(node: fx.Node, modules: dict[str, nn.Module]) -> tuple[Any, Any] | None:
-    """Return convolution and batch norm of a node, where they are alone with each other."""
+    """Return convolution and batch norm of a node, if nothing else uses the convolution."""
     norm = modules.get(str(node.target)) if node.op == "call_module" else None
     if not isinstance(norm, _BatchNorm) or norm.running_mean is None or norm.training:
         return None
@@ -66,7 +66,7 @@ def _pair(node: fx.Node, modules: dict[str, nn.Module]) -> tuple[Any, Any] | Non
     return convolution, norm
 
 
-def put(network: nn.Module, name: str, module: nn.Module) -> None:
-    """Put a module in the place of another, by its path."""
+def replace_module(network: nn.Module, name: str, module: nn.Module) -> None:
+    """Replace the module of a name."""
     home, _, last = name.rpartition(".")
     setattr(network.get_submodule(home), last, module)

@@ -1,4 +1,4 @@
-"""How far a device is from the reference: PIL's pixels, and the plain path on a CPU."""
+"""How far a device differs from the reference: PIL's pixels, and the plain path on a CPU."""
 
 from __future__ import annotations
 
@@ -7,78 +7,62 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from vision_evals.models.answers import decision
 from vision_evals.models.classifier import Classifier
-from vision_evals.models.fast_path.margins import decision
 
-HOSTED = 128
-"""Images at least whose logits are computed on the CPU, too: of a few no share can be told."""
-ROOM = 64
+MIN_IMAGES_ON_CPU = 128
+"""Least number of images whose logits a CPU computes too: fewer give no useful share."""
+IMAGES_PER_FORWARD = 64
 """Images in one forward."""
 
 
 @dataclass
 class Parity:
-    """What was found of one classifier in the calibration of a pass; counted on the device."""
+    """The comparison for one classifier in the calibration of a pass; counted on the device."""
 
     pictures: int = 0
     hosted: int = 0
-    _changed: list[torch.Tensor] = field(default_factory=list)
+    _changed: list[Tensor] = field(default_factory=list)
     _hosted_changed: int = 0
     _hosted_error: float = 0.0
 
     def compare(
-        self,
-        classifier: Classifier,
-        pixels: torch.Tensor,
-        plain: torch.Tensor,
-        accepted: torch.Tensor | None,
+        self, classifier: Classifier, pixels: Tensor, plain: Tensor, accepted: Tensor | None
     ) -> None:
-        """Look at the same images as the device and as PIL decoded them, and at some on a CPU.
+        """Compare the decisions for pictures that the device and PIL decoded, some also on a CPU.
 
         Args:
-            classifier: who looks.
+            classifier: gives the logits.
             pixels: (n, 3, H, W) as the device decoded and resized them.
-            plain: the same, by PIL.
+            plain: the same pictures, decoded and resized by PIL.
             accepted: (n, a) right answers padded with -1; None without labels.
         """
-        for rows in torch.arange(len(pixels), device=pixels.device).split(ROOM):  # type: ignore[no-untyped-call]
+        for rows in torch.arange(len(pixels), device=pixels.device).split(IMAGES_PER_FORWARD):  # type: ignore[no-untyped-call]
+            right = None if accepted is None else accepted[rows]
             try:
-                right = None if accepted is None else accepted[rows]
-                self._look(classifier, pixels[rows], plain[rows], right)
-            except Exception:  # noqa: BLE001 - it is asked the same again, and fails alone there
+                with torch.inference_mode():
+                    self._compare(classifier, pixels[rows], plain[rows], right)
+            except Exception:  # noqa: BLE001 - the network's own forward fails again, and reports it
                 return
 
-    def _look(
-        self,
-        classifier: Classifier,
-        pixels: torch.Tensor,
-        plain: torch.Tensor,
-        accepted: torch.Tensor | None,
+    def _compare(
+        self, classifier: Classifier, pixels: Tensor, plain: Tensor, right: Tensor | None
     ) -> None:
-        with torch.inference_mode():
-            seen, wanted = classifier.logits(pixels), classifier.logits(plain)
+        logits, reference = classifier.logits(pixels), classifier.logits(plain)
         self.pictures += len(pixels)
-        self._changed.append((decision(seen, accepted) != decision(wanted, accepted)).sum())
-        if pixels.device.type != "cpu" and self.hosted < HOSTED:
-            right = None if accepted is None else accepted.cpu()
-            self._host(classifier, plain.cpu(), wanted.cpu(), right)
-
-    def _host(
-        self,
-        classifier: Classifier,
-        pixels: torch.Tensor,
-        here: torch.Tensor,
-        accepted: torch.Tensor | None,
-    ) -> None:
+        self._changed.append((decision(logits, right) != decision(reference, right)).sum())
+        if pixels.device.type == "cpu" or self.hosted >= MIN_IMAGES_ON_CPU:
+            return
         host = replace(classifier, network=deepcopy(classifier.network)).to("cpu")
-        with torch.inference_mode():
-            there = host.logits(pixels)
+        logits, reference = reference.cpu(), host.logits(plain.cpu())
+        right = None if right is None else right.cpu()
         self.hosted += len(pixels)
-        self._hosted_changed += int((decision(here, accepted) != decision(there, accepted)).sum())
-        self._hosted_error = max(self._hosted_error, float((here - there).abs().amax()))
+        self._hosted_changed += int((decision(logits, right) != decision(reference, right)).sum())
+        self._hosted_error = max(self._hosted_error, float((logits - reference).abs().amax()))
 
-    def told(self) -> dict[str, Any]:
+    def log_fields(self) -> dict[str, Any]:
         """Return the fields of the log."""
         return {
             "pictures": self.pictures,

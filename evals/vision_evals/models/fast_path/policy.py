@@ -1,4 +1,4 @@
-"""Which path forwards take: decided by how many there will be, before anything is computed."""
+"""Which path forwards take: the number of forwards decides, before anything is computed."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from torch import nn
 
 from vision_evals.log import Precision
 
-FOLD = 2_000
+MIN_FORWARDS_TO_FOLD = 2_000
 """Forwards of an image from which folding is repaid: copying and tracing takes 0.1 to 0.5 s, a
 folded forward saves 0.2 to 4 ms on two CPU cores."""
-COMPILE = {"cuda": (100_000, 20_000), "cpu": (50_000, 10_000)}
-"""From which compiling is repaid, and from which where the kernels are in the cache of an earlier
-run. It takes 4 to 23 s a network, and saves 40 microseconds an image on an H100, 0.5 to 4 ms on two
-CPU cores. On other devices nothing is compiled."""
-EXACT, ROUGH = 16, 256
+MIN_FORWARDS_TO_COMPILE = {"cuda": (100_000, 20_000), "cpu": (50_000, 10_000)}
+"""Forwards from which compiling is repaid: without kernels of an earlier run, and with them. It
+takes 4 to 23 s a network, and saves 40 microseconds an image on an H100, 0.5 to 4 ms on two CPU
+cores. Other devices compile nothing."""
+FP32_CALIBRATION_IMAGES, BF16_CALIBRATION_IMAGES = 16, 256
 """Images that calibrate a path in fp32, and one in bf16: a shard."""
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What is done to a network for its forwards; part of the cache's keys."""
+class FastPathPlan:
+    """What is done to a network for its forwards; part of the cache keys."""
 
     precision: Precision
     fold: bool = False
     compile: bool = False
     graph: bool = False
-    because: str = "no forward is asked for"
+    because: str = "no forward is needed"
 
     @property
     def plain(self) -> bool:
@@ -37,12 +37,12 @@ class Plan:
 
     @property
     def calibrating(self) -> int:
-        """Images that are looked at on both paths before the fast one is believed."""
-        return ROUGH if self.precision == "bf16" else EXACT
+        """Images that both paths compute before the fast one is used."""
+        return BF16_CALIBRATION_IMAGES if self.precision == "bf16" else FP32_CALIBRATION_IMAGES
 
     @property
     def key(self) -> tuple[object, ...]:
-        """What of it changes a row."""
+        """The fields that change a row."""
         return self.precision, self.fold, self.compile, self.graph
 
 
@@ -53,35 +53,35 @@ def plan_of(
     precision: Precision,
     *,
     warm: bool = False,
-) -> Plan:
-    """Return the path that a number of forwards repays.
+) -> FastPathPlan:
+    """Return the path that is worth its preparation for a number of forwards.
 
-    It follows from what was selected, and from whether a run before left kernels; never from a
-    clock. The path is part of the cache's keys and of the log.
+    It follows from the selection, and from whether an earlier run left kernels; never from a
+    clock. The path is part of the cache keys and of the log.
 
     Args:
-        network: whose.
-        forwards: images times places at which each is looked at.
-        device: where.
+        network: of the forwards.
+        forwards: images times forwards of each.
+        device: of the network.
         precision: of the run.
         warm: whether its kernels are in a cache.
     """
     norms = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.modules())
-    fold = norms and forwards >= FOLD
-    cold, cached = COMPILE.get(device.type, (None, None))
+    fold = norms and forwards >= MIN_FORWARDS_TO_FOLD
+    cold, cached = MIN_FORWARDS_TO_COMPILE.get(device.type, (None, None))
     need = cached if warm else cold
-    # on a CPU what is compiled is faster by the norms that it joins with convolutions
+    # on a CPU compiling gains by joining norms with convolutions
     worth = norms or device.type == "cuda"
     compiles = worth and need is not None and forwards >= need
-    said = f"{forwards:,} forwards: " + ("folded" if fold else "not folded")
-    said += " (no batch norm)" if not norms else f" (from {FOLD:,})"
-    said += ", compiled" if compiles else ", not compiled"
+    because = f"{forwards:,} forwards: " + ("folded" if fold else "not folded")
+    because += " (no batch norm)" if not norms else f" (from {MIN_FORWARDS_TO_FOLD:,})"
+    because += ", compiled" if compiles else ", not compiled"
     if need is not None:
-        said += f" (from {need:,}" + (", kernels cached)" if warm else ")")
-    return Plan(
+        because += f" (from {need:,}" + (", kernels cached)" if warm else ")")
+    return FastPathPlan(
         precision,
         fold=fold,
         compile=compiles,
-        graph=device.type == "cuda" and forwards >= FOLD,
-        because=said,
+        graph=device.type == "cuda" and forwards >= MIN_FORWARDS_TO_FOLD,
+        because=because,
     )

@@ -1,9 +1,9 @@
-"""Activation functions as calls: what each is, its units, and where it has no slope."""
+"""Activation functions as calls: which one each is, its units, and where it is flat."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -29,29 +29,26 @@ class Activation:
 
 _RELU = Activation("relu", "rectifier")
 _T = torch.Tensor
-_PLAIN: dict[Function, Activation] = {
-    **dict.fromkeys((F.relu, F.relu_, torch.relu, torch.relu_, _T.relu, _T.relu_), _RELU),
-    F.relu6: Activation("relu6", "rectifier", 6.0),
-    **dict.fromkeys((F.leaky_relu, F.leaky_relu_), Activation("leaky_relu", "leaky")),
-    **dict.fromkeys((F.prelu, torch.prelu, _T.prelu), Activation("prelu", "leaky")),
-    **dict.fromkeys((F.rrelu, F.rrelu_, torch.rrelu), Activation("rrelu", "leaky")),
-    **dict.fromkeys((F.elu, F.elu_), Activation("elu", "leaky")),
-    **dict.fromkeys((F.selu, torch.selu), Activation("selu", "leaky")),
-    **dict.fromkeys((F.celu, torch.celu), Activation("celu", "leaky")),
-    **dict.fromkeys(
-        (F.sigmoid, torch.sigmoid, torch.sigmoid_, _T.sigmoid, _T.sigmoid_),
+_TABLE: tuple[tuple[Activation, tuple[Function, ...]], ...] = (
+    (_RELU, (F.relu, F.relu_, torch.relu, torch.relu_, _T.relu, _T.relu_)),
+    (Activation("relu6", "rectifier", 6.0), (F.relu6,)),
+    (Activation("leaky_relu", "leaky"), (F.leaky_relu, F.leaky_relu_)),
+    (Activation("prelu", "leaky"), (F.prelu, torch.prelu, _T.prelu)),
+    (Activation("rrelu", "leaky"), (F.rrelu, F.rrelu_, torch.rrelu)),
+    (Activation("elu", "leaky"), (F.elu, F.elu_)),
+    (Activation("selu", "leaky"), (F.selu, torch.selu)),
+    (Activation("celu", "leaky"), (F.celu, torch.celu)),
+    (
         Activation("sigmoid", "smooth"),
+        (F.sigmoid, torch.sigmoid, torch.sigmoid_, _T.sigmoid, _T.sigmoid_),
     ),
-    **dict.fromkeys(
-        (F.tanh, torch.tanh, torch.tanh_, _T.tanh, _T.tanh_), Activation("tanh", "smooth")
+    (Activation("tanh", "smooth"), (F.tanh, torch.tanh, torch.tanh_, _T.tanh, _T.tanh_)),
+    *(
+        (Activation(function.__name__, "smooth"), (function,))
+        for function in (F.gelu, F.silu, F.mish, F.softplus, F.hardswish, F.hardsigmoid)
     ),
-    F.gelu: Activation("gelu", "smooth"),
-    F.silu: Activation("silu", "smooth"),
-    F.mish: Activation("mish", "smooth"),
-    F.softplus: Activation("softplus", "smooth"),
-    F.hardswish: Activation("hardswish", "smooth"),
-    F.hardsigmoid: Activation("hardsigmoid", "smooth"),
-}
+)
+_PLAIN = {function: kind for kind, functions in _TABLE for function in functions}
 _BOUNDED: dict[Function, tuple[tuple[str, float | None], ...]] = {
     **dict.fromkeys((F.hardtanh, F.hardtanh_), (("min_val", -1.0), ("max_val", 1.0))),
     **dict.fromkeys(
@@ -62,7 +59,7 @@ _BOUNDED: dict[Function, tuple[tuple[str, float | None], ...]] = {
         (torch.clamp_min, torch.clamp_min_, _T.clamp_min, _T.clamp_min_), (("min", None),)
     ),
 }
-"""Rectifiers where the lower bound is 0, and where that and the ceiling are found."""
+"""Functions that are rectifiers if the lower bound is 0: names and defaults of the bounds."""
 _THRESHOLDS: set[Function] = {F.threshold, torch.threshold, torch.threshold_}
 
 FUNCTIONS: frozenset[Function] = frozenset({*_PLAIN, *_BOUNDED, *_THRESHOLDS})
@@ -70,16 +67,14 @@ FUNCTIONS: frozenset[Function] = frozenset({*_PLAIN, *_BOUNDED, *_THRESHOLDS})
 
 
 def activation(call: Call) -> Activation | None:
-    """Return what a call is; None for a clamp that is no rectifier, such as to [-1, 1]."""
+    """Return the activation of a call; None for a clamp such as to [-1, 1], not a rectifier."""
     if call.function in _PLAIN:
         return _PLAIN[call.function]
     if call.function in _THRESHOLDS:
-        edge, value = (
-            _given(call, place, name) for place, name in ((1, "threshold"), (2, "value"))
-        )
+        edge, value = call.argument(1, "threshold"), call.argument(2, "value")
         return _RELU if edge == 0 and value == 0 else None
     bounds = [
-        _given(call, place, name, default)
+        call.argument(place, name, default=default)
         for place, (name, default) in enumerate(_BOUNDED[call.function], 1)
     ]
     low, high = bounds[0], bounds[1] if len(bounds) > 1 else None
@@ -90,14 +85,8 @@ def activation(call: Call) -> Activation | None:
     return Activation("relu6" if high == 6 else f"relu up to {high:g}", "rectifier", float(high))
 
 
-def _given(call: Call, place: int, name: str, default: Any = None) -> Any:
-    if len(call.arguments) > place:
-        return call.arguments[place]
-    return call.keywords.get(name, default)
-
-
 def of_images(output: Tensor, n: int) -> bool:
-    """Return whether an output has rows for each of n images; a rectified weight has none."""
+    """Return whether an output has rows for each of n images; a rectified weight does not."""
     return output.dim() > 1 and output.shape[0] % n == 0
 
 
@@ -114,7 +103,7 @@ def by_unit(output: Tensor, axis: int | None = None) -> Tensor:
     return output.movedim(axis, 1).flatten(2)
 
 
-def flat(kind: Activation, output: Tensor) -> Tensor | None:
+def where_flat(kind: Activation, output: Tensor) -> Tensor | None:
     """Return where the function's slope is under 1 % of its steepest; None where that is not known.
 
     A rectifier has none at 0 and at its ceiling. sigmoid' = y (1 - y), steepest 1/4;

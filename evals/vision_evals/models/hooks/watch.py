@@ -1,7 +1,7 @@
-"""Every call of an activation or dropout in a forward, seen once, with the module it came from.
+"""Every call of an activation or dropout in a forward, once, with the module it comes from.
 
 `TorchFunctionMode` sees a function whether a module or the network's own code calls it; it does
-not know modules, so a stack of them is kept beside it by hooks.
+not know modules, so hooks keep a stack of them.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 from torch.overrides import TorchFunctionMode
 
 from vision_evals.core.errors import InvalidError
@@ -23,10 +24,10 @@ Function = Callable[..., Any]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of a function that is watched."""
+    """One call of a watched function."""
 
     function: Function
-    """As torch names it to a mode."""
+    """The function, as a `TorchFunctionMode` gets it."""
     path: str
     """Of the innermost module whose forward is running; ``""`` for the network itself."""
     number: int
@@ -34,66 +35,56 @@ class Call:
     arguments: tuple[Any, ...]
     keywords: Mapping[str, Any]
     axis: int | None = None
-    """Where the layer before put its units: 1 after a convolution, -1 after a dense layer."""
+    """The axis of the units of the layer before: 1 for a convolution, -1 for a dense layer."""
 
     def run(self) -> Tensor:
-        """Call the function as it was called."""
-        found: Tensor = self.function(*self.arguments, **self.keywords)
-        return found
+        """Call the function as the network called it."""
+        output: Tensor = self.function(*self.arguments, **self.keywords)
+        return output
+
+    def argument(self, place: int, *names: str, default: Any = None) -> Any:
+        """Return an argument by its place, or by the first of its names, or the default."""
+        if len(self.arguments) > place:
+            return self.arguments[place]
+        return next((self.keywords[name] for name in names if name in self.keywords), default)
 
     def __str__(self) -> str:
         return f"{self.path or 'network'}, call {self.number}"
 
 
-_CONVOLUTIONS = (
-    *(nn.Conv1d, nn.Conv2d, nn.Conv3d),
-    *(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
-)
-
-Answer = Callable[[Call], Tensor]
-"""Takes a call and returns what the network is to get from it."""
+Handler = Callable[[Call], Tensor]
+"""Takes a call and returns what the network gets from it."""
 
 
 @contextlib.contextmanager
-def watching(network: nn.Module, functions: frozenset[Function], answer: Answer) -> Iterator[None]:
-    """Answer every call of ``functions`` while the block runs the network.
+def watching(
+    network: nn.Module, functions: frozenset[Function], handler: Handler
+) -> Iterator[None]:
+    """Pass every call of ``functions`` to a handler while the block runs the network.
 
     Args:
         network: whose module names are used; eager.
-        functions: which calls are of interest; all others run as they are.
-        answer: called in the order of the forward. Its own calls are not watched.
+        functions: the calls to watch; all others run as they are.
+        handler: called in the order of the forward. Its own calls are not watched.
 
     Raises:
         InvalidError: the network holds TorchScript, whose calls cannot be seen.
     """
-    _seen_through(network)
-    stack = [""]
-    axes: list[int | None] = [None]
-    names = {id(module): name for name, module in network.named_modules()}
-
-    def enter(module: nn.Module, _: Any) -> None:
-        stack.append(names.get(id(module), stack[-1]))
-
-    def leave(module: nn.Module, *_: Any) -> None:
-        stack.pop()
-        if isinstance(module, _CONVOLUTIONS):
-            axes[0] = 1
-        elif isinstance(module, nn.Linear):
-            axes[0] = -1
-
+    _refuse_opaque(network)
+    mode = _Mode(network, functions, handler)
     hooks = (
-        nn.modules.module.register_module_forward_pre_hook(enter),
-        nn.modules.module.register_module_forward_hook(leave, always_call=True),
+        nn.modules.module.register_module_forward_pre_hook(mode.enter),
+        nn.modules.module.register_module_forward_hook(mode.leave, always_call=True),
     )
     try:
-        with _Mode(functions, answer, stack, axes):
+        with mode:
             yield
     finally:
         for hook in hooks:
             hook.remove()
 
 
-def _seen_through(network: nn.Module) -> None:
+def _refuse_opaque(network: nn.Module) -> None:
     for name, module in network.named_modules():
         compiled = type(module).__name__ == "OptimizedModule"  # torch.compile's
         if compiled or isinstance(module, torch.jit.ScriptModule):
@@ -105,19 +96,27 @@ def _seen_through(network: nn.Module) -> None:
 
 
 class _Mode(TorchFunctionMode):
+    """Passes watched calls to a handler, with the module whose forward is running."""
+
     def __init__(
-        self,
-        functions: frozenset[Function],
-        answer: Answer,
-        stack: list[str],
-        axes: list[int | None],
+        self, network: nn.Module, functions: frozenset[Function], handler: Handler
     ) -> None:
         super().__init__()
-        self._functions = functions
-        self._answer = answer
-        self._stack = stack
-        self._axes = axes
+        self._functions, self._handler = functions, handler
+        self._names = {id(module): name for name, module in network.named_modules()}
+        self._stack = [""]
+        self._axis: int | None = None
         self._calls: Counter[str] = Counter()
+
+    def enter(self, module: nn.Module, _: Any) -> None:
+        self._stack.append(self._names.get(id(module), self._stack[-1]))
+
+    def leave(self, module: nn.Module, *_: Any) -> None:
+        self._stack.pop()
+        if isinstance(module, _ConvNd):
+            self._axis = 1
+        elif isinstance(module, nn.Linear):
+            self._axis = -1
 
     def __torch_function__(
         self,
@@ -131,4 +130,4 @@ class _Mode(TorchFunctionMode):
             return func(*args, **keywords)
         path = self._stack[-1]
         self._calls[path] += 1
-        return self._answer(Call(func, path, self._calls[path], args, keywords, self._axes[0]))
+        return self._handler(Call(func, path, self._calls[path], args, keywords, self._axis))

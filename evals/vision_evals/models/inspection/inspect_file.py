@@ -1,10 +1,11 @@
-"""One look at a file of weights: everything that can be said of it."""
+"""Everything that is known about a file of weights, without running anything in it."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
@@ -17,30 +18,17 @@ from vision_evals.models.matching import Match, matches, parameters
 from vision_evals.models.weights_file import examine, sha256_of
 
 
-class Fit(Record):
-    """A network that the file belongs to, or nearly does."""
-
-    name: str
-    """As ``--evals-model`` takes it, or the name of a card."""
-    exact: bool
-    """Whether every tensor agrees in name and shape."""
-    share: float
-    """Of the tensors that either has, those that agree."""
-    differs: tuple[str, ...] = ()
-    """What differs, in words."""
-
-
-class Found(Record):
-    """What one file is. Numbers are null where the file could not be read that far."""
+class FileInspection(Record):
+    """What one file is. A number is null if the file could not be read that far."""
 
     path: str
-    """As it was named."""
+    """As the user typed it."""
     judged: bool
     """Whether its weights can be judged: read without running code, and all of them finite."""
     refused: str | None = None
-    """Why they cannot."""
+    """Why they cannot be judged."""
     format: str | None = None
-    """``safetensors``, ``zip of torch.save``, ``TorchScript``, ...; null for none of them."""
+    """``safetensors``, ``zip of torch.save``, ``TorchScript``, ...; null for any other."""
     size: int | None = None
     """Bytes."""
     sha256: str | None = None
@@ -52,66 +40,62 @@ class Found(Record):
     numbers: int | None = None
     """In all of them."""
     parameters: int | None = None
-    """Numbers that are no statistics of normalisation layers."""
+    """Numbers that are not statistics of normalisation layers."""
     dtypes: dict[str, int] = Field(default_factory=dict)
     """Type of number to how many numbers."""
     not_finite: dict[str, int] = Field(default_factory=dict)
-    """Tensor to how many of its numbers are NaN or infinite, where any is."""
+    """Tensor to how many of its numbers are NaN or infinite, if any."""
     wrappers: tuple[str, ...] = ()
-    """Keys that the weights lay under, the outer one first."""
+    """Keys that the weights are under, the outer one first."""
     prefixes: tuple[str, ...] = ()
-    """What was taken off the names."""
-    fits: tuple[Fit, ...] = ()
+    """Prefixes that were removed from the names."""
+    fits: tuple[Match, ...] = ()
     """Every known network that it fits, else the nearest one, else none."""
     head: str | None = None
-    """The last layer, where a network is known that has one."""
+    """The last layer of the first network in ``fits`` that has one."""
     classes: int | None = None
-    """How many outputs that has."""
+    """How many outputs the last layer has."""
 
 
-def look(path: Path, cards: Mapping[str, tuple[Card, Path]]) -> Found:
-    """Return what a file is, whatever it holds; nothing in it is executed.
+def inspect_file(path: Path, cards: Mapping[str, tuple[Card, Path]]) -> FileInspection:
+    """Return what a file is, whatever it holds. Nothing in it is executed.
 
     Args:
         path: of the file.
-        cards: networks of the user's own that it may belong to.
+        cards: the user's own networks, which it may belong to.
     """
-    found = Found(path=str(path), judged=False)
+    return FileInspection(path=str(path), **_size_and_hash(path), **_judgement(path, cards))
+
+
+def _judgement(path: Path, cards: Mapping[str, tuple[Card, Path]]) -> dict[str, Any]:
+    fields: dict[str, Any] = {"judged": False}
     try:
         form = examine(path, None)
+        kind, code = code_in(path, form)
+        fields |= {"format": kind, "code": code}
+        if code.could_run == "cannot tell":  # a few bytes may request much memory: it is not tried
+            refused = f"damaged, or not written by torch.save: {code.reasons[0]}"
+            return fields | {"refused": refused}
+        fields |= _weights(contents(path), cards)
     except UserError as error:
-        return found.model_copy(update={**_bytes(path), "refused": _without(path, error)})
-    kind, code = code_in(path, form)
-    found = found.model_copy(update={**_bytes(path), "format": kind, "code": code})
-    if code.could_run == "cannot tell":  # a few bytes may ask for much memory: not even tried
-        refused = f"damaged, or not written by torch.save: {code.reasons[0]}"
-        return found.model_copy(update={"refused": refused})
+        return fields | {"refused": str(error).removeprefix(f"{path}: ")}
+    if code.could_run == "yes" and fields["judged"]:
+        reason = "its weights can be read safely here, but another reader would run code of it"
+        fields |= {"judged": False, "refused": reason}
+    return fields
+
+
+def _size_and_hash(path: Path) -> dict[str, Any]:
+    """Return size and hash of a regular file that can be read, and nothing for any other."""
     try:
-        read = contents(path)
-    except UserError as error:
-        return found.model_copy(update={"refused": _without(path, error)})
-    found = found.model_copy(update=_weights(read, cards))
-    if code.could_run == "yes" and found.judged:
-        hidden = "its weights can be read safely here, but another reader would run code of it"
-        found = found.model_copy(update={"judged": False, "refused": hidden})
-    return found
-
-
-def _without(path: Path, error: UserError) -> str:
-    return str(error).removeprefix(f"{path}: ")
-
-
-def _bytes(path: Path) -> dict[str, object]:
-    """Return size and hash of an ordinary file that can be read, and nothing of another."""
-    try:
-        if not path.is_file():  # a pipe would be waited for
+        if not path.is_file():  # reading a pipe would wait
             return {}
         return {"size": path.stat().st_size, "sha256": sha256_of(path)}
     except (OSError, ValueError):
         return {}
 
 
-def _weights(read: Contents, cards: Mapping[str, tuple[Card, Path]]) -> dict[str, object]:
+def _weights(read: Contents, cards: Mapping[str, tuple[Card, Path]]) -> dict[str, Any]:
     state = read.state
     dtypes: Counter[str] = Counter()
     for tensor in state.values():
@@ -129,9 +113,7 @@ def _weights(read: Contents, cards: Mapping[str, tuple[Card, Path]]) -> dict[str
         "not_finite": bad,
         "wrappers": read.wrappers,
         "prefixes": read.prefixes,
-        "fits": tuple(
-            Fit(name=m.name, exact=m.share == 1, share=m.share, differs=m.differs) for m in near
-        ),
+        "fits": near,
         "head": head,
         "classes": classes,
     }

@@ -1,8 +1,8 @@
-"""What a pickle would import and call, told from its instructions. Nothing is executed.
+"""What a pickle would import and call, read from its instructions. Nothing is executed.
 
 A pickle is a program for a machine with a stack. ``pickletools`` knows what each instruction
-takes and leaves; that is enough to know the two words under every import, unless they are
-computed, and that is said then. No torch.
+takes and leaves; that is enough to know the two words of every import, unless the pickle computes
+them: then it is reported as `COMPUTED`. No torch.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-MOST_BYTES = 64 << 20
-"""Of a pickle that is walked. The one in a checkpoint names tensors and holds no numbers."""
+MAX_PICKLE_BYTES = 64 << 20
+"""How much of a pickle is read. The one in a checkpoint names tensors and holds no numbers."""
 
-MOST_STEPS = 5_000_000
-"""Instructions that are walked; a tensor takes about 40."""
+MAX_INSTRUCTIONS = 5_000_000
+"""How many instructions are read; a tensor takes about 40."""
 
 COMPUTED = "a name that is computed while the pickle runs"
-"""Stands for an import whose words are not written in the pickle."""
+"""Stands for an import whose words are not in the pickle."""
 
 _MARK = pickletools.markobject
 _STORES = {"PUT", "BINPUT", "LONG_BINPUT"}
@@ -34,29 +34,27 @@ _WORDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Walked:
+class PickleImports:
     """What one or several pickles that follow each other would import."""
 
     names: tuple[str, ...]
     """Each ``module.name`` once, in the order of the first mention."""
     pickles: int
-    """Those that were walked to their end."""
-    end: int
-    """Bytes up to the end of the last of them."""
+    """How many were read to their end."""
     broken: str | None
-    """Why the next was not walked to its end; what stands before that would run all the same."""
+    """Why the next one was not read to its end; the part before would run all the same."""
 
 
-def walk(data: bytes, most: int | None = None) -> Walked:
-    """Walk the pickles that ``data`` begins with, at most so many, without running them.
+def read_imports(data: bytes, most: int | None = None) -> PickleImports:
+    """Read the pickles that ``data`` begins with, at most ``most``, without running them.
 
     Args:
-        data: one pickle or several, one behind the other, and then perhaps something else.
+        data: one pickle or several, one after the other, and then perhaps something else.
         most: how many pickles; None for all.
     """
-    file = io.BytesIO(data[:MOST_BYTES])
+    file = io.BytesIO(data[:MAX_PICKLE_BYTES])
     names: dict[str, None] = {}
-    pickles = end = steps = 0
+    pickles = steps = 0
     broken = None
     while (most is None or pickles < most) and file.tell() < len(data) and broken is None:
         machine = _Machine()
@@ -64,15 +62,15 @@ def walk(data: bytes, most: int | None = None) -> Walked:
             for operation, argument, _ in pickletools.genops(file):
                 steps += 1
                 names.update(dict.fromkeys(machine.step(operation, argument)))
-                if steps > MOST_STEPS:
-                    raise ValueError(f"more than {MOST_STEPS:,} instructions")  # noqa: TRY301
+                if steps > MAX_INSTRUCTIONS:
+                    raise ValueError(f"more than {MAX_INSTRUCTIONS:,} instructions")  # noqa: TRY301
         except Exception as error:  # noqa: BLE001 - hostile bytes raise anything
             broken = f"{type(error).__name__}: {error}"[:200]
         else:
-            pickles, end = pickles + 1, file.tell()
-    if broken is not None and len(data) > MOST_BYTES:
-        broken = f"longer than {MOST_BYTES >> 20} MiB, which are walked"
-    return Walked(tuple(names), pickles, end, broken)
+            pickles += 1
+    if broken is not None and len(data) > MAX_PICKLE_BYTES:
+        broken = f"longer than {MAX_PICKLE_BYTES >> 20} MiB, which are read"
+    return PickleImports(tuple(names), pickles, broken)
 
 
 class _Machine:
@@ -86,32 +84,33 @@ class _Machine:
         """Do one instruction, and yield what it would import."""
         name = operation.name
         if name in {"GLOBAL", "INST"}:  # INST calls it at once
-            yield _today(*str(argument).split(" ", 1))
+            yield _python3_name(*str(argument).split(" ", 1))
         elif name in _EXTENSIONS:
             yield f"extension {argument} of copyreg"
         elif name == "STACK_GLOBAL":
             words = self._stack[-2:]
-            known = len(words) == 2 and all(isinstance(word, str) for word in words)
-            yield ".".join(words) if known else COMPUTED
+            literal = len(words) == 2 and all(isinstance(word, str) for word in words)
+            yield ".".join(words) if literal else COMPUTED
         elif name in {"NEXT_BUFFER", "READONLY_BUFFER"}:
             yield "a buffer from outside the file"
         self._move(operation, argument)
 
     def _move(self, operation: pickletools.OpcodeInfo, argument: Any) -> None:
         name, stack = operation.name, self._stack
+        top = stack[-1] if stack else None
         if name in _STORES:
-            self._memo[int(argument)] = stack[-1] if stack else None
-            return
-        if name == "MEMOIZE":
-            self._memo[len(self._memo)] = stack[-1] if stack else None
-            return
-        if name in _FETCHES:
+            self._memo[int(argument)] = top
+        elif name == "MEMOIZE":
+            self._memo[len(self._memo)] = top
+        elif name in _FETCHES:
             stack.append(self._memo.get(int(argument)))
-            return
-        if name == "DUP":
-            stack.append(stack[-1] if stack else None)
-            return
-        takes = operation.stack_before
+        elif name == "DUP":
+            stack.append(top)
+        else:
+            self._take_and_leave(operation, argument)
+
+    def _take_and_leave(self, operation: pickletools.OpcodeInfo, argument: Any) -> None:
+        stack, takes = self._stack, operation.stack_before
         if takes and takes[-1] is pickletools.stackslice:
             while stack and stack.pop() is not _MARK:
                 pass
@@ -119,12 +118,12 @@ class _Machine:
         for _ in takes:
             if stack:
                 stack.pop()
-        word = argument if name in _WORDS else None
+        word = argument if operation.name in _WORDS else None
         stack.extend(_MARK if kind is _MARK else word for kind in operation.stack_after)
 
 
-def _today(module: str, name: str) -> str:
-    """Return what unpicklers make of a name that Python 2 wrote."""
+def _python3_name(module: str, name: str) -> str:
+    """Return the Python 3 name of a name that Python 2 wrote."""
     if (module, name) in NAME_MAPPING:
         return ".".join(NAME_MAPPING[module, name])
     return f"{IMPORT_MAPPING.get(module, module)}.{name}"

@@ -1,4 +1,4 @@
-"""What was found in a file, as lines on a terminal."""
+"""The inspection of a file as lines on a terminal."""
 
 from __future__ import annotations
 
@@ -7,72 +7,73 @@ from collections.abc import Iterable, Iterator
 
 from vision_evals.core.errors import printable
 from vision_evals.models.inspection.code import Code
-from vision_evals.models.inspection.inspect_file import Found
+from vision_evals.models.inspection.inspect_file import FileInspection
 
-FEW = 8
-"""Names that are shown of many; ``--json`` has all."""
+MAX_LISTED = 8
+"""How many names a line shows; ``--json`` has all."""
 
 
-def text(found: Iterable[Found], *, as_json: bool) -> str:
-    """Return what files are: lines for people, or one JSON list of ``Found`` for programs."""
+def text(inspections: Iterable[FileInspection], *, as_json: bool) -> str:
+    """Return lines for people, or a JSON list of ``FileInspection`` for programs."""
     if as_json:
-        listed = [one.model_dump(mode="json") for one in found]
-        return json.dumps(listed, indent=2, allow_nan=False)  # ASCII: no name moves the terminal
-    return "\n\n".join("\n".join(lines(one)) for one in found)
+        records = [inspection.model_dump(mode="json") for inspection in inspections]
+        return json.dumps(records, indent=2, allow_nan=False)  # ASCII: no name moves the terminal
+    return "\n\n".join("\n".join(lines(inspection)) for inspection in inspections)
 
 
-def lines(found: Found) -> Iterator[str]:
-    """Yield the file's path, and a line for each fact, aligned; nothing a terminal would obey."""
-    yield _safe(found.path)
-    for name, said in _facts(found):
-        yield f"  {name:<10} {_safe(said)}"
+def lines(inspection: FileInspection) -> Iterator[str]:
+    """Yield the file's path, and an aligned line for each fact, without control characters."""
+    yield _safe(inspection.path)
+    for name, fact in _facts(inspection):
+        yield f"  {name:<10} {_safe(fact)}"
 
 
-def _facts(found: Found) -> Iterator[tuple[str, str]]:
-    yield "judged", "yes" if found.judged else f"no: {found.refused}"
-    if found.format is not None:
-        yield "format", found.format
-    if found.size is not None:
-        yield "size", f"{found.size:,} bytes"
-        yield "sha256", found.sha256 or "unknown"
-    if found.code is not None:
-        yield "code", _code(found.code)
-    if found.tensors is None:
+def _facts(inspection: FileInspection) -> Iterator[tuple[str, str]]:
+    yield "judged", "yes" if inspection.judged else f"no: {inspection.refused}"
+    if inspection.format is not None:
+        yield "format", inspection.format
+    if inspection.size is not None:
+        yield "size", f"{inspection.size:,} bytes"
+        yield "sha256", inspection.sha256 or "unknown"
+    if inspection.code is not None:
+        yield "code", _code(inspection.code)
+    if inspection.tensors is None:
         return
-    kinds = ", ".join(f"{count:,} {dtype}" for dtype, count in found.dtypes.items())
-    yield "tensors", f"{found.tensors:,} with {found.numbers:,} numbers: {kinds}"
-    yield "parameters", f"{found.parameters:,}"
-    yield "NaN, Inf", _few([f"{n:,} in {name}" for name, n in found.not_finite.items()]) or "none"
-    taken = [f'key "{key}"' for key in found.wrappers]
-    taken += [f'prefix "{prefix}"' for prefix in found.prefixes]
+    kinds = ", ".join(f"{count:,} {dtype}" for dtype, count in inspection.dtypes.items())
+    yield "tensors", f"{inspection.tensors:,} with {inspection.numbers:,} numbers: {kinds}"
+    yield "parameters", f"{inspection.parameters:,}"
+    bad = [f"{count:,} in {name}" for name, count in inspection.not_finite.items()]
+    yield "NaN, Inf", _shortened(bad) or "none"
+    taken = [f'key "{key}"' for key in inspection.wrappers]
+    taken += [f'prefix "{prefix}"' for prefix in inspection.prefixes]
     if taken:
         yield "taken off", ", ".join(taken)
-    yield "network", _network(found)
-    if found.head is not None:
-        yield "classes", f"{found.classes:,} ({found.head})"
+    yield "network", _network(inspection)
+    if inspection.head is not None:
+        yield "classes", f"{inspection.classes:,} ({inspection.head})"
 
 
 def _code(code: Code) -> str:
     if code.could_run == "no":
         return "cannot run any"
-    calls = [f"it calls {_few(list(code.calls))}"] if code.calls else []
-    why = "; ".join([*calls, *code.reasons[:FEW]])
+    calls = [f"it calls {_shortened(list(code.calls))}"] if code.calls else []
+    why = "; ".join([*calls, *code.reasons[:MAX_LISTED]])
     if code.could_run == "yes":
         return f"COULD RUN CODE when it is read by plain pickle: {why}"
     return f"cannot tell: {why}"
 
 
-def _network(found: Found) -> str:
-    if not found.fits:
-        return "near none that is known here; with --cards your own are tried, too"
-    if found.fits[0].exact:
-        return f"fits {', '.join(fit.name for fit in found.fits)}"
-    return f"{found.fits[0].name} but for {'; '.join(found.fits[0].differs)}"
+def _network(inspection: FileInspection) -> str:
+    if not inspection.fits:
+        return "near no known network; with --cards your own are compared, too"
+    if inspection.fits[0].exact:
+        return f"fits {', '.join(fit.name for fit in inspection.fits)}"
+    return f"{inspection.fits[0].name} except for {'; '.join(inspection.fits[0].differs)}"
 
 
-def _few(words: list[str]) -> str:
-    more = f", and {len(words) - FEW} more" if len(words) > FEW else ""
-    return ", ".join(words[:FEW]) + more
+def _shortened(words: list[str]) -> str:
+    more = f", and {len(words) - MAX_LISTED} more" if len(words) > MAX_LISTED else ""
+    return ", ".join(words[:MAX_LISTED]) + more
 
 
 def _safe(text: str) -> str:

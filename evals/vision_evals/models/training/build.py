@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from vision_evals import log
-from vision_evals.core.errors import UserError
 from vision_evals.core.progress import Progress
 from vision_evals.images.geometry import Geometry
 from vision_evals.models.card import Card, Input
-from vision_evals.models.classifier import Classifier
+from vision_evals.models.classifier import Classifier, Normalise
 from vision_evals.models.device import numerics
 from vision_evals.models.fingerprint import fingerprint
-from vision_evals.models.normalise import Normalise
-from vision_evals.models.recipe import BUILT_IN_DATA
+from vision_evals.models.recipe import BUILT_IN_DATA, Recipe
 from vision_evals.models.training import store
-from vision_evals.models.training.checks import refuse
+from vision_evals.models.training.checks import refuse_contradictions
 from vision_evals.models.training.data import Data, load
 from vision_evals.models.training.layers import prepare
-from vision_evals.models.training.loop import train
-from vision_evals.models.training.networks import continued, fresh, refuse_functions, refuse_unfit
-from vision_evals.models.training.seeds import seeded
+from vision_evals.models.training.loop import seeded, train
+from vision_evals.models.training.networks import build_untrained, continue_from, refuse_unfit
+from vision_evals.models.user_modules import as_user_error
 
 
-def build(
+def train_recipe(
     alias: str,
     card: Card,
     base: Path,
@@ -37,54 +34,46 @@ def build(
     device: torch.device,
     show: Progress,
 ) -> tuple[Classifier, ...]:
-    """Train what a card describes, or read from the cache what was trained before.
+    """Train what a card describes, or read from the cache what an earlier run trained.
 
-    See `vision_evals.models.training.trained`.
+    Args:
+        alias: its name in ids and thresholds.
+        card: with a recipe.
+        base: the folder that the card's paths are relative to.
+        start: the classifier of ``card.start``, which is copied; None without one.
+        cache: the folder for finished trainings; each is written as soon as it is done.
+        device: where it is trained, in fp32, and where the classifiers are left.
+        show: reports the progress.
+
+    Returns:
+        One classifier a seed, in the recipe's order: in eval mode, frozen, ``training`` filled.
+
+    Raises:
+        UnavailableError: the data or a package is missing on this machine.
+        UserError: a mistake in the recipe, its data or the network.
+        torch.OutOfMemoryError: unchanged.
     """
     recipe = card.recipe
     assert recipe is not None
-    refuse(card, alias)
+    refuse_contradictions(card, alias)
     data = load(recipe, base, "bilinear" if start is None else start.input.interpolation, alias)
-    given = _input(start, recipe.data, data.geometry)
-    found = []
+    preprocessing = _input(start, recipe.data, data.geometry)
+    classifiers = []
     for place, seed in enumerate(recipe.seeds, 1):
-        network = _prepared(alias, card, base, start, data, seed).to(device)
-        file = store.entry(
-            cache,
-            card,
-            seed,
-            start=None if start is None else start.fingerprint,
-            untrained=fingerprint(network, given, data.classes.fingerprint, card),
-            answers=store.answers(network, data.geometry.size, device),
-            data=data.fingerprint,
-            device=device,
+        with as_user_error(f"{alias}: cannot be built"):
+            network = _untrained(alias, card, base, start, data, seed).to(device)
+        file = store.training_file(
+            cache, card, seed, start, network, preprocessing, data, device=device
         )
         training = store.read(file, network)
         if training is None:
             title = f"{alias}, seed {seed} ({place} of {len(recipe.seeds)})"
-            training = _trained(title, network, given, data, card, seed, device, show)
-            _keep(file, network, training)
-        found.append(_classifier(alias, card, network, given, data, training).to(device))
-    return tuple(found)
-
-
-def _keep(file: Path, network: nn.Module, training: log.Training) -> None:
-    try:
-        store.write(file, network, training)
-    except UserError as error:  # hours of training are worth more than their copy
-        warnings.warn(f"{error}; it is judged, and trained again next time", stacklevel=2)
-
-
-def _prepared(
-    alias: str, card: Card, base: Path, start: Classifier | None, data: Data, seed: int
-) -> nn.Module:
-    try:
-        return _untrained(alias, card, base, start, data, seed)
-    except (UserError, torch.OutOfMemoryError):
-        raise
-    except Exception as error:
-        # a network may be of any class: whatever that raises fails this recipe alone
-        raise UserError(f"{alias}: cannot be built: {type(error).__name__}: {error}") from error
+            training = _train(title, network, preprocessing, data, recipe, seed, device, show)
+            store.write(file, network, training)
+        classifiers.append(
+            _classifier(alias, card, network, preprocessing, data, training).to(device)
+        )
+    return tuple(classifiers)
 
 
 def _untrained(
@@ -96,45 +85,35 @@ def _untrained(
     cpu = torch.device("cpu")
     with seeded(seed, "init", cpu):
         if start is None:
-            network = fresh(card, base, len(classes), size, alias).cpu()
+            network = build_untrained(card, base, len(classes), size, alias).cpu()
         else:
-            network = continued(start, classes, alias)
+            network = continue_from(start, classes, alias)
         prepare(network, recipe, alias)
     network.requires_grad_(requires_grad=True)
-    refuse_unfit(network, size, len(classes), alias, cpu)
-    refuse_functions(network, recipe, size, alias, cpu)
+    refuse_unfit(network, recipe, size, len(classes), alias, cpu)
     return network
 
 
-def _trained(
+def _train(
     title: str,
     network: nn.Module,
-    given: Input,
+    preprocessing: Input,
     data: Data,
-    card: Card,
+    recipe: Recipe,
     seed: int,
     device: torch.device,
     show: Progress,
 ) -> log.Training:
-    recipe = card.recipe
-    assert recipe is not None
     steps = -(-len(data.train) // recipe.batch_size)
-    normalise = Normalise(given).to(device)
-    try:
-        with (
-            numerics(device, "fp32"),
-            show(title, recipe.epochs * steps, unit="steps") as advance,
-        ):
-            return train(network, normalise, data, recipe, seed, device=device, advance=advance)
-    except (UserError, torch.OutOfMemoryError):
-        raise
-    except Exception as error:
-        # a network may be of any class: whatever that raises fails this recipe alone
-        alone = len(data.train) % recipe.batch_size == 1
-        hint = "; the last batch holds one picture, so try another batch_size" if alone else ""
-        raise UserError(
-            f"{title}: cannot be trained: {type(error).__name__}: {error}{hint}"
-        ) from error
+    normalise = Normalise(preprocessing).to(device)
+    alone = len(data.train) % recipe.batch_size == 1
+    hint = "; the last batch holds one picture, so try another batch_size" if alone else ""
+    with (
+        as_user_error(f"{title}: cannot be trained", hint),
+        numerics(device, "fp32"),
+        show(title, recipe.epochs * steps, unit="steps") as advance,
+    ):
+        return train(network, normalise, data, recipe, seed, device=device, advance=advance)
 
 
 def _input(start: Classifier | None, data: str, geometry: Geometry) -> Input:
@@ -148,19 +127,21 @@ def _input(start: Classifier | None, data: str, geometry: Geometry) -> Input:
 
 
 def _classifier(
-    alias: str, card: Card, network: nn.Module, given: Input, data: Data, training: log.Training
+    alias: str,
+    card: Card,
+    network: nn.Module,
+    preprocessing: Input,
+    data: Data,
+    training: log.Training,
 ) -> Classifier:
     network.eval().requires_grad_(requires_grad=False)
     return Classifier(
         alias=alias,
         card=card,
         network=network,
-        input=given,
+        input=preprocessing,
         classes=data.classes,
-        fingerprint=fingerprint(network, given, data.classes.fingerprint, card),
+        fingerprint=fingerprint(network, preprocessing, data.classes.fingerprint, card),
         weights=f"trained on {training.data}",
-        sha256=None,
-        published={},
-        parameters=sum(parameter.numel() for parameter in network.parameters()),
         training=training,
     )

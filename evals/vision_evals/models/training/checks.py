@@ -1,4 +1,4 @@
-"""What of a recipe can be refused before anything is run. Imports torch only inside."""
+"""Mistakes in a recipe that are refused before anything runs. Imports torch only inside."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from pathlib import Path
 from vision_evals.core.errors import UnavailableError, UserError
 from vision_evals.models.card import Card
 from vision_evals.models.recipe import BUILT_IN_DATA, NETWORKS, Recipe
-from vision_evals.models.training import datasets, folders
+from vision_evals.models.training import datasets
+from vision_evals.models.training.split import split_folder
 
 
-def check(card: Card, name: str, base: Path) -> None:
-    """Refuse what can be known of a recipe at collection.
+def check_recipe(card: Card, name: str, base: Path) -> None:
+    """Refuse the mistakes in a recipe that can be found at collection.
 
     Args:
         card: with a recipe.
@@ -26,15 +27,15 @@ def check(card: Card, name: str, base: Path) -> None:
     """
     recipe, where = card.recipe, f"[models.{name}]"
     assert recipe is not None
-    refuse(card, where)
+    refuse_contradictions(card, where)
     place = datasets.place(recipe, base, where)
     if place is not None and recipe.data not in BUILT_IN_DATA:
-        folders.listed(place, recipe, f'{where}: data = "{recipe.data}"')
+        split_folder(place, recipe, f'{where}: data = "{recipe.data}"')
     if card.start is None and card.network not in NETWORKS:
         _network(card, recipe, where)
 
 
-def refuse(card: Card, where: str) -> None:
+def refuse_contradictions(card: Card, where: str) -> None:
     """Raise a UserError where keys of a card contradict each other."""
     recipe = card.recipe
     assert recipe is not None
@@ -42,11 +43,11 @@ def refuse(card: Card, where: str) -> None:
         raise UserError(f"{where}: the input of a recipe follows from its size; leave out input")
     if card.start is None:
         return
-    for key, given in (
+    for key, overwrites in (
         ("init", recipe.init != "default"),
         ("bias_start", recipe.bias_start is not None),
     ):
-        if given:
+        if overwrites:
             raise UserError(
                 f'{where}: {key} would overwrite what start = "{card.start}" has learnt; '
                 "leave it out"
@@ -54,7 +55,7 @@ def refuse(card: Card, where: str) -> None:
 
 
 def _network(card: Card, recipe: Recipe, where: str) -> None:
-    """Build one of torchvision's without weights, and let it run: no memory, no arithmetic."""
+    """Build a network of torchvision's on the meta device, and run it: no memory, no arithmetic."""
     import torch
 
     from vision_evals.models.training import layers, networks
@@ -64,13 +65,12 @@ def _network(card: Card, recipe: Recipe, where: str) -> None:
             f"{where}: {card.network} needs timm; pip install 'vision-evals[timm]'"
         )
     if card.source not in {"torchvision", "packaged", card.network}:
-        return  # a person's own is built when it is trained
+        return  # the user's own is built when it is trained
     networks.torchvision_name(card, where)
     size = recipe.size or (32 if recipe.data in BUILT_IN_DATA else 224)
     classes = 10
     meta = torch.device("meta")
     with meta, torch.random.fork_rng(devices=[]):
-        network = networks.fresh(card, Path(), classes, size, where)
+        network = networks.build_untrained(card, Path(), classes, size, where)
         layers.prepare(network, recipe, where)
-        networks.refuse_unfit(network, size, classes, where, meta)
-        networks.refuse_functions(network, recipe, size, where, meta)
+        networks.refuse_unfit(network, recipe, size, classes, where, meta)

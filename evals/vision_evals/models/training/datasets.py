@@ -1,4 +1,4 @@
-"""Data by name, where it lies, and how to get what is not here. Imports torch only inside."""
+"""Data sets by name: where they are, and how to download them. Imports torch only inside."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-TEST = 5
-"""Every so-manieth digit is never trained or validated on; those are fixtures/digits."""
+HELD_OUT_EVERY = 5
+"""Every fifth digit is never trained or validated on; those digits are fixtures/digits."""
 
 
-class Levels(NamedTuple):
+class ImageArrays(NamedTuple):
     """Images of one size in memory."""
 
     levels: npt.NDArray[np.uint8]
@@ -30,11 +30,11 @@ class Levels(NamedTuple):
 
 
 def place(recipe: Recipe, base: Path, where: str) -> Path | None:
-    """Return the folder that the data lies in, seen to be there; None for scikit-learn's digits.
+    """Return the folder of the data, which exists; None for scikit-learn's digits.
 
     Raises:
         UnavailableError: scikit-learn or the files of a data set are missing.
-        UserError: nothing of that name is known or exists.
+        UserError: no data of that name is known or exists.
     """
     if recipe.data == "digits":
         if find_spec("sklearn") is None:
@@ -56,14 +56,14 @@ def place(recipe: Recipe, base: Path, where: str) -> Path | None:
     return path
 
 
-def find(recipe: Recipe, base: Path, where: str) -> Path | Levels:
+def find(recipe: Recipe, base: Path, where: str) -> Path | ImageArrays:
     """Return a folder of class folders, or all images of a data set that is not its test part.
 
     scikit-learn's digits are returned whole.
 
     Raises:
         UnavailableError: scikit-learn or the files of a data set are missing.
-        UserError: nothing of that name is known or exists, or the files are damaged.
+        UserError: no data of that name is known or exists, or the files are damaged.
     """
     folder = place(recipe, base, where)
     if folder is None:
@@ -71,31 +71,31 @@ def find(recipe: Recipe, base: Path, where: str) -> Path | Levels:
     return _torchvision(recipe.data, folder, where) if recipe.data in BUILT_IN_DATA else folder
 
 
-def _digits() -> Levels:
+def _digits() -> ImageArrays:
     import numpy as np
     from sklearn.datasets import load_digits
 
     digits = load_digits()
     levels = np.round(digits.images * 255 / 16).astype(np.uint8)
     names = tuple(str(name) for name in digits.target_names)
-    return Levels(levels, digits.target.astype(np.int64), names)
+    return ImageArrays(levels, digits.target.astype(np.int64), names)
 
 
-def _torchvision(name: str, root: Path, where: str) -> Levels:
+def _torchvision(name: str, root: Path, where: str) -> ImageArrays:
     import numpy as np
     from torchvision import datasets
 
     try:
-        # CIFAR10 comes pickled: torchvision holds every file against the md5 in its own source
-        # before it unpickles one, and so none that somebody changed is ever loaded
-        found = getattr(datasets, name)(root, train=True, download=False)
+        # CIFAR10 is pickled: torchvision compares every file with the md5 in its own source before
+        # it unpickles one, so a changed file is never loaded
+        data = getattr(datasets, name)(root, train=True, download=False)
     except Exception as error:
         raise UserError(
             f'{where}: data = "{name}" in {root} is damaged: {error}; delete it there and '
             f"{_fetch(name, root)}"
         ) from error
-    levels = np.asarray(found.data, dtype=np.uint8)
-    return Levels(levels, np.asarray(found.targets, dtype=np.int64), tuple(found.classes))
+    levels = np.asarray(data.data, dtype=np.uint8)
+    return ImageArrays(levels, np.asarray(data.targets, dtype=np.int64), tuple(data.classes))
 
 
 def _root(recipe: Recipe, base: Path) -> Path:
@@ -119,7 +119,7 @@ def _downloaded(name: str, root: Path, where: str) -> Path:
     missing = [file for file in needed if not file.is_file()]
     if missing:
         raise UnavailableError(
-            f'{where}: data = "{name}": {missing[0]} is not there; {_fetch(name, root)}'
+            f'{where}: data = "{name}": {missing[0]} is missing; {_fetch(name, root)}'
         )
     return root
 

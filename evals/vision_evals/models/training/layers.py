@@ -60,7 +60,7 @@ def prepare(network: nn.Module, recipe: Recipe, where: str) -> None:
         for layer in dropouts:
             layer.p = recipe.dropout
     if recipe.init != "default":
-        draw = _drawn(recipe.init)
+        draw = _initialiser(recipe.init)
         for _, weighted in layers(network):
             draw(weighted.weight)
     if recipe.bias_start is not None:
@@ -75,20 +75,20 @@ def prepare(network: nn.Module, recipe: Recipe, where: str) -> None:
 
 
 def _activate(network: nn.Module, name: str, where: str) -> None:
-    found = False
+    replaced = False
     for parent in list(network.modules()):
         for key, child in list(parent.named_children()):
             if isinstance(child, nn.ReLU | nn.ReLU6):
                 setattr(parent, key, _ACTIVATIONS[name]())
-                found = True
-    if not found:
+                replaced = True
+    if not replaced:
         raise UserError(
-            f'{where}: activation = "{name}": the network has no ReLU layer to put it in place of '
+            f'{where}: activation = "{name}": the network has no ReLU layer that it could replace '
             "(ReLUs called as functions cannot be replaced)"
         )
 
 
-def _drawn(init: str) -> Callable[[Tensor], Tensor]:
+def _initialiser(init: str) -> Callable[[Tensor], Tensor]:
     """Return what fills weights.
 
     ``kaiming``: normal, for ReLUs (He et al. 2015, equation 10); ``xavier``: uniform (Glorot and

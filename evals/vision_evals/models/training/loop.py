@@ -1,9 +1,11 @@
-"""The training loop: torch.optim's steps on cross-entropy, every epoch looked at when it ends."""
+"""The training loop: torch.optim's steps on cross-entropy, with a validation after each epoch."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -12,12 +14,12 @@ from torch.nn.functional import cross_entropy
 
 from vision_evals import log
 from vision_evals.core.progress import Advance
+from vision_evals.core.rng import generator
 from vision_evals.models.recipe import Optimizer, Recipe
 from vision_evals.models.training import history
 from vision_evals.models.training.data import Data
-from vision_evals.models.training.history import Forward, Look, Walk
+from vision_evals.models.training.history import EpochSteps, EpochValidation
 from vision_evals.models.training.layers import layers, small_weight_fraction
-from vision_evals.models.training.seeds import draws, seeded
 
 _OPTIMIZERS: Mapping[str, type[torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
@@ -55,59 +57,58 @@ def train(
     Args:
         network: on the device; left in eval mode.
         normalise: from pixels in [0, 1] to what the network is fed.
-        data: what it sees.
+        data: the images.
         recipe: how.
         seed: of the order of images, random crops and dropout.
         device: where.
-        advance: told of every step, and of every epoch in words.
+        advance: called after every step, and after every epoch with a text.
     """
     started = time.perf_counter()
     with seeded(seed, "dropout", device):
-        course = _Course(network, normalise, data, recipe, seed, device)
-        course.look()
-        while not course.over:
-            course.walk(advance)
-    course.put_back()
+        trainer = _Trainer(network, normalise, data, recipe, seed, device)
+        trainer.validate()
+        while not trainer.over:
+            trainer.train_epoch(advance)
+    trainer.restore_weights()
     return log.Training(
         seed=seed,
         data=recipe.data,
         train_images=len(data.train),
         validation_images=len(data.validation),
-        epochs=tuple(course.epochs),
-        returned_epoch=course.returned,
-        stopped_early=course.stopped,
-        diverged=course.diverged,
-        small_weight_fraction=None if course.diverged else small_weight_fraction(network),
+        epochs=tuple(trainer.epochs),
+        returned_epoch=trainer.returned,
+        stopped_early=trainer.stopped,
+        diverged=trainer.diverged,
+        small_weight_fraction=None if trainer.diverged else small_weight_fraction(network),
         seconds=time.perf_counter() - started,
     )
 
 
-class _Course:
-    """How far a training is."""
+@dataclass
+class _Trainer:
+    """The state of one training."""
 
-    def __init__(
-        self,
-        network: nn.Module,
-        normalise: nn.Module,
-        data: Data,
-        recipe: Recipe,
-        seed: int,
-        device: torch.device,
-    ) -> None:
-        self._network, self._recipe, self._seed = network, recipe, seed
-        self._train, self._validation = data.train.reader(device), data.validation.reader(device)
-        self._order, self._whole = len(data.train), torch.arange(len(data.validation))
-        self._optimizer = optimizer_of(network, recipe.optimizer)
-        self._before: Look | None = None
-        self._states: dict[int, dict[str, Tensor]] = {}
-        self.epochs: list[log.Epoch] = []
-        self.diverged: str | None = None
+    network: nn.Module
+    normalise: nn.Module
+    data: Data
+    recipe: Recipe
+    seed: int
+    device: torch.device
+    epochs: list[log.Epoch] = field(default_factory=list)
+    diverged: str | None = None
+    """When it diverged, in words."""
+    _previous: EpochValidation | None = None
+    _states: dict[int, dict[str, Tensor]] = field(default_factory=dict)
+    """Weights by epoch."""
 
-        def forward(pixels: Tensor) -> Tensor:
-            logits: Tensor = network(normalise(pixels.to(torch.float32).div(255)))
-            return logits
+    def __post_init__(self) -> None:
+        self._optimizer = optimizer_of(self.network, self.recipe.optimizer)
+        self._train = self.data.train.reader(self.device)
+        self._validation = self.data.validation.reader(self.device)
 
-        self._forward: Forward = forward
+    def _forward(self, pixels: Tensor) -> Tensor:
+        logits: Tensor = self.network(self.normalise(pixels.to(torch.float32).div(255)))
+        return logits
 
     @property
     def lowest(self) -> int:
@@ -118,86 +119,85 @@ class _Course:
     @property
     def impatient(self) -> bool:
         """Whether the validation loss has not fallen for as long as the recipe waits."""
-        early = self._recipe.early_stopping
+        early = self.recipe.early_stopping
         return early is not None and len(self.epochs) - 1 - self.lowest >= early.patience
 
     @property
     def over(self) -> bool:
-        """Whether no epoch is to come."""
-        through = len(self.epochs) > self._recipe.epochs
+        """Whether the training has ended."""
+        through = len(self.epochs) > self.recipe.epochs
         return through or self.impatient or self.diverged is not None
 
     @property
     def stopped(self) -> bool:
         """Whether early stopping saved epochs."""
-        ended = len(self.epochs) <= self._recipe.epochs
+        ended = len(self.epochs) <= self.recipe.epochs
         return ended and self.impatient and self.diverged is None
 
     @property
     def returned(self) -> int | None:
-        """Whose weights the network is left with; None when it diverged."""
+        """The epoch whose weights the network is left with; None when it diverged."""
         if self.diverged is not None:
             return None
-        return self.lowest if self._recipe.early_stopping else len(self.epochs) - 1
+        return self.lowest if self.recipe.early_stopping else len(self.epochs) - 1
 
-    def look(self, walk: Walk | None = None) -> None:
-        """Record the epoch that ended, and keep its weights as long as they may be wanted."""
-        number, steps = len(self.epochs), self._steps + (0 if walk is None else len(walk.losses))
-        none = draws(self._seed)
-        seen = history.look(
-            self._network,
-            self._forward,
-            self._validation(self._whole, self._recipe.batch_size, none),
-        )
-        self.epochs.append(history.epoch(number, steps, walk, seen, self._before))
-        self._before = seen
-        self._states[number] = {k: v.clone() for k, v in self._network.state_dict().items()}
+    def validate(self, trained: EpochSteps | None = None) -> None:
+        """Record the epoch that ended, and keep its weights while they may be returned."""
+        number = len(self.epochs)
+        steps = self._steps + (0 if trained is None else len(trained.losses))
+        every = torch.arange(len(self.data.validation))
+        batches = self._validation(every, self.recipe.batch_size, training_rng(self.seed))
+        validation = history.validate(self.network, self._forward, batches)
+        self.epochs.append(history.epoch_record(number, steps, trained, validation, self._previous))
+        self._previous = validation
+        self._states[number] = {k: v.clone() for k, v in self.network.state_dict().items()}
         for other in set(self._states) - {number, self.lowest}:
             del self._states[other]
 
-    def walk(self, advance: Advance) -> None:
-        """Make the steps of one epoch, and look, unless numbers ended there."""
+    def train_epoch(self, advance: Advance) -> None:
+        """Make the steps of one epoch, and validate, unless the training diverged."""
         number, steps = len(self.epochs), self._steps
-        order = torch.randperm(self._order, generator=draws(self._seed, "order", str(number)))
-        crops = draws(self._seed, "crops", str(number))
-        batches = self._train(order, self._recipe.batch_size, crops)
-        walk = self._stepped(batches, advance)
-        self.diverged = _not_finite(self._network, walk, steps, number)
+        rng = training_rng(self.seed, "order", str(number))
+        order = torch.randperm(len(self.data.train), generator=rng)
+        crops = training_rng(self.seed, "crops", str(number))
+        batches = self._train(order, self.recipe.batch_size, crops)
+        trained = self._make_steps(batches, advance)
+        self.diverged = _not_finite(self.network, trained, steps, number)
         if self.diverged is not None:
-            self.epochs.append(history.broken(number, steps + len(walk.losses), walk))
+            self.epochs.append(history.diverged_record(number, steps, trained))
             return
-        self.look(walk)
+        self.validate(trained)
         loss = f"loss {self.epochs[-1].train_loss:.3f}"
-        advance(0, f"epoch {number} of {self._recipe.epochs}, {loss}")
+        advance(0, f"epoch {number} of {self.recipe.epochs}, {loss}")
 
-    def put_back(self) -> None:
-        """Put the weights to return into the network."""
-        kept = self.returned if self.diverged is None else len(self.epochs) - 2
-        assert kept is not None
-        self._network.load_state_dict(self._states[kept])
-        self._network.eval()
+    def restore_weights(self) -> None:
+        """Put the weights of the returned epoch into the network."""
+        epoch = self.returned if self.diverged is None else len(self.epochs) - 2
+        assert epoch is not None
+        self.network.load_state_dict(self._states[epoch])
+        self.network.eval()
 
     @property
     def _steps(self) -> int:
         return self.epochs[-1].steps if self.epochs else 0
 
-    def _stepped(self, batches: Iterable[tuple[Tensor, Tensor]], advance: Advance) -> Walk:
-        weighted = [layer.weight for _, layer in layers(self._network)]
+    def _make_steps(self, batches: Iterable[tuple[Tensor, Tensor]], advance: Advance) -> EpochSteps:
+        weighted = [layer.weight for _, layer in layers(self.network)]
         losses, correct, ratios, images = [], [], [], 0
-        self._network.train()
+        self.network.train()
         for pixels, classes in batches:
             self._optimizer.zero_grad()
             logits = self._forward(pixels)
             loss = cross_entropy(logits, classes)
             loss.backward()  # type: ignore[no-untyped-call]
             ratios.append(_ratio(weighted, loss))
-            _lasso(weighted, self._recipe.optimizer.l1)
+            _lasso(weighted, self.recipe.optimizer.l1)
             self._optimizer.step()
             losses.append(loss.detach())
             correct.append((logits.detach().argmax(1) == classes).sum())
             images += len(classes)
             advance(1)
-        return Walk(
+        return EpochSteps(
             losses=torch.stack(losses).cpu(),
             correct=int(torch.stack(correct).sum()),
             images=images,
@@ -222,14 +222,40 @@ def _lasso(weights: Sequence[Tensor], l1: float) -> None:
             weight.grad.add_(weight.detach().sign(), alpha=l1)
 
 
-def _not_finite(network: nn.Module, walk: Walk, steps: int, number: int) -> str | None:
-    bad = (~walk.losses.isfinite()).nonzero()
+def _not_finite(network: nn.Module, trained: EpochSteps, steps: int, number: int) -> str | None:
+    bad = (~trained.losses.isfinite()).nonzero()
     if len(bad):
         return f"the loss was not finite at step {steps + int(bad[0]) + 1}, epoch {number}"
     numbers = {k: v for k, v in network.state_dict().items() if v.is_floating_point()}
     finite = torch.stack([tensor.isfinite().all() for tensor in numbers.values()]).tolist()
     for name, whole in zip(numbers, finite, strict=True):
         if not whole:
-            last = steps + len(walk.losses)
+            last = steps + len(trained.losses)
             return f"{name} was not finite after step {last}, epoch {number}"
     return None
+
+
+def training_rng(seed: int, *names: str) -> torch.Generator:
+    """Return a CPU generator of a training, such as of (seed, "order", epoch)."""
+    return generator(seed, "training", *names)
+
+
+@contextmanager
+def seeded(seed: int, purpose: str, device: torch.device) -> Iterator[None]:
+    """Seed the global generators, from which dropout for example draws, and restore them after."""
+    number = training_rng(seed, purpose).initial_seed()
+    if device.type == "cpu":
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(number)
+            yield
+        return
+    kind = getattr(torch, device.type)
+    index = device.index if device.index is not None else kind.current_device()
+    with torch.random.fork_rng(devices=[index], device_type=device.type):
+        torch.default_generator.manual_seed(number)
+        if device.type == "cuda":
+            with torch.cuda.device(index):
+                torch.cuda.manual_seed(number)
+        else:
+            kind.manual_seed(number)
+        yield

@@ -1,9 +1,8 @@
-"""Networks before their first step: small ones, torchvision's, the user's own, or a trained one."""
+"""Networks before their first step: small ones, torchvision's, the user's own, trained ones."""
 
 from __future__ import annotations
 
 import copy
-import warnings
 from pathlib import Path
 
 import torch
@@ -18,6 +17,8 @@ from vision_evals.models.hooks.activations import FUNCTIONS, activation
 from vision_evals.models.hooks.watch import Call, watching
 from vision_evals.models.recipe import NETWORKS, Recipe
 from vision_evals.models.registry import torchvision_names
+from vision_evals.models.source import Blueprint
+from vision_evals.models.timm import load_timm
 from vision_evals.models.training.layers import is_head, layers
 
 
@@ -63,28 +64,31 @@ def _dense(units: int, fewer: int) -> tuple[nn.Module, ...]:
     return nn.Linear(units, fewer), nn.ReLU(), nn.Dropout(0.5)
 
 
-def fresh(card: Card, base: Path, classes: int, size: int, where: str) -> nn.Module:
+_SMALL = {"small_cnn": small_cnn, "small_alexnet": small_alexnet}
+
+
+def build_untrained(card: Card, base: Path, classes: int, size: int, where: str) -> nn.Module:
     """Build the network that a card names, weights drawn from the global generator.
 
     Args:
         card: its ``network`` is a small one, torchvision's with or without ``torchvision:``,
             ``timm:NAME``, or ``module:function``, which builds it without arguments.
-        base: what the user's own module lies beside.
+        base: the folder of the user's own module.
         classes: how many outputs it is to have.
         size: side of the pictures in pixels.
         where: begins every message.
 
     Raises:
-        UserError: nobody knows it, or it cannot be built.
+        UserError: the network is unknown, or cannot be built.
     """
-    if card.network == "small_cnn":
-        return small_cnn(classes)
-    if card.network == "small_alexnet":
-        return small_alexnet(classes)
+    if card.network in _SMALL:
+        return _SMALL[card.network](classes)
     if card.source == "timm":
-        return _timm(card.name, classes, where)
+        with user_modules.as_user_error(f"{where}: timm cannot build {card.name}"):
+            network: nn.Module = load_timm().create_model(card.name, num_classes=classes)
+        return network
     if card.source not in {"torchvision", "packaged", card.network}:
-        return user_modules.network(card, base, None, classes, where)
+        return user_modules.network(Blueprint(card, base, None, classes, where))
     return _torchvision(torchvision_name(card, where), classes, size, where)
 
 
@@ -103,37 +107,18 @@ def torchvision_name(card: Card, where: str) -> str:
 
 
 def _torchvision(name: str, classes: int, size: int, where: str) -> nn.Module:
-    from torchvision import models
+    from vision_evals.models.torchvision import without_weights
 
     options: dict[str, object] = {}
     if name in {"googlenet", "inception_v3"}:  # one output, and torch's initialisation
         options = {"aux_logits": False, "init_weights": False}
     elif name.startswith("vit_"):
         options = {"image_size": size}
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of deprecations inside torchvision
-            built: nn.Module = models.get_model(name, weights=None, num_classes=classes, **options)
-    except Exception as error:
-        raise UserError(f"{where}: {name} cannot be built at size = {size}: {error}") from error
-    return built
+    with user_modules.as_user_error(f"{where}: {name} cannot be built at size = {size}"):
+        return without_weights(name, classes, options)
 
 
-def _timm(name: str, classes: int, where: str) -> nn.Module:
-    try:
-        import timm
-    except ImportError:
-        raise UserError(
-            f"{where}: timm:{name} needs timm; pip install 'vision-evals[timm]'"
-        ) from None
-    try:
-        built: nn.Module = timm.create_model(name, num_classes=classes)
-    except RuntimeError as error:
-        raise UserError(f"{where}: timm cannot build {name}: {error}") from error
-    return built
-
-
-def continued(start: Classifier, classes: ClassMap, where: str) -> nn.Module:
+def continue_from(start: Classifier, classes: ClassMap, where: str) -> nn.Module:
     """Return a copy of a trained network; where the classes are others, its last layer is fresh.
 
     The copy is on the CPU, as every network is before its first step.
@@ -151,13 +136,12 @@ def continued(start: Classifier, classes: ClassMap, where: str) -> nn.Module:
             f"{len(start.classes)} outputs, so its last layer cannot be replaced; "
             "start from another network"
         )
-    parent, _, last = heads[-1].rpartition(".")
     old = network.get_submodule(heads[-1])
-    setattr(network.get_submodule(parent), last, _like(old, len(classes)))
+    network.set_submodule(heads[-1], _new_head(old, len(classes)))
     return network
 
 
-def _like(old: nn.Module, outputs: int) -> nn.Module:
+def _new_head(old: nn.Module, outputs: int) -> nn.Module:
     if isinstance(old, nn.Linear):
         return nn.Linear(old.in_features, outputs, bias=old.bias is not None)
     assert isinstance(old, nn.Conv2d)
@@ -165,54 +149,59 @@ def _like(old: nn.Module, outputs: int) -> nn.Module:
 
 
 def refuse_unfit(
-    network: nn.Module, size: int, classes: int, where: str, device: torch.device
+    network: nn.Module, recipe: Recipe, size: int, classes: int, where: str, device: torch.device
 ) -> None:
-    """Raise a UserError unless the network gives one row of logits for each picture of a size.
+    """Refuse a network that cannot be trained as its recipe says.
 
-    It is asked for two black pictures, in eval mode and on its device, ``meta`` included.
+    The network computes the logits of two black pictures, in eval mode and on its device, which
+    may be ``meta``.
+
+    Raises:
+        UserError: it does not give one row of logits for each picture of this size, or it calls an
+            activation that the recipe replaces as a function.
     """
-    pictures = torch.zeros(2, 3, size, size, device=device)
-    was = network.training
     try:
-        with torch.no_grad():
-            logits = network.eval()(pictures)
+        logits = _on_black(network, size, device)
     except Exception as error:
         raise UserError(
             f"{where}: the network cannot run on pictures of {size} x {size} pixels: {error}; "
             "write another size"
         ) from error
-    finally:
-        network.train(was)
     shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
     if shape != (2, classes):
         raise UserError(
             f"{where}: for 2 pictures the network returns {shape}, not logits of shape "
             f"{(2, classes)}: one column for each class of the data"
         )
+    if recipe.activation not in {None, "relu"}:
+        _refuse_functions(network, recipe, size, where, device)
 
 
-def refuse_functions(
+def _refuse_functions(
     network: nn.Module, recipe: Recipe, size: int, where: str, device: torch.device
 ) -> None:
-    """Raise a UserError where an activation was to be replaced and is called as a function."""
-    if recipe.activation in {None, "relu"}:
-        return
-    left: list[str] = []
+    relus: list[str] = []
 
-    def answer(call: Call) -> Tensor:
+    def note(call: Call) -> Tensor:
         kind = activation(call)
         if kind is not None and kind.family == "rectifier":
-            left.append(str(call))
+            relus.append(str(call))
         return call.run()
 
-    was = network.training
-    try:
-        with torch.no_grad(), watching(network, FUNCTIONS, answer):
-            network.eval()(torch.zeros(2, 3, size, size, device=device))
-    finally:
-        network.train(was)
-    if left:
+    with watching(network, FUNCTIONS, note):
+        _on_black(network, size, device)
+    if relus:
         raise UserError(
-            f'{where}: activation = "{recipe.activation}": {left[0]} is a ReLU called as a '
+            f'{where}: activation = "{recipe.activation}": {relus[0]} is a ReLU called as a '
             "function, which cannot be replaced; choose a network whose ReLUs are layers"
         )
+
+
+def _on_black(network: nn.Module, size: int, device: torch.device) -> object:
+    """Return the output for two black pictures, in eval mode."""
+    training = network.training
+    try:
+        with torch.no_grad():
+            return network.eval()(torch.zeros(2, 3, size, size, device=device))
+    finally:
+        network.train(training)

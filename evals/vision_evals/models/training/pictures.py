@@ -1,4 +1,4 @@
-"""Pictures on disk to batches of pixels, decoded on the fly by threads, ahead of the network."""
+"""Pictures on disk to batches of pixels, which threads decode ahead of the network."""
 
 from __future__ import annotations
 
@@ -20,13 +20,21 @@ from vision_evals.images.geometry import Geometry
 from vision_evals.images.image_set import Image
 from vision_evals.images.reader import AHEAD, batches
 from vision_evals.models.recipe import Augment
+from vision_evals.models.weights_file import sha256_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
 
+Batches = Iterator[tuple[Tensor, Tensor]]
+"""Uint8 pixels (n, 3, height, width) and classes (n,), both on the device."""
+
+Reader = Callable[[Tensor, int, torch.Generator], Batches]
+"""Takes an order of positions, a batch size and a generator for random crops."""
+
+
 @dataclass(frozen=True)
-class Album:
+class FolderSubset:
     """Pictures of a folder."""
 
     images: tuple[Image, ...]
@@ -40,25 +48,26 @@ class Album:
     def __len__(self) -> int:
         return len(self.images)
 
-    def reader(
-        self, device: torch.device
-    ) -> Callable[[Tensor, int, torch.Generator], Iterator[tuple[Tensor, Tensor]]]:
-        """Return what reads them in batches.
+    def reader(self, device: torch.device) -> Reader:
+        """Return the function that reads them in batches.
 
         Raises:
             UserError: while it reads, at a picture that cannot be decoded.
         """
         classes = torch.tensor(self.classes)
 
-        def batched(
-            order: Tensor, size: int, draws: torch.Generator
-        ) -> Iterator[tuple[Tensor, Tensor]]:
+        def batched(order: Tensor, size: int, rng: torch.Generator) -> Batches:
             chosen = torch.split(order, size)
-            seen = self._whole(chosen) if self.augment is None else self._cropped(chosen, draws)
-            for positions, pixels in zip(chosen, seen, strict=True):
+            images = self._whole(chosen) if self.augment is None else self._cropped(chosen, rng)
+            for positions, pixels in zip(chosen, images, strict=True):
                 yield pixels.to(device), classes[positions].to(device)
 
         return batched
+
+    def content(self) -> list[object]:
+        """Return id, class and hash of the file of each picture."""
+        pictures = zip(self.images, self.classes, strict=True)
+        return [(image.id, label, sha256_of(image.path)) for image, label in pictures]
 
     def _whole(self, chosen: tuple[Tensor, ...]) -> Iterator[Tensor]:
         order = [self.images[i] for positions in chosen for i in positions.tolist()]
@@ -69,12 +78,12 @@ class Album:
                 raise UserError(f"{_unreadable(image)}: {reason}")
             yield batch.pixels[self.geometry]
 
-    def _cropped(self, chosen: tuple[Tensor, ...], draws: torch.Generator) -> Iterator[Tensor]:
+    def _cropped(self, chosen: tuple[Tensor, ...], rng: torch.Generator) -> Iterator[Tensor]:
         crop = _random_crop(self.augment or Augment(), self.geometry)
         for pictures in self._decoded(chosen):
-            # torchvision draws from the global generator: here, in one thread, from a seed of ours
+            # torchvision draws from the global generator: here, in one thread, with our seed
             with torch.random.fork_rng(devices=[]):
-                seed = int(torch.randint(2**62, (), generator=draws))
+                seed = int(torch.randint(2**62, (), generator=rng))
                 torch.default_generator.manual_seed(seed)
                 cropped = torch.stack([crop(picture) for picture in pictures])
             yield cropped

@@ -1,11 +1,75 @@
-"""Which images a step may be made on and which are held out: by hash, the same for every seed."""
+"""Which images train and which validate: by hash, the same for every seed. Imports no torch."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from vision_evals.core.errors import UserError
+from vision_evals.images.folders import folder
+from vision_evals.images.image_set import Image, natural
+from vision_evals.models.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class SplitFolder:
+    """The pictures of a folder, split; none is decoded."""
+
+    classes: tuple[str, ...]
+    """Names of the class folders in natural order."""
+    train: tuple[Image, ...]
+    validation: tuple[Image, ...]
+
+    def labels(self, images: tuple[Image, ...]) -> list[int]:
+        """Return the class of each image."""
+        index = {name: i for i, name in enumerate(self.classes)}
+        return [index[image.label or ""] for image in images]
+
+
+def split_folder(root: Path, recipe: Recipe, where: str) -> SplitFolder:
+    """Find and split the pictures of ``root``; folders ``train`` and ``val`` in it are the split.
+
+    Raises:
+        UserError: fewer than two classes, pictures without a class, a class without images to
+            train or to validate on, or another class in ``val``.
+    """
+    presplit = (root / "train").is_dir() and (root / "val").is_dir()
+    train = _pictures(root / "train" if presplit else root, where)
+    classes = tuple(sorted({image.label or "" for image in train}, key=natural))
+    everything = SplitFolder(classes, train, ())
+    ids, labels = [image.id for image in train], everything.labels(train)
+    if presplit:
+        validation = _pictures(root / "val", where)
+        strange = {image.label or "" for image in validation} - set(classes)
+        if strange:
+            raise UserError(f'{where}: val holds class "{min(strange)}", which train does not')
+        training = list(range(len(train)))
+    else:
+        training, held = held_out(ids, labels, recipe.validation)
+        validation = tuple(train[i] for i in held)
+    if recipe.examples is not None:
+        training = smallest(ids, training, recipe.examples, "examples")
+    split = SplitFolder(classes, tuple(train[i] for i in training), validation)
+    refuse_gaps(classes, split.labels(split.train), split.labels(validation), where)
+    return split
+
+
+def _pictures(root: Path, where: str) -> tuple[Image, ...]:
+    try:
+        images = folder(root)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+    labels = {image.label for image in images}
+    if None in labels:
+        raise UserError(
+            f"{where}: {root} holds pictures without a class; sort them into class folders"
+        )
+    for place in sorted(root.iterdir()):
+        if place.is_dir() and not place.name.startswith(".") and place.name not in labels:
+            raise UserError(f"{where}: class folder {place} holds no picture; fill it or remove it")
+    return images
 
 
 def held_out(

@@ -1,4 +1,4 @@
-"""Finished trainings on disk: one safetensors file a recipe and seed, its record in the header."""
+"""Finished trainings on disk: a safetensors file for each recipe and seed, with its record."""
 
 from __future__ import annotations
 
@@ -17,41 +17,45 @@ from torch import Tensor, nn
 
 from vision_evals import log
 from vision_evals.core.cache.code import code_digest
-from vision_evals.core.errors import UserError
 from vision_evals.core.paths import whole_file
-from vision_evals.models.card import Card
+from vision_evals.models.card import Card, Input
+from vision_evals.models.classifier import Classifier
+from vision_evals.models.fingerprint import fingerprint
+from vision_evals.models.training.data import Data
 
 
-def entry(
+def training_file(
     cache: Path,
     card: Card,
     seed: int,
+    start: Classifier | None,
+    network: nn.Module,
+    preprocessing: Input,
+    data: Data,
     *,
-    start: str | None,
-    untrained: str,
-    answers: str,
-    data: str,
     device: torch.device,
 ) -> Path:
     """Return the file of a training; another one for whatever changes its numbers.
 
     Args:
-        cache: folder of all that is kept.
-        card: its network and recipe count, but for the recipe's other seeds.
+        cache: folder of the cache.
+        card: its network and recipe count, except the recipe's other seeds.
         seed: of this training.
-        start: fingerprint of the classifier that it starts from.
-        untrained: fingerprint of the network before its first step.
-        answers: what that network says of fixed noise, see `answers`.
-        data: fingerprint of the data.
+        start: the classifier that it starts from, if any.
+        network: before its first step, on the device.
+        preprocessing: what the network is trained with.
+        data: what it is trained on.
         device: its kind counts.
     """
     assert card.recipe is not None
+    untrained = fingerprint(network, preprocessing, data.classes.fingerprint, card)
+    outputs = output_digest(network, data.geometry.size, device)
     key = {
         "recipe": card.recipe.model_dump(mode="json", exclude={"seeds"}),
         "network": card.network,
-        "start": [card.start, start],
-        "untrained": [untrained, answers],
-        "data": data,
+        "start": [card.start, None if start is None else start.fingerprint],
+        "untrained": [untrained, outputs],
+        "data": data.fingerprint,
         "device": device.type,
         "versions": [torch.__version__, version("torchvision"), version("pillow")],
         "code": code_digest(),
@@ -60,23 +64,24 @@ def entry(
     return cache / "recipes" / f"{name}-{seed}.safetensors"
 
 
-def answers(network: nn.Module, size: tuple[int, int], device: torch.device) -> str:
-    """Return a sha256 of what a network says of fixed noise, and of the files of its classes.
+def output_digest(network: nn.Module, size: tuple[int, int], device: torch.device) -> str:
+    """Return a sha256 of a network's output for fixed noise, and of the files of its classes.
 
-    Weights and the source of a class do not show what a network of one's own was built with: a
-    factor, a switch, a function that it calls.
+    Weights and the source of a class do not show every argument that a user's network was built
+    with: a factor, a switch, a function that it calls.
 
     Args:
         network: left in eval mode.
         size: height and width of the pictures it takes.
         device: where it computes.
     """
-    # of middling brightness: a network may not stand what nobody would show it
+    # of medium brightness: some networks fail on pixels that no picture has
     noise = 0.25 + torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0)) / 2
     whole = hashlib.sha256()
     with torch.inference_mode():
-        said = network.eval()(noise.to(device))
-    whole.update(repr(said.cpu().tolist() if isinstance(said, Tensor) else type(said)).encode())
+        output = network.eval()(noise.to(device))
+    values = output.cpu().tolist() if isinstance(output, Tensor) else type(output)
+    whole.update(repr(values).encode())
     kinds = {kind for module in network.modules() for kind in type(module).__mro__}
     files = {getattr(sys.modules.get(kind.__module__), "__file__", None) for kind in kinds}
     own = [Path(file) for file in files if file and "site-packages" not in file]
@@ -86,10 +91,10 @@ def answers(network: nn.Module, size: tuple[int, int], device: torch.device) -> 
 
 
 def write(file: Path, network: nn.Module, training: log.Training) -> None:
-    """Keep a training so that a reader sees all of it or nothing, also of two at once.
+    """Write a training so that a reader sees all of it or nothing, also when two runs write it.
 
-    Raises:
-        UserError: the folder cannot be written.
+    A folder that cannot be written causes a warning: the training itself is worth more than its
+    copy.
     """
     # clones: safetensors refuses weights that share memory
     state = {k: v.detach().cpu().clone().contiguous() for k, v in network.state_dict().items()}
@@ -98,23 +103,26 @@ def write(file: Path, network: nn.Module, training: log.Training) -> None:
         with whole_file(file) as partial:
             save_file(state, partial, about)
     except (OSError, SafetensorError) as error:
-        raise UserError(f"{file}: a training cannot be kept: {error}") from None
+        warnings.warn(
+            f"{file}: a training cannot be written to the cache: {error}; it is judged, and "
+            "trained again next time",
+            stacklevel=3,
+        )
 
 
 def read(file: Path, network: nn.Module) -> log.Training | None:
-    """Load a kept training into a network, or return None: there is none, or a damaged one.
+    """Load a finished training into a network, or return None if there is none.
 
-    A damaged one is warned about.
+    A damaged file causes a warning and counts as none.
     """
     if not file.is_file():
         return None
     try:
-        with safe_open(file, "pt") as kept:
-            about = kept.metadata() or {}
-            state = {name: kept.get_tensor(name) for name in kept.keys()}  # noqa: SIM118
+        with safe_open(file, "pt") as tensors:
+            about = tensors.metadata() or {}
+            state = {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118
         training = log.Training.model_validate_json(about["training"])
-        _same(about["sha256"], _sha256(state))
-        _fits(network, state)
+        _refuse_wrong(network, state, about["sha256"])
         network.load_state_dict(state)
     except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
@@ -126,16 +134,13 @@ def read(file: Path, network: nn.Module) -> log.Training | None:
     return training.model_copy(update={"cached": True})
 
 
-def _fits(network: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Raise before the first weight is copied: half a network would be trained on otherwise."""
-    own = {name: tensor.shape for name, tensor in network.state_dict().items()}
-    if own != {name: tensor.shape for name, tensor in state.items()}:
-        raise ValueError("weights of another network")
-
-
-def _same(written: str, found: str) -> None:
-    if written != found:
+def _refuse_wrong(network: nn.Module, state: Mapping[str, Tensor], sha256: str) -> None:
+    """Raise a ValueError before the first weight is copied: a half-loaded network is useless."""
+    if sha256 != _sha256(state):
         raise ValueError("other weights than were written")
+    shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
+    if shapes != {name: tensor.shape for name, tensor in state.items()}:
+        raise ValueError("weights of another network")
 
 
 def _sha256(state: Mapping[str, Tensor]) -> str:
