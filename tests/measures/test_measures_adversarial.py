@@ -182,7 +182,10 @@ def test_without_an_image_that_is_right_there_is_nothing_to_attack() -> None:
         ({"attacks": [["pgd"]]}, "must be a name, or a table"),
         ({"attacks": ["pgd", {"name": "pgd", "steps": 40}]}, "is listed twice"),
         ({"attacks": ["foolbox.LinfPGD", "foolbox.LinfPGD"]}, "is listed twice"),
-        ({"norm": "l2", "epsilons": ["1e400"]}, "larger than the distance between any two pictures"),
+        (
+            {"norm": "l2", "epsilons": ["1e400"]},
+            "larger than the distance between any two pictures",
+        ),
         ({"attacks": ["foolbox.LinfPDG"]}, "LinfPGD"),
         ({"attacks": [{"name": "foolbox.LinfPGD", "step": 3}]}, '"steps"'),
         ({"norm": "linf", "attacks": ["foolbox.L2PGD"]}, 'norm = "l2"'),

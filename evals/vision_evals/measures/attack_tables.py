@@ -140,12 +140,12 @@ def hold_norm(tables: tuple[AnyTable, ...], norm: str) -> None:
     Raises:
         ValueError: with the remedy.
     """
-    from vision_evals.attacks.attack import hold
+    from vision_evals.attacks.attack import check_norm
 
     for table in tables:
         if isinstance(table, Foolbox):
             try:
-                hold(attack_of(table), norm)
+                check_norm(attack_of(table), norm)
             except UserError as error:
                 raise ValueError(str(error)) from None
 
