@@ -144,7 +144,6 @@ def items(run: log.Run) -> tuple[log.Item, log.Item]:
     return mine, shipped
 
 
-@pytest.mark.usefixtures("whole_run")
 def test_it_has_a_card_a_gallery_guards_and_a_gate(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,7 +173,10 @@ def test_it_has_a_card_a_gallery_guards_and_a_gate(
 
     name = last_run(pytester).id
     pytester.runpytest(
-        "push.toml", "--evals-model=net@ten.safetensors", f"--evals-baseline=runs/{name}"
+        "push.toml",
+        "--evals-model=net@ten.safetensors",
+        f"--evals-baseline=runs/{name}",
+        "--evals-report=page.html",
     )
     run = last_run(pytester)
     after, _ = items(run)
@@ -185,7 +187,7 @@ def test_it_has_a_card_a_gallery_guards_and_a_gate(
     assert after.comparison is not None
     assert after.comparison.flips is not None
 
-    page = (pytester.path / "runs" / "latest" / "report.html").read_text(encoding="utf-8")
+    page = pytester.path.joinpath("page.html").read_text(encoding="utf-8")
     shown = (
         *("standing a push", "one-step robust accuracy", "Share that stands a push.", "Me 2026"),
         *("The weakest are those that a push fells.", "weakest for net"),
