@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vision_evals.engine.run import run as run
     from vision_evals.images.image_set import ImageSet as ImageSet
     from vision_evals.images.labels import ClassMap as ClassMap
+    from vision_evals.log import Headline as Headline
     from vision_evals.log import Line as Line
     from vision_evals.log import Mark as Mark
     from vision_evals.log import Metric as Metric
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from vision_evals.log import Reference as Reference
     from vision_evals.log import Validity as Validity
     from vision_evals.log import Verdict as Verdict
+    from vision_evals.log import WorstFirst as WorstFirst
     from vision_evals.log.result import Run as Run
     from vision_evals.log.result import read as read
     from vision_evals.measures.measure import Columns as Columns
@@ -43,7 +45,11 @@ if TYPE_CHECKING:
     from vision_evals.measures.metrics import shares as shares
     from vision_evals.measures.probe import Probe as Probe
     from vision_evals.models.classifier import Classifier as Classifier
+    from vision_evals.suite.spec import BY_DECISION as BY_DECISION
+    from vision_evals.suite.spec import BY_LOSS as BY_LOSS
+    from vision_evals.suite.spec import BY_PROBABILITY as BY_PROBABILITY
     from vision_evals.suite.spec import MetricSpec as MetricSpec
+    from vision_evals.suite.spec import NumericError as NumericError
 
 __version__ = "0.1.0"
 
@@ -57,6 +63,7 @@ _NAMES = {
     "vision_evals.images.image_set": ("ImageSet",),
     "vision_evals.images.labels": ("ClassMap",),
     "vision_evals.log": (
+        "Headline",
         "Line",
         "Mark",
         "Metric",
@@ -65,6 +72,7 @@ _NAMES = {
         "Reference",
         "Validity",
         "Verdict",
+        "WorstFirst",
     ),
     "vision_evals.log.result": ("Run", "read"),
     "vision_evals.measures.measure": ("Columns", "Drawing", "Measure", "Subject"),
@@ -72,7 +80,13 @@ _NAMES = {
     "vision_evals.measures.probe": ("Probe",),
     "vision_evals.engine.run": ("run",),
     "vision_evals.core.tables": ("Table",),
-    "vision_evals.suite.spec": ("MetricSpec",),
+    "vision_evals.suite.spec": (
+        "BY_DECISION",
+        "BY_LOSS",
+        "BY_PROBABILITY",
+        "MetricSpec",
+        "NumericError",
+    ),
 }
 """Module to what it gives, as above for those who check types."""
 

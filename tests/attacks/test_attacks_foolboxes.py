@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from vision_evals.attacks.attack import Draws, hold
+from vision_evals.attacks.attack import Draws, check_norm
 from vision_evals.attacks.balls import Ball, L2Ball, LinfBall
 from vision_evals.attacks.criteria import Misclassification, TargetedMisclassification
 from vision_evals.attacks.foolbox_names import foolbox_attack
@@ -65,7 +65,7 @@ def test_it_is_foolbox(
     x = images(4)
     attack = foolbox_attack(name, parameters)
     assert (attack.name, attack.iterated) == (f"foolbox.{name}", iterated)
-    hold(attack, ball.norm)
+    check_norm(attack, ball.norm)
     targeted = name == "GenAttack"  # which knows no other
     criterion = TargetedMisclassification(LABEL) if targeted else WRONG
     found = attack(curved, x, criterion, ball, DRAWS)
@@ -148,17 +148,25 @@ def test_global_generators_are_as_before(
             r'no parameter "stps", only .*, random_start; did you mean "steps"\?',
         ),
         ("LinfPGD", {"zzz": 3}, 'no parameter "zzz", only rel_stepsize, abs_stepsize, steps, ran'),
-        ("LinfPGD", {"steps": "20"}, "steps = '20' is no int"),
-        ("LinfPGD", {"steps": True}, "steps = True is no int"),
-        ("LinfPGD", {"random_start": 1}, "random_start = 1 is no bool"),
-        ("LinfPGD", {"abs_stepsize": "x"}, "abs_stepsize = 'x' is no float or None"),
+        ("LinfPGD", {"steps": "20"}, "steps = '20'; must be int"),
+        ("LinfPGD", {"steps": True}, "steps = True; must be int"),
+        ("LinfPGD", {"random_start": 1}, "random_start = 1; must be bool"),
+        ("LinfPGD", {"abs_stepsize": "x"}, "abs_stepsize = 'x'; must be float or None"),
         ("LinfPGD", {"steps": 0}, "steps = 0; must be above 0"),
         ("LinfPGD", {"rel_stepsize": -0.1}, "rel_stepsize = -0.1; must be above 0"),
-        ("LinfPGD", {"rel_stepsize": float("nan")}, "rel_stepsize = nan is no float"),
-        ("L2DeepFoolAttack", {"loss": "hinge"}, "loss = 'hinge' is no 'logits' or 'crossentropy'"),
-        ("L2DeepFoolAttack", {"candidates": "x"}, "candidates = 'x' is no int or None"),
-        ("GenAttack", {"reduced_dims": [8]}, "reduced_dims = .* is no list of int and int or None"),
-        ("L2FMNAttack", {"init_attack": "z"}, "init_attack is an object of foolbox's, which no su"),
+        ("LinfPGD", {"rel_stepsize": float("nan")}, "rel_stepsize = nan; must be float"),
+        (
+            "L2DeepFoolAttack",
+            {"loss": "hinge"},
+            "loss = 'hinge'; must be 'logits' or 'crossentropy'",
+        ),
+        ("L2DeepFoolAttack", {"candidates": "x"}, "candidates = 'x'; must be int or None"),
+        (
+            "GenAttack",
+            {"reduced_dims": [8]},
+            "reduced_dims = .*; must be list of int and int or None",
+        ),
+        ("L2FMNAttack", {"init_attack": "z"}, "init_attack is an object of foolbox, which a su"),
         ("VirtualAdversarialAttack", {}, 'needs the parameter "steps"'),
         ("L1PGD", {}, 'measures L1 distance; there are balls of norm "linf" and "l2": name anot'),
         ("L2AdditiveUniformNoiseAttack", {"steps": 1}, 'no parameter "steps", and takes none'),
@@ -173,10 +181,8 @@ def test_what_is_refused(name: str, parameters: dict[str, object], said: str) ->
 
 
 def test_the_wrong_norm_is_refused() -> None:
-    with pytest.raises(
-        UserError, match=r'"foolbox\.L2PGD" does not stay in balls of norm "linf"; wr'
-    ):
-        hold(foolbox_attack("L2PGD", {}), "linf")
+    with pytest.raises(UserError, match=r'"foolbox\.L2PGD" does not support the norm "linf"; wr'):
+        check_norm(foolbox_attack("L2PGD", {}), "linf")
 
 
 def test_a_criterion_that_it_cannot_pursue(curved: Watched, images: Images) -> None:

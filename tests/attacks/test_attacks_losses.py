@@ -59,7 +59,9 @@ def test_dlr_stays_finite_where_logits_tie() -> None:
 
 
 def test_dlr_needs_three_classes() -> None:
-    with pytest.raises(NotApplicableError, match='there are 2 classes; write loss = "cross_en'):
+    with pytest.raises(
+        NotApplicableError, match='at least 3 classes, and there are 2; write loss = "cross_en'
+    ):
         dlr(torch.zeros(1, 2), torch.tensor([[0]]))
 
 

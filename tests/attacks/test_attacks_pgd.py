@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy, softplus
 
 from vision_evals.attacks.apgd import AutoPGD
-from vision_evals.attacks.attack import Attack, Draws, hold
+from vision_evals.attacks.attack import Attack, Draws, check_norm
 from vision_evals.attacks.balls import BALLS, Ball, L2Ball, LinfBall
 from vision_evals.attacks.criteria import Misclassification, TargetedMisclassification
 from vision_evals.attacks.fgsm import FastGradientSign
@@ -64,7 +64,7 @@ def test_pgd_equals_foolbox(
     attack = getattr(foolbox.attacks, theirs)(rel_stepsize=0.1, steps=20, random_start=False)
     criterion = getattr(foolbox.criteria, named)(classes)
     _, expected, _ = attack(wrapped(foolbox, curved), x, criterion, epsilons=ball.epsilon)
-    found = ProjectedGradientDescent(**STILL)(curved, x, ours, ball, draws(6))  # type: ignore[arg-type]
+    found = ProjectedGradientDescent(steps=20, **STILL)(curved, x, ours, ball, draws(6))  # type: ignore[arg-type]
     assert (found.pixels - expected).abs().max() < 1e-12
     assert (found.pixels - x).abs().max() > 0.02
     assert found.steps.tolist() == [20] * 6
@@ -332,10 +332,10 @@ def test_a_network_without_gradient_is_refused(
 
 
 def test_an_attack_of_another_norm_is_refused() -> None:
-    hold(FastGradientSign(), "l2")
-    said = '"fgsm" does not stay in balls of norm "l1"; write norm = "l2" or "linf"'
+    check_norm(FastGradientSign(), "l2")
+    said = '"fgsm" does not support the norm "l1"; write norm = "l2" or "linf"'
     with pytest.raises(UserError, match=said):
-        hold(FastGradientSign(), "l1")
+        check_norm(FastGradientSign(), "l1")
 
 
 def test_a_module_as_it_is_can_be_attacked_in_fp32(small: Callable[..., Any]) -> None:

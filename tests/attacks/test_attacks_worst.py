@@ -170,7 +170,7 @@ def test_an_attack_of_another_norm_is_refused_before_any_runs(
 ) -> None:
     victim = watched(bright)
     attacks: list[Attack] = [ProjectedGradientDescent(), Scripted({})]
-    with pytest.raises(UserError, match='"scripted" does not stay in balls of norm "l2"'):
+    with pytest.raises(UserError, match='"scripted" does not support the norm "l2"'):
         worst_case(victim, start(), RIGHT, L2Ball(1), attacks, Draws(0, IDS))
     assert victim.shown == []
 

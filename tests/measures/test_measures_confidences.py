@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from vision_evals.log import Line, Plot
 from vision_evals.measures.accuracy import calibration_error
-from vision_evals.measures.confidences import BINS, places, reliability, spread
+from vision_evals.measures.confidences import BINS, bin_indices, histograms, reliability
 from vision_evals.measures.measure import Subject
 
 SUBJECT = Subject("a", None, 0)
@@ -43,9 +43,9 @@ def bars(plot: Plot) -> dict[str, tuple[float | None, ...]]:
 @pytest.mark.parametrize("bins", [5, 10, 15, 20])
 def test_a_confidence_on_an_edge_lies_below_it(bins: int) -> None:
     edges = np.array([k / bins for k in range(1, bins + 1)])
-    assert places(edges, bins).tolist() == list(range(bins))
-    assert places(np.nextafter(edges[:-1], 1) + 1e-15, bins).tolist() == list(range(1, bins))
-    assert places(np.array([0.0, 1e-300, 1.0, 1.0000001]), bins).tolist() == [
+    assert bin_indices(edges, bins).tolist() == list(range(bins))
+    assert bin_indices(np.nextafter(edges[:-1], 1) + 1e-15, bins).tolist() == list(range(1, bins))
+    assert bin_indices(np.array([0.0, 1e-300, 1.0, 1.0000001]), bins).tolist() == [
         0, 0, bins - 1, bins - 1,
     ]  # fmt: skip
 
@@ -53,7 +53,7 @@ def test_a_confidence_on_an_edge_lies_below_it(bins: int) -> None:
 @given(st.lists(st.integers(0, 10_000), min_size=1, max_size=50), st.sampled_from([5, 10, 15, 20]))
 def test_bins_equal_exact_fractions(tenths: list[int], bins: int) -> None:
     exact = [max(-(-Fraction(t, 10_000) * bins // 1) - 1, 0) for t in tenths]
-    assert places(np.array(tenths) / 10_000, bins).tolist() == exact
+    assert bin_indices(np.array(tenths) / 10_000, bins).tolist() == exact
 
 
 @given(ANSWERS)
@@ -100,7 +100,7 @@ def test_without_an_image_there_is_only_the_diagonal() -> None:
 )
 def test_a_histogram_has_no_more_bins_than_rice_allows(n: int, bins: int) -> None:
     """Twice the cube root of n, rounded down to 5, 10 or 20; 5 at least."""
-    (line,) = spread("t", {"art": np.linspace(0, 1, n)}).lines
+    (line,) = histograms("t", {"art": np.linspace(0, 1, n)}).lines
     assert line.x == tuple(np.arange(bins + 1) / bins)
     assert bins == 5 or bins <= 2 * np.cbrt(n) + 1e-9
 
@@ -110,7 +110,7 @@ def test_a_histogram_has_no_more_bins_than_rice_allows(n: int, bins: int) -> Non
     st.lists(st.floats(0, 1), min_size=1, max_size=200),
 )
 def test_a_histogram_equals_numpys(these: list[float], others: list[float]) -> None:
-    plot = spread("t", {"art": np.array(these), "photographs": np.array(others)})
+    plot = histograms("t", {"art": np.array(these), "photographs": np.array(others)})
     for line, values in zip(plot.lines, (these, others), strict=True):
         # NumPy's bins are closed below, ours above: both mirrored are the same
         mirrored = 1 - np.array(values)
@@ -127,18 +127,18 @@ def test_a_histogram_equals_numpys(these: list[float], others: list[float]) -> N
 
 def test_parts_of_one_set_add_up_to_it() -> None:
     parts = {"right": np.array([0.9, 1.0, 1.0]), "wrong": np.array([0.1])}
-    found = bars(spread("t", parts, 4))
+    found = bars(histograms("t", parts, 4))
     assert found == {"right": (0, 0, 0, 0, 0.75, None), "wrong": (0.25, 0, 0, 0, 0, None)}
 
 
 def test_equal_confidences_are_one_bar() -> None:
-    assert bars(spread("t", {"art": np.full(7, 0.2)}))["art"] == (1, 0, 0, 0, 0, None)
-    assert bars(spread("t", {"art": np.ones(7)}))["art"] == (0, 0, 0, 0, 1, None)
+    assert bars(histograms("t", {"art": np.full(7, 0.2)}))["art"] == (1, 0, 0, 0, 0, None)
+    assert bars(histograms("t", {"art": np.ones(7)}))["art"] == (0, 0, 0, 0, 1, None)
 
 
 def test_a_set_without_images_has_no_bars() -> None:
-    found = bars(spread("t", {"art": np.zeros(0), "photographs": np.array([0.5])}))
+    found = bars(histograms("t", {"art": np.zeros(0), "photographs": np.array([0.5])}))
     assert found == {"art": (None,) * 6, "photographs": (0, 0, 1, 0, 0, None)}
-    assert bars(spread("t", {"right": np.zeros(0), "wrong": np.zeros(0)}, 0)) == {
+    assert bars(histograms("t", {"right": np.zeros(0), "wrong": np.zeros(0)}, 0)) == {
         "right": (None,) * 6, "wrong": (None,) * 6,
     }  # fmt: skip

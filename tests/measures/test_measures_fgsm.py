@@ -192,8 +192,8 @@ def test_the_p_value_is_the_exact_binomial_tail() -> None:
         (-0.1, "is negative"),
         (8, 'above 1, the whole pixel scale; write "8/255"'),
         ("300/255", "above 1"),
-        ("small", "is no number"),
-        ("1/0", "is no number"),
+        ("small", "is not a number"),
+        ("1/0", "is not a number"),
     ],
 )
 def test_epsilons_that_make_no_sense(epsilon: object, said: str) -> None:
@@ -202,7 +202,7 @@ def test_epsilons_that_make_no_sense(epsilon: object, said: str) -> None:
 
 
 def test_an_epsilon_written_twice() -> None:
-    with pytest.raises(pydantic.ValidationError, match="written twice"):
+    with pytest.raises(pydantic.ValidationError, match="is listed twice"):
         Parameters(epsilons=("1/255", "2/510"))
 
 

@@ -198,7 +198,7 @@ def test_a_logit_that_stands_still_is_left_out(small: Make) -> None:
     assert found["r2_line"].value is found["r2_per_side"].value is None
     assert found["r2_line"].reason == "there are no images whose label's logit moves"
     assert found["crossing_epsilon"].value is None
-    assert found["crossing_epsilon"].reason == "4 of 4 stay right up to 4/255"
+    assert found["crossing_epsilon"].reason == "4 of 4 stay correct up to 4/255"
     assert found["wrong_class_stable"].value is None
 
 
@@ -262,7 +262,7 @@ def test_half_that_never_cross_have_no_median() -> None:
     parameters = Parameters(reach="2/10", points=2)
     half = metrics(made([stay, early]), parameters)["crossing_epsilon"]
     assert (half.value, half.n) == (None, 2)
-    assert half.reason == "1 of 2 stay right up to 2/10"
+    assert half.reason == "1 of 2 stay correct up to 2/10"
     fewer = metrics(made([stay, early, early]), parameters)["crossing_epsilon"]
     assert fewer.value == pytest.approx(0.05)
     assert "cannot be resampled" in (fewer.reason or "")
@@ -274,7 +274,7 @@ def test_half_that_never_cross_have_no_median() -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"reach": 0}, "leads nowhere"),
+        ({"reach": 0}, "must be above 0"),
         ({"reach": -0.1}, "is negative"),
         ({"reach": 4}, "above 1, the whole pixel scale"),
         ({"points": 1}, "greater than or equal to 2"),

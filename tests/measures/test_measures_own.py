@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,15 +24,10 @@ pytest_plugins = ("pytester",)
 MINE = """
 import torch
 
-from vision_evals.models.answers import first_is_right
-from vision_evals.attacks.fgsm import FastGradientSign
-from vision_evals.attacks.signs import signed_step
-from vision_evals.log import Headline, WorstFirst
-from vision_evals.measures.epsilons import value
-from vision_evals.measures.measure import Drawing, Measure
-from vision_evals.measures.metrics import each, fraction
-from vision_evals.core.tables import Table
-from vision_evals.suite.spec import BY_DECISION, MetricSpec
+from vision_evals import (
+    BY_DECISION, Drawing, FastGradientSign, Headline, Measure, MetricSpec, Table, WorstFirst, each,
+    fraction,
+)
 
 
 class Parameters(Table):
@@ -39,16 +35,16 @@ class Parameters(Table):
 
 
 def observe(probe, parameters):
-    parts, noise = [], torch.ones_like(probe.pixels)
-    right = lambda logits: first_is_right(logits, probe.answers.accepted)
-    for size in map(value, parameters.sizes):
-        moved = signed_step(probe.pixels, probe.gradient.sign(), size)
-        parts.append({
+    columns, noise = [], torch.ones_like(probe.pixels)
+    right = lambda logits: (logits.argmax(1)[:, None] == probe.answers.accepted).any(1)
+    for size in map(float, parameters.sizes):
+        moved = (probe.pixels + size * probe.gradient.sign()).clamp(0, 1)
+        columns.append({
             "correct_clean": right(probe.logits), "correct": right(probe.see(moved)),
-            "correct_noise": right(probe.see(signed_step(probe.pixels, noise, size))),
+            "correct_noise": right(probe.see((probe.pixels + size * noise).clamp(0, 1))),
             "outside": ((moved - probe.pixels).abs().flatten(1).amax(1) - size).clamp(min=0),
         })
-    return {name: torch.stack([part[name] for part in parts], dim=1) for name in parts[0]}
+    return {name: torch.stack([point[name] for point in columns], dim=1) for name in columns[0]}
 
 
 def summarise(rows, parameters, subject):
@@ -57,8 +53,8 @@ def summarise(rows, parameters, subject):
 
 
 MEASURE = Measure(
-    name="push", about="Who stands one step.", parameters=Parameters, labels=True, gradient=True,
-    axis=("epsilon", "sizes"), columns=("correct_clean", "correct", "correct_noise"),
+    name="push", about="Accuracy after one step.", parameters=Parameters, labels=True,
+    gradient=True, axis=("epsilon", "sizes"), columns=("correct_clean", "correct", "correct_noise"),
     metrics=(MetricSpec(
         "standing", "Share that stands a push.", axis="sizes", interval="wilson", source="Me 2026",
         per_image=each("correct"), numeric_error=BY_DECISION, counts="image",
@@ -131,7 +127,7 @@ def furnish(folder: Path) -> None:
             color[channel] += strength
             picture = Image.new("RGB", (8, 8), tuple(color))
             picture.save(folder / "pictures" / name / f"{strength}.png")
-    for name, lean in (("even", 0.0), ("ten", 10.5)):
+    for name, lean in (("even", 0.0), ("near", 0.01), ("ten", 10.5)):
         save_file({"lean": torch.tensor([0.0, 0.0, lean])}, folder / f"{name}.safetensors")
 
 
@@ -153,7 +149,10 @@ def test_it_has_a_card_a_gallery_guards_and_a_gate(
 ) -> None:
     monkeypatch.chdir(pytester.path)
     furnish(pytester.path)
-    assert len(MINE.strip().splitlines()) <= 60, "about forty lines without the imports"
+    definition = MINE[MINE.index("class Parameters") :].split("\n")
+    assert sum(map(bool, definition)) <= 40, "without imports and blank lines"
+    imports = [line for line in MINE.split("\n") if "import" in line]
+    assert imports == ["import torch", "from vision_evals import ("]
     pytester.runpytest("push.toml", "--evals-model=net@even.safetensors")
     before, shipped = items(last_run(pytester))
     assert before.verdict is Verdict.INCONCLUSIVE, "the gate wants a baseline"
@@ -164,15 +163,20 @@ def test_it_has_a_card_a_gallery_guards_and_a_gate(
     assert stands == robust, "the shipped measure takes the same step"
 
     # guarded as the shipped one, but for what only its own columns can say
-    found = [{(v.id, v.name): v.outcome for v in item.validity} for item in (before, shipped)]
-    assert found[0].keys() == found[1].keys()
-    assert {"S1", "S2", "S6", "S13", "S24", "S25", "S28"} <= {number for number, _ in found[0]}
-    assert found[0]["S25", "at least one image is attacked"] == "passed"
-    assert found[0]["S2", "inside ball and box"] == "passed"
+    checks = [{(v.id, v.name): v.outcome for v in item.validity} for item in (before, shipped)]
+    assert checks[0].keys() == checks[1].keys()
+    assert {"S1", "S2", "S6", "S13", "S24", "S25", "S28"} <= {number for number, _ in checks[0]}
+    assert {n: o for (n, _), o in checks[0].items() if n in ("S2", "S25")} == {
+        "S2": "passed",
+        "S25": "passed",
+    }
 
     name = last_run(pytester).id
     pytester.runpytest(
-        "push.toml", "--evals-model=net@ten.safetensors", f"--evals-baseline=runs/{name}"
+        "push.toml",
+        "--evals-model=net@ten.safetensors",
+        f"--evals-baseline=runs/{name}",
+        "--evals-report=page.html",
     )
     run = last_run(pytester)
     after, _ = items(run)
@@ -183,13 +187,64 @@ def test_it_has_a_card_a_gallery_guards_and_a_gate(
     assert after.comparison is not None
     assert after.comparison.flips is not None
 
-    page = (pytester.path / "runs" / "latest" / "report.html").read_text(encoding="utf-8")
+    page = pytester.path.joinpath("page.html").read_text(encoding="utf-8")
     shown = (
         *("standing a push", "one-step robust accuracy", "Share that stands a push.", "Me 2026"),
         *("The weakest are those that a push fells.", "weakest for net"),
     )
-    assert [said for said in shown if said not in page] == []
+    assert [text for text in shown if text not in page] == []
     assert {picture.sample for picture in after.pictures} == {"worst", "fair"}
+
+
+def on_half_precision(folder: Path, changed: int) -> None:
+    """Change a run's log as if its forwards were in bf16, on which some of 1,000 decisions changed.
+
+    Args:
+        folder: of the run.
+        changed: number of those decisions.
+    """
+    file = folder / "run.json"
+    run = json.loads(file.read_text(encoding="utf-8"))
+    run["settings"]["precision"] = "bf16"
+    for path in (path for images in run["passes"] for path in images["fast_paths"]):
+        path |= {"precision": "bf16", "calibrated": 256, "answers": 100_000, "rechecked": 1000}
+        path |= {"logit_error": 0.02, "changed": changed}
+    file.write_text(json.dumps(run), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("changed", "bound", "verdict", "reason"),
+    [
+        (0, "BY_DECISION", Verdict.PASSED, "(0 of 1,000 decisions changed, logits by up to 0.02)"),
+        (49, "BY_DECISION", Verdict.PASSED, "(49 of 1,000 decisions changed, "),
+        (50, "BY_DECISION", Verdict.INVALID, "move standing by 0.05, and the gate allows 0.05"),
+        (0, "None", Verdict.INVALID, "follows from nothing that is measured"),
+    ],
+)
+def test_its_gate_compares_paths_within_its_numeric_error(
+    pytester: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+    changed: int,
+    bound: str,
+    verdict: Verdict,
+    reason: str,
+) -> None:
+    monkeypatch.chdir(pytester.path)
+    furnish(pytester.path)
+    mine = MINE.replace("numeric_error=BY_DECISION", f"numeric_error={bound}")
+    pytester.path.joinpath("mine.py").write_text(mine, encoding="utf-8")
+    pytester.runpytest("push.toml", "--evals-model=net@even.safetensors")
+    name = last_run(pytester).id
+    on_half_precision(pytester.path / "runs" / name, changed)
+    pytester.runpytest(
+        "push.toml", "--evals-model=net@near.safetensors", f"--evals-baseline=runs/{name}"
+    )
+    item, _ = items(last_run(pytester))
+    (judgement,) = item.judgements
+    assert judgement.verdict is verdict
+    assert "on different paths, forwards: bf16 on cpu (contiguous)" in judgement.sentence
+    assert reason in judgement.sentence
+    assert (judgement.gate is None) == (verdict is Verdict.INVALID)
 
 
 @pytest.fixture

@@ -26,8 +26,8 @@ from vision_evals.core.tables import Table
 from vision_evals.images import sources
 from vision_evals.images.image_set import ImageSet
 from vision_evals.images.labels import ClassMap
-from vision_evals.measures.detection import auroc, false_positives
-from vision_evals.measures.intervals import bootstrap_apart, generator
+from vision_evals.measures.confidences import auroc, false_positives
+from vision_evals.measures.intervals import bootstrap, generator
 from vision_evals.measures.measure import Measure, Subject
 from vision_evals.measures.predictions import MEASURE, Parameters, Published, badness
 from vision_evals.measures.probe import Probe
@@ -237,7 +237,7 @@ def test_the_interval_of_auroc_is_about_that_of_hanley_and_mcneil() -> None:
     a = auroc(these, others)
     q1, q2 = a / (2 - a), 2 * a**2 / (1 + a)
     error = np.sqrt((a * (1 - a) + 199 * (q1 - a**2) + 299 * (q2 - a**2)) / (200 * 300))
-    interval = bootstrap_apart(auroc, (these, others), generator(0, "x"))
+    interval = bootstrap(auroc, (these, others), generator(0, "x"), paired=False)
     assert (interval.high - interval.low) / (2 * 1.96) == pytest.approx(error, rel=0.15)
 
 
@@ -252,7 +252,7 @@ def test_a_few_images_get_no_bootstrap() -> None:
     found = metrics(table(np.array([0.5])), against=table(np.linspace(0.1, 0.9, 20)))
     assert found["auroc"].value == pytest.approx(0.5)
     assert found["auroc"].low is None
-    assert found["auroc"].reason == "resampling 1 images of both sets says little"
+    assert found["auroc"].reason == "resampling 1 images of both sets is not reliable"
 
 
 def test_agreement_with_none_one_and_several_others() -> None:

@@ -93,7 +93,7 @@ def test_steps_to_a_loss_is_the_first_mean_of_ten(small: Small) -> None:
     assert found["steps_to_loss", "0.6"].value is not None
     reason = found["steps_to_loss", "0.4"].reason
     assert reason is not None
-    assert "never reached 0.4 in 16 steps" in reason
+    assert "did not reach 0.4 in 16 steps" in reason
 
 
 def test_fewer_than_ten_steps_reach_nothing(small: Small) -> None:
@@ -113,5 +113,5 @@ def test_divergence_leaves_no_other_number(small: Small) -> None:
 
 
 def test_a_network_that_came_trained_has_no_training(small: Small) -> None:
-    with pytest.raises(NotApplicableError, match="small came trained"):
+    with pytest.raises(NotApplicableError, match="small was not trained here"):
         MEASURE.tabulate(small(), Parameters())

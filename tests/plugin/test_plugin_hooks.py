@@ -856,7 +856,7 @@ def test_top5_of_three_classes_is_no_number(project: pytest.Pytester) -> None:
     project.runpytest("colors.toml")
     metrics = {metric.name: metric for metric in last_run(project).items[0].metrics}
     assert metrics["top5_accuracy"].value is None
-    assert metrics["top5_accuracy"].reason == ("of 3 classes every one is among the five likeliest")
+    assert metrics["top5_accuracy"].reason == "each of 3 classes is among the five likeliest"
 
 
 def test_a_network_without_checkpoint_is_remarked_upon(project: pytest.Pytester) -> None:

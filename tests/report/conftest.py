@@ -256,7 +256,7 @@ def mean(name: str, at: str, value: float, n: int, of: str, **more: Any) -> log.
         "denominator": of, "low": max(value - 0.08, 0.0) if enough else None,
         "high": min(value + 0.08, 1.0) if enough else None,
         "method": "bootstrap" if enough else None,
-        "reason": None if enough else f"resampling {n} {of} says little",
+        "reason": None if enough else f"resampling {n} {of} is not reliable",
     }  # fmt: skip
     return log.Metric(**fields | more)
 

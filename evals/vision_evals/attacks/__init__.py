@@ -1,1 +1,1 @@
-"""Perturbations within a norm ball that change what a network says."""
+"""Attacks: perturbations within a norm ball that change the predicted class."""

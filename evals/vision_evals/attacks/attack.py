@@ -1,4 +1,4 @@
-"""What an attack takes and gives."""
+"""Interface of an attack: what it takes and returns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vision_evals.core.rng import generator
 
 
 class Victim(Protocol):
-    """What is attacked: a classifier, or anything that turns pixels into logits."""
+    """Target of an attack: a classifier, or anything that turns pixels into logits."""
 
     @property
     def alias(self) -> str:
@@ -28,24 +28,24 @@ class Victim(Protocol):
 
 
 class Attacked(NamedTuple):
-    """What an attack made of n images."""
+    """Result of an attack on n images."""
 
     pixels: torch.Tensor
-    """(n, 3, H, W) what is handed back."""
+    """(n, 3, H, W) the returned points."""
     ever: torch.Tensor
     """(n,) whether a forward anywhere on the path met the criterion."""
     blind: torch.Tensor
     """(n,) whether a gradient anywhere on the path was not finite."""
     steps: torch.Tensor
-    """(n,) gradient steps that were taken, all restarts together."""
+    """(n,) number of gradient steps of all restarts together."""
     losses: torch.Tensor
-    """(k, n) the objective at each iterate that was looked at, sign times loss, so that it is
-    climbed; NaN after an image left the batch. Of the restart whose point is handed back."""
+    """(k, n) the objective, sign times loss, at each iterate; the attack increases it. NaN after an
+    image has stopped. Of the restart whose point is returned."""
 
 
 @dataclass(frozen=True, slots=True)
 class Draws:
-    """Where an attack's random numbers come from: a generator an image, whatever its batch."""
+    """Random numbers of an attack: one generator per image, whatever its batch."""
 
     seed: int
     """Of the run."""
@@ -53,25 +53,25 @@ class Draws:
     """Of the images."""
 
     def of(self, rows: Sequence[int]) -> Draws:
-        """Return the draws of some of the images."""
+        """Return the draws of the images at these rows."""
         return Draws(self.seed, tuple(self.ids[row] for row in rows))
 
     def generators(self, *names: str) -> list[torch.Generator]:
-        """Return a CPU generator an image of (seed, "attack", names, image)."""
+        """Return a CPU generator per image, seeded by (seed, "attack", names, image)."""
         return [generator(self.seed, "attack", *names, image) for image in self.ids]
 
 
 class Attack(Protocol):
-    """A way to look for a point of a ball that meets a criterion."""
+    """A search for a point of a ball that meets a criterion."""
 
     @property
     def name(self) -> str:
-        """In tables and messages."""
+        """Name in tables and messages."""
         ...
 
     @property
     def norms(self) -> frozenset[str]:
-        """Names of the balls that it knows how to stay in."""
+        """Names of the norms that it supports."""
         ...
 
     @property
@@ -97,21 +97,21 @@ class Attack(Protocol):
             draws: of the n images.
 
         Raises:
-            NotApplicableError: the criterion is none that it can work on.
+            NotApplicableError: the attack does not support the criterion.
             InvalidError: the victim cuts the graph, so it has no gradient.
         """
         ...
 
 
-def hold(attack: Attack, norm: str) -> None:
-    """Refuse an attack that does not know a norm.
+def check_norm(attack: Attack, norm: str) -> None:
+    """Refuse an attack that does not support a norm.
 
     Raises:
-        UserError: with the norms that it does know.
+        UserError: with the norms that it supports.
     """
     if norm not in attack.norms:
-        known = " or ".join(f'"{one}"' for one in sorted(attack.norms))
+        norms = " or ".join(f'"{name}"' for name in sorted(attack.norms))
         raise UserError(
-            f'the attack "{attack.name}" does not stay in balls of norm "{norm}"; '
-            f"write norm = {known}, or name another attack"
+            f'the attack "{attack.name}" does not support the norm "{norm}"; '
+            f"write norm = {norms}, or name another attack"
         )

@@ -1,9 +1,10 @@
-"""Norm balls as values: what an attack may do to an image."""
+"""Norm balls as values: how far an attack may move an image."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import ClassVar, Protocol
 
@@ -11,14 +12,14 @@ import torch
 
 
 class Ball(Protocol):
-    """Every point within ``epsilon`` of an image in some norm, and in [0, 1]."""
+    """All points within ``epsilon`` of an image in some norm, and in [0, 1]."""
 
     norm: ClassVar[str]
-    """As people write it."""
+    """Name in suites."""
 
     @property
     def epsilon(self) -> float:
-        """How far, on the pixel scale [0, 1]."""
+        """Radius, on the pixel scale [0, 1]."""
         ...
 
     def steepest(self, gradient: torch.Tensor) -> torch.Tensor:
@@ -38,12 +39,12 @@ class Ball(Protocol):
 
         Args:
             start: (n, 3, H, W) in [0, 1].
-            generators: one on the CPU for each image: no draw depends on the batch or the device.
+            generators: one per image, on the CPU: no draw depends on the batch or the device.
         """
         ...
 
     def noise(self, start: torch.Tensor, generators: Sequence[torch.Generator]) -> torch.Tensor:
-        """Return each start after an aimless step of the full size, clipped to [0, 1]."""
+        """Return each start after a random step of the full size, clipped to [0, 1]."""
         ...
 
 
@@ -75,15 +76,13 @@ class LinfBall:
 
     def sample(self, start: torch.Tensor, generators: Sequence[torch.Generator]) -> torch.Tensor:
         """Return a uniform point of the cube around each start, clipped to [0, 1]."""
-        shape = start.shape[1:]
-        drawn = torch.stack([torch.rand(shape, generator=one) for one in generators])
-        return self.project(start + self.epsilon * (2 * drawn.to(start) - 1), start)
+        uniform = _draws(partial(torch.rand, start.shape[1:]), generators, start)
+        return self.project(start + self.epsilon * (2 * uniform - 1), start)
 
     def noise(self, start: torch.Tensor, generators: Sequence[torch.Generator]) -> torch.Tensor:
         """Return each start after a step of ``epsilon`` along random signs, clipped to [0, 1]."""
-        shape = start.shape[1:]
-        drawn = torch.stack([torch.randint(0, 2, shape, generator=one) for one in generators])
-        return self.project(start + self.epsilon * (2 * drawn.to(start) - 1), start)
+        bits = _draws(partial(torch.randint, 0, 2, start.shape[1:]), generators, start)
+        return self.project(start + self.epsilon * (2 * bits - 1), start)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +93,15 @@ class L2Ball:
     epsilon: float
 
     def steepest(self, gradient: torch.Tensor) -> torch.Tensor:
-        """Return each gradient at length 1; a gradient of zero stays zero."""
+        """Return each gradient scaled to length 1; a gradient of zero stays zero."""
         return _unit(gradient)
 
     def project(self, moved: torch.Tensor, start: torch.Tensor) -> torch.Tensor:
         """Return points in the ball around ``start`` and in [0, 1].
 
-        First onto the ball, then clipped. This is not always the nearest point of the
-        intersection, but it keeps both bounds: ``start`` lies in the box, so clipping only brings
-        a pixel nearer to it.
+        The points are projected onto the ball, then clipped. This is not always the nearest point
+        of the intersection, but it is in both: ``start`` is in the box, so clipping only moves a
+        pixel closer to it.
 
         Args:
             moved: (n, 3, H, W).
@@ -111,7 +110,7 @@ class L2Ball:
         length = self.distance(moved, start)
         factor = (self.epsilon / length.clamp(min=torch.finfo(length.dtype).tiny)).clamp(max=1)
         onto = start + (moved - start) * _as_images(factor)
-        # what is inside already keeps its bits; of tiny moves the squares, and so length, vanish
+        # points inside keep their bits; the squares of tiny moves, and so the length, underflow
         inside = (length <= self.epsilon) & (self.epsilon > 0)
         return torch.where(_as_images(inside), moved, onto).clamp(0, 1)
 
@@ -125,8 +124,8 @@ class L2Ball:
         In d dimensions the radius of a uniform point is ``epsilon * u ** (1 / d)``.
         """
         direction = _directions(start, generators)
-        drawn = torch.stack([torch.rand((), generator=one) for one in generators]).to(start)
-        radius = self.epsilon * drawn ** (1 / start[0].numel())
+        uniform = _draws(partial(torch.rand, ()), generators, start)
+        radius = self.epsilon * uniform ** (1 / start[0].numel())
         return self.project(start + direction * _as_images(radius), start)
 
     def noise(self, start: torch.Tensor, generators: Sequence[torch.Generator]) -> torch.Tensor:
@@ -137,17 +136,23 @@ class L2Ball:
 BALLS: Mapping[str, type[LinfBall] | type[L2Ball]] = MappingProxyType(
     {ball.norm: ball for ball in (LinfBall, L2Ball)}
 )
-"""By the names that people write."""
+"""By their names in suites."""
 
 
 def _directions(start: torch.Tensor, generators: Sequence[torch.Generator]) -> torch.Tensor:
-    """Normal numbers point everywhere alike."""
-    shape = start.shape[1:]
-    return _unit(torch.stack([torch.randn(shape, generator=one) for one in generators]).to(start))
+    """Return uniform directions: normal numbers, scaled to length 1."""
+    return _unit(_draws(partial(torch.randn, start.shape[1:]), generators, start))
+
+
+def _draws(
+    draw: Callable[..., torch.Tensor], generators: Sequence[torch.Generator], like: torch.Tensor
+) -> torch.Tensor:
+    """Return a draw of each generator, on the device and in the type of ``like``."""
+    return torch.stack([draw(generator=generator) for generator in generators]).to(like)
 
 
 def _unit(vectors: torch.Tensor) -> torch.Tensor:
-    # scaled first: the squares of a confident network's gradient vanish in fp32
+    # scaled first: the squares of a confident network's gradient underflow in fp32
     tiny = torch.finfo(vectors.dtype).tiny
     scaled = vectors / _as_images(vectors.abs().flatten(1).amax(dim=1).clamp(min=tiny))
     return scaled / _as_images(_lengths(scaled).clamp(min=tiny))

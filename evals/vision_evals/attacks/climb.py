@@ -1,4 +1,4 @@
-"""The bookkeeping of Auto-PGD (Croce & Hein 2020, algorithm 1), an image at a time in tensors."""
+"""State of Auto-PGD (Croce & Hein 2020, algorithm 1), for each image of a batch."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import torch
 from vision_evals.attacks.balls import Ball
 from vision_evals.attacks.iterates import Seen
 
-MOMENTUM, SUCCESSFUL = 0.75, 0.75
+MOMENTUM, MIN_SHARE_OF_RISES = 0.75, 0.75
 """Section 3.1: alpha in the update, rho in condition 1."""
 
 
 class Climb(NamedTuple):
-    """Where the images that are still climbing stand; (m,) or (m, 3, H, W)."""
+    """State of the images that still climb; fields are (m,) or (m, 3, H, W)."""
 
     point: torch.Tensor
     before: torch.Tensor
-    """The point one iteration ago, which momentum remembers."""
+    """The point one iteration ago, for the momentum."""
     uphill: torch.Tensor
     objective: torch.Tensor
     stride: torch.Tensor
@@ -31,43 +31,42 @@ class Climb(NamedTuple):
     mark: torch.Tensor
     """The best objective at the last checkpoint."""
     kept: torch.Tensor
-    """Whether the step size was left alone there."""
+    """Whether the step size was unchanged there."""
 
     def of(self, rows: torch.Tensor) -> Climb:
-        """Return some of the images."""
+        """Return the state of some of the images."""
         return Climb(*(value[rows] for value in self))
 
 
 def begun(start: torch.Tensor, seen: Seen, stride: float) -> Climb:
-    """Return where a climb begins."""
-    here = (start, seen.uphill, seen.objective)
+    """Return the state before the first step."""
     return Climb(
         start, start, seen.uphill, seen.objective, start.new_full((len(start),), stride),
-        *here, seen.met, torch.zeros_like(seen.met, dtype=torch.int64), seen.objective,
-        torch.ones_like(seen.met),
+        start, seen.uphill, seen.objective, seen.met,
+        torch.zeros_like(seen.met, dtype=torch.int64), seen.objective, torch.ones_like(seen.met),
     )  # fmt: skip
 
 
 def uphill(at: Climb, centre: torch.Tensor, ball: Ball) -> torch.Tensor:
-    """z(k+1): a plain projected step."""
+    """Return z(k+1): a projected step without momentum."""
     stride = at.stride[:, None, None, None]
     return ball.project(at.point + stride * ball.steepest(at.uphill), centre)
 
 
 def further(at: Climb, centre: torch.Tensor, ball: Ball) -> torch.Tensor:
-    """x(k+1): a part of the plain step, and a part of the last one."""
+    """Return x(k+1): a weighted sum of the step without momentum and the last step."""
     step = MOMENTUM * (uphill(at, centre, ball) - at.point)
     return ball.project(at.point + step + (1 - MOMENTUM) * (at.point - at.before), centre)
 
 
 def fruitless(at: Climb, length: int) -> torch.Tensor:
-    """Conditions 1 and 2 over the iterations up to a checkpoint, ``length`` since the last one."""
-    rarely = at.rises < SUCCESSFUL * length
-    return rarely | (at.kept & (at.best_objective == at.mark))
+    """Return (m,) whether condition 1 or 2 holds at a checkpoint, ``length`` steps after one."""
+    too_few_rises = at.rises < MIN_SHARE_OF_RISES * length
+    return too_few_rises | (at.kept & (at.best_objective == at.mark))
 
 
 def marked(at: Climb, halved: torch.Tensor) -> Climb:
-    """Pass a checkpoint, with half the step size where it was fruitless."""
+    """Return the state after a checkpoint, with half the step size where it is ``halved``."""
     return at._replace(
         rises=torch.zeros_like(at.rises), mark=at.best_objective, kept=~halved,
         stride=torch.where(halved, at.stride / 2, at.stride),
@@ -75,7 +74,7 @@ def marked(at: Climb, halved: torch.Tensor) -> Climb:
 
 
 def arrived(at: Climb, point: torch.Tensor, seen: Seen, better: torch.Tensor) -> Climb:
-    """Stand on a new point, the best one so far where it is ``better``."""
+    """Return the state at a new point, which is the best so far where it is ``better``."""
     wide = better[:, None, None, None]
     return at._replace(
         point=point, before=at.point, uphill=seen.uphill, objective=seen.objective,
@@ -88,7 +87,7 @@ def arrived(at: Climb, point: torch.Tensor, seen: Seen, better: torch.Tensor) ->
 
 
 def restarted(at: Climb, halved: torch.Tensor) -> Climb:
-    """x(k+1) becomes the best point. That is no step, so condition 1 will not count it as one."""
+    """Continue from the best point where ``halved``; condition 1 does not count this as a step."""
     if not halved.any():
         return at
     wide = halved[:, None, None, None]

@@ -1,4 +1,4 @@
-"""What an attack is after, as values: any wrong answer, or one chosen answer."""
+"""Goals of attacks, as values: any wrong answer, or one chosen answer."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from vision_evals.models.answers import first_is_right
 
 
 class Criterion(Protocol):
-    """When n images count as broken, and which loss leads there."""
+    """When n images count as broken, and which loss an attack changes."""
 
     @property
     def classes(self) -> torch.Tensor:
-        """(n, a) class indices whose loss is moved, padded with -1: right answers or targets."""
+        """(n, a) class indices whose loss is changed, padded with -1: right classes or targets."""
         ...
 
     @property
     def sign(self) -> float:
-        """+1 where the loss at ``classes`` is climbed, -1 where it is descended."""
+        """+1 if the attack increases the loss at ``classes``, -1 if it decreases it."""
         ...
 
     def met(self, logits: torch.Tensor) -> torch.Tensor:
-        """Return (n,) whether logits (n, classes) are what the attack is after."""
+        """Return (n,) whether logits (n, classes) meet the goal."""
         ...
 
     def of(self, rows: torch.Tensor) -> Criterion:
@@ -34,25 +34,25 @@ class Criterion(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Misclassification:
-    """The network's first answer is none of the right ones."""
+    """The likeliest class is wrong."""
 
     label: torch.Tensor
-    """(n,) the one right answer, for attacks that know no others."""
+    """(n,) the label, for attacks that support one right class only."""
     accepted: torch.Tensor
-    """(n, a) every right answer, padded with -1: their loss is climbed together."""
+    """(n, a) every right class, padded with -1: the attack increases their common loss."""
 
     @property
     def classes(self) -> torch.Tensor:
-        """(n, a) the right answers."""
+        """(n, a) the right classes."""
         return self.accepted
 
     @property
     def sign(self) -> float:
-        """The loss of the right answers is climbed."""
+        """The attack increases the loss of the right classes."""
         return 1.0
 
     def met(self, logits: torch.Tensor) -> torch.Tensor:
-        """Return (n,) whether the first answer is wrong."""
+        """Return (n,) whether the likeliest class is wrong."""
         return ~first_is_right(logits, self.accepted)
 
     def of(self, rows: torch.Tensor) -> Misclassification:
@@ -62,10 +62,10 @@ class Misclassification:
 
 @dataclass(frozen=True, slots=True)
 class TargetedMisclassification:
-    """The network's first answer is the target."""
+    """The likeliest class is the target."""
 
     target: torch.Tensor
-    """(n,) the target, whose loss is descended."""
+    """(n,) the target, whose loss the attack decreases."""
 
     @property
     def classes(self) -> torch.Tensor:
@@ -74,11 +74,11 @@ class TargetedMisclassification:
 
     @property
     def sign(self) -> float:
-        """The target's loss is descended."""
+        """The attack decreases the loss of the target."""
         return -1.0
 
     def met(self, logits: torch.Tensor) -> torch.Tensor:
-        """Return (n,) whether the first answer is the target."""
+        """Return (n,) whether the likeliest class is the target."""
         return logits.argmax(dim=1) == self.target
 
     def of(self, rows: torch.Tensor) -> TargetedMisclassification:

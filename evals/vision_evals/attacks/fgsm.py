@@ -18,7 +18,7 @@ from vision_evals.attacks.losses import cross_entropy
 class FastGradientSign:
     """``x + epsilon * sign(dJ/dx)``, clipped to [0, 1] (Goodfellow et al. 2015, section 4).
 
-    In another norm than linf, the sign gives way to that norm's steepest ascent.
+    In other norms than linf, the steepest ascent of that norm replaces the sign.
     """
 
     name: ClassVar[str] = "fgsm"
@@ -31,7 +31,7 @@ class FastGradientSign:
         pixels: torch.Tensor,
         criterion: Criterion,
         ball: Ball,
-        draws: Draws,  # noqa: ARG002 - nothing here is drawn
+        draws: Draws,  # noqa: ARG002 - nothing is random
     ) -> Attacked:
         """Attack n images. See :class:`vision_evals.attacks.attack.Attack`."""
         before = see(victim, pixels, criterion, cross_entropy)

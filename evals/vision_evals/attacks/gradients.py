@@ -1,4 +1,4 @@
-"""How the loss changes with the pixels. No gradient is ever computed for a weight."""
+"""Gradient of the loss with respect to the pixels; none is computed for weights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Slope(NamedTuple):
     """A forward and its gradient."""
 
     logits: torch.Tensor
-    """(n, classes) of the very forward that was differentiated."""
+    """(n, classes) of the differentiated forward."""
     gradient: torch.Tensor
     """(n, 3, H, W) of the loss with respect to the pixels."""
 
@@ -29,10 +29,10 @@ def slope(
     """Differentiate the loss of each image with respect to its pixels.
 
     Args:
-        classifier: whose loss.
+        classifier: computes the logits.
         pixels: (n, 3, H, W) in [0, 1].
         classes: (n, a) class indices padded with -1: labels, or the targets of an attack.
-        loss: which one.
+        loss: of each image.
 
     Raises:
         InvalidError: the network cuts the graph, so it has no gradient.
@@ -40,15 +40,15 @@ def slope(
     with torch.enable_grad():
         variable = pixels.detach().clone().requires_grad_()
         logits = classifier.logits(variable)
-        hold_gradient(classifier, logits)
+        require_gradient(classifier, logits)
         # a sum, not a mean: the gradient of an image must not depend on its batch
         with timed("backward"):
             (gradient,) = torch.autograd.grad(loss(logits, classes).sum(), variable)
     return Slope(logits.detach(), gradient)
 
 
-def hold_gradient(classifier: Victim, logits: torch.Tensor) -> None:
-    """Refuse logits that do not lead back to the pixels.
+def require_gradient(classifier: Victim, logits: torch.Tensor) -> None:
+    """Refuse logits without a gradient with respect to the pixels.
 
     Raises:
         InvalidError: the network cuts the graph.

@@ -1,4 +1,4 @@
-"""What an attack sees where it stands."""
+"""Objective, criterion and gradient at an iterate of an attack."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from vision_evals.attacks.losses import Loss
 
 
 class Seen(NamedTuple):
-    """Of n images."""
+    """Values at the iterates of n images."""
 
     objective: torch.Tensor
-    """(n,) sign times loss: every attack climbs it."""
+    """(n,) sign times loss: attacks increase it."""
     met: torch.Tensor
-    """(n,) whether the criterion is met here."""
+    """(n,) whether the criterion is met."""
     uphill: torch.Tensor
     """(n, 3, H, W) gradient of the objective; 0 where it is not finite."""
     blind: torch.Tensor
-    """(n,) whether it is not finite: an attack then stays where it is, and must not be believed."""
+    """(n,) whether it is not finite: the attack then does not move, and its result is not valid."""
 
 
 def see(victim: Victim, pixels: torch.Tensor, criterion: Criterion, loss: Loss) -> Seen:
-    """Look at images and at the way up, with a single forward.
+    """Return the values and the gradient at pixels (n, 3, H, W), with a single forward.
 
     Raises:
         InvalidError: the network cuts the graph.
     """
-    found = slope(victim, pixels, criterion.classes, loss)
-    objective = criterion.sign * loss(found.logits, criterion.classes)
-    uphill = found.gradient.mul_(criterion.sign)
+    forward = slope(victim, pixels, criterion.classes, loss)
+    objective = criterion.sign * loss(forward.logits, criterion.classes)
+    uphill = forward.gradient.mul_(criterion.sign)
     blind = ~uphill.flatten(1).sum(dim=1).isfinite()
     uphill.masked_fill_(blind[:, None, None, None], 0)
-    return Seen(objective, criterion.met(found.logits), uphill, blind)
+    return Seen(objective, criterion.met(forward.logits), uphill, blind)
 
 
 def see_last(victim: Victim, pixels: torch.Tensor, criterion: Criterion, loss: Loss) -> Seen:
-    """Look at images from which no step will be taken: the way up is left at zero."""
+    """Return the values at the last iterate of n images, with a gradient of zero."""
     with torch.no_grad():
         logits = victim.logits(pixels)
     objective = criterion.sign * loss(logits, criterion.classes)

@@ -1,4 +1,4 @@
-"""How alike two pictures look."""
+"""Structural similarity of pictures."""
 
 from __future__ import annotations
 

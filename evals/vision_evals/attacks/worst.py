@@ -1,4 +1,4 @@
-"""The worst that several attacks can do to each image."""
+"""The worst case of each image over several attacks."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from typing import NamedTuple
 
 import torch
 
-from vision_evals.attacks.attack import Attack, Draws, Victim, hold
+from vision_evals.attacks.attack import Attack, Draws, Victim, check_norm
 from vision_evals.attacks.balls import Ball
 from vision_evals.attacks.criteria import Criterion
 
 NONE, CLEAN = -1, -2
-"""In ``Worst.by``: no attack broke the image; it met the criterion before any."""
+"""In ``Worst.by``: no attack broke the image; it met the criterion before the attacks."""
 
 
-Look = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""From pixels (r, 3, H, W) and the rows (r,) they are of to logits (r, classes)."""
+Forward = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""From pixels (r, 3, H, W) and their rows (r,) in the batch to logits (r, classes)."""
 
 
 class Worst(NamedTuple):
-    """What became of n images."""
+    """Result for n images."""
 
     pixels: torch.Tensor
-    """(n, 3, H, W) the first point found that meets the criterion, else the last attack's."""
+    """(n, 3, H, W) the first point that meets the criterion, otherwise that of the last attack."""
     broken: torch.Tensor
     """(n,) whether a forward on exactly these pixels meets the criterion."""
     by: torch.Tensor
     """(n,) int64 index of the attack that broke it, ``NONE`` or ``CLEAN``."""
     ever: torch.Tensor
-    """(n,) whether an attack saw the criterion met anywhere on its path."""
+    """(n,) whether the criterion was met anywhere on the path of an attack."""
     blind: torch.Tensor
     """(n,) whether an attack met a gradient that is not finite."""
 
@@ -41,11 +41,11 @@ def worst_case(
     ball: Ball,
     attacks: Sequence[Attack],
     draws: Draws,
-    look: Look | None = None,
+    look: Forward | None = None,
 ) -> Worst:
-    """Attack with one after another; only images that still stand go on to the next.
+    """Run attacks one after another, each on the images that are not broken yet.
 
-    No attack is believed: what it hands back is projected here, and a fresh forward decides.
+    Results are checked: the returned points are projected here, and a new forward decides.
 
     Args:
         victim: frozen.
@@ -54,17 +54,17 @@ def worst_case(
         ball: how far they may move.
         attacks: in their order.
         draws: of the n images.
-        look: gives the logits that decide; by default the victim's.
+        look: computes the logits that decide; by default the victim.
 
     Raises:
-        UserError: an attack does not know the norm of the ball.
-        NotApplicableError: an attack cannot work towards the criterion.
+        UserError: an attack does not support the norm of the ball.
+        NotApplicableError: an attack does not support the criterion.
         InvalidError: the victim cuts the graph, so it has no gradient.
     """
     for attack in attacks:
-        hold(attack, ball.norm)
+        check_norm(attack, ball.norm)
     see = look or (lambda pixels, _: victim.logits(pixels))
-    found, every = pixels.clone(), torch.arange(len(pixels), device=pixels.device)
+    result, every = pixels.clone(), torch.arange(len(pixels), device=pixels.device)
     broken = _met(see, pixels, every, criterion)
     ever, blind = torch.zeros_like(broken), torch.zeros_like(broken)
     by = torch.where(broken, CLEAN, NONE)
@@ -74,16 +74,16 @@ def worst_case(
             break
         aim, centre = criterion.of(rows), pixels[rows]
         attacked = attack(victim, centre, aim, ball, draws.of(rows.tolist()))
-        found[rows] = ball.project(attacked.pixels, centre)
-        met = _met(see, found[rows], rows, aim)
+        result[rows] = ball.project(attacked.pixels, centre)
+        met = _met(see, result[rows], rows, aim)
         ever[rows] |= attacked.ever
         blind[rows] |= attacked.blind
         by[rows[met]], broken[rows[met]] = index, True
-    return Worst(found, broken, by, ever, blind)
+    return Worst(result, broken, by, ever, blind)
 
 
 def _met(
-    look: Look, pixels: torch.Tensor, rows: torch.Tensor, criterion: Criterion
+    look: Forward, pixels: torch.Tensor, rows: torch.Tensor, criterion: Criterion
 ) -> torch.Tensor:
     with torch.no_grad():
         return criterion.met(look(pixels, rows))

@@ -1,4 +1,4 @@
-"""Measures by name. One file a measure; none imports another."""
+"""Measures by name: one file per measure, and no measure imports another."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ MEASURES = (
     "targeted",
     "training",
 )
-"""Each is a module here, and a marker."""
+"""Each is a module of this package and a pytest marker."""
 
-MARKS = {
+PYTEST_MARKERS = {
     *("skip", "skipif", "xfail", "parametrize", "usefixtures", "filterwarnings"),
     *("tryfirst", "trylast"),
 }
-"""Markers that mean something else to pytest."""
+"""Markers with a meaning in pytest."""
 
 
 def lookup(name: str, base: Path) -> Measure:
@@ -42,8 +42,8 @@ def lookup(name: str, base: Path) -> Measure:
         base: the suite's folder, on the import path while a user's module is imported.
 
     Raises:
-        UserError: there is none of this name, it is no measure, its own name is no marker, or it
-            declares a column that no validity check knows.
+        UserError: there is no measure of this name, the object is not a Measure, its name cannot be
+            a marker, or it declares a column that no validity check reads.
     """
     from vision_evals.core.cache.code import own_code
     from vision_evals.core.cache.describe import UnknownValueError
@@ -59,24 +59,24 @@ def lookup(name: str, base: Path) -> Measure:
             f'unknown measure "{name}"{did_you_mean(name, MEASURES)}; '
             'one of your own is written "my_package.module:name"'
         )
-    found = load(name, base, f'measure "{name}" cannot be imported', "measure")
-    if not isinstance(found, Measure):
-        raise UserError(f'measure "{name}" is a {type(found).__name__}, not a Measure')
-    if found.name in MARKS or not _selectable(found.name):
+    measure = load(name, base, f'measure "{name}" cannot be imported', "measure")
+    if not isinstance(measure, Measure):
+        raise UserError(f'measure "{name}" is a {type(measure).__name__}, not a Measure')
+    if measure.name in PYTEST_MARKERS or not _selectable(measure.name):
         raise UserError(
-            f'measure "{name}" calls itself "{found.name}", which cannot be its marker: '
-            'name it by letters, digits and "_", a letter first, and unlike a marker of pytest; '
+            f'measure "{name}" has the name "{measure.name}", which cannot be its marker: '
+            'use letters, digits and "_", a letter first, and no marker of pytest; '
             'such as name = "color"'
         )
-    for column in found.columns:
+    for column in measure.columns:
         if column not in COLUMNS:
             raise UserError(
                 f'measure "{name}" declares the column "{column}", which no validity check reads'
                 + did_you_mean(column, COLUMNS)
             )
     with contextlib.suppress(UnknownValueError):
-        own_code({found.observe.__module__})  # as it is now, before anybody edits the file
-    return found
+        own_code({measure.observe.__module__})  # the code as imported, before the file changes
+    return measure
 
 
 def _selectable(marker: str) -> bool:

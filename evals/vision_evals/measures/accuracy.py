@@ -1,4 +1,4 @@
-"""Top-1 and top-5 accuracy, calibration error and log loss, beside what humans reached."""
+"""Top-1 and top-5 accuracy, calibration error and log loss, with human accuracy as reference."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from pydantic import Field
 
 from vision_evals.core.tables import Table
 from vision_evals.log import Headline, Metric, Plot, Reference, WorstFirst
-from vision_evals.measures.confidences import BINS, places, reliability, spread
+from vision_evals.measures.confidences import BINS, bin_indices, histograms, reliability
 from vision_evals.measures.measure import Drawing, Measure, Subject
 from vision_evals.measures.metrics import (
+    EXPECTED_TOP1,
     absent,
+    check_known_answers,
     each,
     fraction,
-    hold_known_answers,
     known_answers,
     resampled,
 )
+from vision_evals.measures.triptych import as_seen
 from vision_evals.suite.spec import BY_DECISION, BY_LOSS, MetricSpec
 
 if TYPE_CHECKING:
@@ -38,41 +40,39 @@ class Parameters(Table):
     """Parameters of ``accuracy``."""
 
     among: Literal["all", "set"] = "all"
-    """Which classes can be predicted: all, or only those that occur in the image set, as is
-    usual for ImageNet-A and ImageNet-R (200 of 1000 classes)."""
+    """Which classes can be predicted: all, or only those in the image set, as is usual for
+    ImageNet-A and ImageNet-R (200 of 1000 classes)."""
     expected_top1: dict[str, dict[str, str]] = Field(default_factory=dict)
-    """Classifier alias to image id to the class that it is known to put first."""
+    """Classifier alias to image id to the class that is known to come first."""
 
 
 def observe(probe: Probe, parameters: Parameters) -> Columns:
-    """Return per image: the five likeliest classes, whether they are right, and the log loss."""
+    """Return per image the five likeliest classes, whether they are right, and the log loss."""
     import torch
 
-    answers = probe.answers
-    assert answers is not None, "a measure with labels=True is only asked of labelled images"
-    logits, competing = probe.logits, probe.logits.shape[1]
+    answers, logits, competing = probe.right, probe.logits, probe.logits.shape[1]
     if parameters.among == "set":
         allowed = logits[:, answers.among]
         logits = torch.full_like(logits, -torch.inf).index_copy(1, answers.among, allowed)
         competing = len(answers.among)
     log_probabilities = logits.log_softmax(dim=1)
     top = log_probabilities.topk(min(TOP, competing), dim=1)
-    place = _place(log_probabilities, answers.accepted)
+    rank = _rank(log_probabilities, answers.accepted)
     return {
         "top5": top.indices,
         "top5_confidence": top.values.exp(),
         "confidence": top.values[:, 0].exp(),
-        "correct1": place < 1,
-        "correct5": place < TOP,
+        "correct1": rank < 1,
+        "correct5": rank < TOP,
         "nll": -log_probabilities.gather(1, answers.label[:, None])[:, 0],
         "competing": torch.full_like(answers.label, competing),
     }
 
 
-def _place(log_probabilities: torch.Tensor, accepted: torch.Tensor) -> torch.Tensor:
+def _rank(log_probabilities: torch.Tensor, accepted: torch.Tensor) -> torch.Tensor:
     """Return (n,) how many wrong classes are at least as likely as the likeliest right one.
 
-    A tie is lost: a network that says the same of every class knows nothing.
+    A tie counts as wrong: a network that gives every class the same score knows nothing.
     """
     import torch
 
@@ -84,22 +84,21 @@ def _place(log_probabilities: torch.Tensor, accepted: torch.Tensor) -> torch.Ten
 
 
 def prepare(image_set: ImageSet, classes: ClassMap, alias: str, parameters: Parameters) -> None:
-    """Hold the listed answers against the classes and the images; UserError for a typo."""
-    hold_known_answers(parameters.expected_top1.get(alias, {}), image_set, classes, alias)
+    """Compare the listed answers with the classes and the images; UserError for a typo."""
+    check_known_answers(parameters.expected_top1.get(alias, {}), image_set, classes, alias)
 
 
 def summarise(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> tuple[Metric, ...]:
-    """Return top-1, top-5, ECE, NLL and the share of known answers that came out."""
+    """Return top-1, top-5, ECE, NLL and the share of known answers that are correct."""
     confidence = rows["confidence"].to_numpy(np.float64)
     correct = rows["correct1"].to_numpy(np.float64)
     nll = rows["nll"].to_numpy(np.float64)
-    answers = parameters.expected_top1.get(subject.alias, {})
     return (
         fraction("top1_accuracy", rows["correct1"], subject),
         _top5(rows, subject),
         resampled("ece", calibration_error, (confidence, correct), subject),
         resampled("nll", np.mean, (nll,), subject, unit="nats"),
-        known_answers(rows, answers, subject),
+        known_answers(rows, parameters.expected_top1, subject),
     )
 
 
@@ -110,48 +109,38 @@ def calibration_error(confidence: NDArray[np.floating], correct: NDArray[np.floa
         confidence: (n,) highest softmax probability.
         correct: (n,) 1 where the top-1 class is right, else 0.
     """
-    gap = np.bincount(places(confidence, BINS), weights=confidence - correct)
+    gap = np.bincount(bin_indices(confidence, BINS), weights=confidence - correct)
     return float(np.abs(gap).sum() / len(confidence))
 
 
-def plots(
-    rows: pd.DataFrame,
-    parameters: Parameters,  # noqa: ARG001 - none of them
-    subject: Subject,
-) -> tuple[Plot, ...]:
-    """Return the reliability diagram, and how sure right and wrong answers are."""
+def plots(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> tuple[Plot, ...]:
+    """Return the reliability diagram, and the confidences of right and wrong answers."""
+    del parameters
     confidence, correct = rows["confidence"].to_numpy(np.float64), rows["correct1"].to_numpy(bool)
     answers = {"right": confidence[correct], "wrong": confidence[~correct]}
     return (
         reliability(confidence, correct, subject),
-        spread("Confidence of right and wrong answers", answers, len(rows)),
+        histograms("Confidence of right and wrong answers", answers, len(rows)),
     )
 
 
 def badness(rows: pd.DataFrame) -> pd.Series[float]:
-    """Return the log loss: confident mistakes first."""
+    """Return the log loss: it is largest for confident mistakes."""
     return rows.set_index("image")["nll"]
 
 
 def explain(probe: Probe, rows: pd.DataFrame, parameters: Parameters) -> tuple[Drawing, ...]:
-    """Return each photograph as the network saw it."""
+    """Return each image with its label and its likeliest class."""
     del parameters
     names = probe.classifier.classes.names
-    drawings = []
-    columns = (rows[name] for name in ("label", "top5", "confidence"))
-    for image, pixels, label, top5, confidence in zip(
-        probe.ids, probe.pixels, *columns, strict=True
-    ):
-        said = f"{names[top5[0]]} {confidence:.2f}"
-        drawings.append(Drawing(image, pixels, f"{names[label]}, seen as {said}"))
-    return tuple(drawings)
+    return as_seen(probe, rows, (f"{names[label]}, " for label in rows["label"]))
 
 
 def _top5(rows: pd.DataFrame, subject: Subject) -> Metric:
     competing = int(rows["competing"].min())
     if competing > TOP:
         return fraction("top5_accuracy", rows["correct5"], subject)
-    reason = f"of {competing} classes every one is among the five likeliest"
+    reason = f"each of {competing} classes is among the five likeliest"
     return absent("top5_accuracy", reason, n=len(rows))
 
 
@@ -167,7 +156,7 @@ HUMANS = (
     ),
     Reference(label="human annotator 2", metric="top5_accuracy", value=0.88, n=258, source=_SOURCE),
 )
-"""Two people who labelled ImageNet photographs; bands to look at, never pass marks."""
+"""Two people who labelled ImageNet photographs: for comparison, never a threshold."""
 
 MEASURE = Measure(
     name="accuracy",
@@ -179,7 +168,7 @@ MEASURE = Measure(
     metrics=(
         MetricSpec(
             "top1_accuracy",
-            "Share of images whose likeliest class is a right one.",
+            "Share of images whose likeliest class is right.",
             source="Krizhevsky et al. 2012, section 2",
             interval="wilson",
             per_image=each("correct1"),
@@ -195,17 +184,17 @@ MEASURE = Measure(
         ),
         MetricSpec(
             "ece",
-            "Expected calibration error (15 equal-width bins): how far confidence and accuracy "
-            "lie apart, averaged over images. 0 means that of all answers given with confidence "
-            "0.8, eight in ten are right.",
+            "Expected calibration error (15 equal-width bins): difference between confidence and "
+            "accuracy, averaged over images. At 0, eight in ten of the answers with confidence 0.8 "
+            "are right.",
             source="Guo et al. 2017, section 2; Naeini et al. 2015",
-            # no interval to gate on: the error of few images is biased upwards, resamples more so
+            # no interval for gates: few images bias the error upwards, resamples of them even more
             higher_is_better=False,
         ),
         MetricSpec(
             "nll",
             "Negative log-likelihood: minus the logarithm of the probability given to the label, "
-            "averaged over images. Confident mistakes cost most.",
+            "averaged over images. It is largest for confident mistakes.",
             source="Guo et al. 2017, section 2",
             unit="nats",
             range=(0.0, float("inf")),
@@ -214,17 +203,11 @@ MEASURE = Measure(
             per_image=each("nll"),
             numeric_error=BY_LOSS,
         ),
-        MetricSpec(
-            "expected_top1",
-            "Share of the images listed in the check on which the classifier puts first exactly "
-            "the class that it is known to put first. Below 1, weights, preprocessing or "
-            "libraries are not what they were.",
-        ),
+        EXPECTED_TOP1,
     ),
     columns=("correct1",),
     worst_first=WorstFirst(
-        meaning="The worst are the images whose right class a network gave the smallest "
-        "probability."
+        meaning="The worst are the images whose label got the smallest probability."
     ),
     aliases=lambda parameters: parameters.expected_top1,
     prepare=prepare,

@@ -1,8 +1,9 @@
-"""The worst that a declared set of attacks does to each image, and what one step and noise do."""
+"""The worst case of each image over a declared set of attacks, next to one step and noise."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -10,18 +11,11 @@ from pydantic import model_validator
 
 from vision_evals.core.tables import Table
 from vision_evals.log import Headline, Line, Metric, Plot
+from vision_evals.measures import sweeps
 from vision_evals.measures.attack_tables import AttackTables, Pgd, attack_of, hold_norm, title
 from vision_evals.measures.epsilons import Distances, value, within_scale
 from vision_evals.measures.measure import Drawing, Measure, Subject
-from vision_evals.measures.metrics import each, fraction, resampled, shares
-from vision_evals.measures.sweeps import (
-    CONFIDENTLY_WRONG,
-    against_noise,
-    median_flip,
-    outside,
-    right_when_clean,
-)
-from vision_evals.suite.spec import BY_DECISION, MetricSpec
+from vision_evals.measures.metrics import resampled, shares
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,17 +32,14 @@ class Parameters(Table):
     """Parameters of ``adversarial``."""
 
     norm: Literal["linf", "l2"] = "linf"
-    """How far is measured: the largest change of a pixel value, or the Euclidean length."""
+    """How distance is measured: the largest change of a pixel value, or the Euclidean length."""
     epsilons: Distances = (0, "1/1020", "1/510", "1/255", "4/255")
     """Radii of the ball, pixel scale [0, 1]; fractions stay exact."""
-    attacks: AttackTables = (
-        Pgd(name="pgd"),
-        Pgd(name="pgd", loss="dlr"),
-    )
-    """In this order; only images that still stand go on to the next."""
+    attacks: AttackTables = (Pgd(name="pgd"), Pgd(name="pgd", loss="dlr"))
+    """Attacks in this order; each attacks only images that the attacks before it did not break."""
 
     @model_validator(mode="after")
-    def _suits(self) -> Parameters:
+    def _check_norm(self) -> Parameters:
         if self.norm == "linf":
             for epsilon in self.epsilons:
                 within_scale(epsilon)
@@ -57,9 +48,7 @@ class Parameters(Table):
 
 
 def observe(probe: Probe, parameters: Parameters) -> Columns:
-    """Return for each epsilon whether an image stands every attack, one step, and noise."""
-    import torch
-
+    """Return at each epsilon whether images stay correct after all attacks, one step, and noise."""
     from vision_evals.attacks.signs import eight_bit
 
     criterion, draws = _criterion(probe), _draws(probe)
@@ -67,40 +56,39 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
     parts = []
     for epsilon in parameters.epsilons:
         ball = _ball(parameters, epsilon)
-        found = _worst(probe, parameters, ball)
+        worst = _worst(probe, parameters, ball)
         one_step = ball.project(
             probe.pixels + ball.epsilon * ball.steepest(probe.gradient), probe.pixels
         )
         noisy = ball.noise(probe.pixels, draws.generators("noise"))
-        looked = (found.pixels, eight_bit(found.pixels), one_step, noisy)
+        variants = (worst.pixels, eight_bit(worst.pixels), one_step, noisy)
         logits, eight, fgsm, noise = probe.looks(
-            [place.__getitem__ for place in looked], criterion.accepted
+            [pixels.__getitem__ for pixels in variants], criterion.accepted
         )
-        distance = ball.distance(found.pixels, probe.pixels)
+        distance = ball.distance(worst.pixels, probe.pixels)
         parts.append(
             {
                 "top1": logits.argmax(dim=1),
                 "confidence": logits.softmax(dim=1).amax(dim=1),
                 "correct_clean": clean,
-                "correct": ~found.broken,
+                "correct": ~worst.broken,
                 "correct_8bit": ~criterion.met(eight),
                 "correct_fgsm": ~criterion.met(fgsm),
                 "correct_noise": ~criterion.met(noise),
-                "broken_by": found.by,
-                "ever": found.ever,
-                "blind": found.blind,
+                "broken_by": worst.by,
+                "ever": worst.ever,
+                "blind": worst.blind,
                 "distance": distance,
-                "outside": outside(found.pixels, distance, ball.epsilon),
+                "outside": sweeps.outside(worst.pixels, distance, ball.epsilon),
             }
         )
-    return {name: torch.stack([part[name] for part in parts], dim=1) for name in parts[0]}
+    return sweeps.stacked(parts)
 
 
 def _criterion(probe: Probe) -> Misclassification:
     from vision_evals.attacks.criteria import Misclassification
 
-    assert probe.answers is not None, "a measure with labels=True is only asked of labelled images"
-    return Misclassification(probe.answers.label, probe.answers.accepted)
+    return Misclassification(probe.right.label, probe.right.accepted)
 
 
 def _draws(probe: Probe) -> Draws:
@@ -116,7 +104,7 @@ def _ball(parameters: Parameters, epsilon: str | int | float) -> Ball:
 
 
 def _worst(probe: Probe, parameters: Parameters, ball: Ball) -> Worst:
-    """Attack every image; a ball of one point holds nothing to look for."""
+    """Attack every image; a ball of radius 0 needs no attack."""
     from vision_evals.attacks.worst import worst_case
 
     attacks = [attack_of(table) for table in parameters.attacks] if ball.epsilon else []
@@ -133,57 +121,39 @@ def _worst(probe: Probe, parameters: Parameters, ball: Ball) -> Worst:
 
 def summarise(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> tuple[Metric, ...]:
     """Return the curves over epsilon of the worst case, of one step and of noise."""
-    clean = right_when_clean(rows)
-    found = []
-    for epsilon in map(str, parameters.epsilons):
-        at = rows[rows["epsilon"] == epsilon].set_index("image")
-        mistakes = at["confidence"][~at["correct"]].to_numpy(np.float64)
+    accuracies = {
+        "robust_accuracy": "correct",
+        "robust_accuracy_8bit": "correct_8bit",
+        "fgsm_accuracy": "correct_fgsm",
+        "noise_accuracy": "correct_noise",
+    }
+
+    def distance(at: pd.DataFrame, epsilon: str) -> Iterator[Metric]:
         moved = at[at["correct_clean"] & ~at["correct"]]["distance"].to_numpy(np.float64)
-        found += [
-            fraction("robust_accuracy", at["correct"], subject, at=epsilon),
-            fraction("robust_accuracy_8bit", at["correct_8bit"], subject, at=epsilon),
-            fraction("fgsm_accuracy", at["correct_fgsm"], subject, at=epsilon),
-            fraction("noise_accuracy", at["correct_noise"], subject, at=epsilon),
-            fraction(
-                "attack_success",
-                ~at["correct"][clean],
-                subject,
-                at=epsilon,
-                of="images correct when clean",
-            ),
-            resampled(
-                "confidence_on_mistakes", np.mean, (mistakes,), subject, at=epsilon, of="mistakes"
-            ),
-            resampled(
-                "median_distance",
-                np.median,
-                (moved,),
-                subject,
-                at=epsilon,
-                of="images that an attack broke",
-                unit=f"{parameters.norm} norm",
-            ),
-            against_noise(at, epsilon),
-        ]
-    return (*found, median_flip(rows, parameters.epsilons))
+        of, unit = "images that an attack broke", f"{parameters.norm} norm"
+        yield resampled(
+            "median_distance", np.median, (moved,), subject, at=epsilon, of=of, unit=unit
+        )
+
+    return sweeps.sweep_metrics(rows, parameters.epsilons, subject, accuracies, distance)
 
 
 def plots(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> tuple[Plot, ...]:
-    """Return accuracy over epsilon: noise, one step, and after each attack of the set in turn."""
+    """Return accuracy over epsilon after noise, one step, and each attack of the set in turn."""
     sizes = sorted(parameters.epsilons, key=value)
     at = {epsilon: rows[rows["epsilon"] == str(epsilon)] for epsilon in sizes}
     scale = 255 if parameters.norm == "linf" else 1
 
-    def line(name: str, standing: Callable[[pd.DataFrame], pd.Series[bool]]) -> Line:
+    def line(name: str, correct: Callable[[pd.DataFrame], pd.Series[bool]]) -> Line:
         x = [scale * value(epsilon) for epsilon in sizes]
-        return shares(name, x, [standing(at[epsilon]).to_numpy() for epsilon in sizes], subject)
+        return shares(name, x, [correct(at[epsilon]).to_numpy() for epsilon in sizes], subject)
 
     def after(attacks: int) -> Callable[[pd.DataFrame], pd.Series[bool]]:
-        return lambda found: ~found["broken_by"].isin([-2, *range(attacks)])
+        return lambda rows: ~rows["broken_by"].isin([-2, *range(attacks)])
 
     lines = [
-        line("random noise", lambda found: found["correct_noise"]),
-        line("one step", lambda found: found["correct_fgsm"]),
+        line("random noise", lambda rows: rows["correct_noise"]),
+        line("one step", lambda rows: rows["correct_fgsm"]),
         *(
             line(("then " if index else "") + title(table), after(index + 1))
             for index, table in enumerate(parameters.attacks)
@@ -192,11 +162,11 @@ def plots(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> tuple
     unit = "epsilon in levels of 255" if parameters.norm == "linf" else "epsilon, Euclidean length"
     return (
         Plot(
-            title=f"Share of images that stand, {parameters.norm}",
-            about="Each attack is only asked about images that those above it left standing: the "
+            title=f"Accuracy after attacks, {parameters.norm}",
+            about="Each attack runs only on images that the attacks above it did not break: the "
             "lowest line is the worst case over the whole set.",
             x_label=unit,
-            y_label="share of images still named rightly",
+            y_label="share of images classified correctly",
             lines=tuple(lines),
             share=True,
         ),
@@ -204,44 +174,37 @@ def plots(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> tuple
 
 
 def attack(parameters: Parameters) -> Attack:
-    """Return the first attack of the set: validity checks ask it whether it can be believed."""
+    """Return the first attack of the set, for validity checks."""
     return attack_of(parameters.attacks[0])
 
 
 def badness(rows: pd.DataFrame) -> pd.Series[float]:
-    """Return how confidently wrong an image that was right became at any epsilon."""
-    wrong = rows["confidence"].where(rows["correct_clean"] & ~rows["correct"], 0.0)
-    return wrong.groupby(rows["image"], sort=False).max()
+    """Return the highest confidence in a wrong class of each image that is correct when clean."""
+    return sweeps.confidence_where(rows["correct_clean"] & ~rows["correct"], rows)
 
 
 def explain(probe: Probe, rows: pd.DataFrame, parameters: Parameters) -> tuple[Drawing, ...]:
     """Return image, perturbation and adversarial side by side, at the smallest radius that breaks.
 
-    Where none does, at the largest.
+    Where no radius does, at the largest.
     """
     from vision_evals.measures.triptych import triptych
 
-    drawings = []
+    drawings, sizes = [], sorted(parameters.epsilons, key=value)
     for i, image in enumerate(probe.ids):
-        mine = rows[rows["image"] == image]
-        broken = set(mine["epsilon"][~mine["correct"]])
-        sizes = sorted(parameters.epsilons, key=value)
+        at = rows[rows["image"] == image]
+        broken = set(at["epsilon"][~at["correct"]])
         shown = next((e for e in sizes if str(e) in broken and value(e) > 0), sizes[-1])
-        alone = probe.only(i)
-        moved = _worst(alone, parameters, _ball(parameters, shown)).pixels
-        attacked = mine["correct_clean"].all()  # nobody attacks what is wrong by itself
-        said = f"adversarial at {shown}" if attacked else "wrong when clean, not attacked"
-        drawings.append(triptych(probe, i, moved[0], said))
+        moved = _worst(probe.only(i), parameters, _ball(parameters, shown)).pixels
+        attacked = at["correct_clean"].all()  # images that are wrong when clean are not attacked
+        panel = f"adversarial at {shown}" if attacked else "wrong when clean, not attacked"
+        drawings.append(triptych(probe, i, moved[0], panel))
     return tuple(drawings)
-
-
-def _spec(name: str, about: str, **more: object) -> MetricSpec:
-    return MetricSpec(name, about, axis="epsilons", **more)  # type: ignore[arg-type]
 
 
 MEASURE = Measure(
     name="adversarial",
-    about="How many images stand every attack of a declared set within a ball.",
+    about="How many images stay correct after every attack of a declared set within a ball.",
     parameters=Parameters,
     class_columns=("top1",),
     labels=True,
@@ -249,80 +212,44 @@ MEASURE = Measure(
     axis=("epsilon", "epsilons"),
     iterated=True,
     columns=("correct_clean", "correct", "correct_noise", "correct_fgsm", "ever", "blind"),
-    worst_first=CONFIDENTLY_WRONG,
+    worst_first=sweeps.CONFIDENTLY_WRONG,
     metrics=(
-        _spec(
+        sweeps.accuracy_after(
             "robust_accuracy",
-            "Share of all images that are still named rightly after every attack of the set: the "
-            "worst case of each image.",
-            source="Carlini et al. 2019, On Evaluating Adversarial Robustness; Croce & Hein 2020",
-            interval="wilson",
-            per_image=each("correct"),
-            numeric_error=BY_DECISION,
+            "Share of all images that are still classified correctly after every attack of the "
+            "set: the worst case of each image.",
+            "correct",
+            "Carlini et al. 2019, On Evaluating Adversarial Robustness; Croce & Hein 2020",
             counts="image",
             headline=Headline(label="many-step robust accuracy", rank=3),
         ),
-        _spec(
-            "robust_accuracy_8bit",
-            "Robust accuracy of the same points rounded to 8 bits, as saved pictures would be.",
-            source="Goodfellow et al. 2015, section 3; Carlini & Wagner 2017 (discretisation)",
-            interval="wilson",
-            per_image=each("correct_8bit"),
-            numeric_error=BY_DECISION,
-            refines="robust_accuracy",
-        ),
-        _spec(
+        sweeps.ROBUST_ACCURACY_8BIT,
+        sweeps.accuracy_after(
             "fgsm_accuracy",
-            "Share named rightly after one step of the whole size along the gradient.",
-            source="Goodfellow et al. 2015, section 4",
-            interval="wilson",
-            per_image=each("correct_fgsm"),
-            numeric_error=BY_DECISION,
+            "Share of all images that are still classified correctly after one step of size "
+            "epsilon along the gradient.",
+            "correct_fgsm",
+            "Goodfellow et al. 2015, section 4",
         ),
-        _spec(
+        sweeps.accuracy_after(
             "noise_accuracy",
-            "Share named rightly after an aimless move of the whole size.",
-            source="Carlini et al. 2019, On Evaluating Adversarial Robustness",
-            interval="wilson",
-            per_image=each("correct_noise"),
-            numeric_error=BY_DECISION,
+            "Share of all images that are still classified correctly after a step of size epsilon "
+            "in a random direction.",
+            "correct_noise",
+            "Carlini et al. 2019, On Evaluating Adversarial Robustness",
         ),
-        _spec(
-            "attack_success",
-            "Share of the images that were right when clean and that some attack breaks.",
-            source="Carlini et al. 2019, On Evaluating Adversarial Robustness",
-            interval="wilson",
-            counts="correct_clean",
-            higher_is_better=False,
-        ),
-        _spec(
-            "confidence_on_mistakes",
-            "Mean confidence of the wrong answers.",
-            source="Goodfellow et al. 2015, section 4",
-            interval="bootstrap",
-            higher_is_better=False,
-        ),
-        _spec(
+        sweeps.ATTACK_SUCCESS,
+        sweeps.CONFIDENCE_ON_MISTAKES,
+        sweeps.at_each_epsilon(
             "median_distance",
-            "Median distance, in the check's norm, of the points that broke an image.",
+            "Median distance, in the norm of the check, from an image to the adversarial image "
+            "that broke it.",
             source="Schott et al. 2019",
             unit="distance",
             range=(0.0, float("inf")),
         ),
-        _spec(
-            "noise_p_value",
-            "Exact McNemar test, one-sided: how likely the lead over noise of the same size is by "
-            "chance.",
-            source="McNemar 1947",
-            higher_is_better=False,
-        ),
-        MetricSpec(
-            "median_flip_epsilon",
-            "Smallest epsilon of the sweep at which half of the right images have fallen.",
-            source="Schott et al. 2019 (median distance)",
-            unit="epsilon",
-            range=(0.0, float("inf")),
-        ),
+        sweeps.NOISE_P_VALUE,
+        replace(sweeps.MEDIAN_FLIP_EPSILON, range=(0.0, float("inf"))),
     ),
     observe=observe,
     forwards=lambda parameters: 4 * len(parameters.epsilons),

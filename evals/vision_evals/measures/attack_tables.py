@@ -1,4 +1,4 @@
-"""Attacks as a suite writes them: a name, or a table of a name and its parameters."""
+"""Attacks in suites: a name, or a table of a name and parameters."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ class Pgd(Table):
 
     name: Literal["pgd"]
     steps: Steps = PGD_STEPS
-    """Gradient steps of each restart, at most."""
+    """Largest number of gradient steps of each restart."""
     rel_stepsize: Annotated[float, Field(gt=0)] = PGD_REL_STEPSIZE
     """Length of a step as a share of epsilon."""
     restarts: Steps = RESTARTS
-    """Starts; only images that still stand go on to the next."""
+    """Number of starts; the next start is only for images that are not broken yet."""
     random_start: bool = RANDOM_START
-    """Whether the first start is drawn from the ball, too."""
+    """Whether the first start is a random point of the ball, too."""
     loss: Loss = LOSS
-    """What is climbed."""
+    """Loss that the attack increases."""
 
 
 class Apgd(Table):
@@ -49,11 +49,11 @@ class Apgd(Table):
 
     name: Literal["apgd"]
     steps: Steps = APGD_STEPS
-    """Gradient steps of each restart, at most."""
+    """Largest number of gradient steps of each restart."""
     restarts: Steps = RESTARTS
-    """Starts; only images that still stand go on to the next."""
+    """Number of starts; the next start is only for images that are not broken yet."""
     loss: Loss = LOSS
-    """What is climbed."""
+    """Loss that the attack increases."""
 
 
 class Foolbox(Table):
@@ -65,12 +65,15 @@ class Foolbox(Table):
     """Such as ``foolbox.L2CarliniWagnerAttack``."""
 
 
-def _table(written: object) -> object:
-    """Turn a name into a table, and refuse names of no attack."""
-    if isinstance(written, Pgd | Apgd | Foolbox):
-        return written
-    table = {"name": written} if isinstance(written, str) else written
-    if not isinstance(table, Mapping):  # pydantic turns only a ValueError into a sentence
+AnyTable: TypeAlias = Pgd | Apgd | Foolbox
+
+
+def _table(entry: object) -> object:
+    """Turn a name into a table, and refuse names that are not attacks."""
+    if isinstance(entry, AnyTable):
+        return entry
+    table = {"name": entry} if isinstance(entry, str) else entry
+    if not isinstance(table, Mapping):  # pydantic turns only a ValueError into a message
         raise ValueError(  # noqa: TRY004
             'must be a name, or a table such as { name = "pgd", steps = 40 }'
         )
@@ -96,26 +99,24 @@ AttackTable: TypeAlias = Annotated[
 """``"pgd"``, ``{ name = "apgd", loss = "dlr" }``, ``{ name = "foolbox.L2PGD", steps = 40 }``."""
 
 
-def _some(
-    tables: tuple[Pgd | Apgd | Foolbox, ...],
-) -> tuple[Pgd | Apgd | Foolbox, ...]:
+def _distinct(tables: tuple[AnyTable, ...]) -> tuple[AnyTable, ...]:
     if not tables:
         raise ValueError('must name at least 1 attack, such as "pgd"')
     for number, table in enumerate(tables):
         if table in tables[:number]:
-            raise ValueError(f"the attack {title(table)} stands there twice")
+            raise ValueError(f"the attack {title(table)} is listed twice")
     return tables
 
 
-AttackTables = Annotated[tuple[AttackTable, ...], AfterValidator(_some)]
-"""A set, in the order in which they attack."""
+AttackTables = Annotated[tuple[AttackTable, ...], AfterValidator(_distinct)]
+"""Attacks, in the order in which they run."""
 
 
-def attack_of(table: Pgd | Apgd | Foolbox) -> Attack:
+def attack_of(table: AnyTable) -> Attack:
     """Return the attack that a table describes.
 
     Raises:
-        UserError: foolbox has no such attack, or it has no such parameter.
+        UserError: foolbox has no such attack, or the attack has no such parameter.
     """
     match table:
         case Pgd():
@@ -131,27 +132,27 @@ def attack_of(table: Pgd | Apgd | Foolbox) -> Attack:
     return foolbox_attack(table.name.removeprefix(FOREIGN), dict(table.model_extra or {}))
 
 
-def hold_norm(tables: tuple[Pgd | Apgd | Foolbox, ...], norm: str) -> None:
-    """Refuse attacks of foolbox that are none, or that do not suit a norm.
+def hold_norm(tables: tuple[AnyTable, ...], norm: str) -> None:
+    """Refuse attacks of foolbox that do not exist or do not support a norm.
 
-    Our own know every norm: nothing is imported for them.
+    The package's own attacks support every norm: nothing is imported for them.
 
     Raises:
-        ValueError: with the repair.
+        ValueError: with the remedy.
     """
-    from vision_evals.attacks.attack import hold
+    from vision_evals.attacks.attack import check_norm
 
     for table in tables:
         if isinstance(table, Foolbox):
             try:
-                hold(attack_of(table), norm)
+                check_norm(attack_of(table), norm)
             except UserError as error:
                 raise ValueError(str(error)) from None
 
 
-def title(table: Pgd | Apgd | Foolbox) -> str:
-    """Return an attack in a few words, each of a set in others: ``pgd, loss dlr, steps 20``."""
-    told = table.model_dump(exclude={"name"}, exclude_defaults=True)
+def title(table: AnyTable) -> str:
+    """Return a short title that differs for each attack of a set: ``pgd, loss dlr, steps 20``."""
+    keys = table.model_dump(exclude={"name"}, exclude_defaults=True)
     if not isinstance(table, Foolbox):
-        told["steps"] = table.steps
-    return ", ".join([table.name, *(f"{key} {value}" for key, value in told.items())])
+        keys["steps"] = table.steps
+    return ", ".join([table.name, *(f"{key} {value}" for key, value in keys.items())])

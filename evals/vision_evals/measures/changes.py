@@ -1,4 +1,4 @@
-"""Small changes of a picture that should change no answer."""
+"""Small changes of a picture that should not change the predicted class."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image
 
 
 def shifted_by(pixels: torch.Tensor, by: int) -> Iterator[torch.Tensor]:
-    """Yield (n, 3, H, W) moved left, right, up and down, the border repeated."""
+    """Yield (n, 3, H, W) moved left, right, up and down; border pixels are repeated."""
     height, width = pixels.shape[2:]
     wide = torch.nn.functional.pad(pixels, (by, by, by, by), mode="replicate")
     for top, left in ((by, 2 * by), (by, 0), (2 * by, by), (0, by)):
@@ -18,10 +18,10 @@ def shifted_by(pixels: torch.Tensor, by: int) -> Iterator[torch.Tensor]:
 
 
 def through_jpeg(pixels: torch.Tensor, quality: int) -> torch.Tensor:
-    """Return (n, 3, H, W) as they come back from a JPEG file of a quality from 1 to 100."""
+    """Return (n, 3, H, W) after encoding as JPEG with a quality from 1 to 100, and decoding."""
     from torchvision.transforms.functional import pil_to_tensor, to_pil_image
 
-    # on the host: a GPU's encoder gives other bytes, and a decision must not hang on the device
+    # on the CPU: a GPU's encoder writes other bytes, and results must not depend on the device
     pictures = pixels.mul(255).round().to(torch.uint8).cpu()
     decoded = []
     for picture in pictures:

@@ -1,9 +1,9 @@
-"""Confidences in equal bins: how often they are right, and how they are spread."""
+"""Confidences: reliability, histograms, and how well they separate two image sets."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,81 +15,109 @@ if TYPE_CHECKING:
 
     from vision_evals.measures.measure import Subject
 
+    Confidences = NDArray[np.floating[Any]]
+
 BINS = 15
-"""Of the calibration error and its diagram, as Guo et al. 2017 have them."""
+"""Bins of the calibration error and its diagram, as in Guo et al. 2017."""
 
-SPREADS = (20, 10, 5)
-"""How many bins a histogram may have: edges are round numbers."""
+HISTOGRAM_BINS = (20, 10, 5)
+"""Possible numbers of bins of a histogram: their edges are round numbers."""
 
 
-def places(confidence: NDArray[np.floating], bins: int) -> NDArray[np.int64]:
-    """Return (n,) in which of equal bins (low, high] of [0, 1] each confidence lies.
+def bin_indices(confidence: Confidences, bins: int) -> NDArray[np.int64]:
+    """Return (n,) the index of each confidence's bin among equal bins (low, high] of [0, 1].
 
-    0 lies in the first.
+    0 belongs to the first bin.
     """
-    found: NDArray[np.int64] = np.ceil(confidence * bins).astype(np.int64) - 1
-    return np.clip(found, 0, bins - 1)
+    indices: NDArray[np.int64] = np.ceil(confidence * bins).astype(np.int64) - 1
+    return np.clip(indices, 0, bins - 1)
 
 
-def reliability(
-    confidence: NDArray[np.floating], correct: NDArray[np.bool_], subject: Subject
-) -> Plot:
-    """Return how often answers are right, over how sure they were; empty bins are left out.
+def reliability(confidence: Confidences, correct: NDArray[np.bool_], subject: Subject) -> Plot:
+    """Return the reliability diagram: accuracy over confidence, without empty bins.
 
     Args:
         confidence: (n,) highest softmax probability.
         correct: (n,) whether the top-1 class is right.
-        subject: whose they are.
+        subject: whose confidences they are.
     """
-    place = places(confidence, BINS)
-    members = [place == one for one in np.unique(place)]
-    sure = [float(confidence[mine].mean()) for mine in members]
+    bins = bin_indices(confidence, BINS)
+    members = [bins == index for index in np.unique(bins)]
+    means = [float(confidence[rows].mean()) for rows in members]
     return Plot(
         title="Reliability diagram",
-        about=f"How many of the answers given with some confidence are right: {BINS} equal bins, "
-        "as `ece` has them, empty ones left out. On the diagonal a network is right as often as it "
-        "is sure, below it is overconfident (Niculescu-Mizil & Caruana 2005, Guo et al. 2017). "
-        "Intervals are Wilson's.",
+        about=f"Share of right answers over confidence in {BINS} equal bins, those of `ece`, "
+        "without empty ones. On the diagonal the accuracy equals the confidence; below it the "
+        "network is overconfident (Niculescu-Mizil & Caruana 2005, Guo et al. 2017). Intervals are "
+        "Wilson's.",
         x_label="mean confidence of the bin",
         y_label="share of its answers that are right",
         lines=(
-            shares("measured", sure, [correct[mine] for mine in members], subject),
+            shares("measured", means, [correct[rows] for rows in members], subject),
             Line(name="perfect calibration", x=(0.0, 1.0), y=(0.0, 1.0), reference=True),
         ),
         share=True,
     )
 
 
-def spread(title: str, parts: Mapping[str, NDArray[np.floating]], of: int | None = None) -> Plot:
-    """Return confidences as histograms, all of the same bins.
+def histograms(title: str, parts: Mapping[str, Confidences], of: int | None = None) -> Plot:
+    """Return confidences as histograms with the same bins.
 
-    As many bins as suit the smallest set: the most of 20, 10 and 5 that are no more than Rice's
-    rule allows, twice the cube root of n.
+    The smallest set decides on the bins: the largest of 20, 10 and 5 within Rice's rule, twice the
+    cube root of n.
 
     Args:
         title: of the plot.
-        parts: name to confidences, one line each.
-        of: how many images the parts are shares of together; None where each is a set of its own.
+        parts: name of each line to its confidences.
+        of: number of images of which all parts together are shares; None where each part is a set
+            of its own.
     """
     n = {name: len(confidence) if of is None else of for name, confidence in parts.items()}
     fewest = min(n.values())
-    bins = next((bins for bins in SPREADS if bins**3 <= 8 * fewest), SPREADS[-1])
-    counts = {name: np.bincount(places(c, bins), minlength=bins) for name, c in parts.items()}
+    bins = next((bins for bins in HISTOGRAM_BINS if bins**3 <= 8 * fewest), HISTOGRAM_BINS[-1])
+    counts = {name: np.bincount(bin_indices(c, bins), minlength=bins) for name, c in parts.items()}
     return Plot(
         title=title,
-        about=f"Each bar is the share of images whose likeliest class got so much probability, in "
-        f"{bins} equal bins. It shows these images alone, and no interval: numbers beside it have "
-        "theirs.",
+        about="Each bar is the share of images whose likeliest class has a probability in its bin; "
+        f"there are {bins} equal bins. The bars describe these images alone and have no interval.",
         x_label="confidence in the likeliest class",
         y_label="share of images",
         lines=tuple(
             Line(
                 name=name,
                 x=tuple(edge / bins for edge in range(bins + 1)),
-                y=(*(count / n[name] if n[name] else None for count in found.tolist()), None),
+                y=(*(count / n[name] if n[name] else None for count in bars.tolist()), None),
                 n=(n[name],) * (bins + 1),
                 steps=True,
             )
-            for name, found in counts.items()
+            for name, bars in counts.items()
         ),
     )
+
+
+def auroc(these: Confidences, others: Confidences) -> float:
+    """Return the probability that one of these has a lower confidence than one of the others.
+
+    The rank statistic of Mann and Whitney (1947) as a share of all pairs; a tie counts half.
+
+    Args:
+        these: (n,) confidences on the positive images, which a low confidence detects.
+        others: (m,) confidences on the negative images.
+    """
+    from scipy.stats import rankdata
+
+    ranks = rankdata(np.concatenate([others, these]))[: len(others)]
+    pairs = ranks.sum() - len(others) * (len(others) + 1) / 2
+    return float(pairs / (len(others) * len(these)))
+
+
+def false_positives(these: Confidences, others: Confidences) -> float:
+    """Return the share of others at or below the threshold that catches 95 % of these.
+
+    Args:
+        these: (n,) confidences on the positive images, which a low confidence detects.
+        others: (m,) confidences on the negative images.
+    """
+    caught = -(-95 * len(these) // 100)
+    threshold = np.sort(these)[caught - 1]
+    return float((others <= threshold).mean())

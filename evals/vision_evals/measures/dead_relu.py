@@ -1,8 +1,9 @@
-"""Dead ReLUs: units that are never above 0 on any image and position of the set."""
+"""Dead ReLUs: units that are not above 0 on any image and position of the set."""
 
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
 from vision_evals.core.tables import Table
@@ -20,22 +21,22 @@ if TYPE_CHECKING:
     from vision_evals.measures.probe import Probe
     from vision_evals.models.hooks.watch import Call
 
-PERCENT = 100
-"""A unit above 0 on less than one position in so many is mostly zero: an APoZ above 99 % (average
+MOSTLY_ZERO_POSITIONS = 100
+"""A unit above 0 on less than one position in this many is mostly zero: an APoZ above 99 % (average
 percentage of zeros, Hu et al. 2016, Network Trimming)."""
 
-LEAKY = "LeakyReLU and its kin have a slope below 0 and never die"
+LEAKY = "LeakyReLU and similar functions have a slope below 0, so their units never die"
 
 
 class Parameters(Table):
-    """``dead_relu`` has none."""
+    """``dead_relu`` has no parameters."""
 
 
 def observe(probe: Probe, parameters: Parameters) -> Columns:  # noqa: ARG001 - none
-    """Return a row a unit: how often above 0, its highest and lowest output.
+    """Return a row per unit: how often it is above 0, its highest and its lowest output.
 
-    Every batch counts every unit, also those that are known to be alive: rows then do not depend on
-    which batches came before, and may be kept, resumed and joined.
+    Every batch counts every unit, including those already found alive: rows then do not depend on
+    earlier batches, and can be cached, resumed and joined.
 
     Raises:
         NotApplicableError: no rectifier was called.
@@ -48,7 +49,7 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:  # noqa: ARG001 - 
     from vision_evals.models.hooks.activations import FUNCTIONS, activation, of_images
     from vision_evals.models.hooks.watch import watching
 
-    seen: list[Counted] = []
+    counts: list[Counted] = []
     smooth: Counter[str] = Counter()
     numbers: Counter[str] = Counter()
 
@@ -60,31 +61,31 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:  # noqa: ARG001 - 
             smooth[kind.name] += 1
         else:
             numbers[call.path] += 1
-            seen.append(counted(call, numbers[call.path], kind, output, len(probe.ids)))
+            counts.append(counted(call, numbers[call.path], kind, output, len(probe.ids)))
         return output
 
     with torch.inference_mode(), watching(probe.classifier.network, FUNCTIONS, answer):
         logits = probe.classifier.logits(probe.pixels)
-    if not seen:
-        raise NotApplicableError(_nothing_to_see(smooth))
+    if not counts:
+        raise NotApplicableError(_why_none(smooth))
     if logits.device.type == "cpu" and not logits.isfinite().all():
-        bad = (~logits.isfinite()).any(dim=1).nonzero()[0].item()
-        raise InvalidError(f"the logits of {probe.ids[int(bad)]} are NaN or infinite")
-    return columns_of(seen)
+        index = (~logits.isfinite()).any(dim=1).nonzero()[0].item()
+        raise InvalidError(f"the logits of {probe.ids[int(index)]} are NaN or infinite")
+    return columns_of(counts)
 
 
-def _nothing_to_see(smooth: Counter[str]) -> str:
+def _why_none(smooth: Counter[str]) -> str:
     if not smooth:
-        return "not one call of a rectifier was seen, so nothing can be said of dead units"
+        return "no call of a rectifier was found, so dead units cannot be counted"
     called = ", ".join(f"{name} ({n} calls)" for name, n in smooth.items())
-    return f"its activations are smooth and do not die as a rectifier does: {called}"
+    return f"its activations are smooth and do not die like rectifiers: {called}"
 
 
 def units(rows: pd.DataFrame, images: int) -> pd.DataFrame:
-    """Return what each unit is, from its counts over ``images`` images."""
+    """Return the state of each unit, from its counts over ``images`` images."""
     leaky = rows["family"] == "leaky"
     never = rows["highest"] <= 0
-    rare = rows["positive"] * PERCENT < rows["positions"] * images
+    rare = rows["positive"] * MOSTLY_ZERO_POSITIONS < rows["positions"] * images
     return rows.assign(
         dead=never & ~leaky,
         mostly_zero=rare & ~leaky,
@@ -94,36 +95,22 @@ def units(rows: pd.DataFrame, images: int) -> pd.DataFrame:
     )
 
 
-def summarise(
-    rows: pd.DataFrame,
-    parameters: Parameters,  # noqa: ARG001 - none
-    subject: Subject,
-) -> tuple[Metric, ...]:
-    """Return shares of units; what a unit can be is counted over those that can be it."""
-    every = units(rows, subject.images)
+def summarise(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> tuple[Metric, ...]:
+    """Return shares of units; each share is over the units that can be in that state."""
+    del parameters
+    every, n = units(rows, subject.images), subject.images
     rectified = every[every["family"] == "rectifier"]
-    bounded = every[every["saturated"] >= 0]
-    leaky = every[every["family"] == "leaky"]
-    of, n = "rectified units", subject.images
+    bounded = every[every["saturated"] >= 0]["at_ceiling"]
+    leaky = every[every["family"] == "leaky"]["always_negative"]
+    of, no_ceiling = "rectified units", "no rectifier here has a ceiling, as ReLU6 has"
+    no_leak = "no activation here has a slope below 0"
     return (
         _share("dead_fraction", rectified["dead"], of, n, LEAKY),
         _worst(rectified, n),
         _share("mostly_zero_fraction", rectified["mostly_zero"], of, n, LEAKY),
         _share("constant_fraction", rectified["constant"], of, n, LEAKY),
-        _share(
-            "saturated_fraction",
-            bounded["at_ceiling"],
-            "units with a ceiling",
-            n,
-            "no rectifier here has a ceiling, as ReLU6 has",
-        ),
-        _share(
-            "always_negative_fraction",
-            leaky["always_negative"],
-            "leaky units",
-            n,
-            "no activation here leaks below 0",
-        ),
+        _share("saturated_fraction", bounded, "units with a ceiling", n, no_ceiling),
+        _share("always_negative_fraction", leaky, "leaky units", n, no_leak),
         exact("unseen_firing_rate", min(1.0, 3 / n), n, "images", "a bound, not an estimate"),
     )
 
@@ -131,7 +118,7 @@ def summarise(
 def _share(name: str, hits: pd.Series[bool], of: str, images: int, why_none: str) -> Metric:
     if hits.empty:
         return absent(name, why_none, of=of)
-    reason = f"all units were looked at, on {images:,} images"
+    reason = f"all units were counted, on {images:,} images"
     return exact(name, float(hits.mean()), len(hits), of, reason)
 
 
@@ -146,12 +133,12 @@ def _worst(rectified: pd.DataFrame, images: int) -> Metric:
         float(layers["mean"].max()),
         int(layers["size"].loc[(layer, call)]),
         of,
-        f"{layer}, call {call}: all its units were looked at, on {images:,} images",
+        f"{layer}, call {call}: all its units were counted, on {images:,} images",
     )
 
 
 def vouch(network: nn.Module, rows: pd.DataFrame) -> tuple[Validity, ...]:  # noqa: ARG001
-    """Return that rectifiers were seen at all, and how many."""
+    """Return whether rectifiers were found, and whether their outputs are finite."""
     calls, bad = len(rows.groupby(["layer", "call"])), rows[rows["finite"] == 0]
     return (
         Validity(
@@ -159,24 +146,21 @@ def vouch(network: nn.Module, rows: pd.DataFrame) -> tuple[Validity, ...]:  # no
             outcome="failed" if len(bad) else "passed",
             evidence=f"{len(bad)} of {len(rows):,} units are NaN or infinite somewhere"
             + (f", first in {bad['layer'].iloc[0]}" if len(bad) else ""),
-            meaning="What is not a number is not above 0 either, and would count as dead.",
+            meaning="NaN is not above 0 and would count as dead.",
         ),
         Validity(
             id="S29",
-            name="rectifiers were seen",
+            name="rectifiers were found",
             outcome="passed" if calls else "failed",
             evidence=f"{calls} calls with {len(rows):,} units",
-            meaning="Where no rectifier is seen, no dead unit is, and every threshold would pass.",
+            meaning="Without rectifiers there are no dead units, and every threshold would pass.",
         ),
     )
 
 
-def plots(
-    rows: pd.DataFrame,
-    parameters: Parameters,  # noqa: ARG001 - none
-    subject: Subject,
-) -> tuple[Plot, ...]:
-    """Return the share of dead and of always negative units, call by call."""
+def plots(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> tuple[Plot, ...]:
+    """Return the share of dead and of always negative units in each call."""
+    del parameters
     never = (rows["highest"] <= 0).groupby([rows["layer"], rows["call"]], sort=False)
     dead = never.mean()
     several = rows.groupby("layer")["call"].nunique()
@@ -190,9 +174,9 @@ def plots(
     )
     return (
         Plot(
-            title="Units never above 0, layer by layer",
-            about="From the first activation to the last, in the order of the forward. All units "
-            f"were looked at, on {subject.images:,} images: no share has an interval.",
+            title="Units never above 0 in each layer",
+            about="Activations in the order of the forward. All units were counted, on "
+            f"{subject.images:,} images: no share has an interval.",
             x_label="activation",
             y_label="share of its units",
             lines=(line,),
@@ -202,13 +186,12 @@ def plots(
     )
 
 
-def _spec(name: str, about: str, source: str = "", headline: Headline | None = None) -> MetricSpec:
-    return MetricSpec(name, about, higher_is_better=False, source=source, headline=headline)
-
+_spec = partial(MetricSpec, higher_is_better=False)
+_LU = "Lu et al. 2020, Dying ReLU and Initialization"
 
 MEASURE = Measure(
     name="dead_relu",
-    about="Which units never rise above 0: channels of convolutions, neurons of dense layers.",
+    about="Which units are never above 0: channels of convolutions, neurons of dense layers.",
     parameters=Parameters,
     labels=False,
     keys=("layer", "call", "family", "unit"),
@@ -225,41 +208,41 @@ MEASURE = Measure(
             "dead_fraction",
             "Share of rectified units that are 0 on every image and position: no gradient reaches "
             "their weights.",
-            source="Lu et al. 2020, Dying ReLU and Initialization",
+            source=_LU,
             headline=Headline(label="dead units", rank=4),
         ),
         _spec(
             "dead_fraction_worst_layer",
-            "Dead fraction of the layer where it is highest: one wholly dead layer lets nothing of "
-            "the image through.",
-            source="Lu et al. 2020, Dying ReLU and Initialization",
+            "Dead fraction of the layer where it is highest: a completely dead layer passes no "
+            "information on.",
+            source=_LU,
         ),
         _spec(
             "mostly_zero_fraction",
-            "Share of rectified units above 0 on less than 1 % of all images and positions, the "
-            "dead ones among them (APoZ above 99 %).",
+            "Share of rectified units above 0 on less than 1 % of all images and positions, "
+            "including the dead ones (APoZ above 99 %).",
             source="Hu et al. 2016, Network Trimming",
         ),
         _spec(
             "constant_fraction",
-            "Share of rectified units that are alive and everywhere the same: they say nothing of "
-            "the image.",
+            "Share of rectified units that are above 0 and have the same value everywhere: they "
+            "carry no information about the image.",
         ),
         _spec(
             "saturated_fraction",
-            "Share of units with a ceiling, such as ReLU6's, that are at it everywhere: no "
+            "Share of units with a ceiling, such as those of ReLU6, that are at it everywhere: no "
             "gradient reaches their weights either.",
             source="Glorot & Bengio 2010, section 3",
         ),
         _spec(
             "always_negative_fraction",
-            "Share of leaky units that are never above 0: they learn slowly, and are not dead.",
+            "Share of leaky units that are never above 0: they learn slowly but are not dead.",
             source="Maas et al. 2013",
         ),
         _spec(
             "unseen_firing_rate",
-            "Rule of three: with 95 % confidence a unit that looked dead on n images fires on less "
-            "than 3/n of all images.",
+            "Rule of three: with 95 % confidence, a unit that was dead on n images is above 0 on "
+            "less than 3/n of all images.",
             source="Hanley & Lippman-Hand 1983",
         ),
     ),

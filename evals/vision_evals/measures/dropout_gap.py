@@ -1,4 +1,4 @@
-"""Dropout in training and in inference: what single masks say, and what their average says."""
+"""Dropout in training and in inference: accuracy under single masks, and of their average."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Parameters(Table):
     """Parameters of ``dropout_gap``."""
 
     masks: int = Field(default=10, ge=2, le=100)
-    """How many masks each image is shown under; each costs a forward."""
+    """Number of dropout masks for each image; each costs a forward."""
 
     @property
     def mask_names(self) -> tuple[str, ...]:
@@ -37,17 +37,16 @@ class Parameters(Table):
 
 
 def observe(probe: Probe, parameters: Parameters) -> Columns:
-    """Return for each mask what the network says, beside what it says in eval mode.
+    """Return the network's answer under each mask, next to its answer in eval mode.
 
-    What the masks say together (the mean of their probabilities, and of their logits) stands in
-    each of the image's rows. Only dropout is switched on: BatchNorm stays as it is.
+    The answer of all masks together (the mean of their probabilities, and of their logits) is in
+    each row of the image. Only dropout is switched on: BatchNorm stays in eval mode.
     """
     import torch
 
     from vision_evals.models.answers import among, first_is_right
 
-    assert probe.answers is not None, "a measure with labels=True is only asked of labelled images"
-    accepted, top1, calls = probe.answers.accepted, [], 0
+    accepted, top1, calls = probe.right.accepted, [], 0
     together = shift = torch.zeros((), device=probe.pixels.device)
     for mask in parameters.mask_names:
         logits, calls = _under(probe, mask)
@@ -60,7 +59,7 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
         "top1_eval": probe.logits.argmax(dim=1),
         "correct_ensemble": first_is_right(together, accepted),
         "shift": (shift / parameters.masks).norm(dim=1),
-        "calls": torch.full_like(probe.answers.label, calls),
+        "calls": torch.full_like(probe.right.label, calls),
     }
     return {
         "correct": among(answer, accepted[:, None]),
@@ -70,28 +69,28 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
 
 
 def _under(probe: Probe, mask: str) -> tuple[torch.Tensor, int]:
-    """Return the logits under one mask, and how many calls of dropout it took part in."""
+    """Return the logits under one mask, and the number of dropout calls."""
     from vision_evals.core.errors import NotApplicableError
     from vision_evals.core.rng import generator
     from vision_evals.models.hooks.dropouts import hidden_dropouts, masked_logits
 
-    draws = [generator(probe.seed, "dropout_gap", mask, image) for image in probe.ids]
-    found = masked_logits(probe.classifier, probe.pixels, draws)
-    if not found.calls:
+    rngs = [generator(probe.seed, "dropout_gap", mask, image) for image in probe.ids]
+    result = masked_logits(probe.classifier, probe.pixels, rngs)
+    if not result.calls:
         others = ", ".join(hidden_dropouts(probe.classifier.network))
         raise NotApplicableError(
-            f"{probe.classifier.alias} calls no dropout, so there is nothing to switch on"
+            f"{probe.classifier.alias} calls no dropout, so there is nothing to measure"
             + (f"; {others} cannot be switched on from outside" if others else "")
         )
-    return found
+    return result
 
 
 def summarise(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> tuple[Metric, ...]:
     """Return accuracies in eval mode, under single masks and of their mean, and how they differ."""
-    once = rows.drop_duplicates("image")
+    once = _once(rows)
     correct = _by_mask(rows["correct"], parameters)
     changed = _by_mask(rows["top1"] != rows["top1_eval"], parameters)
-    # one number an image: its masks are no independent observations
+    # one number per image: its masks are not independent observations
     single = correct.mean(axis=1)
     gap = once["correct_eval"].to_numpy(np.float64) - single
     shift = once["shift"].to_numpy(np.float64)
@@ -107,14 +106,14 @@ def summarise(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> t
 
 
 def _once(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return one row an image: what does not depend on the mask stands in each."""
+    """Return one row per image, for columns that do not depend on the mask."""
     return rows.drop_duplicates("image")
 
 
 def _single(rows: pd.DataFrame) -> pd.Series[float]:
-    """Return for each image the share of masks under which it is named rightly."""
-    found: pd.Series[float] = rows.groupby("image", sort=False)["correct"].mean()
-    return found
+    """Return for each image the share of masks under which it is classified correctly."""
+    shares: pd.Series[float] = rows.groupby("image", sort=False)["correct"].mean()
+    return shares
 
 
 def _by_mask(column: pd.Series[bool], parameters: Parameters) -> NDArray[np.float64]:
@@ -129,12 +128,12 @@ def _spread(accuracies: NDArray[np.float64]) -> Metric:
         float(accuracies.std(ddof=1)),
         len(accuracies),
         "masks",
-        "a spread over masks, shown beside the mean; it has no interval of its own",
+        "a spread over masks; it has no interval of its own",
     )
 
 
 def vouch(network: nn.Module, rows: pd.DataFrame) -> tuple[Validity, ...]:
-    """Return whether everything that drops at random was switched on."""
+    """Return whether all random dropping was switched on."""
     from vision_evals.models.hooks.dropouts import MODULES, hidden_dropouts
 
     modules = sum(isinstance(module, MODULES) for module in network.modules())
@@ -146,18 +145,19 @@ def vouch(network: nn.Module, rows: pd.DataFrame) -> tuple[Validity, ...]:
     )
     return (
         Validity(
-            name="every dropout was switched",
+            name="every dropout was switched on",
             outcome="undecided" if others else "passed",
             evidence=f"{evidence}; left off: {shown}" if others else evidence,
-            meaning="Training switches on all that drops at random; here only calls of dropout "
-            "are. An `if self.training:` in a network's own code cannot be seen.",
+            meaning="Training switches on everything that drops at random; this measure switches "
+            "on calls of dropout only. It does not find an `if self.training:` in a network's own "
+            "code.",
         ),
     )
 
 
 def plots(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> tuple[Plot, ...]:
-    """Return the accuracy under each mask, between those of eval mode and of all masks together."""
-    once = rows.drop_duplicates("image")
+    """Return the accuracy under each mask, next to those of eval mode and of all masks together."""
+    once = _once(rows)
     x = tuple(float(name) for name in parameters.mask_names)
     single = _by_mask(rows["correct"], parameters).astype(bool)
     level = {
@@ -167,9 +167,9 @@ def plots(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> tuple
     return (
         Plot(
             title="Accuracy under single dropout masks",
-            about="Each mask is a thinned network, as a step of training sees it. Eval mode stands "
-            "for their average, which the ensemble takes outright; the intervals of these two "
-            "stand with `eval_accuracy` and `ensemble_accuracy`.",
+            about="Each mask gives a thinned network, as in a training step. Eval mode estimates "
+            "the average of these networks, which the ensemble computes. The intervals of both are "
+            "those of `eval_accuracy` and `ensemble_accuracy`.",
             x_label="mask",
             y_label="accuracy",
             lines=(
@@ -185,21 +185,21 @@ def plots(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> tuple
 
 
 def badness(rows: pd.DataFrame) -> pd.Series[float]:
-    """Return the share of masks whose answer is another than eval mode's."""
+    """Return the share of masks whose answer differs from eval mode's."""
     changed = (rows["top1"] != rows["top1_eval"]).astype(float)
     return changed.groupby(rows["image"], sort=False).mean()
 
 
 def explain(probe: Probe, rows: pd.DataFrame, parameters: Parameters) -> tuple[Drawing, ...]:
-    """Return each image with eval mode's answer and the commonest ones under masks."""
+    """Return each image with the answer of eval mode and the most frequent answers under masks."""
     from vision_evals.measures.triptych import answered
 
     names = probe.classifier.classes.names
-    confidence, top = probe.logits.softmax(dim=1).max(dim=1)
+    probabilities = probe.logits.softmax(dim=1)
     drawings = []
     for i, image in enumerate(probe.ids):
         answers = Counter(rows["top1"][rows["image"] == image].tolist())
-        (panel,) = answered(["eval mode"], [names[int(top[i])]], [float(confidence[i])])
+        (panel,) = answered(["eval mode"], names, probabilities[i : i + 1])
         masks = ", ".join(f"{names[answer]} {n}" for answer, n in answers.most_common(3))
         under = f"of {parameters.masks} masks: {masks}"
         drawings.append(
@@ -215,18 +215,18 @@ def explain(probe: Probe, rows: pd.DataFrame, parameters: Parameters) -> tuple[D
 
 MEASURE = Measure(
     name="dropout_gap",
-    about="What single dropout masks say, as in training, and what eval mode makes of them.",
+    about="Accuracy under single dropout masks, as in training, compared with eval mode.",
     parameters=Parameters,
     class_columns=("top1_eval", "top1"),
     labels=True,
     axis=("mask", "mask_names"),
     worst_first=WorstFirst(
-        meaning="The worst are those to which most masks answer otherwise than eval mode."
+        meaning="The worst are the images on which most masks disagree with eval mode."
     ),
     metrics=(
         MetricSpec(
             "eval_accuracy",
-            "Share of images named rightly in eval mode, dropout off.",
+            "Share of images classified correctly in eval mode, with dropout off.",
             source="Srivastava et al. 2014",
             interval="wilson",
             per_image=each("correct_eval", _once),
@@ -234,21 +234,21 @@ MEASURE = Measure(
         ),
         MetricSpec(
             "train_accuracy_mean",
-            "Share named rightly under a single dropout mask, as in training, averaged over masks; "
-            "everything but dropout stays in eval mode.",
+            "Share of images classified correctly under a single dropout mask, as in training, "
+            "averaged over masks; everything but dropout stays in eval mode.",
             source="Srivastava et al. 2014",
             interval="bootstrap",
             per_image=lambda rows, _: _single(rows),
         ),
         MetricSpec(
             "train_accuracy_spread",
-            "Standard deviation over masks of the accuracy under one: how much a thinned network "
-            "depends on what was dropped.",
+            "Standard deviation over masks of the accuracy under a single mask: how much a thinned "
+            "network depends on which units are dropped.",
             higher_is_better=False,
         ),
         MetricSpec(
             "accuracy_gap",
-            "Accuracy in eval mode less that under single masks: what switching dropout off gains.",
+            "Accuracy in eval mode minus that under single masks: the gain without dropout.",
             interval="bootstrap",
             range=(-1.0, 1.0),
             headline=Headline(label="dropout gap", rank=6, share=False),
@@ -258,24 +258,24 @@ MEASURE = Measure(
         ),
         MetricSpec(
             "ensemble_accuracy",
-            "Share named rightly by the mean of the masks' probabilities, which eval mode "
-            "approximates in one forward.",
+            "Share of images classified correctly by the mean of the masks' probabilities, which "
+            "eval mode approximates in one forward.",
             source="Srivastava et al. 2014, section 7.5",
             interval="wilson",
             per_image=each("correct_ensemble", _once),
         ),
         MetricSpec(
             "disagreement",
-            "Share of masks whose answer is another than eval mode's, averaged over images.",
+            "Share of masks whose answer differs from eval mode's, averaged over images.",
             higher_is_better=False,
             interval="bootstrap",
             per_image=lambda rows, _: badness(rows),
         ),
         MetricSpec(
             "logit_shift",
-            "Length of the difference between the masks' mean logits and those of eval mode, "
-            "averaged over images. With many masks, 0 where the network after its dropout is "
-            "linear; with few, chance adds to it.",
+            "Euclidean length of the difference between the masks' mean logits and those of eval "
+            "mode, averaged over images. With many masks it is 0 if the network is linear after "
+            "its dropout; with few masks chance adds to it.",
             unit="logits",
             range=(0.0, float("inf")),
             higher_is_better=False,

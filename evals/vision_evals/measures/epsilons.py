@@ -7,22 +7,22 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-FAR = 10_000
-"""Euclidean distance of black and white at 5,773 x 5,773 pixels; far beyond, fp32 overflows."""
+MAX_L2_DISTANCE = 10_000
+"""Euclidean distance of black and white at 5,773 x 5,773 pixels; far above it, fp32 overflows."""
 
 
 def value(epsilon: str | int | float) -> float:
-    """Return the number that an epsilon was written for."""
+    """Return an epsilon as a number."""
     return float(Fraction(str(epsilon)))
 
 
-def _distance(epsilon: str | int | float) -> str | int | float:
+def _not_negative(epsilon: str | int | float) -> str | int | float:
     try:
         size = Fraction(str(epsilon))
     except (ValueError, ZeroDivisionError):
-        raise ValueError(f'{epsilon!r} is no number; write 0.007 or "8/255"') from None
+        raise ValueError(f'{epsilon!r} is not a number; write 0.007 or "8/255"') from None
     if size < 0:
-        raise ValueError(f"{epsilon} is negative; an epsilon is a distance")
+        raise ValueError(f"{epsilon} is negative; an epsilon is a distance of at least 0")
     return epsilon
 
 
@@ -33,32 +33,34 @@ def within_scale(epsilon: str | int | float) -> str | int | float:
     return epsilon
 
 
-Epsilon = Annotated[str | int | float, AfterValidator(_distance), AfterValidator(within_scale)]
-"""At most so far does a pixel value move: ``0``, ``0.007``, ``"8/255"``."""
+Epsilon = Annotated[str | int | float, AfterValidator(_not_negative), AfterValidator(within_scale)]
+"""Largest change of a pixel value: ``0``, ``0.007``, ``"8/255"``."""
 
 
-def _once(epsilons: tuple[str | int | float, ...]) -> tuple[str | int | float, ...]:
+def _distinct(epsilons: tuple[str | int | float, ...]) -> tuple[str | int | float, ...]:
     if not epsilons:
-        raise ValueError("must hold one epsilon at least")
+        raise ValueError("must hold at least one epsilon")
     sizes = [Fraction(str(epsilon)) for epsilon in epsilons]
     for epsilon, size in zip(epsilons, sizes, strict=True):
         if sizes.count(size) > 1:
-            raise ValueError(f"{epsilon} is written twice")
+            raise ValueError(f"{epsilon} is listed twice")
     return epsilons
 
 
-Epsilons = Annotated[tuple[Epsilon, ...], AfterValidator(_once)]
-"""Several, each of another size."""
+Epsilons = Annotated[tuple[Epsilon, ...], AfterValidator(_distinct)]
+"""At least one, all different."""
 
 
 def _reachable(epsilon: str | int | float) -> str | int | float:
-    if Fraction(str(epsilon)) > FAR:
-        raise ValueError(f"{epsilon} is further than any two pictures lie apart")
+    if Fraction(str(epsilon)) > MAX_L2_DISTANCE:
+        raise ValueError(f"{epsilon} is larger than the distance between any two pictures")
     return epsilon
 
 
 Distances = Annotated[
-    tuple[Annotated[str | int | float, AfterValidator(_distance), AfterValidator(_reachable)], ...],
-    AfterValidator(_once),
+    tuple[
+        Annotated[str | int | float, AfterValidator(_not_negative), AfterValidator(_reachable)], ...
+    ],
+    AfterValidator(_distinct),
 ]
-"""Several, each of another size, in a norm that adds pixels up: then 1 is no border."""
+"""At least one, all different, in a norm that sums over pixels: values above 1 are allowed."""

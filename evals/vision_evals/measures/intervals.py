@@ -1,4 +1,4 @@
-"""Intervals, and generators that no test order can change."""
+"""Confidence intervals, and random generators that do not depend on the order of the tests."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 CONFIDENCE = 0.95
-"""Of intervals that nobody asks otherwise for."""
+"""Of intervals where the user names no other."""
 
 RESAMPLES = 1000
-"""Draws of a bootstrap."""
+"""How often a bootstrap resamples."""
 
 MIN_IMAGES_FOR_BOOTSTRAP = 10
-"""With fewer there is no interval: of two images a percentile interval of 90 % would hold the truth
-in half of all cases."""
+"""With fewer images there is no interval: a percentile interval of 90 % over two images holds the
+true value in only half of all cases."""
 
 
 class Interval(NamedTuple):
@@ -32,7 +32,7 @@ class Interval(NamedTuple):
 
 
 def generator(seed: int, *names: str) -> np.random.Generator:
-    """Return the generator of (seed, names): the same whatever else was drawn before."""
+    """Return the generator of (seed, names): earlier draws elsewhere do not change it."""
     digest = hashlib.sha256("\0".join((str(seed), *names)).encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:16], "big"))
 
@@ -52,10 +52,10 @@ def wilson(successes: int, n: int, confidence: float = CONFIDENCE) -> Interval:
 
 
 def wilson_images_needed(value: float, threshold: float, confidence: float) -> int | None:
-    """Return the n at which Wilson's interval around ``value`` no longer holds ``threshold``.
+    """Return the n at which Wilson's interval around ``value`` no longer contains ``threshold``.
 
     The interval is the inverted score test, so n = z^2 t (1 - t) / (value - t)^2. None when
-    they are equal, or when the threshold leaves no doubt to resolve.
+    they are equal, or when the threshold is 0 or 1.
     """
     from scipy.stats import norm
 
@@ -71,48 +71,30 @@ def bootstrap(
     rng: np.random.Generator,
     confidence: float = CONFIDENCE,
     resamples: int = RESAMPLES,
+    *,
+    paired: bool = True,
 ) -> Interval:
-    """Percentile bootstrap over images (Efron 1979): rows are drawn whole, columns stay paired.
+    """Percentile bootstrap over images (Efron 1979).
 
     Args:
         statistic: takes the columns, each (n,), and returns the number.
         columns: what is resampled.
-        rng: where the draws come from.
+        rng: where the random rows come from.
         confidence: two-sided.
-        resamples: how many draws of n rows.
+        resamples: how often n rows are drawn.
+        paired: whether the columns belong to the same images, so that each row is drawn whole.
+            Otherwise they are independent samples, each of its own size.
     """
-    n = len(columns[0])
-    draws = [
-        statistic(*(column[rows] for column in columns))
-        for rows in (rng.integers(0, n, n) for _ in range(resamples))
-    ]
-    return _percentiles(draws, confidence)
 
+    def draw(column: NDArray[np.floating]) -> NDArray[np.int64]:
+        return rng.integers(0, len(column), len(column))
 
-def bootstrap_apart(
-    statistic: Callable[..., float],
-    samples: tuple[NDArray[np.floating], ...],
-    rng: np.random.Generator,
-    confidence: float = CONFIDENCE,
-    resamples: int = RESAMPLES,
-) -> Interval:
-    """Percentile bootstrap of independent samples, each drawn on its own.
+    def resample() -> float:
+        if not paired:
+            return statistic(*(column[draw(column)] for column in columns))
+        rows = draw(columns[0])
+        return statistic(*(column[rows] for column in columns))
 
-    Args:
-        statistic: takes the samples, each of its own size, and returns the number.
-        samples: what is resampled.
-        rng: where the draws come from.
-        confidence: two-sided.
-        resamples: how many draws.
-    """
-    draws = [
-        statistic(*(sample[rng.integers(0, len(sample), len(sample))] for sample in samples))
-        for _ in range(resamples)
-    ]
-    return _percentiles(draws, confidence)
-
-
-def _percentiles(draws: list[float], confidence: float) -> Interval:
     tail = (1 - confidence) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail])
+    low, high = np.quantile([resample() for _ in range(resamples)], [tail, 1 - tail])
     return Interval(float(low), float(high))

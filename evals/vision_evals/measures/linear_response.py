@@ -1,8 +1,8 @@
-"""How straight the logits are along the sign of the gradient, on both sides of an image."""
+"""How linear the logits are along the sign of the gradient, on both sides of an image."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +16,7 @@ from vision_evals.measures.epsilons import Epsilon, value
 from vision_evals.measures.measure import Drawing, Measure, Subject
 from vision_evals.measures.metrics import absent, exact, fraction, resampled
 from vision_evals.measures.straightness import crossings_of, curves_of, moves, r2_line, r2_per_side
+from vision_evals.measures.sweeps import stacked
 from vision_evals.suite.spec import MetricSpec
 
 if TYPE_CHECKING:
@@ -27,23 +28,22 @@ if TYPE_CHECKING:
     from vision_evals.measures.measure import Columns
     from vision_evals.measures.probe import Probe, Rows
 
-LINES = 6
-"""Classes in one plot, at most."""
+MAX_CLASSES_IN_PLOT = 6
 
 
-def _somewhere(reach: str | int | float) -> str | int | float:
+def _above_zero(reach: str | int | float) -> str | int | float:
     if value(reach) == 0:
-        raise ValueError('0 leads nowhere; write how far to go, such as "4/255"')
+        raise ValueError('must be above 0, such as "4/255"')
     return reach
 
 
 class Parameters(Table):
     """Parameters of ``linear_response``."""
 
-    reach: Annotated[Epsilon, AfterValidator(_somewhere)] = "4/255"
-    """How far to go on either side, pixel scale [0, 1]."""
+    reach: Annotated[Epsilon, AfterValidator(_above_zero)] = "4/255"
+    """Largest epsilon on either side, pixel scale [0, 1]."""
     points: int = Field(default=8, ge=2, le=50)
-    """Steps on either side, all of one size; each costs a forward."""
+    """Equal steps on either side; each costs a forward."""
 
     @property
     def epsilons(self) -> tuple[str, ...]:
@@ -54,16 +54,15 @@ class Parameters(Table):
 
 
 def observe(probe: Probe, parameters: Parameters) -> Columns:
-    """Return for each epsilon the label's logit, the best wrong one, and what comes first.
+    """Return at each epsilon the label's logit, the largest wrong one, and the likeliest class.
 
-    One gradient serves all epsilons, and epsilon 0 is the forward it came from.
+    All epsilons share one gradient, and epsilon 0 is the forward of that gradient.
     """
     import torch
 
     from vision_evals.models.answers import among
 
-    assert probe.answers is not None, "a measure with labels=True is only asked of labelled images"
-    label, accepted, parts = probe.answers.label[:, None], probe.answers.accepted, []
+    label, accepted, parts = probe.right.label[:, None], probe.right.accepted, []
     right = accepted.where(accepted >= 0, label)
     for logits in _along(probe, parameters):
         wrong = logits.scatter(1, right, -torch.inf).max(dim=1)
@@ -78,28 +77,26 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
                 "correct": among(top1, right),
             }
         )
-    return {name: torch.stack([part[name] for part in parts], dim=1) for name in parts[0]}
+    return stacked(parts)
 
 
-def _along(probe: Probe, parameters: Parameters) -> Iterator[torch.Tensor]:
-    """Yield the logits (n, classes) at each epsilon; at 0 they are those of the gradient."""
+def _along(probe: Probe, parameters: Parameters) -> list[torch.Tensor]:
+    """Return the logits (n, classes) at each epsilon; at 0 they are those of the gradient."""
     epsilons = [*map(value, parameters.epsilons)]
-    assert probe.answers is not None, "a measure with labels=True is only asked of labelled images"
     places = [partial(_moved, probe, epsilon) for epsilon in epsilons if epsilon]
-    seen = iter(probe.looks(places, probe.answers.accepted))
-    for epsilon in epsilons:
-        yield next(seen) if epsilon else probe.logits
+    outputs = iter(probe.looks(places, probe.right.accepted))
+    return [next(outputs) if epsilon else probe.logits for epsilon in epsilons]
 
 
 def _moved(probe: Probe, epsilon: float, rows: Rows = slice(None)) -> torch.Tensor:
-    """Return the pixels after a step along the gradient's sign; a negative one goes against it."""
+    """Return the pixels after a step along the gradient's sign; a negative step goes against it."""
     from vision_evals.attacks.signs import fast_gradient_sign
 
     return fast_gradient_sign(probe.pixels[rows], probe.gradient[rows], epsilon)
 
 
 def summarise(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> tuple[Metric, ...]:
-    """Return how straight the label's logit is, where images turn wrong, and into what."""
+    """Return how linear the label's logit is, where images turn wrong, and into which class."""
     import pandas as pd
 
     curves = curves_of(rows)
@@ -121,21 +118,15 @@ def _median_crossing(epsilons: NDArray[np.float64], reach: str, subject: Subject
     n, never = len(right), int(np.isinf(right).sum())
     if not never:
         return resampled(name, np.median, (right,), subject, of=of, unit="epsilon")
-    stay = f"{never} of {n} stay right up to {reach}"
+    reason = f"{never} of {n} stay correct up to {reach}"
     if 2 * never >= n:
-        return absent(name, stay, of=of, unit="epsilon", n=n)
-    return exact(
-        name,
-        float(np.median(right)),
-        n,
-        of,
-        f"{stay}: where they cross is not known, so it cannot be resampled",
-        unit="epsilon",
-    )
+        return absent(name, reason, of=of, unit="epsilon", n=n)
+    reason += ": their crossing is unknown, so the median cannot be resampled"
+    return exact(name, float(np.median(right)), n, of, reason, unit="epsilon")
 
 
 def vouch(network: nn.Module, rows: pd.DataFrame) -> tuple[Validity, ...]:
-    """Return whether the gradient led anywhere, and whether the steps are fine enough."""
+    """Return whether the gradient has a direction, and whether the steps are fine enough."""
     del network
     curves = curves_of(rows)
     moving = moves(curves.label_logit)
@@ -144,27 +135,27 @@ def vouch(network: nn.Module, rows: pd.DataFrame) -> tuple[Validity, ...]:
     crossed, at_once = int(np.isfinite(where).sum()), int((where <= step).sum())
     return (
         Validity(
-            name="the gradient leads somewhere",
+            name="the gradient has a direction",
             outcome="undecided" if still else "passed",
             evidence=f"the label's logit moves on {len(moving) - still} of {len(moving)} images"
             + ("; the others are left out of R^2" if still else ""),
-            meaning="Where the loss is flat to the last bit, its gradient is 0 and shows no "
-            "direction: staying right along it says nothing.",
+            meaning="Where the loss is flat to the last bit, its gradient is 0 and has no "
+            "direction: an image that stays correct along it is no evidence.",
         ),
         Validity(
             name="steps are finer than crossings",
             outcome="undecided" if 2 * at_once > crossed else "passed",
             evidence=f"{at_once} of {crossed} images that turn wrong do so within the first step "
             f"of {step:.2g}",
-            meaning="Within a step the margin is taken for a straight line. It often falls fastest "
-            "at first, and then crossing_epsilon comes out too high: take a smaller reach or more "
+            meaning="Within a step the margin is interpolated by a straight line. If it falls "
+            "fastest near the image, crossing_epsilon is too high: choose a smaller reach or more "
             "points.",
         ),
     )
 
 
 def badness(rows: pd.DataFrame) -> pd.Series[float]:
-    """Return how early an image turns wrong; those that never do, or always were, come last."""
+    """Return how early an image turns wrong; always correct or always wrong images come last."""
     import pandas as pd
 
     where = crossings_of(curves_of(rows)).epsilon
@@ -180,21 +171,20 @@ def explain(probe: Probe, rows: pd.DataFrame, parameters: Parameters) -> tuple[D
 
     from vision_evals.measures.triptych import answered
 
-    logits = torch.stack(list(_along(probe, parameters)), dim=1)
+    logits = torch.stack(_along(probe, parameters), dim=1)
     names, reach = probe.classifier.classes.names, str(parameters.reach)
     ends = (0, parameters.points, 2 * parameters.points)
     steps = [_moved(probe, value(parameters.epsilons[end])) for end in ends]
     titles = (f"epsilon -{reach}", "image", f"epsilon {reach}")
     drawings = []
     for i, image in enumerate(probe.ids):
-        confidence, top = logits[i, list(ends)].softmax(dim=1).max(dim=1)
-        panels = answered(titles, [names[t] for t in top.tolist()], confidence.tolist())
-        said = [panel.said for panel in panels]
+        panels = answered(titles, names, logits[i, list(ends)].softmax(dim=1))
+        low, clean, high = (panel.said for panel in panels)
         drawings.append(
             Drawing(
                 image,
                 torch.cat([step[i] for step in steps], dim=2),
-                f"seen as {said[1]}, as {said[0]} at epsilon -{reach}, as {said[2]} at {reach}",
+                f"seen as {clean}, as {low} at epsilon -{reach}, as {high} at {reach}",
                 panels,
                 plot=_figure(logits[i], rows[rows["image"] == image], names),
             )
@@ -203,64 +193,68 @@ def explain(probe: Probe, rows: pd.DataFrame, parameters: Parameters) -> tuple[D
 
 
 def _figure(logits: torch.Tensor, rows: pd.DataFrame, names: Sequence[str]) -> Plot:
-    """Return the logits (e, classes) of one image: its label, and whatever comes close."""
+    """Return the plot of one image's logits (e, classes): its label and the closest classes."""
     label, clean = int(rows["label"].iloc[0]), logits[len(logits) // 2]
-    first = sorted(zip(rows["epsilon"].map(value).abs(), rows["top1"], strict=True))
-    wanted = [label, *(top1 for _, top1 in first), *clean.topk(min(3, len(clean))).indices.tolist()]
+    nearest = sorted(zip(rows["epsilon"].map(value).abs(), rows["top1"], strict=True))
+    classes = [
+        label,
+        *(top1 for _, top1 in nearest),
+        *clean.topk(min(3, len(clean))).indices.tolist(),
+    ]
     x = tuple(map(value, rows["epsilon"]))
     where = float(crossings_of(curves_of(rows)).epsilon[0])
     return Plot(
         title=f"{rows['image'].iloc[0]}: {names[label]}",
         about="Logits along the sign of the gradient of the loss at the label (Goodfellow et al. "
-        "2015, figure 4). Straight lines are what the paper calls too linear.",
+        "2015, figure 4). Straight lines are what the paper calls excessive linearity.",
         x_label="epsilon, pixel scale [0, 1]",
         y_label="logit",
         lines=tuple(
-            Line(name=names[c], x=x, y=tuple(logits[:, c].tolist()))
-            for c in list(dict.fromkeys(wanted))[:LINES]
+            Line(name=names[index], x=x, y=tuple(logits[:, index].tolist()))
+            for index in list(dict.fromkeys(classes))[:MAX_CLASSES_IN_PLOT]
         ),
         marks=(Mark(x=where, label="crossing"),) if np.isfinite(where) else (),
     )
 
 
+_spec = partial(MetricSpec, source="Goodfellow et al. 2015, section 8")
+
 MEASURE = Measure(
     name="linear_response",
-    about="How straight the logits are along the sign of the gradient, and where images turn "
-    "wrong on the way.",
+    about="How linear the logits are along the sign of the gradient, and at which epsilon images "
+    "turn wrong.",
     parameters=Parameters,
     class_columns=("other", "top1"),
     labels=True,
     gradient=True,
     axis=("epsilon", "epsilons"),
-    worst_first=WorstFirst(meaning="The worst are those that turn wrong at the smallest change."),
+    worst_first=WorstFirst(
+        meaning="The worst are the images that turn wrong at the smallest epsilon."
+    ),
     metrics=(
-        MetricSpec(
+        _spec(
             "r2_line",
-            "How much of the label's logit one straight line over epsilon explains, from -reach "
-            "to reach: R^2 of the median image. 1 is straight.",
-            source="Goodfellow et al. 2015, section 8",
+            "Share of the variance of the label's logit that one straight line over epsilon "
+            "explains, from -reach to reach: R^2 of the median image. 1 is a straight line.",
             interval="bootstrap",
         ),
-        MetricSpec(
+        _spec(
             "r2_per_side",
-            "R^2 of the median image with one line for each sign of epsilon. Well above r2_line, "
-            "the response has a kink at the image itself.",
-            source="Goodfellow et al. 2015, section 8",
+            "R^2 of the median image with one line for each sign of epsilon. A value well above "
+            "r2_line means that the response has a kink at the image itself.",
             interval="bootstrap",
         ),
-        MetricSpec(
+        _spec(
             "crossing_epsilon",
-            "Epsilon at which the median image turns wrong, of those that are right when clean; "
-            "interpolated between two points, so that steps much larger than it blur it.",
-            source="Goodfellow et al. 2015, section 8",
+            "Epsilon at which the median image turns wrong, of those that are correct when clean. "
+            "It is interpolated between two points, so large steps make it inaccurate.",
             unit="epsilon",
             interval="bootstrap",
         ),
-        MetricSpec(
+        _spec(
             "wrong_class_stable",
             "Of the images that turn wrong before the last epsilon: share whose wrong class stays "
             "the same to the end.",
-            source="Goodfellow et al. 2015, section 8",
             interval="wilson",
         ),
     ),

@@ -1,4 +1,4 @@
-"""What every measure is: a map from images to rows, and pure functions of the rows."""
+"""What a measure is: a function from images to rows, and pure functions of the rows."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ if TYPE_CHECKING:
 
 
 Columns: TypeAlias = "Mapping[str, torch.Tensor | NDArray[Any]]"
-"""Of one batch: name to (n, ...), or with an axis (n, axis, ...). Of a measure whose rows name no
-images: every key and every column of its ``reduce``, each (rows,)."""
+"""Columns of one batch by name: (n, ...), or with an axis (n, axis, ...). Where rows do not name
+images: every key and every column of the measure's ``reduce``, each (rows,)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Whose rows they are, and how to summarise them."""
+    """What the rows belong to, and how to summarise them."""
 
     alias: str
     classes: ClassMap | None
-    """Of the classifier; None for a measure that asks none."""
+    """Of the classifier; None for a measure without a classifier."""
     seed: int
     images: int = 0
-    """How many images were looked at."""
+    """Number of images."""
     confidence: float = CONFIDENCE
     role: str = "images"
-    """What the check calls its images."""
+    """Name of the image set in the check."""
     against: pd.DataFrame | None = None
     """Rows of the second image set, for checks that compare."""
     against_role: str = "against"
-    """What the check calls that one."""
+    """Name of the second image set in the check."""
     others: Mapping[str, pd.DataFrame] = field(default_factory=dict)
-    """Rows of the other classifiers with the same classes that were asked the same, by alias; for
-    measures that say ``compares``."""
+    """By alias the rows of the other classifiers of this check with the same classes; for measures
+    with ``compares``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,53 +57,52 @@ class Drawing:
     image: str
     """Id of the image."""
     pixels: torch.Tensor
-    """(3, H, W) in [0, 1], RGB; panels stand side by side."""
+    """(3, H, W) in [0, 1], RGB; panels are side by side."""
     caption: str
-    """What is seen, in words."""
+    """What the picture shows."""
     panels: tuple[Panel, ...] = ()
-    """From left to right, all of one width."""
+    """From left to right, all equally wide."""
     adversarial: torch.Tensor | None = None
-    """(3, H, W) in [0, 1], where there is one to keep."""
+    """(3, H, W) in [0, 1], the adversarial image, if any."""
     plot: Plot | None = None
-    """What the network says of it along an axis."""
+    """The network's outputs along an axis."""
 
 
-def _looks_at_none(*_: Any) -> Any:
-    raise AssertionError("a measure that looks at images says how")
+def _not_implemented(*_: Any) -> Any:
+    raise AssertionError("a measure defines `observe` (images) or `tabulate` (no images)")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measure(Spec):
     """A measure. Its module imports torch only inside these functions.
 
-    One that looks at images has ``observe``, and ``badness`` and ``explain`` where its rows name
-    images; one that does not has ``tabulate``.
+    A measure on images has ``observe``, and ``badness`` and ``explain`` where its rows name images;
+    a measure without images has ``tabulate``.
     """
 
     summarise: Callable[[pd.DataFrame, Any, Subject], tuple[Metric, ...]]
     """All rows to every metric of the spec."""
-    observe: Callable[[Probe, Any], Columns] = _looks_at_none
-    """One batch to columns (n, ...), left on the device: no synchronisation inside a batch.
+    observe: Callable[[Probe, Any], Columns] = _not_implemented
+    """One batch to columns (n, ...) that stay on the device: no synchronisation inside a batch.
 
     Raises:
-        NotApplicableError: the question does not apply to this network.
-        InvalidError: the answer would be wrong for this network.
+        NotApplicableError: the measure does not apply to this network.
+        InvalidError: the numbers would be wrong for this network.
     """
-    tabulate: Callable[[Classifier | None, Any], pd.DataFrame] = _looks_at_none
-    """Classifier (none for a measure with a ``subject``) and parameters to rows."""
+    tabulate: Callable[[Classifier | None, Any], pd.DataFrame] = _not_implemented
+    """Classifier (None for a measure with a ``subject``) and parameters to rows."""
     badness: Callable[[pd.DataFrame], pd.Series[float]] | None = None
-    """Rows to a number an image: the worst are shown first. None where there are no pictures."""
-    explain: Callable[[Probe, pd.DataFrame, Any], tuple[Drawing, ...]] = _looks_at_none
+    """Rows to a number per image: the report shows the largest first. None without pictures."""
+    explain: Callable[[Probe, pd.DataFrame, Any], tuple[Drawing, ...]] = _not_implemented
     """A few images and their rows to pictures."""
     forwards: Callable[[Any], int] = lambda _: 1
-    """Parameters to how often each image is looked at without a gradient: it decides which ways of
-    computing are repaid."""
+    """Parameters to the number of forwards of each image without a gradient: it decides which fast
+    paths are worth their calibration."""
     attack: Callable[[Any], Attack] | None = None
-    """Parameters to what moves the pixels, for measures that attack: validity checks ask it, too.
-    """
+    """Parameters to the attack, for measures that attack: validity checks run it, too."""
     prepare: Callable[[ImageSet, ClassMap, str, Any], None] = lambda *_: None
-    """Image set, classes, alias, parameters: raises UserError for what rows could not show."""
+    """Image set, classes, alias, parameters: raises UserError before anything is measured."""
     vouch: Callable[[nn.Module, pd.DataFrame], tuple[Validity, ...]] = lambda *_: ()
-    """Network and rows to evidence that the rows show what they claim."""
+    """Network and rows to the measure's own validity checks."""
     plots: Callable[[pd.DataFrame, Any, Subject], tuple[Plot, ...]] = lambda *_: ()
-    """All rows to what the report draws beside the numbers."""
+    """All rows to what the report draws next to the numbers."""

@@ -1,4 +1,4 @@
-"""What a network says of pictures, labelled or not: how surely, and whether it sticks to it."""
+"""Confidence, stability and agreement of a network's answers on images with or without labels."""
 
 from __future__ import annotations
 
@@ -9,31 +9,30 @@ from pydantic import Field
 
 from vision_evals.core.tables import Table
 from vision_evals.log import Headline, Metric, Plot, WorstFirst
-from vision_evals.measures.confidences import spread
-from vision_evals.measures.detection import auroc, false_positives
+from vision_evals.measures.confidences import auroc, false_positives, histograms
 from vision_evals.measures.measure import Drawing, Measure, Subject
 from vision_evals.measures.metrics import (
+    EXPECTED_TOP1,
     absent,
+    check_known_answers,
     each,
     exact,
     fraction,
-    hold_known_answers,
     known_answers,
     resampled,
 )
+from vision_evals.measures.triptych import as_seen
 from vision_evals.suite.spec import BY_PROBABILITY, MetricSpec, NumericError
 
 if TYPE_CHECKING:
     import pandas as pd
     import torch
-    from numpy.typing import NDArray
 
     from vision_evals.images.image_set import ImageSet
     from vision_evals.images.labels import ClassMap
+    from vision_evals.measures.confidences import Confidences
     from vision_evals.measures.measure import Columns
     from vision_evals.measures.probe import Probe
-
-    Confidences = NDArray[np.floating[Any]]
 
 TOP = 5
 
@@ -41,33 +40,33 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Published(Table):
-    """An answer that somebody published."""
+    """A published answer."""
 
     answer: str
     """The class that came first: by name, synset or index."""
     confidence: Share | None = None
-    """How sure the network was of it."""
+    """The published confidence in it."""
     source: str
-    """Who says so, and where."""
+    """Where it was published."""
 
 
 class Parameters(Table):
     """Parameters of ``predictions``."""
 
     shift: Annotated[int, Field(ge=0, le=16)] = 2
-    """Pixels by which a picture is moved left, right, up and down."""
+    """Number of pixels by which an image is moved left, right, up and down."""
     jpeg_quality: Annotated[int, Field(ge=1, le=100)] = 75
-    """At which a picture is encoded once more."""
+    """Quality of the JPEG as which an image is encoded again."""
     overconfident: Share = 0.5
-    """Confidence above which an answer counts as overconfident."""
+    """Confidence above which an answer is overconfident."""
     expected: dict[str, Published] = Field(default_factory=dict)
-    """Classifier alias to what is published of it on these images, usually one."""
+    """Classifier alias to the published answer on these images, usually one."""
     expected_top1: dict[str, dict[str, str]] = Field(default_factory=dict)
-    """Classifier alias to image id to the class that it is known to put first."""
+    """Classifier alias to image id to the class that is known to come first."""
 
 
 def observe(probe: Probe, parameters: Parameters) -> Columns:
-    """Return per image the likeliest classes, how sure, and whether small changes change them."""
+    """Return per image the likeliest classes, confidence, and whether small changes matter."""
     import torch
 
     from vision_evals.measures.changes import shifted_by, through_jpeg
@@ -77,10 +76,9 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
     top5 = _top5(logits)
     moved = [*shifted_by(probe.pixels, parameters.shift)]
     moved.append(through_jpeg(probe.pixels, parameters.jpeg_quality))
-    # not argmax, which may settle a tie otherwise than topk
-    seen = probe.looks([place.__getitem__ for place in moved], None)
-    firsts = [_top5(said)[:, 0] for said in seen]
-    *shifts, reencoded = (first == top5[:, 0] for first in firsts)
+    # not argmax, which may resolve a tie differently from topk
+    outputs = probe.looks([pixels.__getitem__ for pixels in moved], None)
+    *shifts, reencoded = (_top5(changed)[:, 0] == top5[:, 0] for changed in outputs)
     shifted = torch.stack(shifts).all(dim=0)
     columns = {
         "top5": top5,
@@ -104,33 +102,32 @@ def _top5(logits: torch.Tensor) -> torch.Tensor:
 
 
 def prepare(image_set: ImageSet, classes: ClassMap, alias: str, parameters: Parameters) -> None:
-    """Hold known and published answers against classes and images; UserError for a typo."""
-    hold_known_answers(parameters.expected_top1.get(alias, {}), image_set, classes, alias)
+    """Compare known and published answers with classes and images; UserError for a typo."""
+    check_known_answers(parameters.expected_top1.get(alias, {}), image_set, classes, alias)
     if alias in parameters.expected:
         classes.index(parameters.expected[alias].answer)
 
 
 def summarise(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> tuple[Metric, ...]:
-    """Return how sure, how steady, how much like the others, how unlike the second set."""
+    """Return confidence, stability, agreement, detection of the second set, and known answers."""
     confidence = rows["confidence"].to_numpy(np.float64)
-    answers = parameters.expected_top1.get(subject.alias, {})
     return (
         resampled("confidence_mean", np.mean, (confidence,), subject),
         fraction("overconfident_fraction", rows["confidence"] > parameters.overconfident, subject),
         fraction("shift_stability", rows["stable"], subject),
         _agreement(rows, subject),
-        _apart("auroc", auroc, confidence, subject),
-        _apart("fpr_at_95_tpr", false_positives, confidence, subject),
-        known_answers(rows, answers, subject),
+        _detection("auroc", auroc, confidence, subject),
+        _detection("fpr_at_95_tpr", false_positives, confidence, subject),
+        known_answers(rows, parameters.expected_top1, subject),
         *_published(rows, parameters.expected.get(subject.alias), subject),
     )
 
 
 def _agreement(rows: pd.DataFrame, subject: Subject) -> Metric:
-    """Return how often the other classifiers put the same class first."""
+    """Return how often the other classifiers have the same likeliest class."""
     name = "agreement"
     if not subject.others:
-        return absent(name, "no other classifier with these classes was asked the same")
+        return absent(name, "no other classifier of this check has these classes")
     first = rows.set_index("image")["top5"].str[0]
     same = [first == other.set_index("image")["top5"].str[0] for other in subject.others.values()]
     if len(same) == 1:
@@ -138,69 +135,61 @@ def _agreement(rows: pd.DataFrame, subject: Subject) -> Metric:
     return resampled(name, np.mean, (np.mean(same, axis=0),), subject)
 
 
-def _apart(name: str, statistic: Any, confidence: Confidences, subject: Subject) -> Metric:
-    """Return how well confidence tells these images from those of the second set."""
+def _detection(name: str, statistic: Any, confidence: Confidences, subject: Subject) -> Metric:
+    """Return how well confidence separates these images from those of the second set."""
     if subject.against is None:
         return absent(name, "the check names no second image set with `against`")
     second = subject.against["confidence"].to_numpy(np.float64)
     of = "images of both sets"
-    return resampled(name, statistic, (confidence, second), subject, apart=True, of=of)
+    return resampled(name, statistic, (confidence, second), subject, paired=False, of=of)
 
 
 def _published(
     rows: pd.DataFrame, published: Published | None, subject: Subject
 ) -> tuple[Metric, Metric]:
-    """Return whether the published answer came out, and how far its confidence is off."""
+    """Return whether the published answer comes first, and the error of its confidence."""
     hit, gap = "expected_answer", "expected_confidence_gap"
     if published is None:
-        reason = f"the check knows no published answer of {subject.alias}"
+        reason = f"the check lists no published answer of {subject.alias}"
         return absent(hit, reason), absent(gap, reason)
-    assert subject.classes is not None, "an answer is that of a classifier"
+    assert subject.classes is not None, "answers belong to a classifier"
     index, n = subject.classes.index(published.answer), len(rows)
-    reason = f"held against a published answer, not a sample ({published.source})"
-    off = (
+    reason = f"compared with a published answer, not a sample ({published.source})"
+    error = (
         None
         if published.confidence is None
         else float((rows["published_confidence"] - published.confidence).abs().max())
     )
     return (
         exact(hit, float((rows["top5"].str[0] == index).mean()), n, "images", reason),
-        exact(gap, off, n, "images", "no confidence was published" if off is None else reason),
+        exact(gap, error, n, "images", "no confidence was published" if error is None else reason),
     )
 
 
-def plots(
-    rows: pd.DataFrame,
-    parameters: Parameters,  # noqa: ARG001 - none of them
-    subject: Subject,
-) -> tuple[Plot, ...]:
-    """Return how sure the network is of these images, and of those of the second set."""
+def plots(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> tuple[Plot, ...]:
+    """Return the confidences on these images, and on those of the second set."""
+    del parameters
     sets = {subject.role: rows}
     if subject.against is not None:
         sets[subject.against_role] = subject.against
-    confidences = {role: found["confidence"].to_numpy(np.float64) for role, found in sets.items()}
-    return (spread(f"Confidence on {' and '.join(sets)}", confidences),)
+    confidences = {role: table["confidence"].to_numpy(np.float64) for role, table in sets.items()}
+    return (histograms(f"Confidence on {' and '.join(sets)}", confidences),)
 
 
 def badness(rows: pd.DataFrame) -> pd.Series[float]:
-    """Return the confidence: the surest answers first."""
+    """Return the confidence: the most confident answers come first."""
     return rows.set_index("image")["confidence"]
 
 
 def explain(probe: Probe, rows: pd.DataFrame, parameters: Parameters) -> tuple[Drawing, ...]:
-    """Return each picture as the network saw it."""
+    """Return each image with its likeliest class."""
     del parameters
-    names = probe.classifier.classes.names
-    seen = zip(probe.ids, probe.pixels, rows["top5"], rows["confidence"], strict=True)
-    return tuple(
-        Drawing(image, pixels, f"seen as {names[top5[0]]} {confidence:.2f}")
-        for image, pixels, top5, confidence in seen
-    )
+    return as_seen(probe, rows, [""] * len(rows))
 
 
 MEASURE = Measure(
     name="predictions",
-    about="What a network says of pictures, right or not: how surely, and whether it sticks to it.",
+    about="How confident a network is of its answers, right or wrong, and how stable they are.",
     parameters=Parameters,
     class_columns=("top5",),
     labels=False,
@@ -209,14 +198,15 @@ MEASURE = Measure(
     gallery=True,
     worst_first=WorstFirst(
         word="most confident",
-        meaning="The most confident are those of which a network was surest. Nobody says what is "
-        "right here, so these are no mistakes.",
+        meaning="The most confident are the images on which the likeliest class has the highest "
+        "probability. Labels are not used, so these are not "
+        "necessarily mistakes.",
     ),
     metrics=(
         MetricSpec(
             "confidence_mean",
-            "Mean probability of the likeliest class. On pictures of nothing that the classes "
-            "name, an honest network would be unsure.",
+            "Mean probability of the likeliest class. It should be low on images that show none of "
+            "the classes.",
             source="Hendrycks & Gimpel 2017",
             interval="bootstrap",
             per_image=each("confidence"),
@@ -225,8 +215,8 @@ MEASURE = Measure(
         ),
         MetricSpec(
             "overconfident_fraction",
-            "Share of images whose likeliest class gets more than 0.5, or than what the check "
-            "calls overconfident.",
+            "Share of images whose likeliest class has a probability above the parameter "
+            "`overconfident`, 0.5 by default.",
             source="Goodfellow et al. 2015, appendix A",
             higher_is_better=False,
             interval="wilson",
@@ -236,50 +226,46 @@ MEASURE = Measure(
         ),
         MetricSpec(
             "shift_stability",
-            "Share of images whose likeliest class stays the same when the picture is moved by "
-            "a few pixels left, right, up and down, and when it is encoded once more as JPEG. "
-            "It needs no right answer.",
+            "Share of images whose likeliest class stays the same when the image is moved by a few "
+            "pixels left, right, up and down, and when it is encoded again as JPEG. It needs no "
+            "labels.",
             source="Zhang 2019; Azulay & Weiss 2019",
             interval="wilson",
             per_image=each("stable"),
-            numeric_error=NumericError("decisions", 6),  # each of six answers can unsettle it
+            numeric_error=NumericError("decisions", 6),  # each of six answers can change it
         ),
         MetricSpec(
             "agreement",
-            "Share of images on which another classifier of this check finds the same class "
-            "likeliest; the mean over the others where there are several.",
+            "Share of images on which another classifier of this check has the same likeliest "
+            "class; the mean over the other classifiers if there are several.",
         ),
         MetricSpec(
             "auroc",
-            "Area under the ROC curve of confidence, where low confidence says that an image "
-            "belongs to this check's images and not to those it is held against: art is positive, "
-            "photographs are negative. How likely the network is less sure of a random artwork "
-            "than of a random photograph; 0.5 is a coin, and a tie counts half.",
+            "Area under the ROC curve of confidence: the probability that the network is less "
+            "confident on a random image of this check (positive, such as art) than on a random "
+            "image of `against` (negative, such as photographs). 0.5 is chance, and a tie counts "
+            "half.",
             source="Hendrycks & Gimpel 2017; Mann & Whitney 1947",
             interval="bootstrap",
         ),
         MetricSpec(
             "fpr_at_95_tpr",
-            "Share of the images it is held against that are flagged too by the lowest confidence "
-            "threshold that flags 95 % of this check's images: photographs taken for art, when 95 "
-            "% of the art is caught.",
+            "Share of the images of `against` that are at or below the lowest confidence threshold "
+            "that detects 95 % of the images of this check: photographs taken for art when 95 % of "
+            "the art is detected.",
             source="Liang et al. 2018",
             higher_is_better=False,
             interval="bootstrap",
         ),
-        MetricSpec(
-            "expected_top1",
-            "Share of the images listed in the check on which the classifier puts first exactly "
-            "the class that it is known to put first. Below 1, weights, preprocessing or "
-            "libraries are not what they were.",
-        ),
+        EXPECTED_TOP1,
         MetricSpec(
             "expected_answer",
-            "Share of images on which the class that was published comes first.",
+            "Share of images on which the published class comes first.",
         ),
         MetricSpec(
             "expected_confidence_gap",
-            "Largest distance between the confidence in the published class and the published one.",
+            "Largest difference between the confidence in the published class and the published "
+            "confidence.",
             higher_is_better=False,
         ),
     ),

@@ -1,4 +1,4 @@
-"""A probe: one classifier looking at one batch; what measures share is computed once."""
+"""A probe: one classifier and one batch; what measures share is computed once."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What is right, in class indices of one classifier."""
+    """The right classes of images, as class indices of one classifier."""
 
     label: torch.Tensor
     """(n,) the label."""
     accepted: torch.Tensor
-    """(n, a) every right answer, the label among them, padded with -1."""
+    """(n, a) every right class, including the label, padded with -1."""
     among: torch.Tensor
-    """(c,) sorted: the classes that occur in the whole image set."""
+    """(c,) sorted: the classes in the whole image set."""
 
     def of(self, positions: Sequence[int], device: torch.device) -> Answers:
-        """Return those of the images at ``positions``, on the device."""
+        """Return the answers for the images at ``positions``, on the device."""
         rows = torch.tensor(positions, dtype=torch.int64)
         return Answers(
             self.label[rows].to(device), self.accepted[rows].to(device), self.among.to(device)
@@ -44,7 +44,7 @@ class Answers:
 def answers(targets: Targets) -> Answers:
     """Return the answers of an image set as tensors on the CPU."""
     width = max((len(accepted) for accepted in targets.accepted), default=1)
-    padded = [sorted(one) + [-1] * (width - len(one)) for one in targets.accepted]
+    padded = [sorted(accepted) + [-1] * (width - len(accepted)) for accepted in targets.accepted]
     return Answers(
         torch.as_tensor(targets.label),
         torch.tensor(padded, dtype=torch.int64),
@@ -53,19 +53,19 @@ def answers(targets: Targets) -> Answers:
 
 
 Rows = torch.Tensor | slice
-"""Some images of a batch, by ascending indices or as a slice."""
+"""Images of a batch, by ascending indices or as a slice."""
 Place = Callable[[Rows], torch.Tensor]
-"""Where a batch is looked at: from rows to their pixels (r, 3, H, W) there."""
+"""A variant of a batch: from rows to their pixels (r, 3, H, W) in it."""
 EVERY = slice(None)
 
 
-class Look(NamedTuple):
-    """What one forward gave."""
+class Forward(NamedTuple):
+    """Result of the forward that measures share."""
 
     logits: torch.Tensor
     gradient: torch.Tensor | None
     refusal: InvalidError | None
-    """Why there is no gradient, though one was wanted."""
+    """Why there is no gradient although a measure needs one."""
     seconds: float
 
 
@@ -82,16 +82,16 @@ class Probe:
     seed: int = SEED
     """Of the run."""
     differentiate: bool = False
-    """Whether some measure will want the gradient: it then shares the forward of the logits."""
+    """Whether a measure needs the gradient: it then shares the forward of the logits."""
     fast_path: FastPath | None = None
-    """How forwards alone are computed; None: as those of gradients."""
+    """How forwards without a gradient are computed; None: as those with one."""
     room: int | None = None
     """Images in one forward; None: as many as the batch has."""
 
     @property
     def logits(self) -> torch.Tensor:
         """(n, classes) in fp32."""
-        return self._look.logits
+        return self._shared.logits
 
     @property
     def gradient(self) -> torch.Tensor:
@@ -100,51 +100,57 @@ class Probe:
         Raises:
             InvalidError: the network has none.
         """
-        assert self.differentiate, "a measure that uses the gradient says so in its spec"
-        if self._look.refusal is not None:
-            raise self._look.refusal
-        assert self._look.gradient is not None, "gradients are only asked of labelled images"
-        return self._look.gradient
+        assert self.differentiate, "a measure that uses the gradient declares `gradient=True`"
+        if self._shared.refusal is not None:
+            raise self._shared.refusal
+        assert self._shared.gradient is not None, "gradients exist only for labelled images"
+        return self._shared.gradient
+
+    @property
+    def right(self) -> Answers:
+        """The right classes, for measures with ``labels=True``."""
+        assert self.answers is not None, "a measure with labels=True runs on labelled images only"
+        return self.answers
 
     @property
     def shared_seconds(self) -> float:
-        """How long the forward took that measures share; 0 before the first of them asks."""
-        return self._look.seconds if "_look" in self.__dict__ else 0.0
+        """How long the shared forward took; 0 before a measure uses it."""
+        return self._shared.seconds if "_shared" in self.__dict__ else 0.0
 
     @cached_property
-    def _look(self) -> Look:
+    def _shared(self) -> Forward:
         started = time.perf_counter()
         refusal = None
         if self.differentiate and self.answers is not None:
             try:
-                found = slope(self.classifier, self.pixels, self.answers.label[:, None])
-                return Look(*found, None, time.perf_counter() - started)
+                differentiated = slope(self.classifier, self.pixels, self.answers.label[:, None])
+                return Forward(*differentiated, None, time.perf_counter() - started)
             except InvalidError as error:
                 refusal = error
         logits = self.see(self.pixels)
-        return Look(logits, None, refusal, time.perf_counter() - started)
+        return Forward(logits, None, refusal, time.perf_counter() - started)
 
     def see(self, pixels: torch.Tensor, rows: Rows = EVERY) -> torch.Tensor:
-        """Return logits (r, classes) of images that stand elsewhere now, without a gradient.
+        """Return logits (r, classes) of changed images, without a gradient.
 
         Args:
             pixels: (r, 3, H, W) in [0, 1].
-            rows: whose they are; by default one for each image of the batch.
+            rows: the images of the batch that they come from; by default all.
         """
         part = self if rows is EVERY else self._part(rows)
-        right = None if part.answers is None else part.answers.accepted
-        return part.looks([pixels.__getitem__], right)[0]
+        accepted = None if part.answers is None else part.answers.accepted
+        return part.looks([pixels.__getitem__], accepted)[0]
 
     def looks(self, places: Sequence[Place], right: torch.Tensor | None) -> torch.Tensor:
-        """Return logits (k, n, classes) at k places, without a gradient.
+        """Return logits (k, n, classes) of k variants of the batch, without a gradient.
 
-        Places share a forward while its images fit; what decides by a hair is settled at the end,
-        where alone the host waits for the device, and only on a faster path than the plain one.
+        Variants share a forward while their images fit into it. A fast path repeats close decisions
+        on the plain path at the end, the only point at which the host waits for the device.
 
         Args:
-            places: where.
-            right: (n, a) the classes among which the first answer must be, padded with -1; None
-                where it matters which one it is.
+            places: the variants.
+            right: (n, a) right classes padded with -1, where only matters whether the first answer
+                is one of them; None where the exact class matters.
         """
         if not places:
             return self.pixels.new_empty(0, len(self.ids), 0)
@@ -164,8 +170,8 @@ class Probe:
             by_place = itertools.groupby(rows.tolist(), key=lambda row: row // n)
             return _joined(
                 [
-                    places[k](torch.tensor([row % n for row in some], device=rows.device))
-                    for k, some in by_place
+                    places[k](torch.tensor([row % n for row in group], device=rows.device))
+                    for k, group in by_place
                 ]
             )
 
@@ -183,10 +189,10 @@ class Probe:
         return self._part(slice(index, index + 1))
 
     def _part(self, rows: Rows) -> Probe:
-        known = self.answers
-        part = known and Answers(known.label[rows], known.accepted[rows], known.among)
-        chosen = rows.tolist() if isinstance(rows, torch.Tensor) else range(len(self.ids))[rows]
-        ids = tuple(self.ids[row] for row in chosen)
+        every = self.answers
+        part = every and Answers(every.label[rows], every.accepted[rows], every.among)
+        indices = rows.tolist() if isinstance(rows, torch.Tensor) else range(len(self.ids))[rows]
+        ids = tuple(self.ids[index] for index in indices)
         return replace(self, ids=ids, pixels=self.pixels[rows], answers=part)
 
 

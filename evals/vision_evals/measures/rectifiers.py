@@ -1,4 +1,4 @@
-"""Counts of a rectifier's units in a batch: how often above 0, the highest and the lowest."""
+"""Counts of a rectifier's units in a batch: how often above 0, highest and lowest output."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Counted:
-    """One rectifier's units in this batch, on the device."""
+    """Counts of one rectifier's units in a batch, on the device."""
 
     path: str
     number: int
+    """Which call of its layer."""
     kind: Activation
     positions: int
     """Of one image."""
     positive: torch.Tensor
-    """(units,) on how many images and positions above 0; the highest and the lowest output."""
+    """(units,) number of images and positions above 0."""
     highest: torch.Tensor
     lowest: torch.Tensor
 
@@ -39,7 +40,7 @@ def counted(call: Call, number: int, kind: Activation, output: torch.Tensor, n: 
 
     Args:
         call: of the rectifier.
-        number: how many calls of this layer there were, itself included.
+        number: of the call in this layer, from 1.
         kind: which rectifier.
         output: of the call.
         n: images.
@@ -57,30 +58,30 @@ def counted(call: Call, number: int, kind: Activation, output: torch.Tensor, n: 
     )
 
 
-def columns_of(seen: list[Counted]) -> Columns:
-    """Return a row a unit, from the calls of a batch in their order."""
-    sizes = [len(one.positive) for one in seen]
+def columns_of(calls: list[Counted]) -> Columns:
+    """Return a row per unit, from the calls of a batch in their order."""
+    sizes = [len(call.positive) for call in calls]
 
-    def each(values: Sequence[str | int], kind: type) -> NDArray[Any]:
+    def per_unit(values: Sequence[str | int], kind: type) -> NDArray[Any]:
         return np.repeat(np.array(values, dtype=kind), sizes)
 
     return {
-        "layer": each([one.path or "network" for one in seen], object),
-        "call": each([one.number for one in seen], int),
-        "family": each([one.kind.family for one in seen], object),
+        "layer": per_unit([call.path or "network" for call in calls], object),
+        "call": per_unit([call.number for call in calls], int),
+        "family": per_unit([call.kind.family for call in calls], object),
         "unit": np.concatenate([np.arange(size) for size in sizes]),
-        "positive": torch.cat([one.positive for one in seen]),
-        "positions": each([one.positions for one in seen], int),
-        "highest": torch.cat([one.highest for one in seen]),
-        "lowest": torch.cat([one.lowest for one in seen]),
-        "saturated": torch.cat([_saturated(one) for one in seen]),
-        # joining by max and min would drop a NaN
-        "finite": torch.cat([(one.highest - one.lowest).isfinite().long() for one in seen]),
+        "positive": torch.cat([call.positive for call in calls]),
+        "positions": per_unit([call.positions for call in calls], int),
+        "highest": torch.cat([call.highest for call in calls]),
+        "lowest": torch.cat([call.lowest for call in calls]),
+        "saturated": torch.cat([_saturated(call) for call in calls]),
+        # joining batches by max and min loses a NaN
+        "finite": torch.cat([(call.highest - call.lowest).isfinite().long() for call in calls]),
     }
 
 
-def _saturated(one: Counted) -> torch.Tensor:
-    """Return 1 where a unit is at its ceiling everywhere, 0 where not, -1 where there is none."""
-    if one.kind.ceiling is None:
-        return torch.full_like(one.positive, -1)
-    return (one.lowest >= one.kind.ceiling).long()
+def _saturated(call: Counted) -> torch.Tensor:
+    """Return 1 if a unit is at its ceiling everywhere, 0 if not, -1 without a ceiling."""
+    if call.kind.ceiling is None:
+        return torch.full_like(call.positive, -1)
+    return (call.lowest >= call.kind.ceiling).long()

@@ -1,7 +1,8 @@
-"""Steepest descent on a quadratic: how fast it can be, and never slower."""
+"""Steepest descent on a quadratic: its slowest step, compared with the proven bound."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
 
 DIMENSIONS = 8
 
-TINY = 1e-200
-"""Of the first height: below it rounding would be measured, and soon 0 over 0."""
+MIN_HEIGHT = 1e-200
+"""Share of the first height at which the descent ends: below it only rounding is measured."""
+
+EVERY_STEP = "every step of every start"
 
 
 class Parameters(Table):
@@ -32,13 +35,13 @@ class Parameters(Table):
     condition_numbers: tuple[Annotated[float, Field(strict=True, gt=1)], ...] = (1.854, 30.234)
     """Largest over smallest curvature of each quadratic."""
     starts: Annotated[int, Field(strict=True, ge=1, le=1000)] = 20
-    """Points it starts from: the worst there is, and random ones."""
+    """Number of starting points: the worst possible one, and random ones."""
     steps: Annotated[int, Field(strict=True, ge=1, le=1000)] = 20
-    """Steps from each."""
+    """Steps from each start."""
 
 
 def bound(condition: float) -> float:
-    """Return what is left of the height after a step at most: ((k - 1) / (k + 1))^2.
+    """Return the largest share of the height that a step can leave: ((k - 1) / (k + 1))^2.
 
     Kantorovich 1948; Luenberger & Ye, Linear and Nonlinear Programming, section 8.2.
     """
@@ -46,7 +49,7 @@ def bound(condition: float) -> float:
 
 
 def tabulate(classifier: Classifier | None, parameters: Parameters) -> pd.DataFrame:  # noqa: ARG001
-    """Return the height f = x'Ax / 2 over its minimum 0 at each step from each start."""
+    """Return the height f = x'Ax / 2 above its minimum 0 at each step from each start."""
     import pandas as pd
 
     rows = []
@@ -65,53 +68,42 @@ def tabulate(classifier: Classifier | None, parameters: Parameters) -> pd.DataFr
 
 
 def descend(matrix: NDArray[np.float64], start: NDArray[np.float64], steps: int) -> list[float]:
-    """Return the height before and after each step down the gradient, each to the lowest point."""
+    """Return the heights along steps down the gradient, each to the lowest point of its line."""
     x, heights = start, [float(start @ matrix @ start / 2)]
     for _ in range(steps):
         slope = matrix @ x
         x = x - (slope @ slope) / (slope @ matrix @ slope) * slope
         heights.append(float(x @ matrix @ x / 2))
-        if heights[-1] < TINY * heights[0]:
+        if heights[-1] < MIN_HEIGHT * heights[0]:
             break
     return heights
 
 
-def summarise(
-    rows: pd.DataFrame,
-    parameters: Parameters,
-    subject: Subject,  # noqa: ARG001 - no sample
-) -> tuple[Metric, ...]:
-    """Return the slowest step of each quadratic, alone and over the bound."""
-    found = []
+def summarise(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> tuple[Metric, ...]:
+    """Return the slowest step of each quadratic, alone and divided by the bound."""
+    del subject  # no sample
+    metrics: list[Metric] = []
     for condition in parameters.condition_numbers:
-        mine = rows[rows["condition_number"] == str(condition)]
-        before = mine.groupby("start")["height"].shift()
-        ratios = (mine["height"] / before).dropna()
-        slowest, n = float(ratios.max()), len(ratios)
-        limit = bound(condition)
-        found += [
-            _metric("slowest_step", condition, slowest, n, "every step of every start"),
-            _metric("step_bound", condition, limit, n, "a formula"),
-            _metric("step_over_bound", condition, slowest / limit, n, "every step of every start"),
+        at = rows[rows["condition_number"] == str(condition)]
+        ratios = (at["height"] / at.groupby("start")["height"].shift()).dropna()
+        slowest, limit = float(ratios.max()), bound(condition)
+        metric = partial(exact, n=len(ratios), of="steps", at=str(condition), unit="ratio")
+        metrics += [
+            metric("slowest_step", slowest, reason=EVERY_STEP),
+            metric("step_bound", limit, reason="a formula"),
+            metric("step_over_bound", slowest / limit, reason=EVERY_STEP),
         ]
-    return tuple(found)
+    return tuple(metrics)
 
 
-def _metric(name: str, condition: float, value: float, n: int, reason: str) -> Metric:
-    return exact(name, value, n, "steps", reason, at=str(condition), unit="ratio")
-
-
-def plots(
-    rows: pd.DataFrame,
-    parameters: Parameters,
-    subject: Subject,  # noqa: ARG001 - a closed form has no interval
-) -> tuple[Plot, ...]:
-    """Return the logarithm of the height from the worst start, beside the bound."""
+def plots(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> tuple[Plot, ...]:
+    """Return the logarithm of the height from the worst start, next to the bound."""
+    del subject  # a closed form has no interval
     lines = []
     for condition in parameters.condition_numbers:
-        mine = rows[(rows["condition_number"] == str(condition)) & (rows["start"] == 0)]
-        steps = tuple(map(float, mine["step"]))
-        heights = np.log10(mine["height"] / mine["height"].iloc[0])
+        at = rows[(rows["condition_number"] == str(condition)) & (rows["start"] == 0)]
+        steps = tuple(map(float, at["step"]))
+        heights = np.log10(at["height"] / at["height"].iloc[0])
         slope = np.log10(bound(condition))
         lines += [
             Line(name=f"k = {condition:g}", x=steps, y=tuple(map(float, heights))),
@@ -126,7 +118,7 @@ def plots(
         Plot(
             title="Steepest descent from its worst start",
             about="Each step leaves at most ((k - 1) / (k + 1))^2 of the height, and from this "
-            "start just that.",
+            "start exactly that.",
             x_label="step",
             y_label="log10 of the height over the first",
             lines=tuple(lines),
@@ -134,6 +126,7 @@ def plots(
     )
 
 
+_spec = partial(MetricSpec, unit="ratio", higher_is_better=False, axis="condition_numbers")
 _SOURCE = "Kantorovich 1948; Luenberger & Ye, Linear and Nonlinear Programming, section 8.2"
 
 MEASURE = Measure(
@@ -145,29 +138,17 @@ MEASURE = Measure(
     subject="quadratic",
     keys=("condition_number", "start", "step"),
     metrics=(
-        MetricSpec(
-            "slowest_step",
-            "Largest share of the height that a step left, over all starts.",
-            unit="ratio",
-            higher_is_better=False,
-            axis="condition_numbers",
-        ),
-        MetricSpec(
+        _spec("slowest_step", "Largest share of the height that a step leaves, over all starts."),
+        _spec(
             "step_bound",
-            "The share that a step leaves at most: ((k - 1) / (k + 1))^2.",
+            "Largest share of the height that a step can leave: ((k - 1) / (k + 1))^2.",
             source=_SOURCE,
-            unit="ratio",
-            higher_is_better=False,
-            axis="condition_numbers",
         ),
-        MetricSpec(
+        _spec(
             "step_over_bound",
-            "The slowest step over its bound: above 1 the bound would be wrong, far below 1 it "
-            "would say little.",
+            "Slowest step divided by its bound: above 1 it would violate the bound, far below 1 "
+            "the bound is not informative.",
             source=_SOURCE,
-            unit="ratio",
-            higher_is_better=False,
-            axis="condition_numbers",
             range=(0.0, float("inf")),
         ),
     ),

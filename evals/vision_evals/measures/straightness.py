@@ -1,4 +1,4 @@
-"""How straight curves over epsilon are, and where an image turns wrong along them."""
+"""How linear curves over epsilon are, and where an image turns wrong along them."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-STILL = 1e-6
-"""A label's logit that moves by less than this part of itself stands still, as fp32 sees it."""
+MIN_RELATIVE_CHANGE = 1e-6
+"""A label's logit that changes by less than this share of itself is constant in fp32."""
 
 
 class Curves(NamedTuple):
-    """Rows of n images at e epsilons as arrays, in rising order of epsilon."""
+    """Rows of n images at e epsilons as arrays, in ascending order of epsilon."""
 
     epsilon: NDArray[np.float64]
     """(e,), 0 in the middle."""
     label_logit: NDArray[np.float64]
     """(n, e)."""
     margin: NDArray[np.float64]
-    """(n, e) the best right logit less the best wrong one."""
+    """(n, e) the largest right logit minus the largest wrong one."""
     top1: NDArray[np.int64]
     correct: NDArray[np.bool_]
 
@@ -32,16 +32,17 @@ class Curves(NamedTuple):
 def curves_of(rows: pd.DataFrame) -> Curves:
     """Return the rows of `linear_response` as arrays."""
     points = rows["epsilon"].nunique()
-    epsilon = np.array([value(written) for written in rows["epsilon"][:points]])
+    epsilon = np.array([value(epsilon) for epsilon in rows["epsilon"][:points]])
     columns = (rows[name].to_numpy() for name in ("label_logit", "margin", "top1", "correct"))
     label_logit, margin, top1, correct = (column.reshape(-1, points) for column in columns)
     return Curves(epsilon, label_logit.astype(float), margin.astype(float), top1, correct)
 
 
 def moves(logit: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return (n,) whether a logit (n, e) depends on epsilon at all: otherwise R^2 is 0 / 0."""
-    found: NDArray[np.bool_] = np.ptp(logit, axis=1) > STILL * np.abs(logit).max(axis=1)
-    return found
+    """Return (n,) whether a logit (n, e) depends on epsilon: otherwise R^2 is 0 / 0."""
+    least = MIN_RELATIVE_CHANGE * np.abs(logit).max(axis=1)
+    moving: NDArray[np.bool_] = np.ptp(logit, axis=1) > least
+    return moving
 
 
 def r2_line(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -53,9 +54,9 @@ def r2_line(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float6
 
 
 def r2_per_side(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the same of two lines, one for x <= 0 and one for x >= 0.
+    """Return the share that two lines explain, one for x <= 0 and one for x >= 0.
 
-    Each has its own slope and intercept; the point at 0 belongs to both, and is counted in both.
+    Each has its own slope and intercept; the point at 0 belongs to both and counts twice.
     """
     sides = [(x[side], y[:, side]) for side in (x <= 0, x >= 0)]
     residue = sum(_residue(*side) for side in sides)
@@ -63,8 +64,8 @@ def r2_per_side(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.fl
 
 
 def _squares(y: NDArray[np.float64]) -> NDArray[np.float64]:
-    found: NDArray[np.float64] = ((y - y.mean(axis=1, keepdims=True)) ** 2).sum(axis=1)
-    return found
+    squares: NDArray[np.float64] = ((y - y.mean(axis=1, keepdims=True)) ** 2).sum(axis=1)
+    return squares
 
 
 def _residue(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -78,15 +79,15 @@ class Crossings(NamedTuple):
     """Where images turn wrong as epsilon grows from 0."""
 
     epsilon: NDArray[np.float64]
-    """(n,) inf where it stays right, NaN where it was wrong to begin with."""
+    """(n,) inf for an image that stays correct, NaN for one that is wrong at 0."""
     early: NDArray[np.bool_]
-    """(n,) whether it turned wrong before the last point."""
+    """(n,) whether it turns wrong before the last point."""
     stable: NDArray[np.bool_]
     """(n,) whether its first wrong class then stays to the end."""
 
 
 def crossings_of(curves: Curves) -> Crossings:
-    """Interpolate the margin between the last right point and the first wrong one."""
+    """Interpolate the margin between the last correct point and the first wrong one."""
     zero, last = len(curves.epsilon) // 2, len(curves.epsilon) - 1
     where = np.full(len(curves.correct), np.nan)
     early, stable = (np.zeros(len(where), dtype=bool) for _ in range(2))

@@ -1,20 +1,170 @@
-"""What measures share that move pixels by several sizes: who was right, what noise would do."""
+"""What measures share that move pixels by several sizes: metrics, noise, and their columns."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from vision_evals.log import Metric, WorstFirst
 from vision_evals.measures.epsilons import value
-from vision_evals.measures.metrics import exact
+from vision_evals.measures.metrics import each, exact, fraction, resampled
+from vision_evals.suite.spec import BY_DECISION, MetricSpec
 
 if TYPE_CHECKING:
     import pandas as pd
     import torch
 
+    from vision_evals.measures.measure import Subject
 
-CONFIDENTLY_WRONG = WorstFirst(meaning="The worst are those that became most confidently wrong.")
+at_each_epsilon = partial(MetricSpec, axis="epsilons")
+"""A metric that is measured at each epsilon."""
+
+CONFIDENTLY_WRONG = WorstFirst(
+    meaning="The worst are the images on which the network became most confident of a wrong class."
+)
+ROBUST_ACCURACY_8BIT = at_each_epsilon(
+    "robust_accuracy_8bit",
+    "Robust accuracy after rounding the same adversarial images to 8 bits, as a saved picture "
+    "stores them.",
+    source="Goodfellow et al. 2015, section 3; Carlini & Wagner 2017 (discretisation)",
+    interval="wilson",
+    per_image=each("correct_8bit"),
+    numeric_error=BY_DECISION,
+    refines="robust_accuracy",
+)
+ATTACK_SUCCESS = at_each_epsilon(
+    "attack_success",
+    "Share of the images classified correctly when clean that the attack makes wrong.",
+    source="Carlini et al. 2019, On Evaluating Adversarial Robustness",
+    interval="wilson",
+    counts="correct_clean",
+    higher_is_better=False,
+)
+CONFIDENCE_ON_MISTAKES = at_each_epsilon(
+    "confidence_on_mistakes",
+    "Mean confidence of the wrong answers after the attack.",
+    source="Goodfellow et al. 2015, section 4",
+    interval="bootstrap",
+    higher_is_better=False,
+)
+NOISE_P_VALUE = at_each_epsilon(
+    "noise_p_value",
+    "Exact McNemar test, one-sided: the probability of a lead over noise of the same size that is "
+    "at least as large, if both break images equally often.",
+    source="McNemar 1947",
+    higher_is_better=False,
+)
+MEDIAN_FLIP_EPSILON = MetricSpec(
+    "median_flip_epsilon",
+    "Smallest epsilon of the sweep at which at least half of the images that are correct when "
+    "clean are wrong.",
+    source="Schott et al. 2019 (median distance)",
+    unit="epsilon",
+)
+
+
+def accuracy_after(name: str, about: str, column: str, source: str, **more: Any) -> MetricSpec:
+    """Return the share of images that are classified correctly after a change of each size.
+
+    Args:
+        name: of the metric.
+        about: what it is.
+        column: of the rows, boolean.
+        source: paper and section.
+        more: further fields of the metric.
+    """
+    return at_each_epsilon(
+        name,
+        about,
+        source=source,
+        interval="wilson",
+        per_image=each(column),
+        numeric_error=BY_DECISION,
+        **more,
+    )
+
+
+def sweep_metrics(
+    rows: pd.DataFrame,
+    epsilons: Sequence[str | int | float],
+    subject: Subject,
+    accuracies: Mapping[str, str],
+    more: Callable[[pd.DataFrame, str], Iterable[Metric]] = lambda *_: (),
+) -> tuple[Metric, ...]:
+    """Return the metrics at each epsilon, and the epsilon at which half of the images are wrong.
+
+    Args:
+        rows: with ``correct_clean``, ``correct``, ``correct_noise`` and ``confidence``.
+        epsilons: as the suite wrote them.
+        subject: whose rows they are.
+        accuracies: names of metrics to their boolean columns.
+        more: the rows at one epsilon, and the epsilon, to further metrics of a measure.
+    """
+    # whether or not the sweep holds epsilon 0
+    clean = list(dict.fromkeys(rows["image"][rows["correct_clean"]]))
+    of, metrics = "images correct when clean", []
+    for epsilon in map(str, epsilons):
+        at = rows[rows["epsilon"] == epsilon].set_index("image")
+        mistakes = (at["confidence"][~at["correct"]].to_numpy(np.float64),)
+        metrics += [
+            *(fraction(name, at[hits], subject, at=epsilon) for name, hits in accuracies.items()),
+            fraction("attack_success", ~at["correct"][clean], subject, at=epsilon, of=of),
+            resampled(
+                "confidence_on_mistakes", np.mean, mistakes, subject, at=epsilon, of="mistakes"
+            ),
+            *more(at, epsilon),
+            _against_noise(at, epsilon),
+        ]
+    return (*metrics, _median_flip(rows, epsilons, clean))
+
+
+def _against_noise(at: pd.DataFrame, epsilon: str) -> Metric:
+    """Exact one-sided McNemar: does the attack break more images than noise of its size does?
+
+    Only images that are correct when clean can be broken: noise that happens to correct another
+    image is no success of the attack.
+    """
+    from scipy.stats import binomtest
+
+    at = at[at["correct_clean"]]
+    only_attack = int((at["correct_noise"] & ~at["correct"]).sum())
+    only_noise = int((at["correct"] & ~at["correct_noise"]).sum())
+    n, of = only_attack + only_noise, "images that only one of the two breaks"
+    p = float(binomtest(only_attack, n, alternative="greater").pvalue) if n else None
+    reason = "a test has no interval" if n else "both break the same images"
+    return exact("noise_p_value", p, n, of, reason, at=epsilon, unit="probability")
+
+
+def _median_flip(
+    rows: pd.DataFrame, epsilons: Sequence[str | int | float], clean: list[str]
+) -> Metric:
+    n, reason = len(clean), "a point of the sweep, not a sample"
+    size = None
+    for epsilon in sorted(epsilons, key=value):
+        at = rows[rows["epsilon"] == str(epsilon)].set_index("image")["correct"]
+        if n and (~at[clean]).mean() >= 0.5:
+            size = value(epsilon)
+            break
+    if size is None:
+        reason = "more than half stay correct throughout" if n else "no image is correct when clean"
+    return exact(
+        "median_flip_epsilon", size, n, "images correct when clean", reason, unit="epsilon"
+    )
+
+
+def confidence_where(wrong: pd.Series[bool], rows: pd.DataFrame) -> pd.Series[float]:
+    """Return each image's highest confidence in the rows that are ``wrong``; 0 without any."""
+    return rows["confidence"].where(wrong, 0.0).groupby(rows["image"], sort=False).max()
+
+
+def stacked(parts: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Return the columns (n, points, ...) of one mapping (n, ...) for each point of an axis."""
+    import torch
+
+    return {name: torch.stack([part[name] for part in parts], dim=1) for name in parts[0]}
 
 
 def outside(moved: torch.Tensor, distance: torch.Tensor, size: float) -> torch.Tensor:
@@ -30,54 +180,3 @@ def outside(moved: torch.Tensor, distance: torch.Tensor, size: float) -> torch.T
     flat = moved.flatten(1)
     beyond = torch.maximum(-flat.amin(dim=1), flat.amax(dim=1) - 1)
     return torch.maximum(distance - size, beyond).clamp(min=0)
-
-
-def right_when_clean(rows: pd.DataFrame) -> list[str]:
-    """Return the images that are right before any step, whether or not the sweep holds 0."""
-    return list(dict.fromkeys(rows["image"][rows["correct_clean"]]))
-
-
-def against_noise(at: pd.DataFrame, epsilon: str) -> Metric:
-    """Exact one-sided McNemar: does the attack break more images than noise of its size does?
-
-    Only images that are right when clean can be broken: noise that happens to right another one is
-    no success of the attack.
-
-    Args:
-        at: rows at one epsilon, with ``correct_clean``, ``correct`` and ``correct_noise``.
-        epsilon: as the suite wrote it.
-    """
-    from scipy.stats import binomtest
-
-    at = at[at["correct_clean"]]
-    only_attack = int((at["correct_noise"] & ~at["correct"]).sum())
-    only_noise = int((at["correct"] & ~at["correct_noise"]).sum())
-    discordant = only_attack + only_noise
-    return exact(
-        "noise_p_value",
-        float(binomtest(only_attack, discordant, alternative="greater").pvalue)
-        if discordant
-        else None,
-        discordant,
-        "images that only one of the two breaks",
-        "a test has no interval" if discordant else "both break the same images",
-        at=epsilon,
-        unit="probability",
-    )
-
-
-def median_flip(rows: pd.DataFrame, epsilons: Sequence[str | int | float]) -> Metric:
-    """Return the smallest epsilon of the sweep at which half of the right images are wrong."""
-    clean = right_when_clean(rows)
-    n, reason = len(clean), "a point of the sweep, not a sample"
-    size = None
-    for epsilon in sorted(epsilons, key=value):
-        at = rows[rows["epsilon"] == str(epsilon)].set_index("image")["correct"]
-        if n and (~at[clean]).mean() >= 0.5:
-            size = value(epsilon)
-            break
-    if size is None:
-        reason = "no image is right when clean" if not n else "half stand the whole sweep"
-    return exact(
-        "median_flip_epsilon", size, n, "images correct when clean", reason, unit="epsilon"
-    )

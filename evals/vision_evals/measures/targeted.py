@@ -1,7 +1,8 @@
-"""Objects turned into a class of one's choice by changes nobody sees."""
+"""Images turned into a chosen class by changes too small to see."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
@@ -13,6 +14,7 @@ from vision_evals.log import Metric, WorstFirst
 from vision_evals.measures.epsilons import Epsilons, value
 from vision_evals.measures.measure import Drawing, Measure, Subject
 from vision_evals.measures.metrics import absent, each, exact, fraction, resampled
+from vision_evals.measures.sweeps import stacked
 from vision_evals.measures.triptych import triptych
 from vision_evals.suite.spec import BY_DECISION, BY_PROBABILITY, MetricSpec
 
@@ -32,21 +34,21 @@ class Parameters(Table):
     """Parameters of ``targeted``."""
 
     target: str
-    """Class to be seen: by exact name, synset or index."""
+    """Class that the attack aims at: by exact name, synset or index."""
     budgets: Epsilons = ("2/255", "4/255", "8/255")
-    """How far a pixel value may move, on the pixel scale [0, 1]."""
+    """Largest changes of a pixel value, on the pixel scale [0, 1]."""
     steps: Annotated[int, Field(ge=1, le=1000)] = 20
-    """At most so many; 1 is the one-step method."""
+    """Largest number of steps; 1 is the one-step method."""
     until: Annotated[float, Field(gt=0, le=1)] = 0.9
-    """Confidence in the target at which an image is done."""
+    """Confidence in the target at which the attack on an image ends."""
 
 
 def target_of(classes: ClassMap, name: str) -> int:
     """Return the class index of a target.
 
     Raises:
-        UserError: no such class. ImageNet has no "airplane": a substring would find the
-            carpenter's plane.
+        UserError: no such class. ImageNet has no "airplane": a search for substrings would find
+            the carpenter's plane.
     """
     try:
         return classes.index(name)
@@ -60,13 +62,13 @@ def target_of(classes: ClassMap, name: str) -> int:
 
 
 def prepare(image_set: ImageSet, classes: ClassMap, alias: str, parameters: Parameters) -> None:
-    """Hold the target against the classes."""
+    """Refuse a target that is not a class; UserError."""
     del image_set, alias
     target_of(classes, parameters.target)
 
 
 def observe(probe: Probe, parameters: Parameters) -> Columns:
-    """Return for each budget how confident the network became of the target, and what it took."""
+    """Return the target's confidence, the steps and the distances at each budget."""
     import torch
 
     from vision_evals.attacks.balls import LinfBall
@@ -78,7 +80,7 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
     classifier, pixels = probe.classifier, probe.pixels
     index = target_of(classifier.classes, parameters.target)
     target = torch.full((len(probe.ids),), index, device=pixels.device)
-    here = (
+    already = (
         probe.logits.argmax(dim=1) == index
         if probe.answers is None
         else among(target, probe.answers.accepted)
@@ -87,7 +89,7 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
     before = first.logits.softmax(dim=1)[:, index]
     parts = []
     for budget in map(value, parameters.budgets):
-        found = towards(
+        reached = towards(
             classifier,
             pixels,
             target,
@@ -96,62 +98,61 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
             until=parameters.until,
             first=first,
         )
-        looked = (found.pixels, eight_bit(found.pixels))
-        logits, saved = probe.looks([place.__getitem__ for place in looked], target[:, None])
-        change = (found.pixels - pixels).flatten(1)
+        variants = (reached.pixels, eight_bit(reached.pixels))
+        logits, saved = probe.looks([moved.__getitem__ for moved in variants], target[:, None])
+        change = (reached.pixels - pixels).flatten(1)
         parts.append(
             {
-                "already": here,
+                "already": already,
                 "success": logits.argmax(dim=1) == index,
                 "success_8bit": saved.argmax(dim=1) == index,
                 "confidence_clean": before,
                 "confidence": logits.softmax(dim=1)[:, index],
-                "steps": found.steps,
+                "steps": reached.steps,
                 "linf": change.abs().amax(dim=1),
                 "l2": change.norm(dim=1),
-                "ssim": structural_similarity(found.pixels, pixels),
-                "low": found.pixels.flatten(1).amin(dim=1),
-                "high": found.pixels.flatten(1).amax(dim=1),
+                "ssim": structural_similarity(reached.pixels, pixels),
+                "low": reached.pixels.flatten(1).amin(dim=1),
+                "high": reached.pixels.flatten(1).amax(dim=1),
             }
         )
-    return {name: torch.stack([part[name] for part in parts], dim=1) for name in parts[0]}
+    return stacked(parts)
 
 
 def summarise(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> tuple[Metric, ...]:
     """Return success, confidence, steps and distances for each budget."""
-    found: list[Metric] = []
+    metrics: list[Metric] = []
     for budget in map(str, parameters.budgets):
         at = _others(rows[rows["budget"] == budget])
-        reached = at[at["steps"] >= 0]
-        found += [
-            fraction("target_success", at["success"], subject, at=budget, of=OTHERS),
-            fraction("target_success_8bit", at["success_8bit"], subject, at=budget, of=OTHERS),
-            _mean("target_confidence", at["confidence"], subject, budget, OTHERS),
-            _mean(
-                "steps_to_success", reached["steps"], subject, budget,
-                f"images that reached confidence {parameters.until:g}", "steps",
-            ),
+        steps = at["steps"][at["steps"] >= 0]
+        confident = f"images that reached confidence {parameters.until:g}"
+        share = partial(fraction, subject=subject, at=budget, of=OTHERS)
+        mean = partial(_mean, subject=subject, at=budget)
+        metrics += [
+            share("target_success", at["success"]),
+            share("target_success_8bit", at["success_8bit"]),
+            mean("target_confidence", at["confidence"]),
+            mean("steps_to_success", steps, of=confident, unit="steps"),
             _largest(at, budget),
-            _mean("l2", at["l2"], subject, budget, OTHERS, "pixel scale"),
-            _mean("ssim", at["ssim"], subject, budget, OTHERS),
-        ]  # fmt: skip
-    return tuple(found)
+            mean("l2", at["l2"], unit="pixel scale"),
+            mean("ssim", at["ssim"]),
+        ]
+    return tuple(metrics)
 
 
 def _others(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of OTHERS. Without labels the network says which: two may differ there."""
+    """Return the rows of OTHERS. Without labels they depend on the network's own answers."""
     return rows[~rows["already"]]
 
 
 def _mean(
-    name: str, values: pd.Series[float], subject: Subject, at: str, of: str, unit: str = "fraction"
+    name: str, values: pd.Series[float], subject: Subject, of: str = OTHERS, **more: str
 ) -> Metric:
-    column = values.to_numpy(np.float64)
-    return resampled(name, np.mean, (column,), subject, at=at, of=of, unit=unit)
+    return resampled(name, np.mean, (values.to_numpy(np.float64),), subject, of=of, **more)
 
 
 def _largest(at: pd.DataFrame, budget: str) -> Metric:
-    """Return by how much the worst image leaves ball or box; 0 is inside, checked on the rows."""
+    """Return by how much the worst image leaves ball or box; 0 is inside, computed from rows."""
     if at.empty:
         return absent("escape", f"there are no {OTHERS}", at=budget, of=OTHERS)
     outside = np.maximum(at["linf"] - value(budget), np.maximum(-at["low"], at["high"] - 1))
@@ -160,7 +161,7 @@ def _largest(at: pd.DataFrame, budget: str) -> Metric:
 
 
 def badness(rows: pd.DataFrame) -> pd.Series[float]:
-    """Return the confidence in the target at the first budget: the easiest to fool."""
+    """Return the confidence in the target at the first budget."""
     return rows.groupby("image", sort=False)["confidence"].first()
 
 
@@ -174,9 +175,9 @@ def explain(probe: Probe, rows: pd.DataFrame, parameters: Parameters) -> tuple[D
     index = target_of(probe.classifier.classes, parameters.target)
     drawings = []
     for i, image in enumerate(probe.ids):
-        mine = rows[rows["image"] == image]
-        won = list(mine["budget"][mine["success"]])
-        budget = min(won or list(map(str, parameters.budgets)), key=value)
+        at = rows[rows["image"] == image]
+        successes = list(at["budget"][at["success"]])
+        budget = min(successes or list(map(str, parameters.budgets)), key=value)
         moved = towards(
             probe.classifier,
             probe.pixels[i : i + 1],
@@ -192,7 +193,7 @@ def explain(probe: Probe, rows: pd.DataFrame, parameters: Parameters) -> tuple[D
 
 
 def attack(parameters: Parameters) -> Attack:
-    """Return what moves the pixels, without its way of stopping at a confidence."""
+    """Return the attack for validity checks, which does not stop at a confidence."""
     from vision_evals.attacks.fgsm import FastGradientSign
     from vision_evals.attacks.pgd import ProjectedGradientDescent
 
@@ -203,60 +204,57 @@ def attack(parameters: Parameters) -> Attack:
     )
 
 
-def _spec(name: str, about: str, **more: object) -> MetricSpec:
-    return MetricSpec(name, about, axis="budgets", **more)  # type: ignore[arg-type]
-
+_spec = partial(MetricSpec, axis="budgets")
+_lower = partial(_spec, higher_is_better=False)
 
 MEASURE = Measure(
     name="targeted",
-    about="How often every image can be turned into one class by changes nobody sees.",
+    about="How often images can be turned into one chosen class by changes too small to see.",
     parameters=Parameters,
     labels=False,
     axis=("budget", "budgets"),
     iterated=True,
     columns=("already", "confidence_clean", "confidence", "steps"),
     worst_first=WorstFirst(
-        meaning="The worst are those that the smallest budget made surest of the target."
+        meaning="The worst are the images on which the smallest budget gave the target the highest "
+        "confidence."
     ),
     prepare=prepare,
     metrics=(
-        _spec(
+        _lower(
             "target_success",
-            "Share of images, not of the target's class, that the network then calls the target.",
+            "Share of images, not of the target's class, that the network classifies as the target "
+            "after the attack.",
             source="Szegedy et al. 2014; Kurakin et al. 2017",
             interval="wilson",
-            higher_is_better=False,
             per_image=each("success", _others),
             numeric_error=BY_DECISION,
         ),
-        _spec(
+        _lower(
             "target_success_8bit",
-            "Target success after rounding to 8 bits, as a saved picture would be.",
+            "Target success after rounding to 8 bits, as a saved picture stores it.",
             source="Goodfellow et al. 2015, section 3; Carlini & Wagner 2017 (discretisation)",
             interval="wilson",
-            higher_is_better=False,
             per_image=each("success_8bit", _others),
             numeric_error=BY_DECISION,
             refines="target_success",
         ),
-        _spec(
+        _lower(
             "target_confidence",
             "Mean confidence in the target.",
             interval="bootstrap",
-            higher_is_better=False,
             per_image=each("confidence", _others),
             numeric_error=BY_PROBABILITY,
         ),
         _spec(
             "steps_to_success",
-            "Mean number of steps of the images that reached the wanted confidence.",
+            "Mean number of steps of the images that reached the confidence `until`.",
             range=(0.0, float("inf")),
         ),
-        _spec(
+        _lower(
             "escape",
-            "By how much the worst image leaves the ball of the budget or [0, 1], measured on the "
-            "pixels outside the attack. 0 is inside.",
-            higher_is_better=False,
+            "By how much the worst image leaves the ball of the budget or [0, 1], measured outside "
+            "the attack. 0 is inside.",
         ),
         _spec(
             "l2",
@@ -267,7 +265,7 @@ MEASURE = Measure(
         ),
         _spec(
             "ssim",
-            "Mean structural similarity of image and adversarial: 1 is equal.",
+            "Mean structural similarity of image and adversarial image: 1 means equal.",
             source="Wang et al. 2004, equation 13",
             per_image=each("ssim", _others),
         ),

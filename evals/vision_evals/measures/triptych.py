@@ -1,26 +1,27 @@
-"""Image, perturbation and adversarial side by side."""
+"""Pictures of images as the network saw them, alone or next to their adversarial."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from vision_evals.log import Panel
 from vision_evals.measures.measure import Drawing
 
 if TYPE_CHECKING:
+    import pandas as pd
     import torch
 
     from vision_evals.measures.probe import Probe
 
 
 def triptych(probe: Probe, index: int, moved: torch.Tensor, title: str) -> Drawing:
-    """Return the picture of one image of a probe.
+    """Return image, perturbation and adversarial side by side.
 
     Args:
-        probe: whose classifier names the parts.
-        index: which image of the batch.
+        probe: whose classifier predicts the class of each panel.
+        index: of the image in the batch.
         moved: (3, H, W) in [0, 1], the adversarial.
         title: of the third panel.
     """
@@ -31,33 +32,51 @@ def triptych(probe: Probe, index: int, moved: torch.Tensor, title: str) -> Drawi
     largest = float(change.abs().max())
     # grey is no change; the factor stretches the largest change to black or white
     factor = 0.5 / largest if largest > 0 else 1.0
-    panels = torch.stack([image, 0.5 + change * factor, moved])
+    panels = torch.stack([image, 0.5 + change * factor, moved]).clamp(0, 1)
     with torch.inference_mode():
-        probabilities = probe.classifier.logits(panels.clamp(0, 1)).softmax(dim=1)
-    confidence, top = probabilities.max(dim=1)
-    names = probe.classifier.classes.names
+        probabilities = probe.classifier.logits(panels).softmax(dim=1)
     titles = ("image", f"perturbation x {factor:.0f}", title)
-    found = answered(titles, [names[t] for t in top.tolist()], confidence.tolist())
+    answers = answered(titles, probe.classifier.classes.names, probabilities)
     return Drawing(
         probe.ids[index],
-        torch.cat(list(panels.clamp(0, 1)), dim=2),
-        f"seen as {found[0].said}, and as {found[2].said} after a change of at most "
+        torch.cat(list(panels), dim=2),
+        f"seen as {answers[0].said}, and as {answers[2].said} after a change of at most "
         f"{largest * 255:.2g} of 255",
-        found,
+        answers,
         moved,
     )
 
 
 def answered(
-    titles: Sequence[str], answers: Sequence[str], confidences: Sequence[float]
+    titles: Sequence[str], names: Sequence[str], probabilities: torch.Tensor
 ) -> tuple[Panel, ...]:
-    """Return the parts of a picture with what the network says of each; ``image`` is unchanged."""
+    """Return panels with the likeliest class of each, from probabilities (panels, classes).
+
+    The panel called ``image`` is the unchanged one.
+    """
+    confidence, top = probabilities.max(dim=1)
     return tuple(
         Panel(
             title=title,
-            answer=answer,
-            confidence=confidence if math.isfinite(confidence) else None,
+            answer=names[index],
+            confidence=value if math.isfinite(value) else None,
             original=title == "image",
         )
-        for title, answer, confidence in zip(titles, answers, confidences, strict=True)
+        for title, index, value in zip(titles, top.tolist(), confidence.tolist(), strict=True)
+    )
+
+
+def as_seen(probe: Probe, rows: pd.DataFrame, starts: Iterable[str]) -> tuple[Drawing, ...]:
+    """Return each image with its likeliest class, from ``top5`` and ``confidence`` of its row.
+
+    Args:
+        probe: of the images.
+        rows: one for each image.
+        starts: of each caption.
+    """
+    names = probe.classifier.classes.names
+    images = zip(probe.ids, probe.pixels, starts, rows["top5"], rows["confidence"], strict=True)
+    return tuple(
+        Drawing(image, pixels, f"{start}seen as {names[top5[0]]} {confidence:.2f}")
+        for image, pixels, start, top5, confidence in images
     )
