@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from pydantic import Field
@@ -146,7 +146,7 @@ def _others(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _mean(
-    name: str, values: pd.Series[float], subject: Subject, of: str = OTHERS, **more: str
+    name: str, values: pd.Series[float], subject: Subject, of: str = OTHERS, **more: Any
 ) -> Metric:
     return resampled(name, np.mean, (values.to_numpy(np.float64),), subject, of=of, **more)
 

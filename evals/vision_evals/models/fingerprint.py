@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import re
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -92,7 +93,10 @@ _KEYS_OF_TORCH = {*vars(nn.Sequential()), "training"}
 def _traces(network: nn.Module, card: Card) -> tuple[list[str], list[str]]:
     """Return attributes and own code in words, and the reasons why any of them is unknown."""
     texts, reasons = [], []
-    parts = (lambda: attributes(network), lambda: [own_code(_modules(network, card))])
+    parts: tuple[Callable[[], list[str]], ...] = (
+        lambda: attributes(network),
+        lambda: [own_code(_modules(network, card))],
+    )
     for described in parts:
         try:
             texts += described()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 from torchvision import models
@@ -79,7 +79,7 @@ def network(blueprint: Blueprint) -> nn.Module:
     if card.name == "googlenet":  # its auxiliary heads were never trained
         built.aux_logits, built.aux1, built.aux2 = False, None, None
     fit(built, state, blueprint.where)
-    return built
+    return cast("nn.Module", built)
 
 
 def without_weights(name: str, classes: int, options: Mapping[str, object]) -> nn.Module:

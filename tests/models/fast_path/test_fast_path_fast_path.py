@@ -275,7 +275,7 @@ def test_places_share_a_forward_while_there_is_room(
         return real(self, x)
 
     monkeypatch.setattr(Classifier, "logits", logits)
-    one = replace(probe(classifier, 5, None), batch_size=batch_size)
+    one = replace(probe(classifier, 5, None), room=batch_size)
     seen.clear()
     found = one.looks([moved(one, by) for by in (0, 0.1, 0.2, 0.3)], None)
     each = 5 * max(1, (batch_size or 5) // 5)

@@ -52,7 +52,7 @@ def swept(
 ) -> dict[str, torch.Tensor]:
     with numerics(CPU, "fp32"):
         found = fgsm.observe(
-            replace(shown, fast_path=fast_path, batch_size=batch_size), fgsm.Parameters()
+            replace(shown, fast_path=fast_path, room=batch_size), fgsm.Parameters()
         )
     return {name: torch.as_tensor(column) for name, column in found.items()}
 
