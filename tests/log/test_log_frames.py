@@ -182,9 +182,9 @@ def test_what_is_not_there_is_said(run: Run, arguments: tuple[str, ...], says: s
 def test_a_table_outside_of_the_run_is_refused(run: Run, file: str) -> None:
     made(run.path.parent.parent / "outside")
     item = run.items[0].model_copy(update={"table": file})
-    with pytest.raises(UserError, match="lies outside of the run; its log was changed"):
+    with pytest.raises(UserError, match="is outside the run; its log was changed"):
         frames.rows(run.log, run.path, item)
-    with pytest.raises(UserError, match="lies outside of the run"):
+    with pytest.raises(UserError, match="is outside the run"):
         frames.images(run.log.model_copy(update={"items": (item,)}), run.path)
 
 

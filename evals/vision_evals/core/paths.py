@@ -8,6 +8,8 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+from vision_evals.core.errors import UserError
+
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -41,6 +43,20 @@ def user_cache() -> Path:
     """
     home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(home) / "vision-evals"
+
+
+def read_text(path: Path) -> str:
+    """Read a text file that a user wrote.
+
+    Raises:
+        UserError: it cannot be read or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 ({error}); save it as UTF-8") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 @contextlib.contextmanager

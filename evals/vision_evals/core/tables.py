@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 import typing
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
@@ -50,6 +51,18 @@ def validate(model: type[T], data: Mapping[str, Any], where: str) -> T:
                 said[place + message] = [""]
         lines = (f"{where}: {place}{' or '.join(words)}" for place, words in said.items())
         raise UserError("\n".join(lines)) from None
+
+
+def parse_toml(text: str, where: object) -> dict[str, Any]:
+    """Return the tables of a TOML text.
+
+    Raises:
+        UserError: it is not valid TOML; ``where`` begins the message.
+    """
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{where}: not valid TOML: {error}") from None
 
 
 def keys(model: type[BaseModel]) -> tuple[str, ...]:

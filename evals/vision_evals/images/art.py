@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from vision_evals.core.errors import UserError, did_you_mean
-from vision_evals.core.tables import SHA256, Table, validate
-from vision_evals.images.files import text
+from vision_evals.core.paths import read_text
+from vision_evals.core.tables import SHA256, Table, parse_toml, validate
 from vision_evals.images.folders import folder
 from vision_evals.images.image_set import Image
 
@@ -55,10 +54,7 @@ def art(root: Path) -> tuple[Image, ...]:
             file twice, another file than the one listed, a key that is unknown or missing.
     """
     path = root / LIST
-    try:
-        data = tomllib.loads(text(path))
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{path}: not valid TOML: {error}") from None
+    data = parse_toml(read_text(path), path)
     works = [
         validate(Work, one, f'{path}, work {number} "{one.get("file", "?")}"')
         for number, one in enumerate(validate(ArtTable, data, str(path)).work, 1)

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vision_evals.core.errors import UserError
-from vision_evals.images.files import Line, csv_lines, text
+from vision_evals.core.paths import read_text
+from vision_evals.images.files import FileLine, csv_lines
 
 COLUMNS = ("name", "synset", "index")
 
@@ -30,8 +31,8 @@ def read_classes(path: Path) -> Classes:
     if path.suffix.lower() == ".csv":
         lines = csv_lines(path)
     else:
-        rows = text(path).rstrip("\n").split("\n")
-        lines = [Line(number, [row.strip()]) for number, row in enumerate(rows, start=1)]
+        rows = read_text(path).rstrip("\n").split("\n")
+        lines = [FileLine(number, [row.strip()]) for number, row in enumerate(rows, start=1)]
     header = ["name"]
     if lines and "name" in lines[0].cells:
         header, lines = lines[0].cells, lines[1:]
@@ -49,7 +50,7 @@ def read_classes(path: Path) -> Classes:
     return Classes(tuple(row["name"] for row in table), synsets)
 
 
-def _checked(path: Path, header: list[str], line: Line, index: int) -> dict[str, str]:
+def _checked(path: Path, header: list[str], line: FileLine, index: int) -> dict[str, str]:
     if len(line.cells) != len(header) or not all(line.cells):
         raise UserError(
             f"{path}, line {line.number}: {line.cells} is not one class ({', '.join(header)}); "
@@ -64,7 +65,7 @@ def _checked(path: Path, header: list[str], line: Line, index: int) -> dict[str,
     return row
 
 
-def _refuse_twice(path: Path, lines: list[Line], synsets: tuple[str, ...]) -> None:
+def _refuse_twice(path: Path, lines: list[FileLine], synsets: tuple[str, ...]) -> None:
     seen: dict[str, int] = {}
     for line, synset in zip(lines, synsets, strict=False):
         if seen.setdefault(synset, line.number) != line.number:

@@ -33,7 +33,7 @@ from vision_evals.images.rgb import to_rgb
 
 T = TypeVar("T")
 
-LIMIT = 2**29 // 3
+MAX_PIXELS = 2**29 // 3
 """Pixels above which a picture is refused: half a gibibyte of RGB."""
 
 # the plugins themselves, not Image.open: that warns by PIL's own limit, tries formats that nobody
@@ -124,7 +124,7 @@ def _open(data: bytes) -> ImageFile.ImageFile:
         raise UnreadableError(f"not a picture: {_first_match(_IMPOSTORS, data)}")
     source = reader(BytesIO(data))
     # PIL warns a second time when it loads a TIFF above half of this
-    limit = LIMIT // 2 if isinstance(source, TiffImagePlugin.TiffImageFile) else LIMIT
+    limit = MAX_PIXELS // 2 if isinstance(source, TiffImagePlugin.TiffImageFile) else MAX_PIXELS
     if source.width * source.height > limit:
         raise UnreadableError(
             f"{source.width} x {source.height} pixels are more than {limit:,}; scale it down"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from vision_evals.core.errors import UnreadableError
-from vision_evals.images.decode import LIMIT
+from vision_evals.images.decode import MAX_PIXELS
 
 if TYPE_CHECKING:
     import torch
@@ -92,10 +92,10 @@ def _resized(picture: Image, geometry: Geometry, resize: int | tuple[int, int]) 
 
 def _refuse_oblong(picture: Image, geometry: Geometry) -> None:
     short, long = sorted(picture.size)
-    if isinstance(geometry.resize, int) and geometry.resize**2 * long // short > LIMIT:
+    if isinstance(geometry.resize, int) and geometry.resize**2 * long // short > MAX_PIXELS:
         raise UnreadableError(
             f"{picture.width} x {picture.height} pixels at {geometry}: resized it would have "
-            f"more than {LIMIT:,} pixels; crop it"
+            f"more than {MAX_PIXELS:,} pixels; crop it"
         )
 
 

@@ -13,7 +13,7 @@ from vision_evals.images.reader import Batch, batches
 if TYPE_CHECKING:
     from vision_evals.images.image_set import Image
 
-PLAIN = 256
+IMAGES_COMPARED_WITH_PIL = 256
 """Images that PIL decodes too, so that it is known how far a device's decoder is from it."""
 
 
@@ -28,4 +28,4 @@ def ahead(
         return batches(images, spans, geometries)
     from vision_evals.images.gpu.device_reader import device_batches
 
-    return device_batches(images, spans, geometries, device, PLAIN)
+    return device_batches(images, spans, geometries, device, IMAGES_COMPARED_WITH_PIL)

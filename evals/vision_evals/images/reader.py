@@ -21,12 +21,12 @@ from vision_evals.images.geometry import Geometry, pixels
 if TYPE_CHECKING:
     from vision_evals.images.image_set import Image
 
-TURN = 64
+MIN_IMAGES_PER_TURN = 64
 """Images that are decoded before the networks have their turn, and files that are read ahead while
 they do: memory stays constant."""
-READERS = 4
+READER_THREADS = 4
 """Threads that wait for files."""
-AHEAD = 3
+BATCHES_AHEAD = 3
 """Batches decoded or decoding while a device looks at one."""
 
 
@@ -72,7 +72,7 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ReadImage:
     """What came of one picture."""
 
     image: str
@@ -97,9 +97,9 @@ def batches(
         spans: positions of each batch.
         geometries: every way in which the classifiers want them resized and cropped.
     """
-    decoders, readers = ThreadPoolExecutor(cores()), ThreadPoolExecutor(READERS)
+    decoders, readers = ThreadPoolExecutor(cores()), ThreadPoolExecutor(READER_THREADS)
 
-    def read_ahead(turn: Sequence[range]) -> list[list[tuple[Image, Future[Loaded]]]]:
+    def read_ahead(turn: Sequence[range]) -> list[list[tuple[Image, Future[LoadedFile]]]]:
         return [[(images[i], readers.submit(load_timed, images[i])) for i in span] for span in turn]
 
     try:
@@ -121,10 +121,10 @@ def batches(
 
 
 def _turns(spans: Sequence[range]) -> list[list[range]]:
-    """Gather batches into turns of at least ``TURN`` images."""
+    """Gather batches into turns of at least ``MIN_IMAGES_PER_TURN`` images."""
     turns: list[list[range]] = []
     for span in spans:
-        if turns and sum(map(len, turns[-1])) < TURN:
+        if turns and sum(map(len, turns[-1])) < MIN_IMAGES_PER_TURN:
             turns[-1].append(span)
         else:
             turns.append([span])
@@ -151,28 +151,28 @@ def digest(image: Image) -> str:
         return ""
 
 
-class Loaded(NamedTuple):
+class LoadedFile(NamedTuple):
     """What reading a file gave."""
 
     data: bytes | UnreadableError
     seconds: float
 
 
-def load_timed(image: Image) -> Loaded:
+def load_timed(image: Image) -> LoadedFile:
     """Read a picture's file."""
     started = time.perf_counter()
     try:
         data: bytes | UnreadableError = load(image.path)
     except UnreadableError as error:
         data = error
-    return Loaded(data, time.perf_counter() - started)
+    return LoadedFile(data, time.perf_counter() - started)
 
 
-def _look(image: Image, file: Future[Loaded], geometries: Collection[Geometry]) -> Look:
+def _look(image: Image, file: Future[LoadedFile], geometries: Collection[Geometry]) -> ReadImage:
     return look(image, file.result(), geometries)
 
 
-def look(image: Image, loaded: Loaded, geometries: Collection[Geometry]) -> Look:
+def look(image: Image, loaded: LoadedFile, geometries: Collection[Geometry]) -> ReadImage:
     """Decode a file, and resize and crop the picture in every way; all by PIL."""
     data, reading = loaded
     times, decoded = [time.perf_counter()], None
@@ -189,13 +189,13 @@ def look(image: Image, loaded: Loaded, geometries: Collection[Geometry]) -> Look
         refused = decoded is not None or reason.startswith("cannot be read")
         sha256 = "" if refused else digest(image)
         spent = Spent(reading, time.perf_counter() - times[0])
-        return Look(image.id, {}, sha256, False, reason, spent)
+        return ReadImage(image.id, {}, sha256, False, reason, spent)
     times.append(time.perf_counter())
     spent = Spent(reading, *(after - before for before, after in itertools.pairwise(times)))
-    return Look(image.id, cut, decoded.sha256, decoded.oriented, None, spent)
+    return ReadImage(image.id, cut, decoded.sha256, decoded.oriented, None, spent)
 
 
-def gather(span: range, looks: Sequence[Look]) -> Batch:
+def gather(span: range, looks: Sequence[ReadImage]) -> Batch:
     """Make a batch of what came of each picture of a span."""
     seen = [(i, look) for i, look in zip(span, looks, strict=True) if look.unreadable is None]
     geometries = seen[0][1].pixels.keys() if seen else ()

@@ -15,7 +15,7 @@ import pytest
 from vision_evals.core.errors import UnreadableError, UserError
 from vision_evals.images.decode import load
 from vision_evals.images.gpu import file_reading, file_worker
-from vision_evals.images.gpu.file_reading import Loaded, Readers
+from vision_evals.images.gpu.file_reading import LoadedFiles, Readers
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 
@@ -35,7 +35,7 @@ def workers(of: int | None = None) -> list[int]:
     return found
 
 
-def assert_as_load(loaded: Loaded, paths: list[Path]) -> None:
+def assert_as_load(loaded: LoadedFiles, paths: list[Path]) -> None:
     for path, data, sha256, error in zip(
         paths, loaded.datas, loaded.hashes, loaded.errors, strict=True
     ):
@@ -101,7 +101,7 @@ def test_relative_names_follow_the_folder_of_now(
 def test_what_there_is_no_room_for_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file_reading, "ROOM", 10)
+    monkeypatch.setattr(file_reading, "MAX_BATCH_BYTES", 10)
     paths = [tmp_path / str(size) for size in (4, 7, 6, 1)]
     for path in paths:
         path.write_bytes(b"x" * int(path.name))

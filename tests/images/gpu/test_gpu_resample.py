@@ -79,7 +79,7 @@ def test_photographs(method: Interpolation) -> None:
 
 
 def test_groups_keep_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "ROOM", 100_000)
+    monkeypatch.setattr(module, "MAX_GROUP_ELEMENTS", 100_000)
     pictures = [
         noise(size) for size in [(90, 30), (40, 50), (300, 20), (40, 50), (7, 200), (90, 31)]
     ]

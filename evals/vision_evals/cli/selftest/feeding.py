@@ -1,4 +1,4 @@
-"""Mistakes around a network: channels, numbers, geometry, and what its outputs are called."""
+"""Mistakes around a network: channels, normalisation, geometry, and names of classes."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ LEVELS = 255
 """Steps between black and white in an 8-bit picture."""
 
 
-class Flip(nn.Module):
-    """Channels in the other order."""
+class SwapChannels(nn.Module):
+    """A layer that reverses the order of the channels."""
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return (n, 3, H, W) with red and blue swapped."""
         return pixels.flip(1)
 
 
-class Round(nn.Module):
-    """Pixels to the levels of an 8-bit picture: the same pictures, and a gradient of 0."""
+class RoundPixels(nn.Module):
+    """A layer that rounds pixels to 8 bits: the same pictures, and a gradient of 0."""
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return (n, 3, H, W) in [0, 1]."""
@@ -42,7 +42,7 @@ class Round(nn.Module):
 
 def bgr(classifier: Classifier) -> Classifier:
     """Swap red and blue on the way in."""
-    return with_step(classifier, nn.Sequential(Flip(), Normalise(classifier.input)))
+    return with_step(classifier, nn.Sequential(SwapChannels(), Normalise(classifier.input)))
 
 
 def wrong_mean_std(classifier: Classifier) -> Classifier:
@@ -63,8 +63,8 @@ def no_normalisation(classifier: Classifier) -> Classifier:
 
 def not_normalised(classifier: Classifier) -> str | None:
     """Say why normalisation cannot be forgotten."""
-    this = classifier.input
-    plain = (this.mean, this.std, this.range) == ((0, 0, 0), (1, 1, 1), 1)
+    card = classifier.input
+    plain = (card.mean, card.std, card.range) == ((0, 0, 0), (1, 1, 1), 1)
     return "its pixels are fed as they are" if plain else None
 
 
@@ -74,18 +74,18 @@ def other_range(classifier: Classifier) -> Classifier:
 
 
 def rounding(classifier: Classifier) -> Classifier:
-    """Round pixels to 8 bits inside the forward."""
-    return with_step(classifier, nn.Sequential(Round(), Normalise(classifier.input)))
+    """RoundPixels pixels to 8 bits inside the forward."""
+    return with_step(classifier, nn.Sequential(RoundPixels(), Normalise(classifier.input)))
 
 
 def wrong_crop(classifier: Classifier) -> Classifier:
     """Resize to the crop itself, or leave a margin where there is none."""
-    this = classifier.input
-    assert isinstance(this.resize, int)
-    assert isinstance(this.crop, int)
-    # 256 to 224 is the margin that most networks have
-    resize = this.crop if this.resize != this.crop else round(this.crop * 256 / 224)
-    return _shown(classifier, replace(this.geometry, resize=resize))
+    card = classifier.input
+    assert isinstance(card.resize, int)
+    assert isinstance(card.crop, int)
+    # 256 to 224 is the margin of most networks
+    resize = card.crop if card.resize != card.crop else round(card.crop * 256 / 224)
+    return _with_geometry(classifier, replace(card.geometry, resize=resize))
 
 
 def no_margin(classifier: Classifier) -> str | None:
@@ -96,7 +96,7 @@ def no_margin(classifier: Classifier) -> str | None:
 
 def no_antialias(classifier: Classifier) -> Classifier:
     """Resize by picking neighbours, without antialias, as tensors and video decoders do."""
-    return _shown(classifier, replace(classifier.input.geometry, antialias=False))
+    return _with_geometry(classifier, replace(classifier.input.geometry, antialias=False))
 
 
 def not_smoothed(classifier: Classifier) -> str | None:
@@ -123,8 +123,8 @@ def lone_class(classifier: Classifier) -> str | None:
     return "it has one class" if len(classifier.classes) == 1 else None
 
 
-def _shown(classifier: Classifier, other: Geometry) -> Classifier:
-    """Return the classifier shown other pixels, which says of its preprocessing what it said."""
+def _with_geometry(classifier: Classifier, other: Geometry) -> Classifier:
+    """Return the classifier with another geometry; the rest of its preprocessing stays the same."""
 
     class Other(Input):
         @property
@@ -135,10 +135,10 @@ def _shown(classifier: Classifier, other: Geometry) -> Classifier:
 
 
 def _normalised(classifier: Classifier, **numbers: Any) -> Classifier:
-    # not validated: the mistakes are those that a card would refuse
+    # not validated: a card would refuse these mistakes
     return with_step(classifier, Normalise(classifier.input.model_copy(update=numbers)))
 
 
-def _imagenet(this: Input) -> bool:
-    numbers = torch.tensor([this.mean, this.std]) / this.range
+def _imagenet(card: Input) -> bool:
+    numbers = torch.tensor([card.mean, card.std]) / card.range
     return torch.allclose(numbers.sort().values, torch.tensor(IMAGENET).sort().values, atol=0.01)

@@ -26,19 +26,19 @@ def dropout_on(classifier: Classifier) -> Classifier:
 
 def no_dropout(classifier: Classifier) -> str | None:
     """Say why dropout cannot be left on."""
-    found = (m for m in classifier.network.modules() if isinstance(m, MODULES) and m.p > 0)
-    return None if any(found) else "it has no dropout module; a function is not switched"
+    dropouts = (m for m in classifier.network.modules() if isinstance(m, MODULES) and m.p > 0)
+    return None if any(dropouts) else "it has no dropout module; a function is not switched"
 
 
 def batchnorm_training(classifier: Classifier) -> Classifier:
-    """Leave batch normalisation in training mode: each batch is judged by its own statistics."""
+    """Leave batch normalisation in training mode: each batch uses its own statistics."""
     return with_network(classifier, lambda network: _training(network, (_BatchNorm,)))
 
 
 def no_batchnorm(classifier: Classifier) -> str | None:
     """Say why batch normalisation cannot be left in training mode."""
-    found = any(isinstance(m, _BatchNorm) for m in classifier.network.modules())
-    return None if found else "it has no batch normalisation"
+    normalised = any(isinstance(m, _BatchNorm) for m in classifier.network.modules())
+    return None if normalised else "it has no batch normalisation"
 
 
 def dead_channels(classifier: Classifier) -> Classifier:
@@ -60,8 +60,8 @@ def dead_channels(classifier: Classifier) -> Classifier:
 
 def no_convolution(classifier: Classifier) -> str | None:
     """Say why no channel can be killed."""
-    found = any(_hidden(classifier.network, len(classifier.classes)))
-    return None if found else "no convolution before its outputs has channels enough"
+    hidden = any(_hidden(classifier.network, len(classifier.classes)))
+    return None if hidden else "no convolution before its outputs has enough channels"
 
 
 def softmax(classifier: Classifier) -> Classifier:
@@ -70,7 +70,7 @@ def softmax(classifier: Classifier) -> Classifier:
 
 
 def four_bits(classifier: Classifier) -> Classifier:
-    """Round weights to 4 bits, one scale a tensor."""
+    """SuiteRound weights to 4 bits, one scale a tensor."""
 
     def coarsen(network: nn.Module) -> nn.Module:
         with torch.no_grad():
@@ -95,9 +95,9 @@ def _training(network: nn.Module, kinds: tuple[type[nn.Module], ...]) -> nn.Modu
 
 
 def _hidden(network: nn.Module, classes: int) -> Iterator[nn.Conv1d | nn.Conv2d | nn.Conv3d]:
-    """Yield the convolutions but those that make the logits: a dead class is another mistake.
+    """Yield the convolutions except those of the logits: a dead class is another mistake.
 
-    Nor those of which a twentieth is no channel, or whose weight is computed from others.
+    Those with fewer than ten channels, and those whose weight is computed, are left out too.
     """
     for module in network.modules():
         if (

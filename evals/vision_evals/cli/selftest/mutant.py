@@ -1,4 +1,4 @@
-"""What a mutant is: one mistake that people make, made on purpose in a copy of a classifier."""
+"""A mutant: one common mistake, made on purpose in a copy of a classifier."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from vision_evals.models.card import Input
 from vision_evals.models.classifier import Classifier
 
 SEED = 0
-"""Of everything that a mutant draws: a mutant is the same in every run."""
+"""Seed of everything random in a mutant: a mutant is the same in every run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One mistake. Card, fingerprint and files stay as they were: nothing announces it."""
+    """One mistake. Card, fingerprint and files stay as they were, so that nothing reveals it."""
 
     name: str
     """In ``suites/mutants.toml`` and tables: ``wrong-mean-std``."""
@@ -42,17 +42,16 @@ def with_network(classifier: Classifier, change: Callable[[nn.Module], nn.Module
 def with_step(classifier: Classifier, changed: nn.Module) -> Classifier:
     """Return the classifier with another last step of preprocessing, its network copied.
 
-    What it says of its preprocessing stays: the code that feeds it is wrong, not its card.
+    Its card stays: the code that feeds it is wrong.
     """
-    found = replace(classifier, network=copy.deepcopy(classifier.network))
-    object.__setattr__(found, "_normalise", changed.to(classifier.device))
-    return found
+    mutant = replace(classifier, network=copy.deepcopy(classifier.network))
+    object.__setattr__(mutant, "_normalise", changed.to(classifier.device))
+    return mutant
 
 
 def with_input(classifier: Classifier, changed: Input) -> Classifier:
     """Return the classifier fed with pictures that are resized and cropped another way."""
-    network = copy.deepcopy(classifier.network)
-    return with_step(replace(classifier, network=network, input=changed), step(classifier))
+    return with_step(replace(classifier, input=changed), step(classifier))
 
 
 def step(classifier: Classifier) -> nn.Module:

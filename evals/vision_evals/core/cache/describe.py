@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-MOST = 20_000
+MAX_PARTS = 20_000
 """Parts of a value beyond which it is not described: a data set that somebody hangs on a module."""
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, bytearray, range, slice, type(...))
@@ -77,7 +77,7 @@ class _Description:
             return said
         if id(value) in self._met:
             return f"met {self._met[id(value)]}"
-        if len(self._met) >= MOST:
+        if len(self._met) >= MAX_PARTS:
             raise UnknownValueError("it holds too much to look at")
         self._met[id(value)] = len(self._met)
         self._alive.append(value)

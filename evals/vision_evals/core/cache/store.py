@@ -21,7 +21,7 @@ KINDS = ("shards", "measured", "pictures")
 """Rows of up to 256 images; whether numbers can be trusted; what the report shows."""
 
 
-class Entry(NamedTuple):
+class CacheEntry(NamedTuple):
     """What is kept."""
 
     about: dict[str, Any]
@@ -44,7 +44,7 @@ class Cache:
         """Whether anything at all is kept of a question, whatever the images."""
         return self._place(kind, question).is_dir()
 
-    def get(self, kind: str, question: str, images: str) -> Entry | None:
+    def get(self, kind: str, question: str, images: str) -> CacheEntry | None:
         """Return an entry; None where there is none, or a damaged one, which is named and removed.
 
         What is found is marked as used, for `prune` removes what was not used for longest.
@@ -64,7 +64,7 @@ class Cache:
             os.utime(file)
         return entry
 
-    def put(self, kind: str, question: str, images: str, entry: Entry) -> None:
+    def put(self, kind: str, question: str, images: str, entry: CacheEntry) -> None:
         """Keep an entry so that a reader sees all of it or nothing, also of two at once."""
         if self._full:
             return
@@ -85,18 +85,18 @@ class Cache:
         return self.folder / kind / question
 
 
-def _write(entry: Entry, file: Path) -> None:
+def _write(entry: CacheEntry, file: Path) -> None:
     with whole_file(file) as partial:
         partial.write_bytes(written(entry))
 
 
-def written(entry: Entry) -> bytes:
+def written(entry: CacheEntry) -> bytes:
     """Return the bytes of a file."""
     rest = json.dumps(entry.about).encode() + b"\n" + entry.payload
     return hashlib.sha256(rest).hexdigest().encode() + b"\n" + rest
 
 
-def parse(content: bytes) -> Entry | None:
+def parse(content: bytes) -> CacheEntry | None:
     """Return the entry of a file's bytes, or None where they are not what was written."""
     digest, _, rest = content.partition(b"\n")
     if hashlib.sha256(rest).hexdigest().encode() != digest:
@@ -106,7 +106,7 @@ def parse(content: bytes) -> Entry | None:
         found = json.loads(about)
     except (ValueError, RecursionError):
         return None
-    return Entry(found, payload) if isinstance(found, dict) else None
+    return CacheEntry(found, payload) if isinstance(found, dict) else None
 
 
 def about(file: Path) -> dict[str, Any]:

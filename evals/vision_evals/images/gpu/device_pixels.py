@@ -14,10 +14,10 @@ from vision_evals.images.gpu.jpeg import Header, header
 from vision_evals.images.gpu.on_device import decoded
 from vision_evals.images.gpu.resample import fits, resample, supports
 
-ROOM = 2**30
+MAX_GROUP_BYTES = 2**30
 """Bytes of pictures that are decoded at once; one alone may exceed it."""
 
-_START = 2**14
+_USUAL_HEADER_BYTES = 2**14
 """Bytes in which most headers end: a shorter text takes less time to search."""
 
 
@@ -97,7 +97,7 @@ def joined(
 
 def _header(data: bytes) -> Header | None:
     # whether the file is whole the decoder asks for itself
-    return header(data[:_START]) or header(data)
+    return header(data[:_USUAL_HEADER_BYTES]) or header(data)
 
 
 def _fits(about: Header, geometries: Collection[Geometry]) -> bool:
@@ -135,12 +135,12 @@ def _made(
 
 def _groups(abouts: Mapping[int, Header]) -> Iterator[list[int]]:
     group: list[int] = []
-    room = ROOM
+    room = MAX_GROUP_BYTES
     for i, about in abouts.items():
         size = 3 * about.height * about.width
         if group and size > room:
             yield group
-            group, room = [], ROOM
+            group, room = [], MAX_GROUP_BYTES
         group.append(i)
         room -= size
     if group:

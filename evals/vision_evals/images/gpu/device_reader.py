@@ -19,14 +19,13 @@ import torch
 from vision_evals.core.errors import UnreadableError
 from vision_evals.images.geometry import Geometry
 from vision_evals.images.gpu.device_pixels import DevicePixels, device_pixels, joined
-from vision_evals.images.gpu.file_reading import Loaded as LoadedFiles
-from vision_evals.images.gpu.file_reading import Readers
+from vision_evals.images.gpu.file_reading import LoadedFiles, Readers
 from vision_evals.images.gpu.resample import supports
 from vision_evals.images.reader import (
-    AHEAD,
+    BATCHES_AHEAD,
     Batch,
-    Loaded,
-    Look,
+    LoadedFile,
+    ReadImage,
     Spent,
     cores,
     gather,
@@ -81,7 +80,7 @@ def device_batches(
                 paths = [images[i].path for i in span]
                 reading.append((span, readers.submit(paths), asked < plain))
                 asked += len(span)
-            while reading and len(making) <= AHEAD:
+            while reading and len(making) <= BATCHES_AHEAD:
                 making.append(background.submit(maker.make, *reading.popleft()))
             if not making:
                 return
@@ -145,14 +144,14 @@ class _Maker:
         datas: Sequence[bytes | None],
         made: DevicePixels,
         compare: bool,
-    ) -> list[Look]:
+    ) -> list[ReadImage]:
         rest = [g for g in self.geometries if not supports(g)]
-        looks: list[Look | Future[Look]] = []
+        looks: list[ReadImage | Future[ReadImage]] = []
         for i, (image, data, error) in enumerate(zip(images, datas, files.errors, strict=True)):
             by_device = i in made.oriented
             if by_device and not rest and not compare:
                 sha256, oriented = files.hashes[i], made.oriented[i]
-                looks.append(Look(image.id, {}, sha256, oriented, None, Spent()))
+                looks.append(ReadImage(image.id, {}, sha256, oriented, None, Spent()))
             else:
                 wanted = rest if by_device and not compare else self.geometries
                 looks.append(self.decoders.submit(_look, image, data, error, wanted))
@@ -161,11 +160,14 @@ class _Maker:
 
 def _look(
     image: Image, data: bytes | None, error: str | None, geometries: Collection[Geometry]
-) -> Look:
+) -> ReadImage:
     if error is not None:
-        return look(image, Loaded(UnreadableError(f"{image.path.name}: {error}"), 0.0), geometries)
-    # what was left out for want of room is read here
-    return look(image, load_timed(image) if data is None else Loaded(data, 0.0), geometries)
+        loaded = LoadedFile(UnreadableError(f"{image.path.name}: {error}"), 0.0)
+    elif data is not None:
+        loaded = LoadedFile(data, 0.0)
+    else:  # the processes left it out for want of space
+        loaded = load_timed(image)
+    return look(image, loaded, geometries)
 
 
 def _received(made: _Made) -> Batch:

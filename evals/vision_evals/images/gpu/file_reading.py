@@ -24,16 +24,16 @@ from typing import Self
 from vision_evals.images.gpu.file_process import FileProcess
 from vision_evals.images.gpu.file_worker import PATH_CODE
 
-ROOM = 2**29
+MAX_BATCH_BYTES = 2**29
 """Bytes of a batch that are read at once; what is beyond is left to whoever asks."""
 
 _MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
-_FREE = 8 * ROOM
+_MIN_FREE_BYTES = 8 * MAX_BATCH_BYTES
 """Bytes that must be free there: containers often have 64 MiB of it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedFiles:
     """What reading n files gave."""
 
     datas: list[memoryview | None]
@@ -79,7 +79,7 @@ class Readers:
     ) -> None:
         self.close()
 
-    def submit(self, paths: Sequence[Path]) -> Future[Loaded]:
+    def submit(self, paths: Sequence[Path]) -> Future[LoadedFiles]:
         """Have files read, the first that were asked for first.
 
         Args:
@@ -97,13 +97,13 @@ class Readers:
             worker.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _load(self, paths: Sequence[Path]) -> Loaded:
+    def _load(self, paths: Sequence[Path]) -> LoadedFiles:
         into = self._folder / str(next(self._numbers))
         # absolute: a worker stays in the folder where it was started
         request = {
             "paths": [os.fsencode(path.absolute()).decode(PATH_CODE) for path in paths],
             "into": os.fsencode(into).decode(PATH_CODE),
-            "room": ROOM,
+            "room": MAX_BATCH_BYTES,
         }
         worker = self._idle.get()
         try:
@@ -112,7 +112,7 @@ class Readers:
         finally:
             self._idle.put(worker)
             into.unlink(missing_ok=True)  # its memory lives as long as somebody looks at it
-        return Loaded(datas, reply["hashes"], reply["errors"], reply["seconds"])
+        return LoadedFiles(datas, reply["hashes"], reply["errors"], reply["seconds"])
 
 
 def _place() -> Path | None:
@@ -120,7 +120,7 @@ def _place() -> Path | None:
         room = os.statvfs(_MEMORY)
     except OSError:
         return None
-    enough = room.f_bavail * room.f_frsize >= _FREE and os.access(_MEMORY, os.W_OK)
+    enough = room.f_bavail * room.f_frsize >= _MIN_FREE_BYTES and os.access(_MEMORY, os.W_OK)
     return _MEMORY if enough else None
 
 

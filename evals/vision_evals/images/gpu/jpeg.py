@@ -9,7 +9,7 @@ import re
 import struct
 from dataclasses import dataclass
 
-from vision_evals.images.decode import LIMIT
+from vision_evals.images.decode import MAX_PIXELS
 
 _HUFFMAN = frozenset({0xC0, 0xC1, 0xC2})
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -76,7 +76,7 @@ def plain(header: Header) -> bool:
         and header.whole
         and header.bits == 8
         and header.frame in _HUFFMAN
-        and 0 < header.width * header.height <= LIMIT
+        and 0 < header.width * header.height <= MAX_PIXELS
     )
 
 

@@ -15,10 +15,10 @@ import PIL
 import torch
 
 from vision_evals.core.errors import UnreadableError
-from vision_evals.images.decode import LIMIT
+from vision_evals.images.decode import MAX_PIXELS
 from vision_evals.images.geometry import Geometry, Interpolation
 
-ROOM = 2**27
+MAX_GROUP_ELEMENTS = 2**27
 """Elements of the largest array of a group of pictures; one picture alone may exceed it."""
 
 _DIGITS = 22
@@ -38,7 +38,7 @@ class _Axis:
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
+class _Resampling:
     rows: _Axis
     """What is blended second."""
     columns: _Axis
@@ -58,7 +58,7 @@ def supports(geometry: Geometry) -> bool:
 def fits(height: int, width: int, geometry: Geometry) -> bool:
     """Return whether a picture is not so oblong that `images.geometry.pixels` refuses it."""
     short, long = sorted((height, width))
-    return not isinstance(geometry.resize, int) or geometry.resize**2 * long // short <= LIMIT
+    return not isinstance(geometry.resize, int) or geometry.resize**2 * long // short <= MAX_PIXELS
 
 
 def resample(pictures: Sequence[torch.Tensor], geometry: Geometry) -> torch.Tensor:
@@ -84,7 +84,7 @@ def resample(pictures: Sequence[torch.Tensor], geometry: Geometry) -> torch.Tens
     return found
 
 
-def _plan(picture: torch.Tensor, geometry: Geometry) -> _Plan:
+def _plan(picture: torch.Tensor, geometry: Geometry) -> _Resampling:
     _, height, width = picture.shape
     if not fits(height, width, geometry):
         raise UnreadableError(f"{width} x {height} pixels at {geometry}: too oblong; crop it")
@@ -98,7 +98,7 @@ def _plan(picture: torch.Tensor, geometry: Geometry) -> _Plan:
     lobes = _LOBES[geometry.interpolation]
     down, across = _axis(height, new[0], crop[0], lobes), _axis(width, new[1], crop[1], lobes)
     turned = _height_first(down, across)
-    return _Plan(across, down, turned) if turned else _Plan(down, across, turned)
+    return _Resampling(across, down, turned) if turned else _Resampling(down, across, turned)
 
 
 def _height_first(down: _Axis, across: _Axis) -> bool:
@@ -120,7 +120,7 @@ def _axis(old: int, new: int, crop: int, lobes: int) -> _Axis:
     return _Axis(old, new, offset, range(max(first, 0), min(last + 1, old)))
 
 
-def _groups(plans: Sequence[_Plan], width: int) -> Iterator[list[int]]:
+def _groups(plans: Sequence[_Resampling], width: int) -> Iterator[list[int]]:
     # pictures of similar size share an array, of which at most half is padding
     sizes = [(len(plan.rows.needed), max(len(plan.columns.needed), 2 * width)) for plan in plans]
     group: list[int] = []
@@ -130,7 +130,7 @@ def _groups(plans: Sequence[_Plan], width: int) -> Iterator[list[int]]:
         own += math.prod(sizes[i])
         padded = (len(group) + 1) * tallest * widest
         turn = bool(group) and plans[group[0]].turned != plans[i].turned
-        if group and (turn or padded > 2 * own or 3 * padded > ROOM):
+        if group and (turn or padded > 2 * own or 3 * padded > MAX_GROUP_ELEMENTS):
             yield group
             group, (tallest, widest), own = [], sizes[i], math.prod(sizes[i])
         group.append(i)
@@ -138,7 +138,7 @@ def _groups(plans: Sequence[_Plan], width: int) -> Iterator[list[int]]:
 
 
 def _resampled(
-    pictures: Sequence[torch.Tensor], plans: Sequence[_Plan], geometry: Geometry
+    pictures: Sequence[torch.Tensor], plans: Sequence[_Resampling], geometry: Geometry
 ) -> torch.Tensor:
     device, n, turned = pictures[0].device, len(pictures), plans[0].turned
     height, width = reversed(geometry.size) if turned else geometry.size

@@ -18,7 +18,7 @@ from vision_evals.core.errors import UnreadableError, UserError
 from vision_evals.images.decode import read
 from vision_evals.images.geometry import Geometry
 from vision_evals.images.image_set import Image
-from vision_evals.images.reader import AHEAD, batches
+from vision_evals.images.reader import BATCHES_AHEAD, batches
 from vision_evals.models.recipe import Augment
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Album:
         todo = iter(chosen)
         try:
             while True:
-                while len(coming) <= AHEAD and (positions := next(todo, None)) is not None:
+                while len(coming) <= BATCHES_AHEAD and (positions := next(todo, None)) is not None:
                     images = [self.images[i] for i in positions.tolist()]
                     coming.append([pool.submit(_picture, image) for image in images])
                 if not coming:
