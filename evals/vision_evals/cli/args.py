@@ -7,11 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vision_evals.core.errors import UserError
 from vision_evals.suite.declared_options import declared
 
 if TYPE_CHECKING:
     from vision_evals.engine.jobs import Catalog
     from vision_evals.suite.options import Options
+    from vision_evals.verdict.job import Job
 
 
 def add_options(command: argparse.ArgumentParser, name: str) -> None:
@@ -44,6 +46,17 @@ def catalog_with_networks(options: argparse.Namespace) -> Catalog:
     checked = options_from_args(options)
     models = checked.models or tuple((name, checked.root) for name in DEFAULTS)
     return Catalog.read(replace(checked, models=models))
+
+
+def jobs_of(catalog: Catalog, file: Path, name: str) -> tuple[Job, ...]:
+    """Return the jobs of a suite, which has this name in ids.
+
+    Raises:
+        UserError: there is no such file, or it cannot be used.
+    """
+    if not file.is_file():
+        raise UserError(f"{file}: no such suite; name a TOML file with evals = 1")
+    return tuple(catalog.jobs(catalog.suite(file, name), file.absolute().parent))
 
 
 def _dest(key: str) -> str:

@@ -67,22 +67,22 @@ def _compared(before: Stored, now: Stored) -> Iterator[log.Item]:
 
 def _comparison(before: Stored, other: log.Item, now: Stored, item: log.Item) -> log.Comparison:
     sides = side_of(before.run, other), side_of(now.run, item)
-    refused = list(dict.fromkeys(i.sentence for i in (other, item) if i.table is None))
-    if item.measure not in MEASURES:  # a log names no module that would be imported
-        refused.append(f"{item.measure} is not a measure of this package")
     try:
-        if refused:
-            return _refused(before, other, refused)
+        _refuse_without_rows(other, item)
         spec: Spec = lookup(item.measure, Path())
         tables = stored.rows(before, other), stored.rows(now, item)
         path_gaps = gaps(*(side.paths for side in sides))
         return comparison(before.run.id, spec, sides, tables, differences(*sides), path_gaps)
     except UserError as error:
-        return _refused(before, other, [str(error)])
+        return log.Comparison(run=before.run.id, alias=other.classifier, refused=str(error))
 
 
-def _refused(before: Stored, other: log.Item, reasons: list[str]) -> log.Comparison:
-    return log.Comparison(run=before.run.id, alias=other.classifier, refused="; ".join(reasons))
+def _refuse_without_rows(other: log.Item, item: log.Item) -> None:
+    reasons = list(dict.fromkeys(i.sentence for i in (other, item) if i.table is None))
+    if item.measure not in MEASURES:  # no module is imported because a log names it
+        reasons.append(f"{item.measure} is not a measure of this package")
+    if reasons:
+        raise UserError("; ".join(reasons))
 
 
 def _illustrated(run: log.Run, folder: Path) -> log.Run:

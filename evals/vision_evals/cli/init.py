@@ -45,6 +45,10 @@ class NewSuite:
         """Whether the network is the user's, so that only they know its preprocessing."""
         return self.network.partition(":")[0] not in {"torchvision", "timm"}
 
+    def images_in(self, folder: Path) -> Path:
+        """Return where the images of a repository are."""
+        return self.images or folder / "data" / "val"
+
 
 def init(folder: Path, new: NewSuite) -> int:
     """Write the files that do not exist yet, and print what to do next.
@@ -98,14 +102,13 @@ def _values(folder: Path, new: NewSuite) -> Mapping[str, object]:
             "file with one class name a line, in the order of the outputs, or imagenet"
         )
     classes = new.classes or "imagenet"
-    images = new.images or folder / "data" / "val"
     return {
         "alias": ALIAS,
         "own": new.own,
         "network": _toml(new.network),
         "checkpoint": None if new.checkpoint is None else _toml(_path_text(new.checkpoint, folder)),
         "classes": _toml(classes if classes == "imagenet" else _path_text(Path(classes), folder)),
-        "images": _toml(_path_text(images, folder / "suites", folder)),
+        "images": _toml(_path_text(new.images_in(folder), folder / "suites", folder)),
         "floor": "0.5",
     }
 
@@ -141,7 +144,7 @@ def _next_steps(folder: Path, new: NewSuite) -> Iterator[str]:
     yield "Next:"
     if new.own:
         yield "- evals_cards.toml: check `input`; it must be what the network was trained with"
-    images = new.images or folder / "data" / "val"
+    images = new.images_in(folder)
     if not images.exists():
         yield f"- {images}: put your labelled pictures there, a folder for each class"
     yield "- suites/gate.toml: set the floor"

@@ -1,4 +1,4 @@
-"""Where the data folders are, and how a file is written so that nobody sees half of it."""
+"""Data folders, and files that are read and written safely."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def data_folder(name: str) -> Path:
         if (parent / name).is_dir():
             return parent / name
     raise FileNotFoundError(
-        f"{name}/ is missing beside and inside {_PACKAGE}; reinstall vision-evals"
+        f"{name}/ is missing next to and inside {_PACKAGE}; reinstall vision-evals"
     )
 
 
@@ -36,10 +36,10 @@ def _data_parents() -> Iterator[Path]:
 
 
 def user_cache() -> Path:
-    """Return the folder of what is built once a user: code, so it is never a project's to bring.
+    """Return the folder of builds of this user: they are code, so a project must not bring them.
 
     Raises:
-        RuntimeError: nobody knows where this user is at home.
+        RuntimeError: the home folder of this user is unknown.
     """
     home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(home) / "vision-evals"

@@ -1,4 +1,4 @@
-"""What a folder or manifest declares of its pictures: which ones they were drawn from."""
+"""Declarations of a folder or manifest: from which images its pictures were drawn."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from vision_evals.images.art import LIST
 from vision_evals.suite.suite import is_suite
 
 FOLDER_DECLARATION = "images.toml"
-"""Declares for the folder that it stands in."""
+"""File with the declaration of its folder."""
 
 MANIFESTS = ("csv", "parquet")
 """Extensions; ``val.toml`` declares for ``val.csv``."""
 
 
 class Declaration(Table):
-    """Nothing in pictures tells these things, so somebody has to write them down."""
+    """Facts about pictures that the files themselves do not hold."""
 
     sample_of: str | None = None
-    """Class map, such as ``imagenet``, whose published accuracies may be held against these
-    pictures, since they are a random sample of what those were measured on."""
+    """Class map, such as ``imagenet``, whose published accuracies may be compared with these
+    pictures, since they are a random sample of the images of those."""
     about: str | None = None
     """For people: where the pictures come from, and how they were drawn."""
 

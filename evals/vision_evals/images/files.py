@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,6 +42,19 @@ def resolve(source: str, base: Path, *built_in: str) -> Path:
         f'"{source}" is neither the built-in {choices} nor does {path} exist'
         f"{did_you_mean(path.name, [*names, *built_in])}"
     )
+
+
+def check_columns(where: str, header: Sequence[str], columns: Sequence[str]) -> None:
+    """Refuse columns that are unknown or repeated.
+
+    Raises:
+        UserError: there is one; ``where`` begins the message.
+    """
+    for name in header:
+        if name not in columns:
+            raise UserError(f'{where}: unknown column "{name}"{did_you_mean(name, columns)}')
+        if header.count(name) > 1:
+            raise UserError(f'{where}: column "{name}" comes twice; remove one')
 
 
 def csv_lines(path: Path) -> list[FileLine]:

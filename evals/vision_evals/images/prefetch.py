@@ -1,4 +1,4 @@
-"""Pictures on their way to a device: by PIL for a CPU, by nvJPEG for CUDA."""
+"""Pictures to a device: by PIL for a CPU, by nvJPEG for CUDA."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from vision_evals.images.image_set import Image
 
 IMAGES_COMPARED_WITH_PIL = 256
-"""Images that PIL decodes too, so that it is known how far a device's decoder is from it."""
+"""Images that PIL decodes too, to measure the error of the device's decoder."""
 
 
-def ahead(
+def prefetch(
     images: Sequence[Image],
     spans: Sequence[range],
     geometries: Collection[Geometry],

@@ -1,4 +1,4 @@
-"""Pictures from disk to batches of pixels: decoded once, by threads, by turns with the networks."""
+"""Pictures from disk to batches of pixels: decoded once, by threads, in turns with the networks."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from vision_evals.images.image_set import Image
 
 MIN_IMAGES_PER_TURN = 64
-"""Images that are decoded before the networks have their turn, and files that are read ahead while
-they do: memory stays constant."""
+"""Images that are decoded before the networks run, and files that are read ahead while they run:
+memory stays constant."""
 READER_THREADS = 4
 """Threads that wait for files."""
 BATCHES_AHEAD = 3
@@ -65,15 +65,14 @@ class Batch:
     spent: Spent
     """Added over threads."""
     plain: Mapping[Geometry, torch.Tensor] | None = None
-    """The same as PIL decodes and resizes them, where ``pixels`` were made otherwise and the two
-    are to be compared."""
+    """The same by PIL, where a device made ``pixels`` and the two are compared."""
     by_device: tuple[int, ...] = ()
     """Pictures that the device decoded."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReadImage:
-    """What came of one picture."""
+    """One picture after reading, or why it is unreadable."""
 
     image: str
     pixels: Mapping[Geometry, torch.Tensor]
@@ -88,9 +87,9 @@ def batches(
 ) -> Iterator[Batch]:
     """Yield a batch a span, in order.
 
-    Decoding and networks take turns, each with every core: beside one another they wait for one
-    another's threads, and reach 0.78 to 0.89 of what the cores can do where turns reach 0.90 to
-    0.94 (alexnet, resnet18, two cores). Files are read ahead while the networks work.
+    Decoding and networks take turns, each with every core: at the same time they wait for one
+    another's threads, and reach 0.78 to 0.89 of the capacity of the cores, where turns reach 0.90
+    to 0.94 (alexnet, resnet18, two cores). Files are read ahead while the networks work.
 
     Args:
         images: of the whole set.
@@ -107,7 +106,7 @@ def batches(
         coming = read_ahead(turns[0]) if turns else []
         for number, turn in enumerate(turns):
             looks = [
-                [decoders.submit(_look, image, file, geometries) for image, file in span]
+                [decoders.submit(_read_image, image, file, geometries) for image, file in span]
                 for span in coming
             ]
             ready = deque([look.result() for look in span] for span in looks)
@@ -152,7 +151,7 @@ def digest(image: Image) -> str:
 
 
 class LoadedFile(NamedTuple):
-    """What reading a file gave."""
+    """The bytes of a file, or why it cannot be read."""
 
     data: bytes | UnreadableError
     seconds: float
@@ -168,11 +167,13 @@ def load_timed(image: Image) -> LoadedFile:
     return LoadedFile(data, time.perf_counter() - started)
 
 
-def _look(image: Image, file: Future[LoadedFile], geometries: Collection[Geometry]) -> ReadImage:
-    return look(image, file.result(), geometries)
+def _read_image(
+    image: Image, file: Future[LoadedFile], geometries: Collection[Geometry]
+) -> ReadImage:
+    return read_image(image, file.result(), geometries)
 
 
-def look(image: Image, loaded: LoadedFile, geometries: Collection[Geometry]) -> ReadImage:
+def read_image(image: Image, loaded: LoadedFile, geometries: Collection[Geometry]) -> ReadImage:
     """Decode a file, and resize and crop the picture in every way; all by PIL."""
     data, reading = loaded
     times, decoded = [time.perf_counter()], None
@@ -184,8 +185,8 @@ def look(image: Image, loaded: LoadedFile, geometries: Collection[Geometry]) -> 
         cut = {geometry: pixels(decoded.picture, geometry) for geometry in geometries}
     except UnreadableError as error:
         reason = str(error).removeprefix(f"{image.path.name}: ")
-        # what the system or one classifier's geometry refused says nothing of the file: without a
-        # hash nothing is kept under it
+        # a refusal by the system or by one geometry is not a property of the file: without a hash
+        # nothing is cached under it
         refused = decoded is not None or reason.startswith("cannot be read")
         sha256 = "" if refused else digest(image)
         spent = Spent(reading, time.perf_counter() - times[0])
@@ -195,18 +196,18 @@ def look(image: Image, loaded: LoadedFile, geometries: Collection[Geometry]) -> 
     return ReadImage(image.id, cut, decoded.sha256, decoded.oriented, None, spent)
 
 
-def gather(span: range, looks: Sequence[ReadImage]) -> Batch:
-    """Make a batch of what came of each picture of a span."""
-    seen = [(i, look) for i, look in zip(span, looks, strict=True) if look.unreadable is None]
-    geometries = seen[0][1].pixels.keys() if seen else ()
+def gather(span: range, pictures: Sequence[ReadImage]) -> Batch:
+    """Make a batch of the pictures of a span."""
+    readable = [(i, p) for i, p in zip(span, pictures, strict=True) if p.unreadable is None]
+    geometries = readable[0][1].pixels.keys() if readable else ()
     return Batch(
         span=span,
-        positions=tuple(i for i, _ in seen),
-        ids=tuple(look.image for _, look in seen),
-        pixels={g: torch.stack([look.pixels[g] for _, look in seen]) for g in geometries},
-        digests={look.image: look.sha256 for _, look in seen},
-        hashes=tuple(look.sha256 for look in looks),
-        unreadable={look.image: look.unreadable for look in looks if look.unreadable is not None},
-        oriented=sum(look.oriented for look in looks),
-        spent=sum((look.spent for look in looks), Spent()),
+        positions=tuple(i for i, _ in readable),
+        ids=tuple(picture.image for _, picture in readable),
+        pixels={g: torch.stack([p.pixels[g] for _, p in readable]) for g in geometries},
+        digests={picture.image: picture.sha256 for _, picture in readable},
+        hashes=tuple(picture.sha256 for picture in pictures),
+        unreadable={p.image: p.unreadable for p in pictures if p.unreadable is not None},
+        oriented=sum(picture.oriented for picture in pictures),
+        spent=sum((picture.spent for picture in pictures), Spent()),
     )

@@ -40,7 +40,7 @@ def option(
         on: the ``evals`` commands that take it as pytest does, separated by spaces.
         otherwise: what happens without it, where the default does not say so.
     """
-    return {"metavar": metavar, "help": text, "commands": on.split(), "otherwise": otherwise}
+    return {"metavar": metavar, "help": text, "commands": (*on.split(),), "otherwise": otherwise}
 
 
 # fmt: off
@@ -163,14 +163,7 @@ class Option:
 def declared(table: type = OptionsTable) -> tuple[Option, ...]:
     """Return the options of a table, in its order: those of this package, if none is named."""
     return tuple(
-        Option(
-            entry.name,
-            entry.default,
-            entry.metadata["metavar"],
-            entry.metadata["help"],
-            tuple(entry.metadata["commands"]),
-            entry.metadata["otherwise"],
-        )
+        Option(entry.name, entry.default, **entry.metadata)
         for entry in fields(table)
         if entry.metadata
     )

@@ -75,7 +75,7 @@ class Expectation(Table):
         return self
 
     def _needs_margin(self, side: str, bound: Reference) -> None:
-        """Refuse a gate that needs an interval and has no margin: no unchanged network passes it."""
+        """Refuse a gate that needs an interval but has no margin for an unchanged network."""
         if self.confidence is not None and bound.margin == 0:
             word = "minus" if side == "at_least" else "plus"
             raise ValueError(

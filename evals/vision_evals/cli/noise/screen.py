@@ -9,12 +9,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from vision_evals.cli.args import jobs_of
 from vision_evals.cli.noise.measure import NoiseRun, entries, measure
 from vision_evals.cli.terminal import add_row, plain_table
-from vision_evals.core.errors import UserError
 from vision_evals.core.paths import data_folder
 from vision_evals.engine.jobs import Catalog
-from vision_evals.verdict.job import Job
 from vision_evals.verdict.noise_floor import Entry, Noise
 
 DEFAULTS = ("accuracy.toml", "fgsm.toml")
@@ -27,7 +26,8 @@ def noise(catalog: Catalog, suites: Sequence[Path]) -> None:
     Raises:
         UserError: a suite is wrong, or what it needs is unavailable.
     """
-    jobs = [job for suite in suites or shipped() for job in _jobs(catalog, suite)]
+    files = suites or [data_folder("suites") / name for name in DEFAULTS]
+    jobs = [job for file in files for job in jobs_of(catalog, file, file.name)]
     run, file, stored = NoiseRun(), None, Noise(machine="")
     try:
         for file, stored in measure(catalog, jobs, run):  # noqa: B007 - the last one is shown
@@ -42,18 +42,6 @@ def noise(catalog: Catalog, suites: Sequence[Path]) -> None:
             console.print(Text(f"left out: {reason}", "dim"))
         if file is not None and floors:
             console.print(Text(f"kept: {file}"))
-
-
-def shipped() -> tuple[Path, ...]:
-    """Return the suites that are measured by default."""
-    return tuple(data_folder("suites") / name for name in DEFAULTS)
-
-
-def _jobs(catalog: Catalog, file: Path) -> list[Job]:
-    if not file.is_file():
-        raise UserError(f"{file}: no such suite; name a TOML file with evals = 1")
-    suite = catalog.suite(file, file.name)
-    return list(catalog.jobs(suite, file.absolute().parent))
 
 
 def table(entries: Sequence[Entry]) -> Table:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vision_evals.cli.selftest.mutant import SEED, step, with_input, with_step
+from vision_evals.cli.selftest.mutant import SEED, mutant, step, with_input, with_step
 from vision_evals.images.geometry import Geometry
 from vision_evals.models.card import Input
 from vision_evals.models.classifier import Classifier
@@ -40,11 +40,13 @@ class RoundPixels(nn.Module):
         return (pixels * LEVELS).round() / LEVELS
 
 
+@mutant("bgr", "red and blue swapped on the way in")
 def bgr(classifier: Classifier) -> Classifier:
     """Swap red and blue on the way in."""
     return with_step(classifier, nn.Sequential(SwapChannels(), Normalise(classifier.input)))
 
 
+@mutant("wrong-mean-std", "mean and std of ImageNet, or Caffe's where ImageNet's are right")
 def wrong_mean_std(classifier: Classifier) -> Classifier:
     """Normalise with ImageNet's numbers, or with Caffe's where ImageNet's are right."""
     mean, std = CAFFE if _imagenet(classifier.input) else IMAGENET
@@ -56,11 +58,6 @@ def wrong_mean_std(classifier: Classifier) -> Classifier:
     )
 
 
-def no_normalisation(classifier: Classifier) -> Classifier:
-    """Feed pixels in [0, 1] as they are."""
-    return _normalised(classifier, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), range=1)
-
-
 def not_normalised(classifier: Classifier) -> str | None:
     """Say why normalisation cannot be forgotten."""
     card = classifier.input
@@ -68,16 +65,31 @@ def not_normalised(classifier: Classifier) -> str | None:
     return "its pixels are fed as they are" if plain else None
 
 
+@mutant("no-normalisation", "mean and std forgotten", not_normalised)
+def no_normalisation(classifier: Classifier) -> Classifier:
+    """Feed pixels in [0, 1] as they are."""
+    return _normalised(classifier, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), range=1)
+
+
+@mutant("wrong-range", "pixels from 0 to 255 where 0 to 1 is right, or the other way round")
 def other_range(classifier: Classifier) -> Classifier:
     """Scale white to 255 before mean and std that want 1, or the other way round."""
     return _normalised(classifier, range=1 if classifier.input.range == 255 else 255)
 
 
+@mutant("rounding", "pixels rounded to 8 bits in the forward, so that the gradient is 0")
 def rounding(classifier: Classifier) -> Classifier:
     """RoundPixels pixels to 8 bits inside the forward."""
     return with_step(classifier, nn.Sequential(RoundPixels(), Normalise(classifier.input)))
 
 
+def no_margin(classifier: Classifier) -> str | None:
+    """Say why the margin of the crop cannot be wrong."""
+    sides = (classifier.input.resize, classifier.input.crop)
+    return None if all(isinstance(side, int) for side in sides) else "it has no resize and crop"
+
+
+@mutant("wrong-crop", "no margin around the crop", no_margin)
 def wrong_crop(classifier: Classifier) -> Classifier:
     """Resize to the crop itself, or leave a margin where there is none."""
     card = classifier.input
@@ -88,17 +100,6 @@ def wrong_crop(classifier: Classifier) -> Classifier:
     return _with_geometry(classifier, replace(card.geometry, resize=resize))
 
 
-def no_margin(classifier: Classifier) -> str | None:
-    """Say why the margin of the crop cannot be wrong."""
-    sides = (classifier.input.resize, classifier.input.crop)
-    return None if all(isinstance(side, int) for side in sides) else "it has no resize and crop"
-
-
-def no_antialias(classifier: Classifier) -> Classifier:
-    """Resize by picking neighbours, without antialias, as tensors and video decoders do."""
-    return _with_geometry(classifier, replace(classifier.input.geometry, antialias=False))
-
-
 def not_smoothed(classifier: Classifier) -> str | None:
     """Say why antialias cannot be left out."""
     if classifier.input.resize is None:
@@ -107,6 +108,18 @@ def not_smoothed(classifier: Classifier) -> str | None:
     return None if by in {"bilinear", "bicubic"} else f"{by} is the same, or has no other way"
 
 
+@mutant("no-antialias", "resized without antialias", not_smoothed)
+def no_antialias(classifier: Classifier) -> Classifier:
+    """Resize by picking neighbours, without antialias, as tensors and video decoders do."""
+    return _with_geometry(classifier, replace(classifier.input.geometry, antialias=False))
+
+
+def lone_class(classifier: Classifier) -> str | None:
+    """Say why the classes cannot be mixed up."""
+    return "it has one class" if len(classifier.classes) == 1 else None
+
+
+@mutant("shuffled-labels", "outputs under one another's names", lone_class)
 def shuffled_labels(classifier: Classifier) -> Classifier:
     """Give the outputs one another's names."""
     classes = classifier.classes
@@ -116,11 +129,6 @@ def shuffled_labels(classifier: Classifier) -> Classifier:
     synsets = classes.synsets and tuple(classes.synsets[i] for i in order)
     renamed = replace(classes, names=tuple(classes.names[i] for i in order), synsets=synsets)
     return with_step(replace(classifier, classes=renamed), step(classifier))
-
-
-def lone_class(classifier: Classifier) -> str | None:
-    """Say why the classes cannot be mixed up."""
-    return "it has one class" if len(classifier.classes) == 1 else None
 
 
 def _with_geometry(classifier: Classifier, other: Geometry) -> Classifier:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from torch import nn
 
@@ -29,8 +30,11 @@ class Mutant:
     """Returns the broken copy; the classifier given is left as it was."""
 
 
-def always(_: Classifier) -> None:
-    """Apply to every classifier."""
+def mutant(
+    name: str, about: str, applies: Callable[[Classifier], str | None] = lambda _: None
+) -> Callable[[Callable[[Classifier], Classifier]], Mutant]:
+    """Make a mutant of the function that breaks a classifier; arguments as in `Mutant`."""
+    return partial(Mutant, name, about, applies)
 
 
 def with_network(classifier: Classifier, change: Callable[[nn.Module], nn.Module]) -> Classifier:
@@ -44,9 +48,9 @@ def with_step(classifier: Classifier, changed: nn.Module) -> Classifier:
 
     Its card stays: the code that feeds it is wrong.
     """
-    mutant = replace(classifier, network=copy.deepcopy(classifier.network))
-    object.__setattr__(mutant, "_normalise", changed.to(classifier.device))
-    return mutant
+    broken = replace(classifier, network=copy.deepcopy(classifier.network))
+    object.__setattr__(broken, "_normalise", changed.to(classifier.device))
+    return broken
 
 
 def with_input(classifier: Classifier, changed: Input) -> Classifier:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vision_evals import log
+from vision_evals.cli.args import jobs_of
 from vision_evals.cli.selftest.expected import Expected, with_expectation
 from vision_evals.cli.selftest.matrix import Outcomes, SuiteRound, attempt, sound
 from vision_evals.cli.selftest.mutant import Mutant
@@ -54,10 +55,7 @@ def rounds(catalog: Catalog, request: Request, files: Sequence[Path]) -> tuple[S
     ]
     suite_rounds = []
     for file, path in named:
-        if not file.is_file():
-            raise UserError(f"{file}: no such suite; name a TOML file with evals = 1")
-        suite = catalog.suite(file, path)
-        jobs = tuple(j for j in catalog.jobs(suite, file.parent) if _usable(j, request))
+        jobs = tuple(job for job in jobs_of(catalog, file, path) if _usable(job, request))
         if jobs:
             suite_rounds.append(SuiteRound(path, jobs))
     if not suite_rounds:

@@ -1,7 +1,8 @@
-"""Entries on disk: whole or not there, checked by their checksum, and never run.
+"""Entries on disk: complete or absent, checked by their checksum, and never executed.
 
-``<folder>/<kind>/<question>/<images>``: what was asked of whom, and about which images. A file is a
-line with the sha256 of the rest, a line of JSON that says what it is, and the payload.
+``<folder>/<kind>/<check input>/<images>``: a key of check, classifier and settings, and a key of
+the images. Files of older layouts have other keys or other names, so they are never found. A file
+is a line with the sha256 of the rest, a line of JSON that describes it, and the payload.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from typing import Any, NamedTuple
 from vision_evals.core.paths import whole_file
 
 KINDS = ("shards", "measured", "pictures")
-"""Rows of up to 256 images; whether numbers can be trusted; what the report shows."""
+"""Rows of up to 256 images; validity checks; pictures of the report."""
 
 
 class CacheEntry(NamedTuple):
-    """What is kept."""
+    """An entry of the cache."""
 
     about: dict[str, Any]
     payload: bytes
@@ -30,26 +31,26 @@ class CacheEntry(NamedTuple):
 
 @dataclass(frozen=True)
 class Cache:
-    """A folder of entries. Trouble with it costs a warning and work, never a run."""
+    """A folder of entries. A failure costs a warning and time, never the run."""
 
     folder: Path
     warn: Callable[[str], None]
-    """Told of damaged entries and of a disk that takes no more."""
+    """Receives warnings of damaged entries and of a full disk."""
     replies: dict[str, str | None] = field(default_factory=dict)
-    """Name of a classifier to what it says of noise, asked once a run."""
+    """Name of a classifier to its noise, determined once a run."""
     _full: list[str] = field(default_factory=list)
-    """Why nothing more is kept, once that is so."""
+    """Why nothing more is kept, if that is so."""
 
-    def holds(self, kind: str, question: str) -> bool:
-        """Whether anything at all is kept of a question, whatever the images."""
-        return self._place(kind, question).is_dir()
+    def holds(self, kind: str, check_input: str) -> bool:
+        """Whether there is any entry of a check input, for whatever images."""
+        return self._place(kind, check_input).is_dir()
 
-    def get(self, kind: str, question: str, images: str) -> CacheEntry | None:
-        """Return an entry; None where there is none, or a damaged one, which is named and removed.
+    def get(self, kind: str, check_input: str, images: str) -> CacheEntry | None:
+        """Return an entry; None without one. A damaged one is removed with a warning.
 
-        What is found is marked as used, for `prune` removes what was not used for longest.
+        The entry is marked as used, since `prune` removes those unused for longest.
         """
-        file = self._place(kind, question) / images
+        file = self._place(kind, check_input) / images
         try:
             content = file.read_bytes()
         except OSError:
@@ -64,15 +65,15 @@ class Cache:
             os.utime(file)
         return entry
 
-    def put(self, kind: str, question: str, images: str, entry: CacheEntry) -> None:
+    def put(self, kind: str, check_input: str, images: str, entry: CacheEntry) -> None:
         """Keep an entry so that a reader sees all of it or nothing, also of two at once."""
         if self._full:
             return
-        file = self._place(kind, question) / images
+        file = self._place(kind, check_input) / images
         try:
             try:
                 _write(entry, file)
-            except FileNotFoundError:  # somebody prunes: the folder was empty for a moment
+            except FileNotFoundError:  # another process prunes: the folder was empty for a moment
                 _write(entry, file)
         except OSError as error:
             self._full.append(str(error))
@@ -81,8 +82,8 @@ class Cache:
                 "and the next one computes this again"
             )
 
-    def _place(self, kind: str, question: str) -> Path:
-        return self.folder / kind / question
+    def _place(self, kind: str, check_input: str) -> Path:
+        return self.folder / kind / check_input
 
 
 def _write(entry: CacheEntry, file: Path) -> None:
@@ -110,9 +111,9 @@ def parse(content: bytes) -> CacheEntry | None:
 
 
 def about(file: Path) -> dict[str, Any]:
-    """Return what an entry's file says of itself, nothing where it cannot be read.
+    """Return the description of an entry's file, nothing where it cannot be read.
 
-    For lists only: the checksum is not looked at.
+    For lists only: the checksum is not verified.
     """
     try:
         with file.open("rb") as content:

@@ -1,4 +1,4 @@
-"""The process that reads files, seen from the one that asks: lines out, lines back."""
+"""The process that reads files, from the side of its parent: one line out, one line back."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from vision_evals.images.gpu import file_worker
 
 
 class FileProcess:
-    """One process, replaced where it is killed."""
+    """One process, which is replaced if it is killed."""
 
     def __init__(self, folder: Path) -> None:
         """Start it.
 
         Args:
-            folder: it removes that in the end, also where this process is killed.
+            folder: the process removes it in the end, also if its parent is killed.
         """
         self._folder = folder
         self._process = self._started()
