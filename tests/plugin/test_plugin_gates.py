@@ -168,7 +168,7 @@ def test_a_log_of_an_older_format_is_a_baseline(
         with Image.open(picture) as image:
             image.save(picture.with_suffix(".bmp"))  # of these every version writes the same bytes
         picture.unlink()
-    older = Path(__file__).parent / "log_fixtures" / "gate"
+    older = Path(__file__).parents[1] / "log_fixtures" / "gate"
     assert json.loads((older / "run.json").read_text("utf-8"))["version"] < log.VERSION
     item = gate(project, "even", f"--evals-baseline={older}")
     assert item.verdict is Verdict.PASSED, item.sentence

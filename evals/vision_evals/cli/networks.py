@@ -17,9 +17,7 @@ AS_MEASURED = "as in the measure `targeted`"
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add these commands to the parser."""
-    models = commands.add_parser(
-        "models", help="list classifiers, and whether they are available here"
-    )
+    models = commands.add_parser("models", help="list classifiers, and which are available here")
     models.add_argument("name", nargs="*", help="show only names that contain one of these")
     add_options(models, "models")
     models.set_defaults(run=_models)
@@ -29,21 +27,13 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     add_options(predict, "predict")
     predict.set_defaults(run=_predict)
 
-    fool = commands.add_parser(
-        "fool", help="change a picture until a network sees a class of your choice"
-    )
+    fool = commands.add_parser("fool", help="change a picture into a class of your choice")
     fool.add_argument("picture", type=Path, help="one picture")
     fool.add_argument("--target", required=True, help="class by exact name, synset or index")
     fool.add_argument("--out", type=Path, default=Path(), help="folder for the results")
     fool.add_argument("--budget", default="4/255", help="pixel scale [0, 1] (default: %(default)s)")
-    fool.add_argument(
-        "--steps", type=int, help=f"at most N steps (default: {AS_MEASURED})", metavar="N"
-    )
-    fool.add_argument(
-        "--until",
-        type=float,
-        help=f"stop at this confidence in the target (default: {AS_MEASURED})",
-    )
+    fool.add_argument("--steps", type=int, help=f"at most so many (default: {AS_MEASURED})")
+    fool.add_argument("--until", type=float, help=f"stop confidence (default: {AS_MEASURED})")
     add_options(fool, "fool")
     fool.set_defaults(run=_fool)
 
@@ -96,12 +86,8 @@ def _fool(options: argparse.Namespace) -> None:
     from vision_evals.core.tables import validate
     from vision_evals.measures.targeted import Parameters
 
-    values = {
-        "target": options.target,
-        "budgets": (options.budget,),
-        "steps": options.steps,
-        "until": options.until,
-    }
+    values = {"budgets": (options.budget,)}
+    values |= {key: getattr(options, key) for key in ("target", "steps", "until")}
     typed = {key: value for key, value in values.items() if value is not None}
     request = FoolRequest(options.picture, validate(Parameters, typed, "evals fool"), options.out)
     fool(catalog_with_networks(options), request)

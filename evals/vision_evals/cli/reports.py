@@ -38,9 +38,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "metric over time. It writes nothing, and only this machine can read it.",
     )
     serve.add_argument("folder", type=Path, metavar="DIR", help="folder that holds runs")
-    serve.add_argument(
-        "--port", type=_port, default=PORT, help=f"default: {PORT}; 0: any free port"
-    )
+    serve.add_argument("--port", type=_port, default=PORT, help=f"default: {PORT}; 0: any free one")
     serve.add_argument("--open", action="store_true", help="open the page in the browser")
     add_options(serve, "serve")
     serve.set_defaults(run=_serve)

@@ -23,9 +23,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     accept.add_argument(
         "--to", type=Path, default=BASELINE, help=f"folder of the baseline (default: {BASELINE})"
     )
-    accept.add_argument(
-        "--force", action="store_true", help="accept a run in which some check did not pass"
-    )
+    accept.add_argument("--force", action="store_true", help="even if a check did not pass")
     accept.set_defaults(run=_accept)
 
     merge = commands.add_parser("merge", help="join the parts of a run (pytest --evals-shard K/N)")

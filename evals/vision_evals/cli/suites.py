@@ -30,11 +30,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     init.set_defaults(run=_init)
 
     selftest = commands.add_parser(
-        "selftest", help="break a network on purpose, and report which checks notice"
+        "selftest", help="break a network, and see which checks notice"
     )
-    selftest.add_argument(
-        "suite", nargs="*", type=Path, help="default: accuracy, art, fgsm and airplane"
-    )
+    selftest.add_argument("suite", nargs="*", type=Path, help="default: the shipped image suites")
     add_options(selftest, "selftest")
     selftest.set_defaults(run=_selftest)
 

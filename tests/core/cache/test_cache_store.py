@@ -71,6 +71,27 @@ def test_a_cache_that_is_a_file_costs_one_warning(tmp_path: Path) -> None:
     assert "the cache takes nothing more" in said[0]
 
 
+def test_a_folder_of_an_older_layout_is_left_alone(tmp_path: Path) -> None:
+    """Entries in one flat folder, of other kinds, or where an entry has its folder today."""
+    key, other = "a" * 64, "b" * 64
+    older = [f"{key}", f"shards/{key}", f"walks/{key}/{other}", "shards/q/i.bin", "recipes/net.pt"]
+    for name in older:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"of an older version")
+    here, said = cache(tmp_path)
+    assert list(cache_files(tmp_path)) == []
+    assert not here.holds("shards", key)
+    assert here.get("shards", key, other) is None
+    here.put("shards", other, key, ENTRY)
+    assert here.get("shards", other, key) == ENTRY
+    assert not said
+    here.put("shards", key, other, ENTRY)  # where the older file is in the way
+    assert len(said) == 1
+    assert "the cache takes nothing more" in said[0]
+    prune(list(cache_files(tmp_path)))
+    assert all((tmp_path / name).read_bytes() == b"of an older version" for name in older)
+
+
 def test_a_full_disk_leaves_no_half_of_an_entry(tmp_path: Path) -> None:
     """A limit on the size of files makes the system refuse writes as a full disk does."""
     code = (

@@ -79,7 +79,7 @@ def other_range(classifier: Classifier) -> Classifier:
 
 @mutant("rounding", "pixels rounded to 8 bits in the forward, so that the gradient is 0")
 def rounding(classifier: Classifier) -> Classifier:
-    """RoundPixels pixels to 8 bits inside the forward."""
+    """Round pixels to 8 bits inside the forward pass."""
     return with_step(classifier, nn.Sequential(RoundPixels(), Normalise(classifier.input)))
 
 

@@ -80,7 +80,7 @@ def no_weights(classifier: Classifier) -> str | None:
 
 @mutant("four-bits", "weights rounded to 4 bits", no_weights)
 def four_bits(classifier: Classifier) -> Classifier:
-    """SuiteRound weights to 4 bits, one scale a tensor."""
+    """Round weights to 4 bits, one scale a tensor."""
 
     def coarsen(network: nn.Module) -> nn.Module:
         with torch.no_grad():

@@ -146,10 +146,10 @@ def _behaviour(before: Outcomes, after: Outcomes) -> Iterator[Notice]:
     for name, outcome in after.items():
         if before[name].behaviour.verdict is not Verdict.PASSED:
             continue
-        if outcome.behaviour.verdict in NOT_PASSED:
-            for judgement in outcome.behaviour.judgements:
-                if judgement.verdict is outcome.behaviour.verdict and not judgement.excused:
-                    yield _notice(outcome, judgement.metric, judgement.sentence)
+        verdict = outcome.behaviour.verdict
+        for judgement in outcome.behaviour.judgements if verdict in NOT_PASSED else ():
+            if judgement.verdict is verdict and not judgement.excused:
+                yield _notice(outcome, judgement.metric, judgement.sentence)
 
 
 def _structure(before: Outcomes, after: Outcomes) -> Iterator[Notice]:

@@ -103,11 +103,16 @@ def parse(content: bytes) -> CacheEntry | None:
     if hashlib.sha256(rest).hexdigest().encode() != digest:
         return None
     about, _, payload = rest.partition(b"\n")
+    description = _parse_about(about)
+    return None if description is None else CacheEntry(description, payload)
+
+
+def _parse_about(line: bytes) -> dict[str, Any] | None:
     try:
-        found = json.loads(about)
+        description = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return CacheEntry(found, payload) if isinstance(found, dict) else None
+    return description if isinstance(description, dict) else None
 
 
 def about(file: Path) -> dict[str, Any]:
@@ -118,7 +123,6 @@ def about(file: Path) -> dict[str, Any]:
     try:
         with file.open("rb") as content:
             content.readline(100)
-            found = json.loads(content.readline(10**7))
-    except (OSError, ValueError, RecursionError):
+            return _parse_about(content.readline(10**7)) or {}
+    except OSError:
         return {}
-    return found if isinstance(found, dict) else {}

@@ -2,7 +2,7 @@
 
 Processes read the files, the device decodes and resizes what it can, and PIL does the rest exactly
 as `vision_evals.images.reader` does. One thread in the background leads, on a stream of its own;
-whoever computes does not wait for it on the host.
+the computation does not wait for it on the host.
 """
 
 from __future__ import annotations
