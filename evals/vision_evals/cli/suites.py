@@ -29,9 +29,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     init.add_argument("--classes", help="imagenet, or a file with one class name a line")
     init.set_defaults(run=_init)
 
-    selftest = commands.add_parser(
-        "selftest", help="break a network, and see which checks notice"
-    )
+    selftest = commands.add_parser("selftest", help="break a network, and see which checks notice")
     selftest.add_argument("suite", nargs="*", type=Path, help="default: the shipped image suites")
     add_options(selftest, "selftest")
     selftest.set_defaults(run=_selftest)

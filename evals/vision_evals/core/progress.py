@@ -96,6 +96,11 @@ def lines(write: Callable[[str], None]) -> Progress:
     return show
 
 
+def titled(progress: Progress, prefix: str) -> Progress:
+    """Return a progress whose titles begin with a prefix."""
+    return lambda title, total, unit="images": progress(f"{prefix}: {title}", total, unit)
+
+
 def _state(
     done: int, total: int, seconds: float, unit: str, message: str, *, end: bool = False
 ) -> str:

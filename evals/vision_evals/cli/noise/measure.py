@@ -6,7 +6,6 @@ import contextlib
 import datetime
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +14,6 @@ import torch
 from vision_evals.cli.noise.plan import plan, threads
 from vision_evals.core import progress
 from vision_evals.core.errors import UnreadableError, UserError
-from vision_evals.core.progress import Advance
 from vision_evals.engine.jobs import Catalog
 from vision_evals.engine.resources import Resources
 from vision_evals.engine.tasks import RunConfig
@@ -135,10 +133,6 @@ def _run_variation(
     run: NoiseRun,
 ) -> None:
     """Run one variation; its invalid results are left out of the floors, and listed."""
-
-    def show(title: str, total: int, unit: str = "images") -> AbstractContextManager[Advance]:
-        return progress.bar(f"{step}: {title}", total, unit)
-
     with tempfile.TemporaryDirectory(prefix="evals-noise-") as folder, threads(variation.threads):
         config = RunConfig(
             torch.device(variation.device),
@@ -148,7 +142,7 @@ def _run_variation(
             Path(folder),
             Examiner(()),
         )
-        outcomes = trial(jobs, catalog, resources, config, show)
+        outcomes = trial(jobs, catalog, resources, config, progress.titled(progress.bar, step))
     for job in jobs:
         item = outcomes[job.id].item
         if item.verdict in {Verdict.INVALID, Verdict.NOT_APPLICABLE} and not item.metrics:

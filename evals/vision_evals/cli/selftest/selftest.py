@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from vision_evals.cli.selftest.matrix import Outcomes, SuiteRound, attempt, soun
 from vision_evals.cli.selftest.mutant import Mutant
 from vision_evals.core.errors import UserError
 from vision_evals.core.paths import data_folder
-from vision_evals.core.progress import Advance, Progress
+from vision_evals.core.progress import Progress, titled
 from vision_evals.core.run_dirs import point_latest
 from vision_evals.engine.jobs import Catalog
 from vision_evals.engine.resources import Resources
@@ -162,7 +161,7 @@ class Selftest:
         config = self._config if validity else replace(self._config, examiner=Examiner(()))
         resources = self._resources.standing_in(classifier)
         return trial(
-            suite_round.jobs, self._catalog, resources, config, _named(self._progress, name)
+            suite_round.jobs, self._catalog, resources, config, titled(self._progress, name)
         )
 
     def _write(self, status: log.Status) -> None:
@@ -177,12 +176,3 @@ def brief(mutant: log.Mutant) -> str:
         return f"{mutant.name}: does not apply: {mutant.inapplicable}"
     by = [n.name for n in (mutant.behaviour, mutant.structure) if n is not None]
     return f"{mutant.name}: " + (f"killed by {' and '.join(by)}" if by else "survives")
-
-
-def _named(progress: Progress, name: str) -> Progress:
-    """Return a progress that names the mutant of a pass."""
-
-    def show(title: str, total: int, unit: str = "images") -> AbstractContextManager[Advance]:
-        return progress(f"{name}: {title}", total, unit)
-
-    return show
