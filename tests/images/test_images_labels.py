@@ -61,8 +61,8 @@ def test_another_case_where_one_class_is_left() -> None:
 @pytest.mark.parametrize(
     ("token", "message"),
     [
-        ("airplane", 'no class of imagenet; did you mean .*"airliner"'),
-        ("n02108423", 'no class of imagenet; did you mean "n0'),
+        ("airplane", 'not a class of imagenet; did you mean .*"airliner"'),
+        ("n02108423", 'not a class of imagenet; did you mean "n0'),
         ("1000", '"1000" is outside the classes 0 to 999 of imagenet; use the map'),
         ("-1", '"-1" is not a class of imagenet'),
         ("²", '"²" is not a class of imagenet'),

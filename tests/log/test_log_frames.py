@@ -155,7 +155,8 @@ def test_images_are_named_once_and_unreadable_ones_are_there(run: Run) -> None:
 
 def test_images_of_networks_with_other_classes_have_a_row_for_each(run: Run) -> None:
     one, two = run.log.classifiers
-    other = two.model_copy(update={"classes": "other (3)", "class_names": ("x", "y", "z")})
+    classes = {"class_map": "other", "class_count": 3, "class_names": ("x", "y", "z")}
+    other = two.model_copy(update=classes)
     frame = frames.images(run.log.model_copy(update={"classifiers": (one, other)}), run.path)
     assert frame["image"].tolist() == [*IMAGES, *IMAGES, "e.png"]
     assert frame["label_name"].tolist()[4:8] == ["xyz"[label] for label in LABELS]

@@ -58,7 +58,7 @@ def test_the_plugin_takes_the_declared_options() -> None:
     group = Group()
     hooks.pytest_addoption(group)  # type: ignore[arg-type]
     assert list(group.taken) == [one.flag for one in ALL]
-    assert group.taken["--evals-batch-size"]["help"] == "images in one forward (default: auto)"
+    assert group.taken["--evals-batch-size"]["help"] == "images in one forward pass (default: auto)"
     assert group.taken["--evals-no-cache"]["action"] == "store_true"
     assert {f for f, a in group.taken.items() if a["action"] == "append"} == {
         "--evals-model",

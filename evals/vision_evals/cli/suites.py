@@ -30,7 +30,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     init.set_defaults(run=_init)
 
     selftest = commands.add_parser("selftest", help="break a network, and see which checks notice")
-    selftest.add_argument("suite", nargs="*", type=Path, help="default: the shipped image suites")
+    shipped = "default: accuracy, art, fgsm and airplane"
+    selftest.add_argument("suite", nargs="*", type=Path, help=shipped)
     add_options(selftest, "selftest")
     selftest.set_defaults(run=_selftest)
 

@@ -158,7 +158,7 @@ def test_large_pictures_are_decoded_a_few_at_a_time(
 ) -> None:
     monkeypatch.setattr(device_pixels, "MAX_GROUP_BYTES", 2**20)
     monkeypatch.setattr(file_reading, "MAX_BATCH_BYTES", 2**20)  # some files are left out
-    monkeypatch.setattr(device_pixels, "_START", 8)
+    monkeypatch.setattr(device_pixels, "_USUAL_HEADER_BYTES", 8)
     spans = [range(len(mixed))]
     (found,) = device_batches(mixed, spans, [SMALL, OTHER], "cpu")
     (want,) = batches(mixed, spans, [SMALL, OTHER])
