@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 
 import vision_evals
 from vision_evals.cli import main
-from vision_evals.cli.init import FILES, _seen, _toml
+from vision_evals.cli.init import FILES, _path_text, _toml
 
 NETS = """
 from torch import nn
@@ -141,10 +141,10 @@ def test_any_name_survives_toml(text: str) -> None:
     assert tomllib.loads(f"x = {_toml(text)}") == {"x": text}
 
 
-def test_paths_are_seen_from_the_file_that_names_them(tmp_path: Path) -> None:
+def test_paths_are_path_text_from_the_file_that_names_them(tmp_path: Path) -> None:
     inside = tmp_path / "a" / ".." / "data" / "val"
-    assert _seen(inside, tmp_path / "suites", tmp_path) == "../data/val"
-    assert _seen(tmp_path.parent / "x", tmp_path) == (tmp_path.parent / "x").as_posix()
+    assert _path_text(inside, tmp_path / "suites", tmp_path) == "../data/val"
+    assert _path_text(tmp_path.parent / "x", tmp_path) == (tmp_path.parent / "x").as_posix()
 
 
 # The job

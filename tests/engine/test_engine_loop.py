@@ -23,7 +23,7 @@ from vision_evals.images import sources
 from vision_evals.images.decode import Decoded, decode
 from vision_evals.images.image_set import ImageSet
 from vision_evals.images.labels import targets
-from vision_evals.images.reader import TURN, Batch, batches
+from vision_evals.images.reader import MIN_IMAGES_PER_TURN, Batch, batches
 from vision_evals.measures.accuracy import MEASURE, Parameters
 from vision_evals.measures.measure import Measure
 from vision_evals.measures.probe import Answers, Probe, answers
@@ -309,7 +309,7 @@ def test_pixels_wait_in_bounded_memory(
     spans = [range(i, i + 10) for i in range(0, 300, 10)]
     stream = batches(image_set.images, spans, {small().geometry})
     next(stream)
-    assert len(started) < TURN + 10
+    assert len(started) < MIN_IMAGES_PER_TURN + 10
     stream.close()  # type: ignore[attr-defined]
 
 

@@ -74,9 +74,9 @@ def test_pictures_in_subfolders_have_their_path_as_file(folder: Path) -> None:
     [
         (
             OBJECT + GIFT.replace("gift.png", "gifts.png"),
-            'file = "gifts.png" is not there; did you mean "gift.png"?; put the picture beside',
+            'file = "gifts.png" is not there; did you mean "gift.png"?; put the picture next to',
         ),
-        (OBJECT, 'says nothing of "gift.png"; drop an entry into art.toml: [[work]] file = "gift'),
+        (OBJECT, 'says nothing of "gift.png"; add an entry to art.toml: [[work]] file = "gift'),
         (OBJECT + OBJECT + GIFT, 'file = "object.png" is listed 2 times; keep one entry'),
         (
             OBJECT + GIFT.replace("artist", "artits"),

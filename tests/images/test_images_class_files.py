@@ -54,9 +54,9 @@ def test_names_and_synsets(tmp_path: Path) -> None:
         (
             "a.csv",
             "name,sinset\ncat,n1\n",
-            'line 1: unknown or repeated column "sinset"; the columns are name, syn',
+            'line 1: unknown column "sinset"; did you mean "synset"?',
         ),
-        ("a.csv", "name,name\ncat,cat\n", 'unknown or repeated column "name"'),
+        ("a.csv", "name,name\ncat,cat\n", 'column "name" comes twice; remove one'),
         (
             "a.csv",
             "index,name\n1,cat\n",

@@ -61,13 +61,13 @@ def test_another_case_where_one_class_is_left() -> None:
 @pytest.mark.parametrize(
     ("token", "message"),
     [
-        ("airplane", 'no class of imagenet; did you mean .*"airliner"'),
-        ("n02108423", 'no class of imagenet; did you mean "n0'),
-        ("1000", '"1000" lies outside the classes 0 to 999 of imagenet; use the map'),
-        ("-1", '"-1" is no class of imagenet'),
-        ("²", '"²" is no class of imagenet'),
-        ("9" * 5000, "is no class of imagenet"),
-        ("", '"" is no class of imagenet'),
+        ("airplane", 'not a class of imagenet; did you mean .*"airliner"'),
+        ("n02108423", 'not a class of imagenet; did you mean "n0'),
+        ("1000", '"1000" is outside the classes 0 to 999 of imagenet; use the map'),
+        ("-1", '"-1" is not a class of imagenet'),
+        ("²", '"²" is not a class of imagenet'),
+        ("9" * 5000, "is not a class of imagenet"),
+        ("", '"" is not a class of imagenet'),
     ],
 )
 def test_unknown_tokens(token: str, message: str) -> None:
@@ -84,7 +84,7 @@ def test_names_that_are_numbers_must_agree_with_the_index() -> None:
     assert shifted.index("3") == 2
     some = ClassMap("some", ("3", "7"), None)
     assert some.index("7") == 1
-    with pytest.raises(UserError, match='"1" is no class of some; known are 3, 7'):
+    with pytest.raises(UserError, match='"1" is not a class of some; known are 3, 7'):
         some.index("1")
 
 
@@ -104,10 +104,10 @@ def test_accepted_labels_count_beside_the_own() -> None:
 @pytest.mark.parametrize(
     ("image_set", "message"),
     [
-        (labelled("0", "poodle"), 'pets: image "1.png", label "poodle" is no class of imagenet'),
-        (labelled("1000"), 'pets: image "0.png", label "1000" lies outside the classes 0 to 999'),
-        (labelled("0", accepted=("x",)), 'pets: image "0.png", label "x" is no class'),
-        (ImageSet("pets", labelled("0").images, ("0", "x"), 2), 'pets: label "x" is no class'),
+        (labelled("0", "poodle"), 'pets: image "1.png", label "poodle" is not a class of imagenet'),
+        (labelled("1000"), 'pets: image "0.png", label "1000" is outside the classes 0 to 999'),
+        (labelled("0", accepted=("x",)), 'pets: image "0.png", label "x" is not a class'),
+        (ImageSet("pets", labelled("0").images, ("0", "x"), 2), 'pets: label "x" is not a class'),
         (collect("art", (Image("a", Path("a")),)), "art: the images have no labels; sort them"),
     ],
 )

@@ -155,7 +155,8 @@ def test_images_are_named_once_and_unreadable_ones_are_there(run: Run) -> None:
 
 def test_images_of_networks_with_other_classes_have_a_row_for_each(run: Run) -> None:
     one, two = run.log.classifiers
-    other = two.model_copy(update={"class_map": "other", "class_names": ("x", "y", "z")})
+    classes = {"class_map": "other", "class_count": 3, "class_names": ("x", "y", "z")}
+    other = two.model_copy(update=classes)
     frame = frames.images(run.log.model_copy(update={"classifiers": (one, other)}), run.path)
     assert frame["image"].tolist() == [*IMAGES, *IMAGES, "e.png"]
     assert frame["label_name"].tolist()[4:8] == ["xyz"[label] for label in LABELS]
@@ -182,9 +183,9 @@ def test_what_is_not_there_is_said(run: Run, arguments: tuple[str, ...], says: s
 def test_a_table_outside_of_the_run_is_refused(run: Run, file: str) -> None:
     made(run.path.parent.parent / "outside")
     item = run.items[0].model_copy(update={"table": file})
-    with pytest.raises(UserError, match="lies outside of the run; its log was changed"):
+    with pytest.raises(UserError, match="is outside the run; its log was changed"):
         frames.rows(run.log, run.path, item)
-    with pytest.raises(UserError, match="lies outside of the run"):
+    with pytest.raises(UserError, match="is outside the run"):
         frames.images(run.log.model_copy(update={"items": (item,)}), run.path)
 
 

@@ -308,7 +308,7 @@ def test_a_published_answer(small: Small, rows_of: Rows, samples: ImageSet) -> N
 
 def test_a_published_class_that_there_is_not(samples: ImageSet) -> None:
     parameters = Parameters(expected={"a": Published(answer="class ten", source="x")})
-    with pytest.raises(UserError, match='"class ten" is no class of ten'):
+    with pytest.raises(UserError, match='"class ten" is not a class of ten'):
         MEASURE.prepare(samples, TEN, "a", parameters)
     MEASURE.prepare(samples, TEN, "b", parameters)
     assert set(MEASURE.aliases(parameters)) == {"a"}

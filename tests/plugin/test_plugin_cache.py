@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from tests.inner import warm
 from tests.project import CLASSES, card, shades, suite, write
 from vision_evals import log
+from vision_evals.core.cache.store import CacheEntry, parse, written
 from vision_evals.log import Verdict
 
 pytest_plugins = ("pytester",)
@@ -249,6 +250,22 @@ def test_a_damaged_entry_is_named_and_computed_again(project: pytest.Pytester) -
     assert cached(run) == [0, 0]
     assert sum("a damaged entry of the cache" in said for said in run.warnings) == 2
     assert [i.metrics for i in run.items] == [i.metrics for i in first.items]
+    assert cached(go(project)) == [N, N]
+
+
+def test_entries_of_an_older_layout_are_computed_again(project: pytest.Pytester) -> None:
+    first = go(project)
+    files = [f for f in (project.path / ".evals_cache").glob("*/*/*") if f.is_file()]
+    assert {file.parts[-3] for file in files} == {"shards", "measured", "pictures"}
+    for file in files:
+        entry = parse(file.read_bytes())
+        assert entry is not None
+        about = {key: entry.about[key] for key in ("classifier", "measure")}
+        payload = entry.payload if file.parts[-3] == "shards" else b'{"said": "another layout"}'
+        file.write_bytes(written(CacheEntry(about, payload)))
+    run = go(project)
+    assert cached(run) == [0, 0]
+    assert plain(run) == plain(first)
     assert cached(go(project)) == [N, N]
 
 

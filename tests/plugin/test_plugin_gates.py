@@ -363,7 +363,7 @@ def test_bad_baselines_are_said_before_anything_is_measured(baseline: pytest.Pyt
     table.unlink()
     baseline.runpytest(*arguments).stdout.fnmatch_lines(["*tables/*.parquet is missing*"])
     stored.write_text(whole.replace('"tables/', '"../tables/'), encoding="utf-8")
-    baseline.runpytest(*arguments).stdout.fnmatch_lines(["*lies outside of the run*"])
+    baseline.runpytest(*arguments).stdout.fnmatch_lines(["*is outside the run*"])
 
 
 def test_familywise_shares_the_error_among_the_gates_of_the_file(
@@ -626,7 +626,7 @@ def test_compare_imports_nothing_that_a_log_names(
         text = file.read_text(encoding="utf-8").replace('"accuracy"', '"trap:measure"')
         file.write_text(text, encoding="utf-8")
     assert main(["compare", "baseline", "runs/latest"]) == 0
-    assert "trap:measure is no measure that comes with this package" in capsys.readouterr().out
+    assert "trap:measure is not a measure of this package" in capsys.readouterr().out
     assert not (baseline.path / "sprung").exists()
 
 

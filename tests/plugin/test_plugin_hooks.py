@@ -487,7 +487,7 @@ def test_wrong_options_are_named(project: pytest.Pytester, arguments: list[str],
         (
             'images = "photographs"',
             'images = "photo"',
-            'which no check is about; did you mean "photo"?',
+            'which no check uses; did you mean "photo"?',
         ),
         ('["color"]', '["colour"]', 'did you mean "color"?'),
         ("0.9 }", '0.9, for = ["colour"] }', 'did you mean "color"?'),

@@ -181,16 +181,16 @@ def test_recipes_can_be_asked_for_beside_a_model(folder: pytest.Pytester) -> Non
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ('images = "digits"\n', "", 'key "images" is missing; it says what dead_relu looks at'),
+        ('images = "digits"\n', "", 'key "images" is missing; it names the images of dead_relu'),
         (
             'measure = "steepest_descent"\n',
             'measure = "steepest_descent"\nimages = "digits"\n',
-            "steepest_descent looks at no images; leave out `images`",
+            "steepest_descent uses no images; leave out `images`",
         ),
         (
             'measure = "steepest_descent"\n',
             'measure = "steepest_descent"\nmodels = ["quick"]\n',
-            "steepest_descent asks no classifier; leave out `models`",
+            "steepest_descent uses no classifier; leave out `models`",
         ),
         ("at_most = 1.000001", 'at_most = { of = "quick" }', "compare with a number"),
         ('models = ["quick"]', 'models = ["quik"]', 'did you mean "quick"'),

@@ -155,12 +155,12 @@ expect = [
         (HEAD + CHECK + 'expect = [{ metric = "exact", at_least = true }]', "valid number"),
         (
             HEAD + CHECK + 'expect = [{ metric = "exact", at_least = 0.9, at_most = 0.1 }]',
-            "nothing is at least 0.9 and at most 0.1",
+            "no value is at least 0.9 and at most 0.1",
         ),
         (
             HEAD + CHECK + 'expect = [{ metric = "robust", at = 0, at_least = { of = "x" }, '
             "confidence = 0.9 }]",
-            "robust is no mean over images, so there is no test on pairs of it",
+            "robust is not a mean over images, so there is no test on pairs of it",
         ),
         (
             HEAD + CHECK + 'expect = [{ metric = "paired", at_least = { of = "baseline" }, '
@@ -181,11 +181,11 @@ expect = [
         ),
         (
             HEAD + "[images]\nphotograhps = 'x'\n" + CHECK + "expect = []",
-            '[images] names "photograhps", which no check is about; did you mean "photographs"?',
+            '[images] names "photograhps", which no check uses; did you mean "photographs"?',
         ),
         (
             HEAD + "[unavailable]\nphotograhps = 'x'\n" + CHECK + "expect = []",
-            '[unavailable] names "photograhps", which no check is about; did you mean "photogra',
+            '[unavailable] names "photograhps", which no check uses; did you mean "photogra',
         ),
         (HEAD + CHECK + 'against = "x"\nexpect = []', "compares no two image sets"),
         (HEAD + CHECK + "expect = []\n" + CHECK + "expect = []", 'two checks are named "a"'),

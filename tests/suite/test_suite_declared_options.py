@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_type_hints
 import pytest
 
 from vision_evals import cli
-from vision_evals.cli import told
+from vision_evals.cli import args
 from vision_evals.cli.noise.screen import DEFAULTS as NOISE
 from vision_evals.cli.selftest.selftest import SHIPPED
 from vision_evals.core.errors import UserError
@@ -58,7 +58,7 @@ def test_the_plugin_takes_the_declared_options() -> None:
     group = Group()
     hooks.pytest_addoption(group)  # type: ignore[arg-type]
     assert list(group.taken) == [one.flag for one in ALL]
-    assert group.taken["--evals-batch-size"]["help"] == "images in one forward (default: auto)"
+    assert group.taken["--evals-batch-size"]["help"] == "images in one forward pass (default: auto)"
     assert group.taken["--evals-no-cache"]["action"] == "store_true"
     assert {f for f, a in group.taken.items() if a["action"] == "append"} == {
         "--evals-model",
@@ -78,7 +78,7 @@ def test_every_key_that_ever_was_is_read(tmp_path: Path) -> None:
 
 def test_what_is_no_table_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text("[tool]\nevals = 3\n", "utf-8")
-    with pytest.raises(UserError, match=r"evals = 3 is no table; write it as \[tool.evals\]"):
+    with pytest.raises(UserError, match=r"evals = 3 is not a table; write it as \[tool.evals\]"):
         read({}, tmp_path)
 
 
@@ -123,10 +123,12 @@ def test_a_command_reads_both_spellings_and_the_project(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pyproject.toml").write_text('[tool.evals]\ndevice = "cpu"\nseed = 3\n', "utf-8")
     line = ["predict", "a.jpg", "--model", "alexnet", "--evals-model", "b=vgg11"]
-    found = told.networks(cli._parser().parse_args(line))
+    found = args.catalog_with_networks(cli._parser().parse_args(line))
     assert [request.alias for request in found.requests] == ["alexnet", "b"]
     assert (found.options.table.device, found.options.table.seed) == ("cpu", 3)
-    found = told.networks(cli._parser().parse_args(["predict", "a.jpg", "--device", "cuda:1"]))
+    found = args.catalog_with_networks(
+        cli._parser().parse_args(["predict", "a.jpg", "--device", "cuda:1"])
+    )
     assert [request.name for request in found.requests] == list(DEFAULTS)
     assert found.options.table.device == "cuda:1"
 

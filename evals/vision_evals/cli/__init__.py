@@ -1,4 +1,4 @@
-"""``evals``: what is not a test run."""
+"""``evals``: the commands next to the test run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from vision_evals import __version__
-from vision_evals.cli import export, networks, reports, runs, suites
+from vision_evals.cli import cache, export, networks, reports, runs, suites
 from vision_evals.core.errors import UserError
 
 __all__ = ["main"]
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"evals: {error}", file=sys.stderr)
         return 1
-    except BrokenPipeError:  # the reader, such as `head`, has had enough
+    except BrokenPipeError:  # the reader, such as `head`, has stopped reading
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
@@ -38,6 +38,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"vision-evals {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for group in (networks, suites, reports, runs, export):
+    for group in (networks, suites, reports, runs, cache, export):
         group.add(commands)
     return parser

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,16 +21,16 @@ from vision_evals.verdict.baseline.thumbnails import with_thumbnails
 
 
 def compare(before: StoredRun, now: StoredRun, out: Path, templates: Path | None = None) -> log.Run:
-    """Hold every entry of a run against the same one of another, and write the page.
+    """Compare every item of a run with the same item of another run, and write the page.
 
     Args:
-        before: compared with.
-        now: compared.
-        out: where the page goes.
-        templates: folder of a user's own, which go before ours.
+        before: the run compared with.
+        now: the run compared.
+        out: file of the page.
+        templates: folder of the user's templates, which replace ours of the same names.
 
     Returns:
-        The second run, each of its entries with what changed.
+        The second run; each of its items has its comparison.
 
     Raises:
         UserError: they have no check in common, or the page cannot be filled or written.
@@ -53,47 +54,45 @@ def compare(before: StoredRun, now: StoredRun, out: Path, templates: Path | None
 
 
 def _compared(before: StoredRun, now: StoredRun) -> Iterator[log.Item]:
-    wanted = now.alias
     for item in now.run.items:
-        if wanted is not None and item.classifier != wanted:
+        if now.alias is not None and item.classifier != now.alias:
             continue
         try:
             other = stored.find_entry(before, item.suite, item.check, item.classifier)
         except UserError:
             continue
-        yield item.model_copy(update={"comparison": _beside(before, other, now, item)})
+        yield item.model_copy(update={"comparison": _comparison(before, other, now, item)})
 
 
-def _beside(before: StoredRun, other: log.Item, now: StoredRun, item: log.Item) -> log.Comparison:
+def _comparison(
+    before: StoredRun, other: log.Item, now: StoredRun, item: log.Item
+) -> log.Comparison:
     sides = side_of(before.run, other), side_of(now.run, item)
-    refused = list(dict.fromkeys(one.sentence for one in (other, item) if one.table is None))
-    if item.measure not in MEASURES:  # a log names no module that would be imported
-        refused.append(f"{item.measure} is no measure that comes with this package")
     try:
-        if refused:
-            return _refused(before, other, refused)
+        _refuse_without_rows(other, item)
         spec: Spec = lookup(item.measure, Path())
         tables = stored.read_rows(before, other), stored.read_rows(now, item)
-        apart = gaps(*(one.paths for one in sides))
-        return comparison(before.run.id, spec, sides, tables, differences(*sides), apart)
+        path_gaps = gaps(*(side.paths for side in sides))
+        return comparison(before.run.id, spec, sides, tables, differences(*sides), path_gaps)
     except UserError as error:
-        return _refused(before, other, [str(error)])
+        return log.Comparison(run=before.run.id, alias=other.classifier, refused=str(error))
 
 
-def _refused(before: StoredRun, other: log.Item, reasons: list[str]) -> log.Comparison:
-    return log.Comparison(run=before.run.id, alias=other.classifier, refused="; ".join(reasons))
+def _refuse_without_rows(other: log.Item, item: log.Item) -> None:
+    reasons = list(dict.fromkeys(i.sentence for i in (other, item) if i.table is None))
+    if item.measure not in MEASURES:  # no module is imported because a log names it
+        reasons.append(f"{item.measure} is not a measure of this package")
+    if reasons:
+        raise UserError("; ".join(reasons))
 
 
 def _illustrated(run: log.Run, folder: Path) -> log.Run:
-    """Draw the images that flipped where their files are still where the run found them."""
-    places = {images.role: images.source for images in run.image_sets}
+    """Draw the images that flipped, where their files are still at the place of the run."""
     paths: dict[str, dict[str, Path]] = {}
-    for role, source in places.items():
-        try:
-            found = sources.load(source, Path())
-        except UserError:
-            continue
-        paths[role] = {image.id: image.path for image in found.images}
+    for image_set in run.image_sets:
+        with contextlib.suppress(UserError):
+            images = sources.load(image_set.source, Path()).images
+            paths[image_set.role] = {image.id: image.path for image in images}
     items = tuple(
         with_thumbnails(item, paths.get(item.images or "", {}), folder) for item in run.items
     )

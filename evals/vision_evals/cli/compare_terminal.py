@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from vision_evals import log
+from vision_evals.cli.terminal import add_row, plain_table
 from vision_evals.core.errors import printable
 from vision_evals.report.rounding import share
 
-FEW = 5
-"""Flips of each direction that the terminal lists; the page shows more, and their pictures."""
+MAX_FLIPS = 5
+"""Flips listed for each direction; the page shows more of them, and their pictures."""
 
 
 def show(run: log.Run, console: Console) -> None:
@@ -21,46 +20,44 @@ def show(run: log.Run, console: Console) -> None:
 
     Args:
         run: its items hold comparisons.
-        console: where to.
+        console: to print on.
     """
-    shown = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("classifier", "check", "metric"):
-        shown.add_column(name, no_wrap=True)
-    for name in ("before", "now", "difference", "n"):
-        shown.add_column(name, justify="right", no_wrap=True)
+    table = plain_table(
+        ("classifier", "check", "metric"), ("before", "now", "difference", "n"), fold=False
+    )
     for item in run.items:
         for row in _rows(item):
-            shown.add_row(*(Text(printable(cell)) for cell in row))
-    console.print(shown)
+            add_row(table, *row)
+    console.print(table)
     for item in run.items:
         for line in lines(item):
             console.print(printable(line), markup=False, highlight=False)
 
 
 def lines(item: log.Item) -> Iterator[str]:
-    """Yield what must be said of an entry beside its numbers: flips, differences, refusals."""
-    told = item.comparison
-    if told is None:
+    """Yield the lines about an item that follow the table: flips, differences, refusals."""
+    comparison = item.comparison
+    if comparison is None:
         return
     where = f"{item.classifier}, {item.check}"
-    if told.refused is not None:
-        yield f"{where}: not compared: {told.refused}"
-    if told.differs:
-        yield f"{where}: differs in more than the network: {'; '.join(told.differs)}"
-    if told.different_paths is not None:
-        yield f"{where}: {told.different_paths}"
-    if told.flips is None:
+    if comparison.refused is not None:
+        yield f"{where}: not compared: {comparison.refused}"
+    if comparison.differs:
+        yield f"{where}: differs in more than the network: {'; '.join(comparison.differs)}"
+    if comparison.different_paths is not None:
+        yield f"{where}: {comparison.different_paths}"
+    if comparison.flips is None:
         return
-    found = told.flips
-    at = f" at {found.at}" if found.at is not None else ""
+    flips = comparison.flips
+    at = f" at {flips.at}" if flips.at is not None else ""
     yield (
-        f"{where}: by {found.metric}{at} {found.worse:,} of {found.n:,} images turned wrong "
-        f"(negative flip rate {found.worse / max(found.n, 1):.4f}), {found.better:,} right"
+        f"{where}: by {flips.metric}{at} {flips.worse:,} of {flips.n:,} images turned wrong "
+        f"(negative flip rate {flips.worse / max(flips.n, 1):.4f}), {flips.better:,} right"
     )
-    for word, flips in (("wrong", found.lost), ("right", found.won)):
-        for flip in flips[:FEW]:
+    for word, flipped in (("wrong", flips.lost), ("right", flips.won)):
+        for flip in flipped[:MAX_FLIPS]:
             label = f" ({flip.label})" if flip.label else ""
-            yield f"  {word}: {flip.image}{label}: {_seen(flip.before)} -> {_seen(flip.now)}"
+            yield f"  {word}: {flip.image}{label}: {_answer(flip.before)} -> {_answer(flip.now)}"
 
 
 def _rows(item: log.Item) -> Iterator[tuple[str, ...]]:
@@ -75,14 +72,15 @@ def _numbers(change: log.Change) -> tuple[str, str, str, str]:
     before, now = (
         "none" if value is None else f"{value:.4g}" for value in (change.before, change.now)
     )
-    found = change.paired
-    if found is not None:
-        ends = f"({found.low:+.4f} to {found.high:+.4f}, {found.confidence * 100:g} %)"
-        return before, now, f"{found.difference:+.4f} {ends}", f"{found.n:,}"
+    paired = change.paired
+    if paired is not None:
+        interval = f"({paired.low:+.4f} to {paired.high:+.4f}, {paired.confidence * 100:g} %)"
+        return before, now, f"{paired.difference:+.4f} {interval}", f"{paired.n:,}"
     if change.before is None or change.now is None:
         return before, now, "", ""
     return before, now, f"{change.now - change.before:+.4g}", ""
 
 
-def _seen(seen: log.Seen) -> str:
-    return seen.name if seen.confidence is None else f"{seen.name} {share(seen.confidence)}"
+def _answer(answer: log.Seen) -> str:
+    confidence = answer.confidence
+    return answer.name if confidence is None else f"{answer.name} {share(confidence)}"

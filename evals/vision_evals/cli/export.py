@@ -1,10 +1,11 @@
-"""`evals export`: the numbers of a run as CSV, Parquet or JSON, for other programs."""
+"""``evals export``: the numbers of a run as CSV, Parquet or JSON, for other programs."""
 
 from __future__ import annotations
 
 import argparse
 import io
 import json
+import math
 import re
 import sys
 from collections.abc import Iterator
@@ -27,10 +28,10 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     export = commands.add_parser(
         "export",
         help="write metrics, images and rows of a run as CSV, Parquet or JSON",
-        description="Write the tables of a run: metrics (one row a metric and threshold), images "
-        "(one row an image), and rows (what each check saw on each image, with the names of "
-        "classes). A folder receives all of them, a file or the screen one. These are the frames "
-        "of vision_evals.read(RUN).",
+        description="Write the tables of a run: metrics (one row for each metric and threshold), "
+        "images (one row for each image), and rows (the values of each check on each image, with "
+        "the names of classes). A folder receives all of them, a file or the screen one. These are "
+        "the frames of vision_evals.read(RUN).",
     )
     export.add_argument("run_dir", metavar="RUN", help="run directory, run.json or baseline")
     how = export.add_mutually_exclusive_group()
@@ -52,10 +53,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def _export(options: argparse.Namespace) -> None:
     from vision_evals.log.result import read
 
-    if options.model and not options.check:
-        raise UserError("--model: name the check, too, with --check")
-    if options.suite and not options.check:
-        raise UserError("--suite: name the check, too, with --check")
+    for name in ("model", "suite"):
+        if getattr(options, name) and not options.check:
+            raise UserError(f"--{name}: name the check, too, with --check")
     if options.check and options.table in {"metrics", "images"}:
         raise UserError(
             f"--check: chooses rows; leave it out, or write --table rows, not {options.table}"
@@ -63,33 +63,30 @@ def _export(options: argparse.Namespace) -> None:
     table = options.table or ("rows" if options.check else None)
     run, out = read(options.run_dir), options.out or "-"
     suffix = Path(out).suffix.removeprefix(".")
-    one = out == "-" or suffix in FORMATS
     form = options.format or (suffix if suffix in FORMATS else "csv")
     if suffix in FORMATS and suffix != form:
         raise UserError(f"--out {out}: its name says {suffix}, and --{form} another format")
-    if not one:
-        _folder(run, Path(out), form, table, options)
+    if out != "-" and suffix not in FORMATS:
+        _write_folder(run, Path(out), form, table, options)
         return
     frame = _frame(run, table or "metrics", options)
     if out != "-":
-        _file(frame, Path(out), form)
+        _write_file(frame, Path(out), form)
     elif form == "parquet":
-        raise UserError("Parquet is no text; name a file or a folder with --out")
+        raise UserError("Parquet is not text; name a file or a folder with --out")
     else:
         text = _text(frame, form)
         print(printable(text) if sys.stdout.isatty() else text, end="")
 
 
-def _folder(
+def _write_folder(
     run: Run, folder: Path, form: str, table: str | None, options: argparse.Namespace
 ) -> None:
-    """Write a file a table, and for rows one a check and classifier, and print their names."""
+    """Write one file for each table, and of rows one for each check and classifier."""
     for name in TABLES if table is None else (table,):
-        frames = (
-            _rows(run, options) if name == "rows" else iter([(name, _frame(run, name, options))])
-        )
+        frames = _rows(run, options) if name == "rows" else [(name, _frame(run, name, options))]
         for stem, frame in frames:
-            _file(frame, folder / f"{stem}.{form}", form)
+            _write_file(frame, folder / f"{stem}.{form}", form)
 
 
 def _frame(run: Run, table: str, options: argparse.Namespace) -> pd.DataFrame:
@@ -97,18 +94,17 @@ def _frame(run: Run, table: str, options: argparse.Namespace) -> pd.DataFrame:
         return run.metrics
     if table == "images":
         return run.images
-    checks = dict.fromkeys(item.check for item in run.items if item.table is not None)
+    checks = list(dict.fromkeys(item.check for item in run.items if item.table is not None))
     if options.check is None and len(checks) != 1:
         raise UserError(
             f"{run.path}: rows of {len(checks)} checks do not fit into one table; name one with "
             f"--check ({', '.join(checks)}), or a folder with --out"
         )
-    check = next(iter(checks)) if options.check is None else options.check
-    return run.rows(check, options.model, suite=options.suite)
+    return run.rows(options.check or checks[0], options.model, suite=options.suite)
 
 
 def _rows(run: Run, options: argparse.Namespace) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield the rows of each check and classifier that has some, by the name of their file."""
+    """Yield the rows of each check and classifier that has rows, with the name of their file."""
     from vision_evals.log import frames
 
     items = run.items
@@ -126,7 +122,7 @@ def _rows(run: Run, options: argparse.Namespace) -> Iterator[tuple[str, pd.DataF
         yield f"rows/{name}", frames.rows(run.log, run.path, item)
 
 
-def _file(frame: pd.DataFrame, path: Path, form: str) -> None:
+def _write_file(frame: pd.DataFrame, path: Path, form: str) -> None:
     from vision_evals.core.paths import whole_file
 
     with whole_file(path) as partial:
@@ -138,38 +134,34 @@ def _file(frame: pd.DataFrame, path: Path, form: str) -> None:
 
 
 def _text(frame: pd.DataFrame, form: str) -> str:
-    """Return a table with every number to its last digit; what is absent is empty, or null."""
-    import numpy as np
-
-    def plain(value: Any) -> Any:
-        return (
-            [plain(one) for one in value] if isinstance(value, np.ndarray | list) else _none(value)
-        )
-
+    """Return a table with every digit of its numbers; an absent value is empty, in JSON null."""
     if form == "json":
-        records = [{k: plain(v) for k, v in row.items()} for row in frame.to_dict("records")]
+        records = [{k: _plain(v) for k, v in row.items()} for row in frame.to_dict("records")]
         return json.dumps(records, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    lists = frame[[name for name in frame if frame[name].dtype == object]].map(
-        lambda value: (
-            json.dumps(plain(value), ensure_ascii=False)
-            if isinstance(value, np.ndarray | list)
-            else value
-        )
-    )
+    lists = {
+        str(name): frame[name].map(_list_text) for name in frame if frame[name].dtype == object
+    }
     text = io.StringIO()
-    frame.assign(**{str(name): lists[name] for name in lists}).to_csv(text, index=False)
+    frame.assign(**lists).to_csv(text, index=False)
     return text.getvalue()
 
 
-def _none(value: Any) -> Any:
-    """Return a value of a cell as JSON has it: what is no number is null."""
+def _list_text(value: Any) -> Any:
+    """Return a cell of CSV: a list as JSON, any other value as it is."""
+    return json.dumps(_plain(value), ensure_ascii=False) if _is_list(value) else value
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list) or (hasattr(value, "tolist") and getattr(value, "ndim", 0) > 0)
+
+
+def _plain(value: Any) -> Any:
+    """Return a cell as JSON has it: an absent value and a number that is not finite are null."""
     import pandas as pd
 
+    if _is_list(value):
+        return [_plain(part) for part in value]
     value = value.item() if hasattr(value, "item") else value
-    if (
-        value is None
-        or value is pd.NA
-        or (isinstance(value, float) and not abs(value) < float("inf"))
-    ):
+    if value is None or value is pd.NA or (isinstance(value, float) and not math.isfinite(value)):
         return None
     return value if isinstance(value, bool | int | float | str) else str(value)

@@ -1,4 +1,4 @@
-"""`evals merge`: what it reads, writes and answers."""
+"""``evals merge``: the parts of a run, joined and judged."""
 
 from __future__ import annotations
 
@@ -26,45 +26,47 @@ def command(
     typed: str,
     warn: Callable[[str], None],
 ) -> tuple[Gathered, Published]:
-    """Join the parts of a run, and return the run and where its report is, if there is one.
+    """Join the parts of a run; return the run and where its report is.
 
-    Nothing is written unless they fit together.
+    Nothing is written unless the parts fit together.
 
     Args:
         options: where runs, reports and noise floors are.
-        places: a run directory each.
+        places: the run directories of the parts.
         out: folder of the new run; None: a new one where runs are kept.
-        typed: the command as somebody typed it.
-        warn: told of a report that does not look as it should.
+        typed: the command line.
+        warn: receives warnings about the report.
 
     Raises:
-        UserError: they do not fit together, or the suites are not what they were.
+        UserError: they do not fit together, or a suite changed since.
     """
     if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--out {out}: is there and not an empty folder; name a new one")
-    said = [] if options.templates is None else list(report.check(options.templates))
-    against = baseline.read(options)
-    found = parts(places)
-    noise = _noise(options, found, said)
-    first = found[0].log
+    warnings = [] if options.templates is None else list(report.check(options.templates))
+    stored_baseline = baseline.read(options)
+    read_parts = parts(places)
+    noise = _noise(options, read_parts, warnings)
+    first = read_parts[0].log
     folders = (Path.cwd(), options.root)
     suites = {s.path: rejudge.suite(s, folders, first.environment.commit) for s in first.suites}
     directory = out or options.run_dir / new_name()
-    run = merge(Merge(found, suites, directory, noise, against), typed, said)
+    run = merge(Merge(read_parts, suites, directory, noise, stored_baseline), typed, warnings)
     log.write(run, directory)
     if out is None:
         point_latest(directory)
     return Gathered(run, directory), publish(run, directory, options, warn)
 
 
-def _noise(options: Options, found: Sequence[Part], said: list[str]) -> Noise | None:
-    """Return the noise floors that the parts were to be judged by, if they are here."""
-    names = {part.log.settings.noise for part in found} - {None}
+def _noise(options: Options, read_parts: Sequence[Part], warnings: list[str]) -> Noise | None:
+    """Return the noise floors of the machine of the parts, if they are here."""
+    names = {part.log.settings.noise for part in read_parts} - {None}
     if not names:
         return None
-    here = machine()
-    file = noise_path(options.cache, here)
+    this_machine = machine()
+    file = noise_path(options.cache, this_machine)
     if names == {file.name}:
-        return read(file, here, said.append)
-    said.append(f"judged without the noise floors of {', '.join(map(str, sorted(names, key=str)))}")
+        return read(file, this_machine, warnings.append)
+    warnings.append(
+        f"judged without the noise floors of {', '.join(map(str, sorted(names, key=str)))}"
+    )
     return None

@@ -1,4 +1,4 @@
-"""``evals predict``: what networks see in a picture."""
+"""``evals predict``: the likeliest classes of a picture."""
 
 from __future__ import annotations
 
@@ -21,20 +21,17 @@ from vision_evals.images.geometry import pixels, to_unit
 from vision_evals.models.classifier import Classifier
 from vision_evals.models.device import numerics, resolve
 
-TOP = 5
+TOP_CLASSES = 5
 
 
 def predict(catalog: Catalog, pictures: Sequence[str]) -> None:
     """Print every network's top-5 of every picture, with bars.
 
     Raises:
-        UserError: a picture or a network is not to be had; the others are shown first.
+        UserError: a picture or a network is unavailable; the others are shown first.
     """
     device = resolve(catalog.options.table.device)
-    named = frozenset(request.alias for request in catalog.requests)
-    resources = Resources(
-        catalog.registry, device, None, named, catalog.options.cache, progress.bar
-    )
+    resources = resources_of(catalog, device)
     classifiers = [resources.classifier(request) for request in catalog.requests]
     console, mistakes = Console(), []
     for remark in resources.remarks:
@@ -44,23 +41,29 @@ def predict(catalog: Catalog, pictures: Sequence[str]) -> None:
             name = text if Path(text).is_file() else str(image.path)
             try:
                 picture = read(image.path).picture
-                seen = [pixels(picture, classifier.geometry)[None] for classifier in classifiers]
+                inputs = [pixels(picture, classifier.geometry)[None] for classifier in classifiers]
             except UnreadableError as error:
                 mistakes.append(f"{name}: {str(error).removeprefix(f'{image.path.name}: ')}")
                 continue
             console.print(Text(printable(name), "bold"))
-            for classifier, raw in zip(classifiers, seen, strict=True):
+            for classifier, raw in zip(classifiers, inputs, strict=True):
                 with numerics(device, "fp32"):
                     console.print(answer(classifier, to_unit(raw, device)))
     if mistakes:
         raise UserError("\n".join(mistakes))
 
 
+def resources_of(catalog: Catalog, device: torch.device) -> Resources:
+    """Return the loader of the catalog's networks; those that it names must be available."""
+    named = frozenset(request.alias for request in catalog.requests)
+    return Resources(catalog.registry, device, None, named, catalog.options.cache, progress.bar)
+
+
 def top(classifier: Classifier, pixels: torch.Tensor) -> list[tuple[str, float]]:
     """Return the five likeliest classes of one image (1, 3, H, W) in [0, 1], with confidence."""
     with torch.inference_mode():
         probabilities = classifier.logits(pixels).softmax(dim=1)[0]
-    best = probabilities.topk(min(TOP, len(probabilities)))
+    best = probabilities.topk(min(TOP_CLASSES, len(probabilities)))
     names = classifier.classes.names
     pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
     return [(names[index], value) for index, value in pairs]

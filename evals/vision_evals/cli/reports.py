@@ -1,4 +1,4 @@
-"""Commands that show runs: their reports, two of them side by side, a folder of them."""
+"""Commands that show runs: the report of one, the comparison of two, a folder of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from vision_evals.cli.told import add_options, told
+from vision_evals.cli.args import add_options, options_from_args
 from vision_evals.core.errors import UserError, printable
 from vision_evals.core.run_dirs import REPORT
 
@@ -20,27 +20,25 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     report.add_argument(
         "run_dir", type=Path, metavar="RUN", nargs="+", help="folder that holds run.json"
     )
-    report.add_argument("--out", type=Path, help=f"of one run; default: {REPORT} in its folder")
+    report.add_argument("--out", type=Path, help=f"for one run; default: {REPORT} in its folder")
     add_options(report, "report")
     report.set_defaults(run=_report)
 
-    compare = commands.add_parser("compare", help="what changed between two runs, image by image")
-    compare.add_argument("before", metavar="RUN[:ALIAS]", help="compared with")
-    compare.add_argument("now", metavar="RUN[:ALIAS]", help="compared")
+    compare = commands.add_parser("compare", help="compare two runs, image by image")
+    compare.add_argument("before", metavar="RUN[:ALIAS]", help="the run compared with")
+    compare.add_argument("now", metavar="RUN[:ALIAS]", help="the run compared")
     compare.add_argument("--out", type=Path, default=Path("compare.html"), help="the page")
     add_options(compare, "compare")
     compare.set_defaults(run=_compare)
 
     serve = commands.add_parser(
         "serve",
-        help="show a folder of runs, and each metric over them",
+        help="show a folder of runs, and each metric over time",
         description="Show the runs of a folder in the browser: the report of each, and every "
-        "metric over them. It writes nothing and answers this machine alone.",
+        "metric over time. It writes nothing, and only this machine can read it.",
     )
     serve.add_argument("folder", type=Path, metavar="DIR", help="folder that holds runs")
-    serve.add_argument(
-        "--port", type=_port, default=PORT, help=f"default: {PORT}; 0: any that is free"
-    )
+    serve.add_argument("--port", type=_port, default=PORT, help=f"default: {PORT}; 0: any free one")
     serve.add_argument("--open", action="store_true", help="open the page in the browser")
     add_options(serve, "serve")
     serve.set_defaults(run=_serve)
@@ -48,9 +46,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def _report(options: argparse.Namespace) -> int:
     single = {"--out": options.out, "--evals-report-dir": options.evals_report_dir}
-    given = [name for name, value in single.items() if value is not None]
-    if len(options.run_dir) > 1 and given:
-        raise UserError(f"{' and '.join(given)}: for one run only; leave it out, or name one RUN")
+    typed = [name for name, value in single.items() if value is not None]
+    if len(options.run_dir) > 1 and typed:
+        raise UserError(f"{' and '.join(typed)}: for one run only; leave it out, or name one RUN")
     templates = _templates(options)
     failed = False
     for run_dir in options.run_dir:
@@ -59,7 +57,7 @@ def _report(options: argparse.Namespace) -> int:
                 print(page)
         except (UserError, OSError) as error:
             failed = True
-            print(f"evals: {_said(run_dir, error)}", file=sys.stderr)
+            print(f"evals: {_sentence(run_dir, error)}", file=sys.stderr)
     return int(failed)
 
 
@@ -69,17 +67,17 @@ def _pages(run_dir: Path, options: argparse.Namespace, templates: Path | None) -
     run = log.read(run_dir)
     directory = run_dir if run_dir.is_dir() else run_dir.parent
     yield report.write(run, directory, options.out or directory / REPORT, templates)
-    # only where it was typed: [tool.evals] means the folder for the runs that follow
+    # only where it was typed: [tool.evals] names the folder of later runs
     if options.evals_report_dir is not None:
         yield report.write_folder(run, directory, Path(options.evals_report_dir), templates)
 
 
-def _said(run_dir: Path, error: UserError | OSError) -> str:
-    """Return what went wrong with a run, in a line that names it."""
-    said = str(error)
+def _sentence(run_dir: Path, error: UserError | OSError) -> str:
+    """Return what went wrong with a run, in a line that names the run."""
+    text = str(error)
     if isinstance(error, OSError):
-        said = f"{error.filename or 'its report'} cannot be written ({error.strerror})"
-    return printable(said if said.startswith(str(run_dir)) else f"{run_dir}: {said}")
+        text = f"{error.filename or 'its report'} cannot be written ({error.strerror})"
+    return printable(text if text.startswith(str(run_dir)) else f"{run_dir}: {text}")
 
 
 def _compare(options: argparse.Namespace) -> None:
@@ -113,13 +111,13 @@ def _serve(options: argparse.Namespace) -> None:
 
 
 def _templates(options: argparse.Namespace) -> Path | None:
-    """Return the folder of the user's own templates, if there is one, held against ours."""
-    templates = told(options).templates
+    """Return the folder of the user's templates, if there is one, after warnings about them."""
+    templates = options_from_args(options).templates
     if templates is not None:
         from vision_evals import report
 
-        for said in report.check(templates):
-            print(f"warning: {printable(said)}", file=sys.stderr)
+        for warning in report.check(templates):
+            print(f"warning: {printable(warning)}", file=sys.stderr)
     return templates
 
 

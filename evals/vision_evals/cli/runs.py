@@ -1,4 +1,4 @@
-"""Commands about runs: accept, join, send and forget them."""
+"""Commands about runs: accept, join and send them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from vision_evals.cli.told import add_options, told
+from vision_evals.cli.args import add_options, options_from_args
 from vision_evals.core.errors import UserError, printable
 from vision_evals.core.run_dirs import REPORT
 
@@ -23,7 +23,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     accept.add_argument(
         "--to", type=Path, default=BASELINE, help=f"folder of the baseline (default: {BASELINE})"
     )
-    accept.add_argument("--force", action="store_true", help="also if some check did not pass")
+    accept.add_argument("--force", action="store_true", help="even if a check did not pass")
     accept.set_defaults(run=_accept)
 
     merge = commands.add_parser("merge", help="join the parts of a run (pytest --evals-shard K/N)")
@@ -37,14 +37,6 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     mlflow.add_argument("--to", metavar="URI", help="default: $MLFLOW_TRACKING_URI")
     mlflow.add_argument("--report", type=Path, help=f"default: {REPORT} in that folder")
     mlflow.set_defaults(run=_mlflow)
-
-    cache = commands.add_parser("cache", help="what is kept of earlier runs, and how much")
-    cache.add_argument("action", nargs="?", choices=["prune"], help="remove what is not needed")
-    add_options(cache, "cache")
-    cache.add_argument("--older-than", metavar="30d", help="prune what was not used for so long")
-    cache.add_argument("--larger-than", metavar="5GB", help="prune down to this size")
-    cache.add_argument("--all", action="store_true", help="prune everything")
-    cache.set_defaults(run=_cache)
 
 
 def _accept(options: argparse.Namespace) -> None:
@@ -60,18 +52,18 @@ def _merge(options: argparse.Namespace) -> int:
     from vision_evals.report.export.files import tell
     from vision_evals.report.terminal import counts, remarks, table
 
-    asked = told(options)
+    checked = options_from_args(options)
     typed = shlex.join(["evals", *sys.argv[1:]])
-    said: list[str] = []
-    run, published = command(asked, options.run_dir, options.out, typed, said.append)
+    warnings: list[str] = []
+    run, published = command(checked, options.run_dir, options.out, typed, warnings.append)
     print(table(run.log.items, color=sys.stdout.isatty()), end="")
     print(*remarks(run.log), counts(run.log), f"log: {run.directory / 'run.json'}", sep="\n")
-    for place in filter(None, (published.page, published.folder)):
-        print(f"report: {place}")
-    said += tell(run.log, run.directory, published.where, asked.markdown, os.environ)
-    for trouble in said:
-        print(f"warning: {printable(trouble)}", file=sys.stderr)
-    return exit_code(run.log, lenient=asked.table.inconclusive == "skip")
+    for path in filter(None, (published.page, published.folder)):
+        print(f"report: {path}")
+    warnings += tell(run.log, run.directory, published.where, checked.markdown, os.environ)
+    for warning in warnings:
+        print(f"warning: {printable(warning)}", file=sys.stderr)
+    return exit_code(run.log, lenient=checked.table.inconclusive == "skip")
 
 
 def _mlflow(options: argparse.Namespace) -> None:
@@ -82,32 +74,10 @@ def _mlflow(options: argparse.Namespace) -> None:
     os.environ.update(settled(os.environ))  # this process does nothing else
     uri = options.to or os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
-        raise UserError("nothing says where MLflow is; give --to URI, or set MLFLOW_TRACKING_URI")
+        raise UserError(
+            "the address of MLflow is missing; give --to URI, or set MLFLOW_TRACKING_URI"
+        )
     run = log.read(options.run_dir)
     directory = options.run_dir if options.run_dir.is_dir() else options.run_dir.parent
     report = options.report or directory / REPORT
     print(record(run, directory, report if report.is_file() else None, uri))
-
-
-def _cache(options: argparse.Namespace) -> None:
-    from rich.console import Console
-
-    from vision_evals.core.cache import screen, shelves
-
-    folder = told(options).cache
-    limits = [options.older_than, options.larger_than]
-    if options.action is None:
-        if options.all or any(limits):
-            raise UserError("write `evals cache prune` to remove something")
-        screen.show(folder, Console(width=None if sys.stdout.isatty() else 160))
-        return
-    if options.all == any(limits):
-        raise UserError("say what to prune: --older-than 30d, --larger-than 5GB, or --all")
-    older, larger = options.older_than, options.larger_than
-    found = shelves.prune(
-        list(shelves.kept(folder)),
-        older_than=None if older is None else shelves.seconds(older),
-        larger_than=None if larger is None else shelves.size(larger),
-    )
-    freed = screen.size(sum(one.size for one in found))
-    print(f"{folder}: {len(found):,} entries removed, {freed}")

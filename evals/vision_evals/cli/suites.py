@@ -1,4 +1,4 @@
-"""Commands about suites: where they are, a first one, what they notice, how far they waver."""
+"""Commands about suites: list, describe, begin and self-test them, and measure their noise."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from vision_evals.cli.told import add_options, catalog
+from vision_evals.cli.args import add_options, catalog_from_args
 from vision_evals.core.paths import data_folder
 
 
@@ -29,15 +29,13 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     init.add_argument("--classes", help="imagenet, or a file with one class name a line")
     init.set_defaults(run=_init)
 
-    selftest = commands.add_parser(
-        "selftest", help="break a network on purpose, and see which checks of the suites notice"
-    )
-    shipped = "default: accuracy, art, fgsm and airplane as shipped"
+    selftest = commands.add_parser("selftest", help="break a network, and see which checks notice")
+    shipped = "default: accuracy, art, fgsm and airplane"
     selftest.add_argument("suite", nargs="*", type=Path, help=shipped)
     add_options(selftest, "selftest")
     selftest.set_defaults(run=_selftest)
 
-    noise = commands.add_parser("noise", help="measure by how much numbers move on this machine")
+    noise = commands.add_parser("noise", help="measure how much numbers vary on this machine")
     noise.add_argument("suite", nargs="*", type=Path, help="default: shipped accuracy and fgsm")
     add_options(noise, "noise")
     noise.set_defaults(run=_noise)
@@ -61,19 +59,19 @@ def _schema(options: argparse.Namespace) -> None:
 
 
 def _init(options: argparse.Namespace) -> int:
-    from vision_evals.cli.init import Wish, init
+    from vision_evals.cli.init import NewSuite, init
 
-    wish = Wish(options.network, options.checkpoint, options.images, options.classes)
-    return init(options.folder, wish)
+    new = NewSuite(options.network, options.checkpoint, options.images, options.classes)
+    return init(options.folder, new)
 
 
 def _selftest(options: argparse.Namespace) -> int:
     from vision_evals.cli.selftest.command import command
 
-    return command(catalog(options), options.suite, shlex.join(["evals", *sys.argv[1:]]))
+    return command(catalog_from_args(options), options.suite, shlex.join(["evals", *sys.argv[1:]]))
 
 
 def _noise(options: argparse.Namespace) -> None:
     from vision_evals.cli.noise.screen import noise
 
-    noise(catalog(options), options.suite)
+    noise(catalog_from_args(options), options.suite)

@@ -1,4 +1,4 @@
-"""What goes wrong, in words a person can act on.
+"""Errors with a message that a person can act on.
 
 Every message names the file, the key, the value and the repair. Nothing here is a programming
 error: those stay ordinary exceptions and keep their traceback.
@@ -15,9 +15,9 @@ class UserError(Exception):
 
 
 class UnavailableError(UserError):
-    """Weights or packages are not to be had here. Skips a default, fails what somebody named.
+    """Weights or packages are unavailable here. Skips a default, fails what the user named.
 
-    Pictures that nobody ships always skip: who names them has them.
+    Pictures that are not shipped always skip: a user who names them has them.
     """
 
 
@@ -26,22 +26,22 @@ class UnreadableError(UserError):
 
 
 class NotApplicableError(UserError):
-    """The question does not apply to this classifier or these images. Never a pass."""
+    """A check does not apply to this classifier or these images. Never a pass."""
 
 
 class InvalidError(UserError):
-    """A measure sees that its numbers about this network would be wrong: the verdict is INVALID."""
+    """A measure finds that its numbers of this network would be wrong: the verdict is INVALID."""
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
     """Return ``'; did you mean "x"?'``, or the choices when none is near, or ``""`` without any."""
-    known = sorted(set(choices))
-    near = difflib.get_close_matches(word, known, n=3, cutoff=0.6)
+    words = sorted(set(choices))
+    near = difflib.get_close_matches(word, words, n=3, cutoff=0.6)
     if near:
         return "; did you mean " + " or ".join(f'"{choice}"' for choice in near) + "?"
-    if not known:
+    if not words:
         return ""
-    shown = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
+    shown = ", ".join(words[:12]) + (", ..." if len(words) > 12 else "")
     return f"; known are {shown}"
 
 

@@ -1,4 +1,4 @@
-"""What a person names as ``module:attribute``, imported from beside the file that names it."""
+"""Import of ``module:attribute``, from the folder of the file that names it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from vision_evals.core.errors import UserError, did_you_mean
 
 FORMER = "evals"
-"""What the package was imported as in its first versions."""
+"""Import name of the package in its first versions."""
 
 
 def load(target: str, base: Path, where: str, kind: str = "function") -> object:
@@ -50,7 +50,7 @@ def load(target: str, base: Path, where: str, kind: str = "function") -> object:
 
 
 def renamed(error: Exception) -> str:
-    """Return what to write instead, where this package was imported by the name that it once had.
+    """Return what to write instead, where this package was imported by its former name.
 
     Args:
         error: of an import. A project may have a package of that name itself, so that this is no
@@ -80,17 +80,17 @@ def _refuse_namesakes(module: str, base: Path, where: str) -> None:
     """Python imports one module a name: a second of that name would silently be the first."""
     folders: Sequence[str] | None = None  # the import path
     for name in _chain(module):
-        there = _file(getattr(sys.modules.get(name), "__spec__", None))
+        imported = _file(getattr(sys.modules.get(name), "__spec__", None))
         spec = _spec(name, folders)
         wanted = _file(spec)
-        if there and spec is None and folders is None:
+        if imported and spec is None and folders is None:
             raise UserError(
                 f"{where}: {base} holds no module {name} and none is installed; "
-                f"{there}, which is already imported, is another"
+                f"{imported}, which is already imported, is another"
             )
-        if there and wanted and wanted.resolve() != there.resolve():
+        if imported and wanted and wanted.resolve() != imported.resolve():
             raise UserError(
-                f"{where}: {wanted} and {there} have one name, and the second is "
+                f"{where}: {wanted} and {imported} have one name, and the second is "
                 "already imported; rename the first"
             )
         if spec is None or spec.submodule_search_locations is None:
@@ -100,8 +100,8 @@ def _refuse_namesakes(module: str, base: Path, where: str) -> None:
 
 def _spec(name: str, folders: Sequence[str] | None) -> ModuleSpec | None:
     # importlib.util.find_spec would answer with what is already imported
-    found = (finder.find_spec(name, folders) for finder in sys.meta_path)
-    return next((spec for spec in found if spec is not None), None)
+    specs = (finder.find_spec(name, folders) for finder in sys.meta_path)
+    return next((spec for spec in specs if spec is not None), None)
 
 
 def _file(spec: ModuleSpec | None) -> Path | None:

@@ -1,4 +1,4 @@
-"""One of several parts of a run that machines share: which batches it looks at."""
+"""One of several parts of a run that machines share: which batches it has."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ class Partition:
     def of(self, batches: Sequence[T]) -> Sequence[T]:
         """Return this part's batches of all: side by side, as many as the others have, or one more.
 
-        Whole batches are dealt, so that each is made of the same images as in the whole run: what
-        stands beside an image in its batch moves the last bits of its row. Rows that name no images
+        Whole batches are dealt, so that each is made of the same images as in the whole run: the
+        other images of its batch change the last bits of its row. Rows that name no images
         are joined as their measure declares: exact for counts and extremes. `dead_relu` no longer
         counts a unit that later images cannot change, and a part decides so on its own images.
         """
@@ -55,5 +55,5 @@ class Partition:
 
 
 def dealt(batches: Sequence[T], partition: Partition | None) -> Sequence[T]:
-    """Return the batches that a run looks at: all, unless it is a part."""
+    """Return the batches of a run: all, unless it is a part."""
     return batches if partition is None else partition.of(batches)

@@ -1,4 +1,4 @@
-"""Where the data folders are, and how a file is written so that nobody sees half of it."""
+"""Data folders, and files that are read and written safely."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+
+from vision_evals.core.errors import UserError
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -21,7 +23,7 @@ def data_folder(name: str) -> Path:
         if (parent / name).is_dir():
             return parent / name
     raise FileNotFoundError(
-        f"{name}/ is missing beside and inside {_PACKAGE}; reinstall vision-evals"
+        f"{name}/ is missing next to and inside {_PACKAGE}; reinstall vision-evals"
     )
 
 
@@ -34,13 +36,27 @@ def _data_parents() -> Iterator[Path]:
 
 
 def user_cache() -> Path:
-    """Return the folder of what is built once a user: code, so it is never a project's to bring.
+    """Return the folder of builds of this user: they are code, so a project must not bring them.
 
     Raises:
-        RuntimeError: nobody knows where this user is at home.
+        RuntimeError: the home folder of this user is unknown.
     """
     home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(home) / "vision-evals"
+
+
+def read_text(path: Path) -> str:
+    """Read a text file that a user wrote.
+
+    Raises:
+        UserError: it cannot be read or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 ({error}); save it as UTF-8") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""How far a pass or a training is: a bar on a terminal, plain lines elsewhere."""
+"""The progress of a pass or a training: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-BRIEF = 5.0
-"""Seconds below which the end of a training is no news."""
+MIN_SECONDS_FOR_END_LINE = 5.0
+"""Seconds below which the end of a training gets no line."""
 
-EVERY = 10.0
+SECONDS_BETWEEN_LINES = 10.0
 """Seconds between plain lines."""
 
 
 class Advance(Protocol):
-    """Is told what was done."""
+    """Counts finished work."""
 
-    def __call__(self, n: int, said: str = "") -> None:
-        """Count ``n`` more; ``said`` is shown instead of counts until something else is said."""
+    def __call__(self, n: int, message: str = "") -> None:
+        """Count ``n`` more; ``message`` is shown instead of counts until the next message."""
 
 
 class Progress(Protocol):
@@ -27,7 +27,7 @@ class Progress(Protocol):
     def __call__(
         self, title: str, total: int, unit: str = "images"
     ) -> AbstractContextManager[Advance]:
-        """Show how far of ``total`` images or other units it is while the block runs."""
+        """Show how many of ``total`` images or other units are done while the block runs."""
 
 
 @contextmanager
@@ -61,42 +61,50 @@ def bar(title: str, total: int, unit: str = "images") -> Iterator[Advance]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
         task = shown.add_task(escape(title), total=total)
 
-        def advance(n: int, said: str = "") -> None:
+        def advance(n: int, message: str = "") -> None:
             shown.advance(task, n)
-            if said:
-                shown.update(task, description=escape(f"{title}: {said}"))
+            if message:
+                shown.update(task, description=escape(f"{title}: {message}"))
 
         yield advance
 
 
 def lines(write: Callable[[str], None]) -> Progress:
-    """Return a progress that writes a line now and then."""
+    """Return a progress that writes a line from time to time."""
 
     @contextmanager
     def show(title: str, total: int, unit: str = "images") -> Iterator[Advance]:
         start = last = time.monotonic()
         done = 0
-        news = ""
+        latest = ""
 
-        def advance(n: int, said: str = "") -> None:
-            nonlocal done, last, news
+        def advance(n: int, message: str = "") -> None:
+            nonlocal done, last, latest
             done += n
-            news = said or news
+            latest = message or latest
             now = time.monotonic()
-            if now - last >= EVERY and done < total:
+            if now - last >= SECONDS_BETWEEN_LINES and done < total:
                 last = now
-                write(f"{title}: {_far(done, total, now - start, unit, news)}")
+                write(f"{title}: {_state(done, total, now - start, unit, latest)}")
 
         yield advance
         took = time.monotonic() - start
-        if done and (took >= BRIEF or unit == "images"):  # a hundred brief trainings say nothing
-            write(f"{title}: {_far(done, total, took, unit, news, end=True)}")
+        # no line for the end of a brief training: there may be a hundred of them
+        if done and (took >= MIN_SECONDS_FOR_END_LINE or unit == "images"):
+            write(f"{title}: {_state(done, total, took, unit, latest, end=True)}")
 
     return show
 
 
-def _far(done: int, total: int, seconds: float, unit: str, said: str, *, end: bool = False) -> str:
+def titled(progress: Progress, prefix: str) -> Progress:
+    """Return a progress whose titles begin with a prefix."""
+    return lambda title, total, unit="images": progress(f"{prefix}: {title}", total, unit)
+
+
+def _state(
+    done: int, total: int, seconds: float, unit: str, message: str, *, end: bool = False
+) -> str:
     speed = done / max(seconds, 1e-9)
     over = end or done >= total
-    left = f", {seconds:.1f} s" if over else f", {(total - done) / speed:.0f} s left"
-    return f"{said or f'{done} of {total} {unit}, {speed:.1f} {unit}/s'}{left}"
+    left = f"{seconds:.1f} s" if over else f"{(total - done) / speed:.0f} s left"
+    return f"{message or f'{done} of {total} {unit}, {speed:.1f} {unit}/s'}, {left}"

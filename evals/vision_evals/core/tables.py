@@ -1,7 +1,8 @@
-"""Tables that people write, checked: unknown keys and wrong values become sentences."""
+"""Tables that users write, checked: unknown keys and wrong values become sentences."""
 
 from __future__ import annotations
 
+import tomllib
 import typing
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
@@ -41,15 +42,27 @@ def validate(model: type[T], data: Mapping[str, Any], where: str) -> T:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        said: dict[str, list[str]] = {}
+        messages: dict[str, list[str]] = {}
         for detail in error.errors():
             place, message = _sentence(model, data, detail)
             if place.endswith(" "):  # one value, and every kind of value it could have been
-                said.setdefault(place, []).append(message)
+                messages.setdefault(place, []).append(message)
             else:
-                said[place + message] = [""]
-        lines = (f"{where}: {place}{' or '.join(words)}" for place, words in said.items())
+                messages[place + message] = [""]
+        lines = (f"{where}: {place}{' or '.join(words)}" for place, words in messages.items())
         raise UserError("\n".join(lines)) from None
+
+
+def parse_toml(text: str, where: object) -> dict[str, Any]:
+    """Return the tables of a TOML text.
+
+    Raises:
+        UserError: it is not valid TOML; ``where`` begins the message.
+    """
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{where}: not valid TOML: {error}") from None
 
 
 def keys(model: type[BaseModel]) -> tuple[str, ...]:
@@ -58,14 +71,14 @@ def keys(model: type[BaseModel]) -> tuple[str, ...]:
 
 
 def _sentence(model: type[BaseModel], data: object, detail: Any) -> tuple[str, str]:
-    """Return which value it is about, and what is wrong with it."""
+    """Return the place of a wrong value, and what is wrong with it."""
     path = list(_written(data, detail["loc"]))
     place = ".".join(map(str, path))
-    given = detail["input"]
+    value = detail["input"]
     if detail["type"] == "extra_forbidden":
-        known = keys(_inside(model, detail["loc"][:-1]))
+        choices = keys(_inside(model, detail["loc"][:-1]))
         inside = f"{'.'.join(map(str, path[:-1]))}: " if len(path) > 1 else ""
-        return "", f'{inside}unknown key "{path[-1]}"{did_you_mean(str(path[-1]), known)}'
+        return "", f'{inside}unknown key "{path[-1]}"{did_you_mean(str(path[-1]), choices)}'
     if detail["type"] == "missing":
         return "", f'key "{".".join(map(str, [*path, detail["loc"][-1]]))}" is missing'
     if detail["type"] in KINDS:
@@ -74,12 +87,12 @@ def _sentence(model: type[BaseModel], data: object, detail: Any) -> tuple[str, s
         message = PATTERNS.get(detail["ctx"]["pattern"], detail["msg"])
     else:
         message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    value = "" if isinstance(given, Mapping | BaseModel) else f" = {given!r}"
-    return (f"{place}{value}: " if place else ""), message
+    shown = "" if isinstance(value, Mapping | BaseModel) else f" = {value!r}"
+    return (f"{place}{shown}: " if place else ""), message
 
 
 def _written(data: object, loc: tuple[int | str, ...]) -> Iterator[int | str]:
-    """Yield the part of a place that stands in the data: pydantic adds words of its own."""
+    """Yield the part of a place that is in the data: pydantic adds words of its own."""
     for part in loc:
         inside: Any = data
         if (isinstance(data, Mapping) and part in data) or (

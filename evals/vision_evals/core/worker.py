@@ -1,4 +1,4 @@
-"""One of several processes that share a run on one machine, and where it leaves its part."""
+"""One of several processes that share a run on one machine, and the folder of its part."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ class Worker:
         return run_dir / self.run / PARTS / self.id
 
     def lost(self, run_dir: Path) -> frozenset[str]:
-        """Return the ids of items at which a process died: who asks them dies, too."""
+        """Return the ids of items at which a process died: another one would die there, too."""
         file = run_dir / self.run / PARTS / LOST
         return frozenset(file.read_text("utf-8").splitlines()) if file.is_file() else frozenset()
 
 
 def number(name: str) -> int:
     """Return the number in a worker's name; 0 where there is none."""
-    found = re.search("[0-9]+", name)
-    return int(found.group()) if found else 0
+    digits = re.search("[0-9]+", name)
+    return int(digits.group()) if digits else 0
 
 
 def lose(directory: Path, item: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from vision_evals.core.cache.store import Cache, Entry
+from vision_evals.core.cache.store import Cache, CacheEntry
 from vision_evals.engine.cache_keys import Asked
 from vision_evals.engine.pictures import file_name
 from vision_evals.log import Picture, Validity
@@ -37,7 +37,7 @@ class Kept:
 
     def keep_validity(self, found: Sequence[Validity], n: int, *about: object) -> None:
         """Keep what was found of the numbers, which are about n images."""
-        entry = Entry(self.asked.told(n), _VALIDITY.dump_json(tuple(found)))
+        entry = CacheEntry(self.asked.told(n), _VALIDITY.dump_json(tuple(found)))
         self.cache.put("measured", self.asked.deeper(*about), self.whole, entry)
 
     def pictures(self, count: int, directory: Path) -> tuple[Picture, ...] | None:
@@ -62,7 +62,7 @@ class Kept:
         """Keep what was drawn."""
         files = [(directory / picture.file).read_bytes() for picture in drawn]
         payload = _Drawn(pictures=tuple(drawn), files=tuple(files)).model_dump_json()
-        entry = Entry(self.asked.told(len(drawn)), payload.encode())
+        entry = CacheEntry(self.asked.told(len(drawn)), payload.encode())
         self.cache.put("pictures", self.asked.deeper(count), self.whole, entry)
 
 

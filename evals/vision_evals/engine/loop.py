@@ -15,7 +15,7 @@ from vision_evals.core.partition import Partition, dealt
 from vision_evals.engine.batch_step import Visit, run_batch
 from vision_evals.engine.shard import SHARD, Planned, Shard, planned, spans_of
 from vision_evals.engine.tasks import PassResult, TaskGroup
-from vision_evals.images.prefetch import ahead
+from vision_evals.images.prefetch import prefetch
 from vision_evals.images.reader import Batch
 from vision_evals.log.profiling import stages
 from vision_evals.log.profiling.stages import timed
@@ -64,7 +64,7 @@ def run_loop(
         advance(len(found[index].hashes))
     geometries = {s.classifier.geometry for visit in visits.values() for s in visit.groups}
     spans = [span for visit in visits.values() for span in visit.plan.spans]
-    batches = ahead(image_set.images, spans, geometries, device)
+    batches = prefetch(image_set.images, spans, geometries, device)
     finish = partial(_finish, visits=visits, result=result, shard_cache=shard_cache)
     _show(batches, visits, directory, result, advance, finish, start)
     result.spent["total"] = time.perf_counter() - start

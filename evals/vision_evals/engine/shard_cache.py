@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 
 from pydantic import ValidationError
 
-from vision_evals.core.cache.store import Cache, Entry
+from vision_evals.core.cache.store import Cache, CacheEntry
 from vision_evals.core.errors import UserError
 from vision_evals.engine import tables
 from vision_evals.engine.cache_keys import Asked, images_key, questions
@@ -61,7 +61,7 @@ class ShardCache:
         return self._found
 
     def _put_back(
-        self, table: str, plan: Planned, entry: Entry, directory: Path, result: PassResult
+        self, table: str, plan: Planned, entry: CacheEntry, directory: Path, result: PassResult
     ) -> None:
         if entry.payload:
             tables.put_shard(directory, table, plan.index, entry.payload)
@@ -116,7 +116,7 @@ class ShardCache:
         }
         payload = tables.shard_bytes(shard.directory, table, shard.plan.index)
         key = images_key(images, shard.hashes)
-        self.cache.put("shards", one.check_input, key, Entry(about, payload))
+        self.cache.put("shards", one.check_input, key, CacheEntry(about, payload))
 
     def whole(self, result: PassResult) -> str | None:
         """Return the key of all images of a walk; None where it did not finish."""
@@ -170,7 +170,7 @@ def shard_cache_of(
     return ShardCache(config.cache, images, questions(everyone, batch, config), before)
 
 
-def _sound(entry: Entry | None) -> TypeGuard[Entry]:
+def _sound(entry: CacheEntry | None) -> TypeGuard[CacheEntry]:
     """Whether an entry is there and says what a shard says: a cache may be somebody else's."""
     if entry is None:
         return False

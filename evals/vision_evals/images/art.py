@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from vision_evals.core.errors import UserError, did_you_mean
-from vision_evals.core.tables import SHA256, Table, validate
-from vision_evals.images.files import text
+from vision_evals.core.paths import read_text
+from vision_evals.core.tables import SHA256, Table, parse_toml, validate
 from vision_evals.images.folders import folder
 from vision_evals.images.image_set import Image
 
@@ -23,7 +22,7 @@ class Work(Table):
     """One ``[[work]]``."""
 
     file: str
-    """Picture beside the list."""
+    """Picture in the folder of the list."""
     title: str
     """As its museum calls it."""
     artist: str
@@ -55,17 +54,14 @@ def art(root: Path) -> tuple[Image, ...]:
             file twice, another file than the one listed, a key that is unknown or missing.
     """
     path = root / LIST
-    try:
-        data = tomllib.loads(text(path))
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{path}: not valid TOML: {error}") from None
+    table = validate(ArtTable, parse_toml(read_text(path), path), str(path))
     works = [
-        validate(Work, one, f'{path}, work {number} "{one.get("file", "?")}"')
-        for number, one in enumerate(validate(ArtTable, data, str(path)).work, 1)
+        validate(Work, data, f'{path}, work {number} "{data.get("file", "?")}"')
+        for number, data in enumerate(table.work, 1)
     ]
     files = {image.id: image.path for image in folder(root)}
     mistakes = [*_unmatched(path, works, files), *_half_labelled(path, works)]
-    mistakes = mistakes or [line for work in works for line in _another(path, work, files)]
+    mistakes = mistakes or [line for work in works for line in _other_file(path, work, files)]
     if mistakes:
         raise UserError("\n".join(mistakes))
     return tuple(Image(work.file, files[work.file], work.label, (), _about(work)) for work in works)
@@ -76,7 +72,7 @@ def _unmatched(path: Path, works: list[Work], files: dict[str, Path]) -> list[st
     return [
         *(
             f'{path}: file = "{file}" is not there{did_you_mean(file, set(files) - set(listed))}; '
-            f"put the picture beside {LIST}, or remove its entry"
+            f"put the picture next to {LIST}, or remove its entry"
             for file in listed
             if file not in files
         ),
@@ -86,7 +82,7 @@ def _unmatched(path: Path, works: list[Work], files: dict[str, Path]) -> list[st
             if listed.count(file) > 1
         ),
         *(
-            f'{path}: says nothing of "{file}"; drop an entry into {LIST}: '
+            f'{path}: says nothing of "{file}"; add an entry to {LIST}: '
             f'[[work]] file = "{file}", title = ..., artist = ..., year = ..., a line each'
             for file in files
             if file not in listed
@@ -101,21 +97,21 @@ def _half_labelled(path: Path, works: list[Work]) -> list[str]:
     return [f'{path}: "{without[0]}" has no label and others do; label all works or none']
 
 
-def _another(path: Path, work: Work, files: dict[str, Path]) -> list[str]:
+def _other_file(path: Path, work: Work, files: dict[str, Path]) -> list[str]:
     if work.sha256 is None:
         return []
     try:
-        found = hashlib.sha256(files[work.file].read_bytes()).hexdigest()
+        digest = hashlib.sha256(files[work.file].read_bytes()).hexdigest()
     except OSError as error:
         return [f"{files[work.file]}: cannot be read: {error.strerror}"]
-    if found == work.sha256:
+    if digest == work.sha256:
         return []
     return [
-        f'{path}, "{work.file}": sha256 = "{work.sha256}", and the file has {found}; '
+        f'{path}, "{work.file}": sha256 = "{work.sha256}", and the file has {digest}; '
         "put the listed picture back, or write its own sha256 down"
     ]
 
 
 def _about(work: Work) -> tuple[tuple[str, str], ...]:
-    known = work.model_dump(include={"title", "artist", "year", "shift", "source"})
-    return tuple((key, value) for key, value in known.items() if value is not None)
+    facts = work.model_dump(include={"title", "artist", "year", "shift", "source"})
+    return tuple((key, value) for key, value in facts.items() if value is not None)

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vision_evals.core.errors import UserError
-from vision_evals.images.files import Line, csv_lines, text
+from vision_evals.core.paths import read_text
+from vision_evals.images.files import FileLine, check_columns, csv_lines
 
 COLUMNS = ("name", "synset", "index")
 
 
 class Classes(NamedTuple):
-    """What a class map holds."""
+    """The classes of a class map."""
 
     names: tuple[str, ...]
     synsets: tuple[str, ...] | None
@@ -25,22 +26,17 @@ def read_classes(path: Path) -> Classes:
     ``index``, which then must count from 0.
 
     Raises:
-        UserError: it cannot be read, is empty, or has a line that is no class.
+        UserError: it cannot be read, is empty, or has a line that is not a class.
     """
     if path.suffix.lower() == ".csv":
         lines = csv_lines(path)
     else:
-        rows = text(path).rstrip("\n").split("\n")
-        lines = [Line(number, [row.strip()]) for number, row in enumerate(rows, start=1)]
+        rows = read_text(path).rstrip("\n").split("\n")
+        lines = [FileLine(number, [row.strip()]) for number, row in enumerate(rows, start=1)]
     header = ["name"]
     if lines and "name" in lines[0].cells:
         header, lines = lines[0].cells, lines[1:]
-    for column in header:
-        if column not in COLUMNS or header.count(column) > 1:
-            raise UserError(
-                f'{path}, line 1: unknown or repeated column "{column}"; '
-                f"the columns are {', '.join(COLUMNS)}"
-            )
+    check_columns(f"{path}, line 1", header, COLUMNS)
     if not lines:
         raise UserError(f"{path}: no class in it; write one a line")
     table = [_checked(path, header, line, index) for index, line in enumerate(lines)]
@@ -49,7 +45,7 @@ def read_classes(path: Path) -> Classes:
     return Classes(tuple(row["name"] for row in table), synsets)
 
 
-def _checked(path: Path, header: list[str], line: Line, index: int) -> dict[str, str]:
+def _checked(path: Path, header: list[str], line: FileLine, index: int) -> dict[str, str]:
     if len(line.cells) != len(header) or not all(line.cells):
         raise UserError(
             f"{path}, line {line.number}: {line.cells} is not one class ({', '.join(header)}); "
@@ -64,10 +60,10 @@ def _checked(path: Path, header: list[str], line: Line, index: int) -> dict[str,
     return row
 
 
-def _refuse_twice(path: Path, lines: list[Line], synsets: tuple[str, ...]) -> None:
-    seen: dict[str, int] = {}
+def _refuse_twice(path: Path, lines: list[FileLine], synsets: tuple[str, ...]) -> None:
+    first: dict[str, int] = {}
     for line, synset in zip(lines, synsets, strict=False):
-        if seen.setdefault(synset, line.number) != line.number:
+        if first.setdefault(synset, line.number) != line.number:
             raise UserError(
-                f'{path}, line {line.number}: synset "{synset}" is also in line {seen[synset]}'
+                f'{path}, line {line.number}: synset "{synset}" is also in line {first[synset]}'
             )

@@ -1,29 +1,27 @@
-"""What a folder or manifest declares of its pictures: which ones they were drawn from."""
+"""Declarations of a folder or manifest: from which images its pictures were drawn."""
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 
-from vision_evals.core.errors import UserError
-from vision_evals.core.tables import Table, validate
+from vision_evals.core.paths import read_text
+from vision_evals.core.tables import Table, parse_toml, validate
 from vision_evals.images.art import LIST
-from vision_evals.images.files import text
 from vision_evals.suite.suite import is_suite
 
-BESIDE = "images.toml"
-"""Declares for the folder that it stands in."""
+FOLDER_DECLARATION = "images.toml"
+"""File with the declaration of its folder."""
 
 MANIFESTS = ("csv", "parquet")
 """Extensions; ``val.toml`` declares for ``val.csv``."""
 
 
 class Declaration(Table):
-    """Nothing in pictures tells these things, so somebody has to write them down."""
+    """Facts about pictures that the files themselves do not hold."""
 
     sample_of: str | None = None
-    """Class map, such as ``imagenet``, whose published accuracies may be held against these
-    pictures, since they are a random sample of what those were measured on."""
+    """Class map, such as ``imagenet``, whose published accuracies may be compared with these
+    pictures, since they are a random sample of the images of those."""
     about: str | None = None
     """For people: where the pictures come from, and how they were drawn."""
 
@@ -37,14 +35,10 @@ def sample_of(source: Path) -> str | None:
     path = declaration(source)
     if path is None or not path.is_file():
         return None
-    said = text(path)
-    if is_suite(said):  # one that is called as its manifest
+    text = read_text(path)
+    if is_suite(text):  # a suite with the name of the manifest
         return None
-    try:
-        data = tomllib.loads(said)
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{path}: not valid TOML: {error}") from None
-    return validate(Declaration, data, str(path)).sample_of
+    return validate(Declaration, parse_toml(text, path), str(path)).sample_of
 
 
 def declaration(source: Path) -> Path | None:
@@ -53,7 +47,7 @@ def declaration(source: Path) -> Path | None:
     None for a single picture, and for a manifest whose file would be a list of art.
     """
     if source.is_dir():
-        return source / BESIDE
+        return source / FOLDER_DECLARATION
     if source.suffix.lower().removeprefix(".") not in MANIFESTS:
         return None
     path = source.with_suffix(".toml")

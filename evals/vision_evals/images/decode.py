@@ -33,11 +33,11 @@ from vision_evals.images.rgb import to_rgb
 
 T = TypeVar("T")
 
-LIMIT = 2**29 // 3
+MAX_PIXELS = 2**29 // 3
 """Pixels above which a picture is refused: half a gibibyte of RGB."""
 
-# the plugins themselves, not Image.open: that warns by PIL's own limit, tries formats that nobody
-# asked for, and warns about harmless multi-picture JPEGs
+# the plugins themselves, not Image.open: that warns by PIL's own limit, tries other formats,
+# and warns about harmless multi-picture JPEGs
 _READERS: dict[bytes, type[ImageFile.ImageFile]] = {
     rb"\xff\xd8\xff": JpegImagePlugin.JpegImageFile,
     rb"\x89PNG\r\n\x1a\n": PngImagePlugin.PngImageFile,
@@ -56,7 +56,7 @@ _IMPOSTORS = {
 
 
 class Decoded(NamedTuple):
-    """One picture, and what is known of its file."""
+    """One picture, and facts about its file."""
 
     picture: Image.Image
     """Mode RGB, the first frame, as stored (EXIF orientation not applied)."""
@@ -124,7 +124,7 @@ def _open(data: bytes) -> ImageFile.ImageFile:
         raise UnreadableError(f"not a picture: {_first_match(_IMPOSTORS, data)}")
     source = reader(BytesIO(data))
     # PIL warns a second time when it loads a TIFF above half of this
-    limit = LIMIT // 2 if isinstance(source, TiffImagePlugin.TiffImageFile) else LIMIT
+    limit = MAX_PIXELS // 2 if isinstance(source, TiffImagePlugin.TiffImageFile) else MAX_PIXELS
     if source.width * source.height > limit:
         raise UnreadableError(
             f"{source.width} x {source.height} pixels are more than {limit:,}; scale it down"
@@ -138,7 +138,7 @@ def _first_match(table: Mapping[bytes, T], data: bytes) -> T | None:
 
 
 def _oriented(source: Image.Image) -> bool:
-    # asked after loading: PIL turns a TIFF and forgets its tag, so nothing was ignored there
+    # after loading: PIL turns a TIFF and forgets its tag, so nothing was ignored there
     try:
         return bool(source.getexif().get(ExifTags.Base.Orientation, 1) != 1)
     except Exception:  # noqa: BLE001 - damaged metadata do not make a picture unreadable

@@ -20,7 +20,7 @@ def folder(root: Path) -> tuple[Image, ...]:
     other files and class folders without a picture are left out. Links are followed.
 
     Raises:
-        UserError: no picture, pictures both beside and in subfolders, a folder that cannot be
+        UserError: no picture, pictures both next to and in subfolders, a folder that cannot be
             listed, or a name that is not UTF-8.
     """
     try:
@@ -30,7 +30,7 @@ def folder(root: Path) -> tuple[Image, ...]:
             Image(_id(path, root), path, place.name)
             for place in entries
             if place.is_dir()
-            for path in _walk(place, (root,))
+            for path in _pictures_in(place, (root,))
         ]
     except OSError as error:
         raise UserError(f"{error.filename}: cannot be listed: {error.strerror}") from None
@@ -47,13 +47,13 @@ def folder(root: Path) -> tuple[Image, ...]:
     return tuple(sorted(images, key=lambda image: natural(image.id)))
 
 
-def _walk(place: Path, above: tuple[Path, ...]) -> Iterator[Path]:
-    # a link back to a folder that is being walked would never end
+def _pictures_in(place: Path, above: tuple[Path, ...]) -> Iterator[Path]:
+    # a link back to a folder above would never end
     if any(place.samefile(parent) for parent in above):
         return
     for entry in _entries(place):
         if entry.is_dir():
-            yield from _walk(entry, (*above, place))
+            yield from _pictures_in(entry, (*above, place))
         elif _is_picture(entry):
             yield entry
 

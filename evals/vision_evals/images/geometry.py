@@ -1,4 +1,4 @@
-"""Which pixels a network sees: resize and crop, by PIL and so antialiased."""
+"""The pixels that a network sees: resized and cropped by PIL, with antialias."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from vision_evals.core.errors import UnreadableError
-from vision_evals.images.decode import LIMIT
+from vision_evals.images.decode import MAX_PIXELS
 
 if TYPE_CHECKING:
     import torch
@@ -26,7 +26,7 @@ class Geometry:
     interpolation: Interpolation = "bilinear"
     """How the resize blends."""
     antialias: bool = True
-    """Whether the resize smooths first. No card says otherwise: the self-test does."""
+    """Whether the resize smooths first. Only the self-test sets it to false."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -41,10 +41,15 @@ class Geometry:
         height, width = self.size
         return height * width
 
+    def fits(self, height: int, width: int) -> bool:
+        """Return whether a picture is not so oblong that the resize would fill the memory."""
+        short, long = sorted((height, width))
+        return not isinstance(self.resize, int) or self.resize**2 * long // short <= MAX_PIXELS
+
     def __str__(self) -> str:
-        resize = (
-            f"resize {_sides(self.resize)} {self.interpolation}" if self.resize else "no resize"
-        )
+        resize = "no resize"
+        if self.resize:
+            resize = f"resize {_sides(self.resize)} {self.interpolation}"
         if not self.antialias:
             resize += " without antialias"
         crop = f"crop {_sides(self.crop)}" if self.crop else "no crop"
@@ -82,20 +87,17 @@ def _resized(picture: Image, geometry: Geometry, resize: int | tuple[int, int]) 
 
     size = [resize] if isinstance(resize, int) else [*resize]
     mode = functional.InterpolationMode(geometry.interpolation)
-    if geometry.antialias:
-        found: Image = functional.resize(picture, size, mode)
-    else:  # PIL smooths whatever it is told; tensors need not
+    if not geometry.antialias:  # PIL always smooths; tensors need not
         rough = functional.resize(functional.pil_to_tensor(picture), size, mode, antialias=False)
-        found = functional.to_pil_image(rough)
-    return found
+        return functional.to_pil_image(rough)
+    return functional.resize(picture, size, mode)
 
 
 def _refuse_oblong(picture: Image, geometry: Geometry) -> None:
-    short, long = sorted(picture.size)
-    if isinstance(geometry.resize, int) and geometry.resize**2 * long // short > LIMIT:
+    if not geometry.fits(*picture.size):
         raise UnreadableError(
             f"{picture.width} x {picture.height} pixels at {geometry}: resized it would have "
-            f"more than {LIMIT:,} pixels; crop it"
+            f"more than {MAX_PIXELS:,} pixels; crop it"
         )
 
 

@@ -28,7 +28,7 @@ class Image:
     accepted: tuple[str, ...] = ()
     """Further tokens that are right too."""
     about: tuple[tuple[str, str], ...] = ()
-    """What is known of it, for the report: title, artist, year, shift, source."""
+    """Facts for the report: title, artist, year, shift, source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,9 @@ class ImageSet:
     """Images in their order, all labelled or none."""
 
     source: str
-    """What was asked for."""
+    """As the user named it."""
     images: tuple[Image, ...]
-    """What is left after the limit."""
+    """The images after the limit."""
     labels: tuple[str, ...]
     """Distinct labels of the whole source, before any limit, in natural order."""
     total: int
@@ -78,8 +78,8 @@ def limited(image_set: ImageSet, limit: int) -> ImageSet:
     if limit < 1:
         raise UserError(f"{image_set.source}: limit {limit} leaves no image; use 1 or more")
     ranked = sorted(image_set.images, key=lambda image: hashlib.sha256(image.id.encode()).digest())
-    kept = {image.id for image in ranked[:limit]}
-    images = tuple(image for image in image_set.images if image.id in kept)
+    chosen = {image.id for image in ranked[:limit]}
+    images = tuple(image for image in image_set.images if image.id in chosen)
     return replace(image_set, images=images, limit=limit)
 
 
@@ -89,7 +89,7 @@ def fingerprint(image_set: ImageSet, digests: Mapping[str, str]) -> str:
     What the set is declared to be a sample of is no part of it: the images are the same.
 
     Args:
-        image_set: the images that were walked.
+        image_set: the images of a pass.
         digests: sha256 of each image's bytes by id, from decoding; an unreadable image has none
             and counts as such.
     """

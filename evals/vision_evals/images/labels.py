@@ -1,4 +1,4 @@
-"""Class maps, and what the labels of an image set mean to a classifier."""
+"""Class maps, and the labels of an image set as class indices of a classifier."""
 
 from __future__ import annotations
 
@@ -52,34 +52,34 @@ class ClassMap:
         numbers, a number must be a name, and its index must not be another class.
 
         Raises:
-            UserError: no class answers to the token, or several do.
+            UserError: no class matches the token, or several do.
         """
         lookup = _lookup(self)
         if token in lookup.synset:
             return lookup.synset[token]
-        meant = set(lookup.name.get(token) or lookup.any_case.get(token.casefold()) or ())
-        number = _NUMBER.fullmatch(token) and (meant or not lookup.numbered)
+        matches = set(lookup.name.get(token) or lookup.any_case.get(token.casefold()) or ())
+        number = _NUMBER.fullmatch(token) and (matches or not lookup.numbered)
         if number and int(token) < len(self):
-            meant.add(int(token))
-        if len(meant) == 1:
-            return meant.pop()
-        if meant:
+            matches.add(int(token))
+        if len(matches) == 1:
+            return matches.pop()
+        if matches:
             raise UserError(
-                f'"{token}" could mean any of the classes {sorted(meant)} of {self.name}; '
+                f'"{token}" could mean any of the classes {sorted(matches)} of {self.name}; '
                 "use synsets, or give each class a name of its own"
             )
         if number:
             raise UserError(
-                f'"{token}" lies outside the classes 0 to {len(self) - 1} of {self.name}; '
+                f'"{token}" is outside the classes 0 to {len(self) - 1} of {self.name}; '
                 "use the map of the classes that the labels number"
             )
         choices = self.synsets if self.synsets and _SYNSET.fullmatch(token) else self.names
-        raise UserError(f'"{token}" is no class of {self.name}{did_you_mean(token, choices)}')
+        raise UserError(f'"{token}" is not a class of {self.name}{did_you_mean(token, choices)}')
 
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """What is right for each image, as class indices of one classifier."""
+    """The right answers for each image, as class indices of one classifier."""
 
     label: npt.NDArray[np.int64]
     """(n,) the image's own class."""
@@ -97,7 +97,7 @@ def class_map(spec: str, base: Path) -> ClassMap:
         base: what a relative path starts from.
 
     Raises:
-        UserError: no such file, or a line in it that is no class.
+        UserError: no such file, or a line in it that is not a class.
     """
     if spec == BUILT_IN:
         return ClassMap(spec, *read_classes(data_folder("fixtures") / "labels" / "imagenet.csv"))
@@ -111,7 +111,7 @@ def targets(image_set: ImageSet, classes: ClassMap) -> Targets:
     A number is the index of a class (see `ClassMap.index`), never a place among the folders.
 
     Raises:
-        UserError: the set has no labels, or one that is no class.
+        UserError: the set has no labels, or one that is not a class.
     """
     if not image_set.labelled:
         raise UserError(

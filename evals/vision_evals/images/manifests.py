@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from vision_evals.core.errors import UserError, did_you_mean
-from vision_evals.images.files import csv_lines
+from vision_evals.core.errors import UserError
+from vision_evals.images.files import check_columns, csv_lines
 from vision_evals.images.image_set import Image
 
 COLUMNS = ("path", "label", "id", "accepted")
@@ -55,7 +55,7 @@ def _csv(path: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
 
 
 def _parquet(path: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
-    # pyarrow takes a while, and most sets need none of it
+    # pyarrow is slow to import, and most sets do not need it
     import pyarrow as pa
     from pyarrow.parquet import ParquetFile
 
@@ -70,11 +70,7 @@ def _parquet(path: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
 
 
 def _refuse_columns(path: Path, header: list[str]) -> None:
-    for name in header:
-        if name not in COLUMNS:
-            raise UserError(f'{path}: unknown column "{name}"{did_you_mean(name, COLUMNS)}')
-        if header.count(name) > 1:
-            raise UserError(f'{path}: column "{name}" comes twice; remove one')
+    check_columns(str(path), header, COLUMNS)
     if "path" not in header:
         raise UserError(
             f'{path}: no column "path"; the first line names the columns: {", ".join(COLUMNS)}'
@@ -111,16 +107,16 @@ def _text(manifest: Path, where: str, key: str, value: object) -> str:
         return ""
     if isinstance(value, str):
         return value
-    # a float that should be a label has usually been an integer beside a missing one
+    # a float label was usually an integer in a column with missing values
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     raise UserError(f'{manifest}, {where}: "{key}" is {value!r}; write it as text')
 
 
 def _refuse_twice(path: Path, rows: list[_Row]) -> None:
-    seen: dict[str, _Row] = {}
+    firsts: dict[str, _Row] = {}
     for row in rows:
-        first = seen.setdefault(row.id, row)
+        first = firsts.setdefault(row.id, row)
         if first is not row:
             raise UserError(
                 f'{path}: {first.where} and {row.where} both have the id "{row.id}"; '

@@ -1,4 +1,4 @@
-"""Pictures on their way to a device: by PIL for a CPU, by nvJPEG for CUDA."""
+"""Pictures to a device: by PIL for a CPU, by nvJPEG for CUDA."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from vision_evals.images.reader import Batch, batches
 if TYPE_CHECKING:
     from vision_evals.images.image_set import Image
 
-PLAIN = 256
-"""Images that PIL decodes too, so that it is known how far a device's decoder is from it."""
+IMAGES_COMPARED_WITH_PIL = 256
+"""Images that PIL decodes too, to measure the error of the device's decoder."""
 
 
-def ahead(
+def prefetch(
     images: Sequence[Image],
     spans: Sequence[range],
     geometries: Collection[Geometry],
@@ -28,4 +28,4 @@ def ahead(
         return batches(images, spans, geometries)
     from vision_evals.images.gpu.device_reader import device_batches
 
-    return device_batches(images, spans, geometries, device, PLAIN)
+    return device_batches(images, spans, geometries, device, IMAGES_COMPARED_WITH_PIL)

@@ -1,4 +1,4 @@
-"""Pictures from disk to batches of pixels: decoded once, by threads, by turns with the networks."""
+"""Pictures from disk to batches of pixels: decoded once, by threads, in turns with the networks."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from vision_evals.images.geometry import Geometry, pixels
 if TYPE_CHECKING:
     from vision_evals.images.image_set import Image
 
-TURN = 64
-"""Images that are decoded before the networks have their turn, and files that are read ahead while
-they do: memory stays constant."""
-READERS = 4
+MIN_IMAGES_PER_TURN = 64
+"""Images that are decoded before the networks run, and files that are read ahead while they run:
+memory stays constant."""
+READER_THREADS = 4
 """Threads that wait for files."""
-AHEAD = 3
+BATCHES_AHEAD = 3
 """Batches decoded or decoding while a device looks at one."""
 
 
@@ -65,15 +65,14 @@ class Batch:
     spent: Spent
     """Added over threads."""
     plain: Mapping[Geometry, torch.Tensor] | None = None
-    """The same as PIL decodes and resizes them, where ``pixels`` were made otherwise and the two
-    are to be compared."""
+    """The same by PIL, where a device made ``pixels`` and the two are compared."""
     by_device: tuple[int, ...] = ()
     """Pictures that the device decoded."""
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What came of one picture."""
+class ReadImage:
+    """One picture after reading, or why it is unreadable."""
 
     image: str
     pixels: Mapping[Geometry, torch.Tensor]
@@ -88,18 +87,18 @@ def batches(
 ) -> Iterator[Batch]:
     """Yield a batch a span, in order.
 
-    Decoding and networks take turns, each with every core: beside one another they wait for one
-    another's threads, and reach 0.78 to 0.89 of what the cores can do where turns reach 0.90 to
-    0.94 (alexnet, resnet18, two cores). Files are read ahead while the networks work.
+    Decoding and networks take turns, each with every core: at the same time they wait for one
+    another's threads, and reach 0.78 to 0.89 of the capacity of the cores, where turns reach 0.90
+    to 0.94 (alexnet, resnet18, two cores). Files are read ahead while the networks work.
 
     Args:
         images: of the whole set.
         spans: positions of each batch.
         geometries: every way in which the classifiers want them resized and cropped.
     """
-    decoders, readers = ThreadPoolExecutor(cores()), ThreadPoolExecutor(READERS)
+    decoders, readers = ThreadPoolExecutor(cores()), ThreadPoolExecutor(READER_THREADS)
 
-    def read_ahead(turn: Sequence[range]) -> list[list[tuple[Image, Future[Loaded]]]]:
+    def read_ahead(turn: Sequence[range]) -> list[list[tuple[Image, Future[LoadedFile]]]]:
         return [[(images[i], readers.submit(load_timed, images[i])) for i in span] for span in turn]
 
     try:
@@ -107,7 +106,7 @@ def batches(
         coming = read_ahead(turns[0]) if turns else []
         for number, turn in enumerate(turns):
             looks = [
-                [decoders.submit(_look, image, file, geometries) for image, file in span]
+                [decoders.submit(_read_image, image, file, geometries) for image, file in span]
                 for span in coming
             ]
             ready = deque([look.result() for look in span] for span in looks)
@@ -121,10 +120,10 @@ def batches(
 
 
 def _turns(spans: Sequence[range]) -> list[list[range]]:
-    """Gather batches into turns of at least ``TURN`` images."""
+    """Gather batches into turns of at least ``MIN_IMAGES_PER_TURN`` images."""
     turns: list[list[range]] = []
     for span in spans:
-        if turns and sum(map(len, turns[-1])) < TURN:
+        if turns and sum(map(len, turns[-1])) < MIN_IMAGES_PER_TURN:
             turns[-1].append(span)
         else:
             turns.append([span])
@@ -151,28 +150,30 @@ def digest(image: Image) -> str:
         return ""
 
 
-class Loaded(NamedTuple):
-    """What reading a file gave."""
+class LoadedFile(NamedTuple):
+    """The bytes of a file, or why it cannot be read."""
 
     data: bytes | UnreadableError
     seconds: float
 
 
-def load_timed(image: Image) -> Loaded:
+def load_timed(image: Image) -> LoadedFile:
     """Read a picture's file."""
     started = time.perf_counter()
     try:
         data: bytes | UnreadableError = load(image.path)
     except UnreadableError as error:
         data = error
-    return Loaded(data, time.perf_counter() - started)
+    return LoadedFile(data, time.perf_counter() - started)
 
 
-def _look(image: Image, file: Future[Loaded], geometries: Collection[Geometry]) -> Look:
-    return look(image, file.result(), geometries)
+def _read_image(
+    image: Image, file: Future[LoadedFile], geometries: Collection[Geometry]
+) -> ReadImage:
+    return read_image(image, file.result(), geometries)
 
 
-def look(image: Image, loaded: Loaded, geometries: Collection[Geometry]) -> Look:
+def read_image(image: Image, loaded: LoadedFile, geometries: Collection[Geometry]) -> ReadImage:
     """Decode a file, and resize and crop the picture in every way; all by PIL."""
     data, reading = loaded
     times, decoded = [time.perf_counter()], None
@@ -184,29 +185,29 @@ def look(image: Image, loaded: Loaded, geometries: Collection[Geometry]) -> Look
         cut = {geometry: pixels(decoded.picture, geometry) for geometry in geometries}
     except UnreadableError as error:
         reason = str(error).removeprefix(f"{image.path.name}: ")
-        # what the system or one classifier's geometry refused says nothing of the file: without a
-        # hash nothing is kept under it
+        # a refusal by the system or by one geometry is not a property of the file: without a hash
+        # nothing is cached under it
         refused = decoded is not None or reason.startswith("cannot be read")
         sha256 = "" if refused else digest(image)
         spent = Spent(reading, time.perf_counter() - times[0])
-        return Look(image.id, {}, sha256, False, reason, spent)
+        return ReadImage(image.id, {}, sha256, False, reason, spent)
     times.append(time.perf_counter())
     spent = Spent(reading, *(after - before for before, after in itertools.pairwise(times)))
-    return Look(image.id, cut, decoded.sha256, decoded.oriented, None, spent)
+    return ReadImage(image.id, cut, decoded.sha256, decoded.oriented, None, spent)
 
 
-def gather(span: range, looks: Sequence[Look]) -> Batch:
-    """Make a batch of what came of each picture of a span."""
-    seen = [(i, look) for i, look in zip(span, looks, strict=True) if look.unreadable is None]
-    geometries = seen[0][1].pixels.keys() if seen else ()
+def gather(span: range, pictures: Sequence[ReadImage]) -> Batch:
+    """Make a batch of the pictures of a span."""
+    readable = [(i, p) for i, p in zip(span, pictures, strict=True) if p.unreadable is None]
+    geometries = readable[0][1].pixels.keys() if readable else ()
     return Batch(
         span=span,
-        positions=tuple(i for i, _ in seen),
-        ids=tuple(look.image for _, look in seen),
-        pixels={g: torch.stack([look.pixels[g] for _, look in seen]) for g in geometries},
-        digests={look.image: look.sha256 for _, look in seen},
-        hashes=tuple(look.sha256 for look in looks),
-        unreadable={look.image: look.unreadable for look in looks if look.unreadable is not None},
-        oriented=sum(look.oriented for look in looks),
-        spent=sum((look.spent for look in looks), Spent()),
+        positions=tuple(i for i, _ in readable),
+        ids=tuple(picture.image for _, picture in readable),
+        pixels={g: torch.stack([p.pixels[g] for _, p in readable]) for g in geometries},
+        digests={picture.image: picture.sha256 for _, picture in readable},
+        hashes=tuple(picture.sha256 for picture in pictures),
+        unreadable={p.image: p.unreadable for p in pictures if p.unreadable is not None},
+        oriented=sum(picture.oriented for picture in pictures),
+        spent=sum((picture.spent for picture in pictures), Spent()),
     )

@@ -19,7 +19,7 @@ def to_rgb(source: Image.Image, data: bytes) -> Image.Image:
 
     Args:
         source: what PIL made of the file.
-        data: the file's bytes, for what PIL does not tell.
+        data: the file's bytes, for facts that PIL does not keep.
 
     Raises:
         UnreadableError: its values have no agreed meaning as colours.

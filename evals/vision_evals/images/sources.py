@@ -1,4 +1,4 @@
-"""What a user may name as images, and the image set it stands for."""
+"""Image sources that a user may name, and their image sets."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def load(source: str, base: Path) -> ImageSet:
         base: what relative sources start from.
 
     Raises:
-        UserError: there is no such source, or it cannot be read in one sense only.
+        UserError: there is no such source, or it is ambiguous or unreadable.
     """
     if source in BUILT_IN:
         return collect(source, BUILT_IN[source]())
@@ -59,17 +59,9 @@ def _imagenet_samples() -> tuple[Image, ...]:
     return tuple(Image(path.name, path, synsets[int(path.stem.split("_")[2])]) for path in paths)
 
 
-def _art_samples() -> tuple[Image, ...]:
-    return art(data_folder("fixtures") / "art")
-
-
-def _digits_test() -> tuple[Image, ...]:
-    return folder(data_folder("fixtures") / "digits")
-
-
 BUILT_IN: Mapping[str, Callable[[], tuple[Image, ...]]] = {
     "imagenet_samples": _imagenet_samples,
-    "art_samples": _art_samples,
-    "digits_test": _digits_test,
+    "art_samples": lambda: art(data_folder("fixtures") / "art"),
+    "digits_test": lambda: folder(data_folder("fixtures") / "digits"),
 }
-"""Sources by a name that is no path."""
+"""Sources that have a name instead of a path."""

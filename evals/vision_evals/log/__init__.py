@@ -1,4 +1,4 @@
-"""The run on disk: ``run.json`` beside ``tables/*.parquet`` and ``pictures/*``.
+"""The run on disk: ``run.json``, ``tables/*.parquet`` and ``pictures/*``.
 
 The log is the artefact; the report, comparisons and gates are views of it. Absent values are null
 with a reason, never NaN. Sizes are in pixels, epsilons and pixel values in [0, 1], times in
@@ -23,12 +23,11 @@ from vision_evals.log.comparison import (
 from vision_evals.log.disk import json_schema, read, write
 from vision_evals.log.fast_path import FastPath
 from vision_evals.log.images import ImageSet, PassRecord, Unreadable
-from vision_evals.log.item import Item
+from vision_evals.log.item import Item, Rows
 from vision_evals.log.mutant import Mutant, Notice
 from vision_evals.log.pictures import Line, Mark, Panel, Picture, Plot, WorstFirst
 from vision_evals.log.profile import Profile, Stage
 from vision_evals.log.record import Depth, Precision, Record, Status
-from vision_evals.log.rows import Rows
 from vision_evals.log.run import VERSION, Baseline, Environment, Run, Settings, Suite
 from vision_evals.log.verdicts import Headline, Judgement, Metric, Reference, Validity, Verdict
 

@@ -61,12 +61,12 @@ class Training(Record):
     stopped_early: bool = False
     """Whether early stopping ended it before its last epoch."""
     diverged: str | None = None
-    """Where the loss or a weight stopped being a number; null when it did not."""
+    """Where the loss or a weight stopped being finite; null when it did not."""
     small_weight_fraction: float | None = None
     """Share of the returned weights of convolutions and dense layers below 1e-3 of the largest in
     their layer, in absolute value."""
     seconds: float = 0.0
-    """Of the training itself, also where it was found in the cache."""
+    """Of the training itself, also where the cache had it."""
     cached: bool = False
     """Whether it was trained in an earlier run."""
 
@@ -87,7 +87,7 @@ class Classifier(Record):
     input: str = ""
     """The preprocessing in words: ``resize 256 bilinear, crop 224, mean ..., std ..., rgb``."""
     class_map: str = ""
-    """Which classes it knows, such as ``imagenet``; empty in logs that did not say."""
+    """Which classes it knows, such as ``imagenet``; empty in older logs."""
     class_count: int | None = None
     """How many classes it knows."""
     class_names: tuple[str, ...] = ()
@@ -125,5 +125,5 @@ def epoch_of(alias: str, place: float | None) -> float | None:
     if place is None:
         return None
     number = re.escape(f"{place:.15g}")
-    found = re.search(rf"epochs?[._-]?0*{number}(?!\d)", alias, re.IGNORECASE)
-    return None if found is None else place
+    named = re.search(rf"epochs?[._-]?0*{number}(?!\d)", alias, re.IGNORECASE)
+    return place if named else None

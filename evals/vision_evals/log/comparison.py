@@ -9,7 +9,7 @@ from vision_evals.log.record import Record
 
 
 class Paired(Record):
-    """The difference of a metric on the same images: this run less the one it is compared with."""
+    """The difference of a metric on the same images: this run minus the run compared with."""
 
     n: int
     """Images that both saw."""
@@ -32,20 +32,20 @@ class Paired(Record):
 
 
 class Gate(Record):
-    """A threshold that another network sets, held against the paired difference."""
+    """A threshold set by another network, compared with the paired difference."""
 
     of: str
     """``baseline``, or the alias of a classifier of this run."""
     margin: float
     """The difference that just passes, in the metric's unit: -0.01 allows a drop of one point."""
     paired: Paired
-    """What was found."""
+    """The difference that was measured."""
     needed: int | None = None
-    """Of an inconclusive gate: how many images in all give it a power of 80 %."""
+    """Of an inconclusive gate: how many images in total give it a power of 80 %."""
 
 
 class Seen(Record):
-    """What a network says of an image."""
+    """The answer of a network for an image."""
 
     name: str
     """Likeliest class."""
@@ -54,25 +54,25 @@ class Seen(Record):
 
 
 class Flip(Record):
-    """An image that one network names rightly and the other does not."""
+    """An image that exactly one of two networks classifies correctly."""
 
     image: str
     """Its id."""
     label: str
     """A right answer."""
     before: Seen
-    """What the run compared with says."""
+    """The answer in the run compared with."""
     now: Seen
-    """What this run says."""
+    """The answer in this run."""
     file: str | None = None
-    """Thumbnail, below the run directory; null where the picture was not at hand."""
+    """Thumbnail, below the run directory; null where the picture was not available."""
 
 
 class Flips(Record):
-    """Images on which two networks are not both right or both wrong."""
+    """Images on which exactly one of two networks is right."""
 
     metric: str
-    """Right by this metric."""
+    """Metric that decides what is right."""
     at: str | None = None
     """Value of its axis."""
     n: int
@@ -88,7 +88,7 @@ class Flips(Record):
 
 
 class Change(Record):
-    """A metric then and now."""
+    """A metric in two runs."""
 
     metric: str
     """Its name."""
@@ -99,7 +99,7 @@ class Change(Record):
     now: float | None
     """In this run."""
     paired: Paired | None = None
-    """On the same images; null where the metric is no mean over images."""
+    """On the same images; null where the metric is not a mean over images."""
 
 
 class PathSide(Record):
@@ -108,7 +108,7 @@ class PathSide(Record):
     words: str
     """How it was computed there: ``bf16, folded on cuda (channels_last)``."""
     n: int | None = None
-    """Decisions that were held against the plain path's; 0 where none were, null where it is the
+    """Decisions that were compared with the plain path's; 0 where none were, null where this is the
     plain path."""
     changed: int = 0
     """Of those, how many differed."""
@@ -117,7 +117,7 @@ class PathSide(Record):
 
     @property
     def sentence(self) -> str:
-        """The words, with what was measured."""
+        """The words, and the measured differences."""
         if self.n is None:
             return self.words
         if not self.n:
@@ -138,13 +138,13 @@ class PathDifference(Record):
 
 
 def path_sentence(paths: Sequence[PathDifference]) -> str:
-    """Return in which steps two paths differ, with what was measured of each."""
-    said = (f"{p.step}: {p.before.sentence} there, {p.now.sentence} here" for p in paths)
-    return f"computed on different paths, {'; '.join(said)}"
+    """Return in which steps two paths differ, and the measured differences of each."""
+    steps = (f"{p.step}: {p.before.sentence} there, {p.now.sentence} here" for p in paths)
+    return f"computed on different paths, {'; '.join(steps)}"
 
 
 class Comparison(Record):
-    """An item beside the same item of another run."""
+    """An item compared with the same item of another run."""
 
     run: str
     """Id of the run compared with."""
@@ -153,16 +153,16 @@ class Comparison(Record):
     refused: str | None = None
     """Why the two cannot be compared: what differs."""
     differs: tuple[str, ...] = ()
-    """What is not equal beside the network, though the images are: no gate holds across it."""
+    """What differs besides the network, on the same images: no gate can be decided across it."""
     paths: tuple[PathDifference, ...] = ()
-    """By which paths the two were computed where those differ, and how far each was measured to be
-    from the plain one; gates hold across it whose margin is larger."""
+    """Where the two were computed on different paths, and the measured error of each against the
+    plain path; only gates with a larger margin can be decided across it."""
     changes: tuple[Change, ...] = ()
-    """One for each metric that both have."""
+    """One for each metric of both."""
     flips: Flips | None = None
-    """Of what the check is first about; null where its rows do not say who was right."""
+    """Of the first metric of the check; null where its rows do not say which answers are right."""
 
     @property
     def different_paths(self) -> str | None:
-        """What differs in the paths, in a sentence without a full stop; None where nothing does."""
+        """How the paths differ, in a sentence without a full stop; None where they do not."""
         return path_sentence(self.paths) if self.paths else None

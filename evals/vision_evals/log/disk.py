@@ -1,4 +1,4 @@
-"""A run directory: the log in it, written and read."""
+"""The log of a run directory, written and read."""
 
 from __future__ import annotations
 

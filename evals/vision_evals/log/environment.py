@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import platform
 import subprocess
@@ -13,18 +14,16 @@ LIBRARIES = (
     "torch", "torchvision", "pillow", "numpy", "scipy", "pandas", "pyarrow", "pytest", "timm",
     "foolbox",
 )  # fmt: skip
-"""Those that can change a number."""
+"""Libraries that can change a number."""
 
 
 def versions() -> dict[str, str]:
     """Return the versions of Python, this package, and every library that can change a number."""
-    found = {"vision-evals": __version__, "python": platform.python_version()}
+    library_versions = {"vision-evals": __version__, "python": platform.python_version()}
     for library in LIBRARIES:
-        try:
-            found[library] = importlib.metadata.version(library)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            library_versions[library] = importlib.metadata.version(library)
+    return library_versions
 
 
 def environment(folder: Path) -> log.Environment:

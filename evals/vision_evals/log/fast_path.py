@@ -1,4 +1,4 @@
-"""By which path a classifier answered where no gradient was wanted."""
+"""The path of a classifier's forwards where no gradient is needed."""
 
 from __future__ import annotations
 

@@ -35,19 +35,19 @@ IMAGES = {
     "images": TEXT, "image": TEXT, "classes": TEXT, "label": COUNT, "label_name": TEXT,
     "accepted": "object", "accepted_names": "object", "unreadable": TEXT, "run": TEXT,
 }  # fmt: skip
-"""Columns of `images`, before those of what is known of each image."""
+"""Columns of `images`, before those about each image, such as its title."""
 
 LABELS = ("label", "accepted")
 """Columns of class indices that every labelled image has."""
 
-ONCE_WRITTEN = ("top1", "top1_eval", "top5", "other")
-"""Columns of class indices in logs that did not say which they are."""
+CLASS_COLUMNS_OF_OLD_LOGS = ("top1", "top1_eval", "top5", "other")
+"""Columns of class indices in older logs, which did not record them."""
 
 
 def metrics(run: Run) -> pd.DataFrame:
-    """Return one row a metric, or one a threshold where several are held against it.
+    """Return one row for each metric, or for each threshold of it where there are several.
 
-    A check without numbers has one row, too, with its verdict and no metric.
+    A check without numbers has one row, with its verdict and no metric.
     """
     return _frame([row for item in run.items for row in _of_item(run, item)], METRICS)
 
@@ -64,11 +64,11 @@ def _of_item(run: Run, item: Item) -> Iterator[dict[str, Any]]:
         by_metric.setdefault((judgement.metric, judgement.at), []).append(judgement)
     for metric in item.metrics:
         number = about | _number(metric)
-        held = by_metric.pop((metric.name, metric.at), None)
-        yield from (number | _threshold(one) for one in held or ())
-        if held is None:
+        judgements = by_metric.pop((metric.name, metric.at), None)
+        yield from (number | _threshold(judgement) for judgement in judgements or ())
+        if judgements is None:
             yield number | {"verdict": Verdict.RECORDED, "sentence": None}
-    for judgement in (one for others in by_metric.values() for one in others):
+    for judgement in (judgement for rest in by_metric.values() for judgement in rest):
         named = {"metric": judgement.metric, "at": judgement.at, "value": judgement.value}
         yield about | named | _threshold(judgement)
     if not item.metrics and not item.judgements:
@@ -77,30 +77,30 @@ def _of_item(run: Run, item: Item) -> Iterator[dict[str, Any]]:
 
 def _number(metric: Metric) -> dict[str, Any]:
     same = ("at", "value", "low", "high", "n", "unit", "denominator", "confidence", "method")
-    told = {name: getattr(metric, name) for name in (*same, "higher_is_better", "reason")}
-    return {"metric": metric.name, **told, "spread": list(metric.spread)}
+    fields = {name: getattr(metric, name) for name in (*same, "higher_is_better", "reason")}
+    return {"metric": metric.name, **fields, "spread": list(metric.spread)}
 
 
 def _threshold(judgement: Judgement) -> dict[str, Any]:
     same = ("threshold", "verdict", "severity", "known", "of", "floor", "sentence")
-    told = {name: getattr(judgement, name) for name in same}
-    told["expectation"] = judgement.wanted
+    fields = {name: getattr(judgement, name) for name in same}
+    fields["expectation"] = judgement.wanted
     if (gate := judgement.gate) is not None:
         paired = gate.paired
-        told |= {"margin": gate.margin, "difference": paired.difference}
-        told |= {"difference_low": paired.low, "difference_high": paired.high}
-    return told
+        fields |= {"margin": gate.margin, "difference": paired.difference}
+        fields |= {"difference_low": paired.low, "difference_high": paired.high}
+    return fields
 
 
 def rows(run: Run, directory: Path, item: Item) -> pd.DataFrame:
-    """Return the rows of a check on a classifier, class names beside class indices.
+    """Return the rows of a check on a classifier, class names next to class indices.
 
-    Beside ``label`` stands ``label_name``, beside ``top5``, a list, ``top5_names``.
+    After ``label`` comes ``label_name``, after the list ``top5`` comes ``top5_names``.
 
     Args:
         run: the log.
-        directory: where it lies.
-        item: one of its entries.
+        directory: the run directory.
+        item: one of its items.
 
     Raises:
         UserError: it has no rows, or they cannot be read.
@@ -112,47 +112,52 @@ def rows(run: Run, directory: Path, item: Item) -> pd.DataFrame:
     table = read_table(directory, item.table, item.id).to_pandas()
     own = {"suite": item.suite, "check": item.check, "model": item.classifier}
     first = pd.DataFrame({k: [v] * len(table) for k, v in own.items() if k not in table})
-    said = ONCE_WRITTEN if item.class_columns is None else item.class_columns
-    named = _with_names(table, (*LABELS, *said), _classifier(run, item))
+    declared = CLASS_COLUMNS_OF_OLD_LOGS if item.class_columns is None else item.class_columns
+    named = _with_names(table, (*LABELS, *declared), _classifier(run, item))
     return pd.concat([first, named], axis=1)
 
 
 def images(run: Run, directory: Path) -> pd.DataFrame:
-    """Return one row an image of each image set: its label, or why it could not be read.
+    """Return one row for each image of each image set: its label, or why it could not be read.
 
-    Where classifiers of different classes looked at it, it has a row for each class map. Images of
-    which no check has rows are not there, unless they could not be read.
+    An image that classifiers of different classes saw has a row for each class map. Images that
+    are in the rows of no check are left out, unless they could not be read.
 
     Args:
         run: the log.
-        directory: where it lies.
+        directory: the run directory.
 
     Raises:
         UserError: a table cannot be read.
     """
     import pandas as pd
 
-    lost = [
-        (one.role, unreadable.image, unreadable.reason)
-        for one in run.image_sets
-        for unreadable in one.unreadable
+    unreadable = [
+        (image_set.role, picture.image, picture.reason)
+        for image_set in run.image_sets
+        for picture in image_set.unreadable
     ]
-    known = [
-        {**about, "images": one.role, "image": image}
-        for one in run.image_sets
-        for image, about in one.about.items()
+    facts = [
+        {**about, "images": image_set.role, "image": image}
+        for image_set in run.image_sets
+        for image, about in image_set.about.items()
     ]
-    both = ["images", "image"]
-    more = list(dict.fromkeys(key for told in known for key in told if key not in IMAGES))
-    about = pd.DataFrame(known, columns=[*both, *more]).astype(TEXT)
-    frames = [*_seen(run, directory), pd.DataFrame(lost, columns=[*both, "unreadable"])]
+    keys = ["images", "image"]
+    more = list(dict.fromkeys(key for fact in facts for key in fact if key not in IMAGES))
+    about = pd.DataFrame(facts, columns=[*keys, *more]).astype(TEXT)
+    frames = [*_with_rows(run, directory), pd.DataFrame(unreadable, columns=[*keys, "unreadable"])]
     frame = pd.concat(frames, ignore_index=True).reindex(columns=list(IMAGES))
-    return frame.assign(run=run.id).astype(dict(IMAGES)).merge(about, on=both, how="left")
+    return frame.assign(run=run.id).astype(dict(IMAGES)).merge(about, on=keys, how="left")
 
 
-def _seen(run: Run, directory: Path) -> Iterator[pd.DataFrame]:
-    """Yield the images that some check has rows of, by image set and class map."""
-    for (role, classes), item in _looked_at(run).items():
+def _with_rows(run: Run, directory: Path) -> Iterator[pd.DataFrame]:
+    """Yield the images in the rows of a check, by image set and class map."""
+    sources: dict[tuple[str, str], Item] = {}
+    for item in run.items:
+        card = _classifier(run, item)
+        if item.images is not None and item.table is not None:
+            sources.setdefault((item.images, card.classes if card else ""), item)
+    for (role, classes), item in sources.items():
         table = read_table(directory, str(item.table), item.id, ("image", *LABELS)).to_pandas()
         if "image" in table:
             once = table.drop_duplicates("image", ignore_index=True)
@@ -160,18 +165,8 @@ def _seen(run: Run, directory: Path) -> Iterator[pd.DataFrame]:
             yield named.assign(images=role, classes=classes)
 
 
-def _looked_at(run: Run) -> dict[tuple[str, str], Item]:
-    """Return an entry with rows for each image set and class map."""
-    found: dict[tuple[str, str], Item] = {}
-    for item in run.items:
-        card = _classifier(run, item)
-        if item.images is not None and item.table is not None:
-            found.setdefault((item.images, card.classes if card else ""), item)
-    return found
-
-
 def _classifier(run: Run, item: Item) -> Classifier | None:
-    return next((one for one in run.classifiers if one.alias == item.classifier), None)
+    return next((card for card in run.classifiers if card.alias == item.classifier), None)
 
 
 def _with_names(
@@ -181,17 +176,17 @@ def _with_names(
     import pandas as pd
 
     names = dict(enumerate(classifier.class_names if classifier else ()))
-    found: dict[str, Any] = {}
+    with_names: dict[str, Any] = {}
     for column in table:
-        found[column] = table[column]
+        with_names[column] = table[column]
         if column not in columns:
             continue
         if table[column].dtype == object:  # lists
             lists = (() if row is None else row for row in table[column])
-            found.setdefault(f"{column}_names", [[names.get(i) for i in row] for row in lists])
+            with_names.setdefault(f"{column}_names", [[names.get(i) for i in row] for row in lists])
         else:
-            found.setdefault(f"{column}_name", table[column].map(names).astype(TEXT))
-    return pd.DataFrame({**found, **{column: table[column] for column in table}})
+            with_names.setdefault(f"{column}_name", table[column].map(names).astype(TEXT))
+    return pd.DataFrame({**with_names, **{column: table[column] for column in table}})
 
 
 def _frame(records: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> pd.DataFrame:

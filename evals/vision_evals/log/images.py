@@ -1,4 +1,4 @@
-"""Image sets, and the walks over them."""
+"""Image sets, and the passes over them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ImageSet(Record):
     role: str
     """Such as ``photographs``."""
     source: str
-    """What was asked for: ``imagenet_samples``, a folder, a manifest."""
+    """As the user named it: ``imagenet_samples``, a folder, a manifest."""
     n: int
     """Images in it after the limit."""
     total: int
@@ -33,10 +33,10 @@ class ImageSet(Record):
     limit: int | None = None
     """``--evals-limit``; a limited run is never gated against a full one."""
     sample_of: str | None = None
-    """Class map, such as ``imagenet``, that they are declared to be a random sample of: published
-    accuracies are only held against such images."""
+    """Class map, such as ``imagenet``, of which they are declared to be a random sample: published
+    accuracies are compared with such images only."""
     fingerprint: str | None = None
-    """Of ids, bytes and labels; null when the walk did not finish."""
+    """Of ids, bytes and labels; null when the pass did not finish."""
     table: str | None = None
     """Of a part of a run: all images with what the fingerprint is made of, below the run
     directory."""
@@ -54,7 +54,7 @@ class PassRecord(Record):
     images: str
     """Role of the image set."""
     batch_size: int | None = None
-    """Images in one forward; null in logs that did not say."""
+    """Images in one forward; null in older logs."""
     n: int
     """Images seen."""
     seconds: float
@@ -68,9 +68,9 @@ class PassRecord(Record):
     rows_seconds: float
     """Moving rows to the host and to disk."""
     picture_seconds: float = 0.0
-    """Drawing what the report shows, after the walk."""
+    """Drawing the pictures of the report, after the pass."""
     decoder: Literal["pil", "nvjpeg"] = "pil"
-    """Who decoded and resized the JPEGs that a device can decode; PIL does all others."""
+    """Which decoder read and resized the JPEGs that a device can decode; PIL reads all others."""
     on_device: int = 0
     """Pictures that a device decoded."""
     pixel_difference: float | None = None
@@ -80,4 +80,4 @@ class PassRecord(Record):
     fast_paths: tuple[FastPath, ...] = ()
     """How each classifier's forwards were computed."""
     validity_seconds: float = 0.0
-    """Asking classifiers and attacks whether their numbers can be trusted, after the walk."""
+    """Validity checks, after the pass."""

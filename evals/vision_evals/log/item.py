@@ -9,8 +9,26 @@ from pydantic import Field
 from vision_evals.log.comparison import Comparison
 from vision_evals.log.pictures import Picture, Plot, WorstFirst
 from vision_evals.log.record import Record
-from vision_evals.log.rows import Rows
 from vision_evals.log.verdicts import Judgement, Metric, Reference, Validity, Verdict
+
+
+class Rows(Record):
+    """Rows that a part of a run leaves for `evals merge`."""
+
+    classifier: str
+    """Alias: the item's own, and those that its thresholds name or its metrics compare with."""
+    seed: int | None = None
+    """From which a recipe trained it; null for a network that was not trained here."""
+    against: bool = False
+    """Whether they are of the second image set of a check that compares two."""
+    images: str | None = None
+    """Role of the image set; null for a measure that looks at none."""
+    n: int = 0
+    """Images of these rows."""
+    table: str | None = None
+    """Where they are, below the run directory; null where there are none."""
+    validity: tuple[Validity, ...] = ()
+    """Validity checks of these rows."""
 
 
 class Item(Record):
@@ -21,7 +39,7 @@ class Item(Record):
     suite: str
     """Path of the suite."""
     line: int | None = None
-    """Of the check's header in that file, from 1; null in logs that did not say."""
+    """Of the check's header in that file, from 1; null in older logs."""
     check: str
     """Name of the check."""
     classifier: str
@@ -41,27 +59,27 @@ class Item(Record):
     metrics: tuple[Metric, ...] = ()
     """Every metric of the measure."""
     references: tuple[Reference, ...] = ()
-    """Numbers from elsewhere to show beside them."""
+    """Published numbers that are shown next to them."""
     judgements: tuple[Judgement, ...] = ()
     """One for each expectation."""
     validity: tuple[Validity, ...] = ()
-    """Whether the numbers can be trusted."""
+    """Validity checks: whether the numbers can be trusted."""
     table: str | None = None
     """Rows, below the run directory: ``tables/....parquet``."""
     class_columns: tuple[str, ...] | None = None
-    """Columns of its rows that hold class indices, beside ``label`` and ``accepted``; null in logs
-    that did not say."""
+    """Columns of its rows that hold class indices, in addition to ``label`` and ``accepted``; null
+    in older logs."""
     rows: tuple[Rows, ...] = ()
-    """Of a part of a run: what `evals merge` judges by; empty in a whole one."""
+    """Of a part of a run: the rows that `evals merge` judges; empty in a whole run."""
     pictures: tuple[Picture, ...] = ()
-    """What the report shows."""
+    """Pictures that the report shows."""
     worst_first: WorstFirst | None = None
-    """What the measure says of the pictures that it puts first."""
+    """How the measure describes the pictures that come first."""
     plots: tuple[Plot, ...] = ()
-    """What the report draws beside the numbers."""
+    """Plots that the report draws next to the numbers."""
     comparison: Comparison | None = None
     """The same item of the baseline; null without one."""
     cached: int = 0
     """Images whose rows came from the cache."""
     seconds: float = 0.0
-    """Forward passes and rows of this item, as if it had been asked alone."""
+    """Forward passes and rows of this item, as if it had run alone."""

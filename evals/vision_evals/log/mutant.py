@@ -1,4 +1,4 @@
-"""A self-test: what was broken on purpose, and what noticed."""
+"""A self-test: mutants, and the checks that noticed them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from vision_evals.log.record import Record
 
 
 class Notice(Record):
-    """What noticed a mutant."""
+    """The check that noticed a mutant."""
 
     item: str
     """Id of the item."""
@@ -17,11 +17,11 @@ class Notice(Record):
     name: str
     """Metric, or validity check."""
     sentence: str
-    """What it said, numbers first."""
+    """Its sentence, numbers first."""
 
     @property
     def noticed(self) -> str:
-        """What noticed, in words: ``photographs[alexnet]: top1_accuracy``."""
+        """The check in words: ``photographs[alexnet]: top1_accuracy``."""
         return f"{self.check}[{self.classifier}]: {self.name}"
 
 
@@ -35,13 +35,13 @@ class Mutant(Record):
     classifier: str
     """Alias of the classifier that was broken."""
     inapplicable: str | None = None
-    """Why it cannot be broken this way, if it cannot: the mutant then leaves the rate."""
+    """Why it cannot be broken this way, if so: the mutant then does not count in the rate."""
     behaviour: Notice | None = None
-    """An expectation of a metric that held before and fell, every validity check set aside."""
+    """An expectation of a metric that passed before and now fails, without validity checks."""
     structure: Notice | None = None
-    """A validity check that held before and fell."""
+    """A validity check that passed before and now fails."""
     suites: tuple[str, ...] = ()
-    """Which were asked, in this order, until both had noticed."""
+    """Suites that ran, in this order, until both had noticed."""
     excuse: str | None = None
     """Why it is known to survive."""
     required: bool = False
@@ -51,5 +51,5 @@ class Mutant(Record):
 
     @property
     def killed(self) -> bool:
-        """Whether anything noticed."""
+        """Whether any check noticed."""
         return self.behaviour is not None or self.structure is not None

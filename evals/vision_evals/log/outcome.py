@@ -1,4 +1,4 @@
-"""What the verdicts of a run come to: one exit code, as pytest has them."""
+"""The verdicts of a run as one exit code, with the codes of pytest."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def fails(verdict: Verdict, *, lenient: bool = False) -> bool:
 
     Args:
         verdict: of a check on a classifier.
-        lenient: whether what is inconclusive fails nothing.
+        lenient: whether an inconclusive verdict fails nothing.
     """
     return verdict in {Verdict.INVALID, Verdict.FAILED} or (
         verdict is Verdict.INCONCLUSIVE and not lenient
@@ -24,7 +24,7 @@ def fails(verdict: Verdict, *, lenient: bool = False) -> bool:
 
 
 def nothing_judged(run: Run) -> bool:
-    """Return whether no expectation was held against a number, though some should have been.
+    """Return whether no expectation was judged, though some should have been.
 
     A part of a run leaves that to `evals merge`, and a change that touches no checkpoint has
     nothing to judge.
@@ -36,12 +36,12 @@ def nothing_judged(run: Run) -> bool:
 def exit_code(run: Run, *, lenient: bool = False) -> int:
     """Return what pytest would: 0, 1 where a check fails, 5 where nothing was judged.
 
-    2 stands for a run that was interrupted. That a classifier was asked for by name and is
-    unavailable fails in pytest, too; the log does not say who was asked for.
+    2 stands for a run that was interrupted. In pytest, a classifier that was named and is
+    unavailable fails, too; the log does not hold which ones were named.
 
     Args:
         run: its log.
-        lenient: whether what is inconclusive fails nothing.
+        lenient: whether an inconclusive verdict fails nothing.
     """
     if run.status != "finished":
         return INTERRUPTED

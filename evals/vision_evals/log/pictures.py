@@ -1,4 +1,4 @@
-"""What the report shows beside numbers: plots and pictures."""
+"""Plots and pictures of the report."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Line(Record):
     name: str
     """What it is: ``validation loss``, ``airliner``."""
     seed: int | None = None
-    """Of a recipe: which of its trainings it is of."""
+    """Of a recipe: the seed of its training."""
     x: tuple[float, ...]
     """In rising order."""
     y: tuple[float | None, ...]
@@ -25,10 +25,10 @@ class Line(Record):
     n: tuple[int, ...] = ()
     """How many observations each ``y`` rests on, as many as ``x``, or none at all."""
     steps: bool = False
-    """Whether each ``y`` holds from its ``x`` to the next, as in a histogram: the last ``x`` only
-    ends it, and its ``y`` is null."""
+    """Whether each ``y`` extends from its ``x`` to the next, as in a histogram; the last ``x`` ends
+    the line, and its ``y`` is null."""
     reference: bool = False
-    """Whether nobody measured it: what the other lines are held against, such as a bound."""
+    """Whether it is not measured: a line to compare the others with, such as a bound."""
 
     @property
     def full(self) -> str:
@@ -37,7 +37,7 @@ class Line(Record):
 
 
 class Mark(Record):
-    """A place on the x axis worth pointing at."""
+    """A marked place on the x axis."""
 
     x: float
     """Where on the axis."""
@@ -59,7 +59,7 @@ class Plot(Record):
     lines: tuple[Line, ...]
     """Drawn in this order."""
     ticks: tuple[str, ...] = ()
-    """Names of x = 0, 1, 2, ... where these are places and not numbers, such as layers."""
+    """Names of x = 0, 1, 2, ... where these count things, such as layers."""
     marks: tuple[Mark, ...] = ()
     """Upright lines with a word."""
     share: bool = False
@@ -74,20 +74,20 @@ class Panel(Record):
     answer: str | None = None
     """The class that the network finds likeliest."""
     confidence: float | None = None
-    """Its probability; null where that is no number."""
+    """Its probability; null where that is not finite."""
     note: str = ""
-    """What else is to be said of it."""
+    """A further remark."""
     original: bool = False
-    """Whether it is the image before any change: the last panel is what became of it."""
+    """Whether it is the image before any change; the last panel is the image after it."""
 
     @property
     def heading(self) -> str:
-        """The title, and the answer where a note stands below: ``eval mode: gibbon 0.99``."""
+        """The title, with the answer where there is a note below: ``eval mode: gibbon 0.99``."""
         return f"{self.title}: {self.answered}" if self.note and self.answer else self.title
 
     @property
     def said(self) -> str:
-        """What stands below the title: ``gibbon 0.99``, or the note."""
+        """The text below the title: ``gibbon 0.99``, or the note."""
         return self.note or self.answered
 
     @property
@@ -117,8 +117,8 @@ class Picture(Record):
     sample: Literal["worst", "fair"]
     """Why it was picked: among the worst, or by hash of id."""
     caption: str
-    """What is seen, for the alt text: label and prediction."""
+    """Label and prediction, for the alt text."""
     panels: tuple[Panel, ...] = ()
     """From left to right, where there are several."""
     plot: Plot | None = None
-    """What the network says of it along an axis, such as the logits over epsilon."""
+    """The network's answers along an axis, such as the logits over epsilon."""

@@ -10,24 +10,24 @@ class Stage(Record):
 
     name: str
     """``load``, ``wait``, ``forward``, ``backward``, ``attack``, ``measure``, ``rows``, ``cache``,
-    ``validity``, ``pictures``, ``report``, or beside them ``read``, ``decode``, ``preprocess``."""
+    ``validity``, ``pictures``, ``report``, or in threads ``read``, ``decode``, ``preprocess``."""
     seconds: float
-    """Of its own: what another stage did within it is that one's."""
+    """Without the stages inside it, which have their own."""
     calls: int
-    """How often it began."""
+    """How often it started."""
     beside: bool = False
-    """Whether threads did it, their seconds added up: then it is no part of the total."""
+    """Whether threads did it, with their seconds added up: it is not a part of the total."""
 
 
 class Profile(Record):
     """``--evals-profile``."""
 
     seconds: float
-    """Of the whole run; what no stage accounts for is the rest."""
+    """Of the whole run."""
     stages: tuple[Stage, ...]
     """The costliest first, those of threads last."""
     synchronised: bool
-    """Whether the device was waited for at every border: honest times of a slower run."""
+    """Whether each stage waited for the device: exact times of a slower run."""
     trace: tuple[str, ...] = ()
     """Files that torch's profiler wrote, of the first batches of each pass."""
 

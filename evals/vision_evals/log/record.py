@@ -1,4 +1,4 @@
-"""What every entry of the log is, and its few words."""
+"""The base class of the log's records, and words that they share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Precision = Literal["fp32", "tf32", "bf16"]
 """Of convolutions and matrix products."""
 
 Depth = Literal["cheap", "thorough"]
-"""How far validity checks go: cheap ones with every check, thorough ones when somebody asks."""
+"""Which validity checks run: cheap ones always, thorough ones on request."""
 
 Status = Literal["running", "finished", "interrupted"]
 """``running`` in a finished process means that it was killed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Run:
-    """What a run came to. Frames are read anew each time, so they may be changed."""
+    """The result of a run. Frames are read anew each time, so they may be changed."""
 
     log: Log
-    """Everything it says, as in ``run.json``."""
+    """The whole log, as in ``run.json``."""
     path: Path
     """The run directory."""
     report: Path | None
@@ -32,7 +33,7 @@ class Run:
     exit_code: int
     """As pytest has it: 0 passed, 1 a check failed, 2 interrupted, 5 nothing was judged."""
     warnings: tuple[str, ...] = ()
-    """What a person should know, and what could not be written."""
+    """Warnings of the run, and files that could not be written."""
 
     @property
     def passed(self) -> bool:
@@ -51,12 +52,12 @@ class Run:
 
     @property
     def metrics(self) -> pd.DataFrame:
-        """One row a metric and threshold: suite, check, model, metric, at, value, low, high, ..."""
+        """One row for each metric and threshold: suite, check, model, metric, value, low, ..."""
         return frames.metrics(self.log)
 
     @property
     def images(self) -> pd.DataFrame:
-        """One row an image of each image set: label, name of its class, why it was unreadable.
+        """One row for each image of each image set: label, class name, why it was unreadable.
 
         Raises:
             UserError: a table cannot be read.
@@ -66,7 +67,7 @@ class Run:
     def rows(
         self, check: str, model: str | None = None, *, suite: str | None = None
     ) -> pd.DataFrame:
-        """Return what was seen on each image, class names beside class indices.
+        """Return the values of a check on each image, class names next to class indices.
 
         Args:
             check: its name.
@@ -78,37 +79,37 @@ class Run:
         """
         import pandas as pd
 
-        found = self.select(check, model, suite=suite)
-        tables = [frames.rows(self.log, self.path, item) for item in found if item.table]
+        items = self.select(check, model, suite=suite)
+        tables = [frames.rows(self.log, self.path, item) for item in items if item.table]
         if not tables:
-            raise UserError(f"{found[0].id} has no rows: {found[0].sentence}")
+            raise UserError(f"{items[0].id} has no rows: {items[0].sentence}")
         return pd.concat(tables, ignore_index=True)
 
     def select(
         self, check: str, model: str | None = None, *, suite: str | None = None
     ) -> tuple[Item, ...]:
         """Return the items of a check; arguments and errors are those of `rows`."""
-        found = _only(self.items, "check", check, self.path)
-        suites = {name: Path(name).name for name in dict.fromkeys(item.suite for item in found)}
+        items = _matching(self.items, "check", check, self.path)
+        suites = list(dict.fromkeys(item.suite for item in items))
         if suite is not None:
-            known = [name for name in suites if suite in {name, suites[name]}]
-            if not known:
+            matches = [path for path in suites if suite in {path, Path(path).name}]
+            if not matches:
                 raise UserError(
                     f'{self.path}: no suite "{suite}" has a check "{check}"'
                     f"{did_you_mean(suite, suites)}"
                 )
-            found, suites = [i for i in found if i.suite in known], dict.fromkeys(known, "")
+            items, suites = [item for item in items if item.suite in matches], matches
         if len(suites) > 1:
             raise UserError(
                 f'{self.path}: several suites have a check "{check}": {", ".join(suites)}; '
                 "say which suite"
             )
-        return tuple(found if model is None else _only(found, "classifier", model, self.path))
+        return tuple(items if model is None else _matching(items, "classifier", model, self.path))
 
     def __repr__(self) -> str:
-        """Return where it is and what it came to, in a line."""
-        came = verdict_counts(self.log) or "nothing selected"
-        return f"<Run {self.path}: {came}, exit code {self.exit_code}>"
+        """Return its path, verdicts and exit code in a line."""
+        verdicts = verdict_counts(self.log) or "nothing selected"
+        return f"<Run {self.path}: {verdicts}, exit code {self.exit_code}>"
 
 
 def read(path: str | os.PathLike[str]) -> Run:
@@ -121,16 +122,16 @@ def read(path: str | os.PathLike[str]) -> Run:
     try:
         place = Path(text).expanduser().resolve()  # `runs/latest` may point elsewhere tomorrow
     except (OSError, ValueError, RuntimeError) as error:
-        raise UserError(f"{text!r}: no readable path: {error}") from None
+        raise UserError(f"{text!r}: not a readable path: {error}") from None
     run = read_log(place)
     directory = place if place.is_dir() else place.parent
     report = directory / "report.html"
     return Run(run, directory, report if report.is_file() else None, exit_code(run), run.warnings)
 
 
-def _only(items: tuple[Item, ...] | list[Item], key: str, wanted: str, path: Path) -> list[Item]:
-    found = [item for item in items if getattr(item, key) == wanted]
-    if not found:
-        known = {getattr(item, key) for item in items}
-        raise UserError(f'{path}: there is no {key} "{wanted}"{did_you_mean(wanted, known)}')
-    return found
+def _matching(items: Sequence[Item], key: str, name: str, path: Path) -> list[Item]:
+    matches = [item for item in items if getattr(item, key) == name]
+    if not matches:
+        names = {getattr(item, key) for item in items}
+        raise UserError(f'{path}: there is no {key} "{name}"{did_you_mean(name, names)}')
+    return matches

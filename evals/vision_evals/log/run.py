@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import Field
@@ -13,31 +14,31 @@ from vision_evals.log.item import Item
 from vision_evals.log.mutant import Mutant
 from vision_evals.log.profile import Profile
 from vision_evals.log.record import Precision, Record, Status
-from vision_evals.log.verdicts import Verdict
+from vision_evals.log.verdicts import Judgement, Verdict
 
 VERSION = 3
 """Format of ``run.json``. A newer one is refused; `log.upgrade` reads older ones."""
 
 
 class Suite(Record):
-    """What a suite says of itself."""
+    """A suite of the run."""
 
     path: str
     """As in the node ids."""
     title: str
     """One line."""
     about: str = ""
-    """What it asks and why, for a student."""
+    """What it checks and why, for a student."""
     sha256: str = ""
-    """Of its text; empty in logs that did not say."""
+    """Of its text; empty in older logs."""
     gates: int = 0
-    """Statistical gates written in it, whatever was selected."""
+    """Statistical gates in the file, also those that were not selected."""
     familywise: bool = False
-    """Whether the error rate is that of all its gates together: each gets an equal part."""
+    """Whether all its gates share one error rate: each gets an equal part."""
 
 
 class Settings(Record):
-    """What else changes a number."""
+    """Settings that change a number."""
 
     seed: int = 0
     """Every generator derives from it."""
@@ -50,15 +51,15 @@ class Settings(Record):
     precision: Precision = "fp32"
     """Of convolutions and matrix products."""
     batch_size: int
-    """Images in one forward of 224 x 224 pixels; each walk says its own."""
+    """Images in one forward of 224 x 224 pixels; each pass records its own."""
     memory_layout: str | None = None
-    """Of activations, in logs whose walks have no lanes: where they have, each says its own."""
+    """Of activations, in older logs; in newer ones each fast path records its own."""
     shard: str | None = None
     """``2/8``: only this part of every image set was looked at, to be merged with the others."""
     pictures: int = 8
     """Pictures a check and classifier."""
     noise: str | None = None
-    """File in the cache that the noise floors came from; null where none were measured."""
+    """File in the cache with the noise floors; null where none were measured."""
 
 
 class Environment(Record):
@@ -77,18 +78,18 @@ class Environment(Record):
 
 
 class Baseline(Record):
-    """The run that checkpoints are held against."""
+    """The run that checkpoints are compared with."""
 
     id: str
     """Name of its run directory."""
     source: str
-    """As somebody named it."""
+    """As the user named it."""
     started: str
     """ISO 8601, UTC."""
     commit: str | None = None
     """git commit it was made from."""
     alias: str | None = None
-    """Its classifier that every classifier is held against; null: those of equal alias."""
+    """Its classifier that every classifier is compared with; null: the one of the same alias."""
 
 
 class Run(Record):
@@ -99,49 +100,52 @@ class Run(Record):
     id: str
     """Name of the run directory."""
     status: Status
-    """How far it came."""
+    """Whether it finished."""
     started: str
     """ISO 8601, UTC."""
     seconds: float = 0.0
     """From the first item to the last write."""
     command: str
-    """What was typed."""
+    """The command line."""
     settings: Settings
     environment: Environment
     baseline: Baseline | None = None
-    """What the gates compare with; null without one."""
+    """The run that gates compare with; null without one."""
     suites: tuple[Suite, ...] = ()
     classifiers: tuple[Classifier, ...] = ()
     image_sets: tuple[ImageSet, ...] = ()
     items: tuple[Item, ...] = ()
     passes: tuple[PassRecord, ...] = ()
     profile: Profile | None = None
-    """Where the time went; null where nobody asked."""
+    """Where the time went; null without ``--evals-profile``."""
     mutants: tuple[Mutant, ...] = ()
-    """Of a self-test: what was broken on purpose; its items are those of the whole network."""
+    """Of a self-test: its mutants; the items are those of the unbroken network."""
     selected: tuple[str, ...] = ()
     """Ids of all selected items, in their order."""
     not_run: tuple[str, ...] = ()
     """Ids of selected items that were never judged."""
     warnings: tuple[str, ...] = ()
-    """What a person should know, and what libraries warned of, each once."""
+    """Warnings of the run and of libraries, each once."""
+
+    @property
+    def judgements(self) -> Iterator[Judgement]:
+        """The judgements of all items."""
+        return (judgement for item in self.items for judgement in item.judgements)
 
     @property
     def gates(self) -> tuple[Gate, ...]:
-        """The paired gates that were held."""
-        judgements = (judgement for item in self.items for judgement in item.judgements)
-        return tuple(j.gate for j in judgements if j.gate is not None)
+        """The paired gates that were judged."""
+        return tuple(j.gate for j in self.judgements if j.gate is not None)
 
     @property
     def false_alarms(self) -> float:
-        """How many of them would fail by chance, if every network lay just on its margin."""
+        """How many of them would fail by chance, if every network were exactly at its margin."""
         return sum((1 - gate.paired.confidence) / 2 for gate in self.gates)
 
     @property
     def compares_with_itself(self) -> bool:
-        """Whether a gate was left out because its network is the baseline's, as was asked for."""
-        judgements = (judgement for item in self.items for judgement in item.judgements)
+        """Whether a gate was left out, on request, because its network is the baseline's."""
         return any(
             j.of == "baseline" and j.verdict is Verdict.NOT_APPLICABLE and j.value is not None
-            for j in judgements
+            for j in self.judgements
         )

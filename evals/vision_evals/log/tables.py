@@ -21,10 +21,10 @@ def read_table(
         directory: of the run.
         file: below it, as the log names it.
         where: begins every message.
-        columns: only those of these that it has.
+        columns: those to read, as far as the table has them; None for all.
 
     Raises:
-        UserError: it is missing, damaged, or outside of the directory.
+        UserError: it is missing, damaged, or outside the directory.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -32,11 +32,11 @@ def read_table(
     try:
         path = _inside(directory, file, where)
         if columns is not None:
-            known = pq.read_schema(path).names
-            columns = [name for name in columns if name in known]
+            existing = pq.read_schema(path).names
+            columns = [name for name in columns if name in existing]
         return pq.read_table(path, columns=columns)
     except FileNotFoundError:
-        raise UserError(f"{where}: {file} is missing; name a run that is whole") from None
+        raise UserError(f"{where}: {file} is missing; name a complete run") from None
     except (pa.ArrowException, OSError, ValueError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
         raise UserError(f"{where}: {file} is damaged: {reason}") from None
@@ -46,7 +46,7 @@ def _inside(directory: Path, file: str, where: str) -> Path:
     root = directory.resolve()
     path = (root / file).resolve()
     if not path.is_relative_to(root):
-        raise UserError(f"{where}: {file} lies outside of the run; its log was changed")
+        raise UserError(f"{where}: {file} is outside the run; its log was changed")
     if path.exists() and not path.is_file():  # a pipe would be waited for
         raise ValueError("it is not a file")
     return path

@@ -1,7 +1,7 @@
-"""Logs of older formats, read as today's: one pure function for each step from format to format.
+"""Logs of older formats, upgraded: one pure function for each step from format to format.
 
-A step gets the JSON of the format before it and returns that of the next. Formats before 3 had
-sentences where there are fields now; they are taken apart here, and nowhere else.
+A step gets the JSON of one format and returns that of the next. Formats before 3 had sentences
+where there are fields now; only this module parses them.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ Json = dict[str, Any]
 
 
 def upgraded(data: Any) -> Any:
-    """Return the JSON of a log in today's format; what is no log of an older one stays as it is.
+    """Return the JSON of a log in the current format; other data stays as it is.
 
     Raises:
-        AttributeError, KeyError, TypeError, ValueError: parts of it are not what they should be.
+        AttributeError, KeyError, TypeError, ValueError: a part of it is malformed.
     """
     version = data.get("version") if isinstance(data, dict) else None
     if type(version) is not int or version not in STEPS:
@@ -31,7 +31,7 @@ def upgraded(data: Any) -> Any:
 
 
 def _more_fields(run: Json) -> Json:
-    """Return format 2, which knows more: what format 1 lacks has defaults."""
+    """Return format 2, which has more fields: they have defaults."""
     return run
 
 
@@ -43,15 +43,15 @@ def _fields_for_sentences(run: Json) -> Json:
     return {
         **run,
         "settings": run.get("settings", {}) | {"devices": several},
-        "classifiers": [_classifier(one) for one in run.get("classifiers", ())],
-        "items": [_item(one) for one in run.get("items", ())],
-        "mutants": [_mutant(one) for one in run.get("mutants", ())],
+        "classifiers": [_classifier(card) for card in run.get("classifiers", ())],
+        "items": [_item(item) for item in run.get("items", ())],
+        "mutants": [_mutant(mutant) for mutant in run.get("mutants", ())],
     }
 
 
 def _renamed(run: Json) -> Json:
     """Return format 2 with the names of format 3."""
-    passes = [_rename(one, {"lanes": "fast_paths"}) for one in run.get("walks", ())]
+    passes = [_rename(record, {"lanes": "fast_paths"}) for record in run.get("walks", ())]
     items = [
         item
         | {
@@ -71,10 +71,10 @@ def _rename(record: Json, names: Mapping[str, str]) -> Json:
 
 
 _OUTCOMES = {"holds": "passed", "falls": "failed", "cannot tell": "undecided"}
-"""What a validity check said up to format 2."""
+"""Outcomes of a validity check up to format 2."""
 
 STEPS: Mapping[int, Callable[[Json], Json]] = {1: _more_fields, 2: _fields_for_sentences}
-"""By the format that they read."""
+"""By the format that a step reads."""
 
 
 def _classifier(card: Json) -> Json:
@@ -89,8 +89,8 @@ def _classifier(card: Json) -> Json:
 
 
 def _mutant(mutant: Json) -> Json:
-    said = {key: mutant.get(key) for key in ("behaviour", "structure")}
-    return mutant | {key: one and _notice(one) for key, one in said.items()}
+    notices = {key: mutant.get(key) for key in ("behaviour", "structure")}
+    return mutant | {key: notice and _notice(notice) for key, notice in notices.items()}
 
 
 def _notice(notice: Json) -> Json:
@@ -100,46 +100,47 @@ def _notice(notice: Json) -> Json:
 
 def _item(item: Json) -> Json:
     metrics = item.get("metrics", ())
-    judgements = [_judgement(one, metrics) for one in item.get("judgements", ())]
-    refused = any(one["verdict"] == "invalid" for one in judgements) or any(
-        one["outcome"] == "failed" and one.get("severity", "error") == "error"
-        for one in item.get("validity", ())
+    judgements = [_judgement(old, metrics) for old in item.get("judgements", ())]
+    refused = any(judgement["verdict"] == "invalid" for judgement in judgements) or any(
+        check["outcome"] == "failed" and check.get("severity", "error") == "error"
+        for check in item.get("validity", ())
     )
     sentence = item["sentence"]
-    found = item | {
-        "metrics": [_metric(one, item) for one in metrics],
+    upgraded_item = item | {
+        "metrics": [_metric(metric, item) for metric in metrics],
         "judgements": judgements,
-        "pictures": [_picture(one) for one in item.get("pictures", ())],
-        "plots": [_plot(one) for one in item.get("plots", ())],
+        "pictures": [_picture(picture) for picture in item.get("pictures", ())],
+        "plots": [_plot(plot) for plot in item.get("plots", ())],
         "worst_first": _WORST_FIRST.get(item["measure"]),
         # a reason that nothing else holds stands alone
         "sentence": sentence if refused else sentence.removeprefix("INVALID: "),
     }
     comparison = item.get("comparison")
     if comparison is not None:
-        found["comparison"] = comparison | {"paths": _paths(comparison.get("paths"))}
-    return found
+        upgraded_item["comparison"] = comparison | {"paths": _paths(comparison.get("paths"))}
+    return upgraded_item
 
 
 def _metric(metric: Json, item: Json) -> Json:
     name, measure, at = metric["name"], item["measure"], metric.get("at")
-    same = {one.get("at") for one in item["metrics"] if one["name"] == name}
+    points = {other.get("at") for other in item["metrics"] if other["name"] == name}
     lists = {
         key: {str(value) for value in values}
         for key, values in item.get("parameters", {}).items()
         if isinstance(values, list)
     }
-    axis = next((key for key, values in lists.items() if same <= values), None)
-    refined = [one["name"] for one in item["metrics"] if name.startswith(f"{one['name']}_")]
+    axis = next((key for key, values in lists.items() if points <= values), None)
+    names = (other["name"] for other in item["metrics"])
+    refined = (other for other in names if name.startswith(f"{other}_"))
     return metric | {
         "axis": None if at is None else axis,
-        "refines": None if at is None else next(iter(refined), None),
+        "refines": None if at is None else next(refined, None),
         "headline": _HEADLINES.get((measure, name)),
     }
 
 
 _NUMBER = r"[-+\d.e]+"
-_WANTED = re.compile(
+_BOUND = re.compile(
     rf"(at least|at most) (?:{_NUMBER}|(the published|that of \S.*?)"
     rf"(?: \+ ({_NUMBER}))?(?: - ({_NUMBER}))?(?: = {_NUMBER})?)"
 )
@@ -147,12 +148,12 @@ _WANTED = re.compile(
 
 def _judgement(judgement: Json, metrics: Iterable[Json]) -> Json:
     key = judgement["metric"], judgement.get("at")
-    metric = next((one for one in metrics if (one["name"], one.get("at")) == key), {})
+    metric = next((m for m in metrics if (m["name"], m.get("at")) == key), {})
     gate, sentence = judgement.get("gate"), judgement["sentence"]
     n = gate["paired"]["n"] if gate else metric.get("n", 0)
     further = sentence.partition(f"n = {n:,}")[2]
     interval = None if gate else re.search(r"([\d.]+) % interval", sentence)
-    bound = _WANTED.fullmatch(judgement["wanted"])
+    bound = _BOUND.fullmatch(judgement["wanted"])
     shown = judgement.get("severity") == "warn" or judgement.get("known") is not None
     rest = {name: value for name, value in judgement.items() if name != "wanted"}
     return rest | {
@@ -174,7 +175,7 @@ def _of(words: str | None) -> str | None:
 
 def _picture(picture: Json) -> Json:
     plot = picture.get("plot")
-    panels = [_panel(one) for one in picture.get("panels", ())]
+    panels = [_panel(panel) for panel in picture.get("panels", ())]
     return picture | {"panels": panels, "plot": plot and _plot(plot)}
 
 
@@ -182,15 +183,15 @@ _ANSWER = re.compile(r"(.+) ([01]\.\d\d)", re.DOTALL)
 
 
 def _panel(panel: Json) -> Json:
-    title, said = panel["title"], panel.get("said", "")
+    title, text = panel["title"], panel.get("said", "")
     head, _, tail = title.partition(": ")
-    below, beside = _ANSWER.fullmatch(said), _ANSWER.fullmatch(tail)
-    answer = below or beside
+    below, inline = _ANSWER.fullmatch(text), _ANSWER.fullmatch(tail)
+    answer = below or inline
     return {
-        "title": title if below or not beside else head,
+        "title": title if below or not inline else head,
         "answer": answer and answer[1],
         "confidence": answer and min(float(answer[2]), 1.0),
-        "note": "" if below else said,
+        "note": "" if below else text,
         "original": title == "image",
     }
 
@@ -200,8 +201,8 @@ def _plot(plot: Json) -> Json:
 
 
 def _line(line: Json) -> Json:
-    found = re.fullmatch(r"seed (\d{1,9})[ ,:]*(.*)", line["name"], re.DOTALL)
-    return line if found is None else line | {"seed": int(found[1]), "name": found[2]}
+    named = re.fullmatch(r"seed (\d{1,9})[ ,:]*(.*)", line["name"], re.DOTALL)
+    return line if named is None else line | {"seed": int(named[1]), "name": named[2]}
 
 
 _PATH = re.compile(r"(decoder|device|forwards): (.*) there, (.*) here", re.DOTALL)
@@ -213,15 +214,15 @@ _SIDE = re.compile(
 
 
 def _paths(sentence: str | None) -> list[Json]:
-    said = (sentence or "").removeprefix("computed on different paths, ").split("; ")
-    found = filter(None, map(_PATH.fullmatch, said))
-    return [{"step": one[1], "before": _side(one[2]), "now": _side(one[3])} for one in found]
+    parts = (sentence or "").removeprefix("computed on different paths, ").split("; ")
+    steps = filter(None, map(_PATH.fullmatch, parts))
+    return [{"step": s[1], "before": _side(s[2]), "now": _side(s[3])} for s in steps]
 
 
-def _side(said: str) -> Json:
-    found = _SIDE.fullmatch(said)
-    assert found is not None, "everything after the words may be missing"
-    words, unmeasured, changed, n, error = found.groups()
+def _side(text: str) -> Json:
+    match = _SIDE.fullmatch(text)
+    assert match is not None, "everything after the words may be missing"
+    words, unmeasured, changed, n, error = match.groups()
     return {
         "words": words,
         "n": 0 if unmeasured else n and int(n.replace(",", "")),
@@ -239,7 +240,7 @@ _HEADLINES: Mapping[tuple[str, str], Json] = {
     ("dropout_gap", "accuracy_gap"): {"label": "dropout gap", "rank": 6, "share": False},
     ("predictions", "confidence_mean"): {"label": "confidence", "rank": 7, "unlike": True},
 }
-"""What cards led with up to format 2, whatever the measures say today."""
+"""Headlines of cards up to format 2, whatever the measures declare today."""
 
 
 def _worst(meaning: str, word: str = "worst") -> Json:
@@ -259,4 +260,4 @@ _WORST_FIRST: Mapping[str, Json] = {
     "linear_response": _worst("those that turn wrong at the smallest change"),
     "dropout_gap": _worst("those to which most masks answer otherwise than eval mode"),
 }
-"""What was said of the pictures that a measure puts first."""
+"""Descriptions of the pictures that a measure put first."""

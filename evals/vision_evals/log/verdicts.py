@@ -1,4 +1,4 @@
-"""Verdicts, and what they rest on: metrics, thresholds, evidence."""
+"""Verdicts, and the metrics, thresholds and evidence behind them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vision_evals.log.record import Depth, Record
 
 
 class Verdict(StrEnum):
-    """What a check says of a classifier, worst first."""
+    """The verdict of a check on a classifier, worst first."""
 
     INVALID = "invalid"
     FAILED = "failed"
@@ -22,7 +22,7 @@ class Verdict(StrEnum):
 
     @property
     def judged(self) -> bool:
-        """Whether an expectation was held against a number (or the number was refused)."""
+        """Whether an expectation was compared with a number (or the number was refused)."""
         return self in _JUDGED
 
 
@@ -30,17 +30,17 @@ _JUDGED = {Verdict.INVALID, Verdict.FAILED, Verdict.INCONCLUSIVE, Verdict.PASSED
 
 
 class Headline(Record):
-    """A metric that the card of a network leads with."""
+    """How a metric appears on the card of a network."""
 
     label: str
     """Such as ``one-step robust accuracy``."""
     rank: int = 100
-    """Its place on the card, the smallest first; equal ones stand as they were measured."""
+    """Its place on the card, the smallest first; equal ranks keep the order of measurement."""
     share: bool = True
-    """Whether a bar from 0 to 1 says how much of something it is."""
+    """Whether it is drawn as a bar from 0 to 1."""
     unlike: bool = False
-    """Only on images unlike the classes: art, and what a check holds against a second set. The
-    label then goes on with their role: ``confidence on art``."""
+    """Whether it is shown only for images unlike the classes: art, and sets compared with another.
+    The label then ends with their role: ``confidence on art``."""
 
 
 class Metric(Record):
@@ -49,7 +49,7 @@ class Metric(Record):
     name: str
     """Such as ``top5_accuracy``."""
     at: str | None = None
-    """Value of the axis as the suite wrote it (``1/255``), null for metrics without an axis."""
+    """Value of the axis as in the suite (``1/255``); null for metrics without an axis."""
     value: float | None
     """The number; null where it does not exist, and then ``reason`` says why."""
     unit: str
@@ -69,31 +69,31 @@ class Metric(Record):
     reason: str | None = None
     """Why there is no value, or no interval."""
     lost: bool = False
-    """Whether there should be a value and is none, as after a training that diverged: what is
-    expected of it then fails. Where the question does not apply, it is not lost."""
+    """Whether a value is missing that should exist, as after a training that diverged: expectations
+    of it then fail. Where the metric does not apply, it is not lost."""
     spread: tuple[float, ...] = ()
     """Of a recipe: the metric after training from each of its seeds; ``value`` is their median."""
     higher_is_better: bool = True
     """Direction, for thresholds, colours and trends."""
     about: str = ""
-    """What it is, in a sentence: the glossary's."""
+    """What it is, in a sentence for the glossary."""
     source: str = ""
     """Paper and section, where it comes from one."""
     axis: str | None = None
     """Parameter that lists the values of its axis; null for metrics without an axis."""
     refines: str | None = None
-    """Metric that it is a variant of, beside which it is drawn dotted."""
+    """Metric that it is a variant of; it is drawn dotted next to that one."""
     headline: Headline | None = None
-    """How a card leads with it; null where none does."""
+    """How the card of a network shows it; null where it does not."""
 
 
 class Reference(Record):
-    """A number from elsewhere shown beside a metric; never a pass mark."""
+    """A published number that is shown next to a metric; never a threshold."""
 
     label: str
     """Such as ``human annotator 1``."""
     metric: str
-    """Which metric it stands beside."""
+    """The metric that it belongs to."""
     value: float
     """In the metric's unit."""
     n: int | None = None
@@ -112,15 +112,15 @@ class Validity(Record):
     """Evidence that the evaluation itself can be trusted."""
 
     id: str = ""
-    """Such as ``S5``; empty for what only one measure asks."""
+    """Such as ``S5``; empty for a check of one measure."""
     name: str
     """Such as ``output is logits``."""
     outcome: Literal["passed", "failed", "undecided"]
-    """What cannot be told is shown, and decides nothing."""
+    """An undecided check is shown, and decides nothing."""
     severity: Literal["error", "warn"] = "error"
-    """A check that falls makes the verdict INVALID; one that warns is shown."""
+    """A failed check makes the verdict INVALID; with ``warn`` it is only shown."""
     cost: Depth = "cheap"
-    """Cheap ones run with every check, the others when somebody asks."""
+    """Cheap ones always run, thorough ones on request."""
     evidence: str
     """The numbers, in one sentence."""
     meaning: str
@@ -130,12 +130,12 @@ class Validity(Record):
 
     @property
     def invalidates(self) -> bool:
-        """Whether no number that depends on it can be believed."""
+        """Whether the numbers that depend on it cannot be trusted."""
         return self.outcome == "failed" and self.severity == "error"
 
 
 class Judgement(Record):
-    """One expectation held against one metric."""
+    """One expectation compared with one metric."""
 
     metric: str
     """Name of the metric."""
@@ -144,51 +144,50 @@ class Judgement(Record):
     side: Literal["at_least", "at_most"] | None = None
     """Which way the threshold bounds the value; null where ``rule`` says what is expected."""
     plus: float = 0.0
-    """What the suite adds to a threshold that is no number."""
+    """What the suite adds to a threshold that is not a number."""
     minus: float = 0.0
-    """What it takes from it."""
+    """What the suite subtracts from it."""
     rule: str = ""
-    """An expectation that is no bound, in words: ``every picture readable``."""
+    """An expectation that is not a bound, in words: ``every picture readable``."""
     threshold: float | None
-    """The number it came to; null when the reference has none."""
+    """The threshold as a number; null when the reference has none."""
     value: float | None
     """The metric's value."""
     verdict: Verdict
     """Of this expectation alone."""
     sentence: str
-    """What a person reads, numbers first."""
+    """The judgement in a sentence, numbers first."""
     further: str = ""
-    """Its end, behind the number of images: flips, how many more images would decide, noise."""
+    """The end of the sentence, after the number of images: flips, further images needed, noise."""
     confidence: float | None = None
-    """Of the interval that was held against the threshold; null where the point, or the paired
+    """Of the interval that was compared with the threshold; null where the point, or the paired
     comparison of ``gate``, decided."""
     severity: Literal["error", "warn"] = "error"
     """``warn``: shown, never fails the check."""
     known: str | None = None
-    """Reason why a fall is expected."""
+    """Reason why a failure is expected."""
     excused: bool = False
-    """Whether it fell, or cannot be told, and is only shown, as the suite asked."""
+    """Whether it failed or is inconclusive, and is only shown, as the suite says."""
     of: str | None = None
-    """Where the threshold comes from that is no number: ``baseline``, ``published``, an alias."""
+    """Source of a threshold that is not a number: ``baseline``, ``published``, an alias."""
     gate: Gate | None = None
-    """The paired comparison behind it, where the threshold is another network's."""
+    """The paired comparison, where another network sets the threshold."""
     floor: float | None = None
-    """By how much this machine moves the metric when only batch size, threads or device change, in
-    its unit: a value that lies no further from its threshold is inconclusive. Null where it was
-    not measured."""
+    """This machine's noise: how much the metric varies with batch size, threads and device, in its
+    unit. A value closer to its threshold than this is inconclusive. Null where not measured."""
 
     @property
     def excuse(self) -> str:
-        """Why a fall fails nothing."""
+        """Why a failure fails nothing."""
         return f"known ({self.known})" if self.known is not None else "warning"
 
     @property
     def wanted(self) -> str:
         """The expectation in words: ``at least 0.9``, ``at most the published + 0.01 = 0.58``."""
-        return self.asking(None if self.threshold is None else f"{self.threshold:.4g}")
+        return self.expectation(None if self.threshold is None else f"{self.threshold:.4g}")
 
-    def asking(self, threshold: str | None) -> str:
-        """Return the expectation in words, its threshold written so."""
+    def expectation(self, threshold: str | None) -> str:
+        """Return the expectation in words, with its threshold written like this."""
         if self.side is None:
             return self.rule
         return wanted(self.side, self.of, self.plus, self.minus, threshold)
@@ -202,11 +201,11 @@ def wanted(
     threshold: str | None,
 ) -> str:
     """Return a bound in words; the arguments are fields of `Judgement`."""
-    said = side.replace("_", " ")
+    words = side.replace("_", " ")
     if of is None:
-        return f"{said} {threshold}"
+        return f"{words} {threshold}"
     named = {"published": "the published", "baseline": "that of the baseline"}
-    said += f" {named.get(of, f'that of {of}')}"
-    said += f" + {plus:.4g}" if plus else ""
-    said += f" - {minus:.4g}" if minus else ""
-    return said if threshold is None else f"{said} = {threshold}"
+    words += f" {named.get(of, f'that of {of}')}"
+    words += f" + {plus:.4g}" if plus else ""
+    words += f" - {minus:.4g}" if minus else ""
+    return words if threshold is None else f"{words} = {threshold}"

@@ -82,7 +82,7 @@ def _numbers(judgement: Judgement, metric: Metric) -> tuple[str, str]:
     read = float(text.replace(",", "").replace("\N{MINUS SIGN}", "-"))
     gap = read - float(rough)
     hidden = value != threshold and gap * (value - threshold) <= 0
-    return text, judgement.asking(repr(threshold) if hidden else rough)
+    return text, judgement.expectation(repr(threshold) if hidden else rough)
 
 
 def _alone(judgement: Judgement, metric: Metric) -> str:

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     )
 
 SEED = 0
-"""Of a run, and of what is computed outside of one."""
+"""Seed of a run, and of computations outside a run."""
 
 PREFIX = "--evals-"
-"""Of every option, so that it is nobody else's."""
+"""Prefix of every option, so that it collides with no other plugin."""
 
 
 def option(
@@ -38,15 +38,15 @@ def option(
         metavar: what a value looks like; None for a switch.
         text: its help, without the default.
         on: the ``evals`` commands that take it as pytest does, separated by spaces.
-        otherwise: what happens when it is left out, where the default does not say it.
+        otherwise: what happens without it, where the default does not say so.
     """
-    return {"metavar": metavar, "help": text, "commands": on.split(), "otherwise": otherwise}
+    return {"metavar": metavar, "help": text, "commands": (*on.split(),), "otherwise": otherwise}
 
 
 # fmt: off
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptionsTable:
-    """The value of every option, as given; `options.Options` knows where its paths lead."""
+    """The value of every option as written; `options.Options` has the resolved paths."""
 
     model: tuple[str, ...] = field(default=(), metadata=option(
         "[ALIAS=]NAME[@PATH]", "judge this classifier; PATH may be a pattern, as in PATH_*.pth",
@@ -55,63 +55,67 @@ class OptionsTable:
         "FILE", "TOML file with model cards of your own",
         "models predict fool check-file selftest noise"))
     images: tuple[str, ...] = field(default=(), metadata=option(
-        "[ROLE=]SOURCE", "what a role stands for; photographs without a role", "selftest noise",
-        otherwise="imagenet_samples"))
+        "[ROLE=]SOURCE", "images of a role; of the role photographs, if none is written",
+        "selftest noise", otherwise="imagenet_samples"))
     limit: Count | None = field(default=None, metadata=option(
-        "N", "only N images of each set, chosen by hash of their ids", "selftest", otherwise="all"))
+        "N", "use only N images of each set, chosen by the hash of their ids", "selftest",
+        otherwise="all"))
     device: str = field(default="auto", metadata=option(
-        "auto|DEVICE", "cpu, cuda:1, mps, ...", "predict fool selftest"))
+        "auto|DEVICE", "device, such as cpu, cuda:1 or mps", "predict fool selftest"))
     precision: Precision = field(default="fp32", metadata=option(
-        "fp32|tf32|bf16", "of convolutions and matrix products"))
+        "fp32|tf32|bf16", "precision of convolutions and matrix products"))
     batch_size: Count | Literal["auto"] = field(default="auto", metadata=option(
-        "auto|N", "images in one forward"))
+        "auto|N", "images in one forward pass"))
     seed: Seed = field(default=SEED, metadata=option(
-        "N", "every generator derives from it", "selftest"))
+        "N", "seed of every random generator", "selftest"))
     run_dir: str = field(default="runs", metadata=option(
-        "DIR", "where runs are kept", "selftest merge"))
+        "DIR", "folder of the runs", "selftest merge"))
     report: str | None = field(default=None, metadata=option(
-        "PATH|none", "HTML report", "selftest merge", otherwise="report.html beside the run log"))
+        "PATH|none", "HTML report", "selftest merge", otherwise="report.html next to the run log"))
     report_dir: str | None = field(default=None, metadata=option(
-        "DIR", "the report as a folder too, with pictures beside it", "selftest merge report"))
+        "DIR", "also write the report as a folder, with its pictures as files",
+        "selftest merge report"))
     templates: str | None = field(default=None, metadata=option(
-        "DIR", "templates of your own that go before the report's of the same names",
+        "DIR", "templates of your own, which replace the report's of the same names",
         "selftest merge report compare serve"))
     markdown: str | None = field(default=None, metadata=option(
-        "PATH", "summary in Markdown; also appended to $GITHUB_STEP_SUMMARY if set", "merge"))
+        "PATH", "write a summary in Markdown; it is also appended to $GITHUB_STEP_SUMMARY if set",
+        "merge"))
     mlflow: str | None = field(default=None, metadata=option(
         "URI", "log the run to this MLflow server or store"))
     pictures: Pictures | Literal["none"] = field(default=8, metadata=option(
-        "N|none", "pictures a check and classifier in the report, up to 8"))
+        "N|none", "pictures in the report for each check and classifier, up to 8"))
     baseline: str | None = field(default=None, metadata=option(
-        "RUN[:ALIAS]", "hold gates against this run, image by image", "merge"))
+        "RUN[:ALIAS]", "compare gates with this run, image by image", "merge"))
     same: Choice = field(default="fail", metadata=option(
-        "fail|skip", "what a gate does that compares a network with itself", "merge"))
+        "fail|skip", "whether a gate that compares a network with itself fails or is skipped",
+        "merge"))
     validity: Depth = field(default="cheap", metadata=option(
         "cheap|thorough", "which validity checks run", "selftest"))
     inconclusive: Choice = field(default="fail", metadata=option(
-        "fail|skip", "what an inconclusive verdict does", "merge"))
+        "fail|skip", "whether an inconclusive verdict fails or is skipped", "merge"))
     keep_adversarials: bool = field(default=False, metadata=option(
         None, "keep every image's smallest adversarial as an 8-bit PNG"))
     recipes: bool = field(default=False, metadata=option(
-        None, "train and judge recipes also where --evals-model names classifiers"))
+        None, "also train and judge recipes when --evals-model names classifiers"))
     profile: bool = field(default=False, metadata=option(
-        None, "say where the time went: decoding, forwards, attacks, rows, report, ..."))
+        None, "show where the time went: decoding, forwards, attacks, rows, report, ..."))
     trace: str | None = field(default=None, metadata=option(
         "DIR", "write torch profiler traces of the first batches of each pass"))
     shard: Part | None = field(default=None, metadata=option(
-        "K/N", "look at part K of N of every image set; `evals merge` joins the parts"))
+        "K/N", "run part K of N of every image set; `evals merge` joins the parts"))
     cache: str = field(default=".evals_cache", metadata=option(
-        "DIR", "where finished shards and trainings are kept", "noise merge cache"))
+        "DIR", "folder where finished shards and trainings are kept", "noise merge cache"))
     no_cache: bool = field(default=False, metadata=option(
-        None, "compute everything anew, and keep nothing"))
+        None, "compute everything again, and keep nothing"))
     models: Mapping[str, Any] = field(default_factory=dict)
-    """Model cards: a table of ``[tool.evals]``, and no option."""
+    """Model cards: a table of ``[tool.evals]``, not an option."""
 # fmt: on
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """An option as it was declared: a row of its documentation."""
+    """A declared option: a row of its documentation."""
 
     key: str
     """In ``[tool.evals]``, where ``-`` may stand for ``_``."""
@@ -136,7 +140,7 @@ class Option:
 
     @property
     def default_text(self) -> str | None:
-        """What happens when it is left out; None where that goes without saying."""
+        """What happens without it; None where that is obvious."""
         if self.otherwise is not None or self.metavar is None or self.default is None:
             return self.otherwise
         return str(self.default)
@@ -149,7 +153,7 @@ class Option:
         return self.help + several + default
 
     def arguments(self) -> dict[str, Any]:
-        """Return how argparse, and so pytest, is to read it; None where it is left out."""
+        """Return the arguments of argparse, and so of pytest; without the option, it is None."""
         if self.metavar is None:
             return {"action": "store_true", "default": None, "help": self.sentence}
         action = "append" if self.repeated else "store"
@@ -159,14 +163,7 @@ class Option:
 def declared(table: type = OptionsTable) -> tuple[Option, ...]:
     """Return the options of a table, in its order: those of this package, if none is named."""
     return tuple(
-        Option(
-            entry.name,
-            entry.default,
-            entry.metadata["metavar"],
-            entry.metadata["help"],
-            tuple(entry.metadata["commands"]),
-            entry.metadata["otherwise"],
-        )
+        Option(entry.name, entry.default, **entry.metadata)
         for entry in fields(table)
         if entry.metadata
     )

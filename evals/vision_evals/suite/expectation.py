@@ -1,4 +1,4 @@
-"""What must hold of a metric: its thresholds, as a suite writes them."""
+"""Expectations of a metric: its thresholds, as a suite writes them."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from vision_evals.core.tables import Table
 from vision_evals.suite.spec import Spec
 
 RESERVED = {"published", "baseline"}
-"""What a threshold can be taken from that is no classifier of this run."""
+"""References of a threshold that are not a classifier of this run."""
 
 
 class Reference(Table):
-    """A threshold taken from elsewhere."""
+    """A threshold that refers to another result."""
 
     of: str
     """``baseline``, ``published``, or the alias of another classifier."""
     plus: float = 0.0
     """Added to it."""
     minus: float = 0.0
-    """Taken from it."""
+    """Subtracted from it."""
 
     @property
     def margin(self) -> float:
-        """By how much the threshold lies above the reference."""
+        """By how much the threshold is above the reference."""
         return self.plus - self.minus
 
     @property
     def alias(self) -> str | None:
-        """The classifier of this run that it names, if it names one."""
+        """The classifier of this run that it names, if any."""
         return None if self.of in RESERVED else self.of
 
 
@@ -39,7 +39,7 @@ Bound = Annotated[
     Annotated[float, Field(strict=True), Tag("number")] | Annotated[Reference, Tag("reference")],
     Discriminator(lambda value: "reference" if isinstance(value, dict | Reference) else "number"),
 ]
-"""A number, or one taken from elsewhere."""
+"""A number, or a reference to another result."""
 
 
 class Expectation(Table):
@@ -54,13 +54,13 @@ class Expectation(Table):
     at_most: Bound | None = None
     """Highest value that passes."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] | None = None
-    """Ask for the two-sided interval at this confidence, not for the point."""
+    """Compare the two-sided interval at this confidence, not the point."""
     severity: Literal["error", "warn"] = "error"
     """``warn`` is shown and fails nothing."""
     known: str | None = None
-    """Reason why a fall is expected; it is then shown and fails nothing."""
+    """Reason why a failure is expected; it is then shown and fails nothing."""
     for_: tuple[str, ...] | None = Field(default=None, alias="for")
-    """Aliases it is meant for; all of them without this key."""
+    """Aliases that it applies to; all of them without this key."""
 
     @model_validator(mode="after")
     def _bounded(self) -> Expectation:
@@ -68,14 +68,14 @@ class Expectation(Table):
             raise ValueError("an expectation needs at_least or at_most")
         low, high = self.at_least, self.at_most
         if isinstance(low, float) and isinstance(high, float) and low > high:
-            raise ValueError(f"nothing is at least {low:g} and at most {high:g}")
+            raise ValueError(f"no value is at least {low:g} and at most {high:g}")
         for side, bound in self.bounds:
             if isinstance(bound, Reference) and bound.of == "baseline":
-                self._allowing(side, bound)
+                self._needs_margin(side, bound)
         return self
 
-    def _allowing(self, side: str, bound: Reference) -> None:
-        """Refuse a gate on whose very border an unchanged network lies, if it must be shown."""
+    def _needs_margin(self, side: str, bound: Reference) -> None:
+        """Refuse a gate that needs an interval but has no margin for an unchanged network."""
         if self.confidence is not None and bound.margin == 0:
             word = "minus" if side == "at_least" else "plus"
             raise ValueError(
@@ -93,18 +93,18 @@ class Expectation(Table):
 
 
 def paired(spec: Spec, expectation: Expectation, bound: Reference) -> bool:
-    """Whether a test on pairs of images decides a threshold, and not two numbers alone.
+    """Whether a test on pairs of images decides a threshold, rather than two numbers alone.
 
-    Against the baseline always, where the metric is a mean over images; against another classifier
-    where the suite asks for ``confidence``.
+    Against the baseline always, if the metric is a mean over images; against another classifier
+    if the suite sets ``confidence``.
     """
     per_image = spec.metric(expectation.metric).per_image is not None
-    asked = bound.of == "baseline" or (bound.alias and expectation.confidence is not None)
-    return bool(per_image and asked)
+    by_pairs = bound.of == "baseline" or (bound.alias and expectation.confidence is not None)
+    return bool(per_image and by_pairs)
 
 
 def same_point(a: object, b: object) -> bool:
-    """Whether two values of an axis are equal: numbers exactly (0.5 is "1/2"), words as is."""
+    """Whether two values of an axis are equal: numbers exactly (0.5 is "1/2"), words as texts."""
     try:
         return Fraction(str(a)) == Fraction(str(b))
     except (ValueError, ZeroDivisionError):

@@ -1,8 +1,7 @@
-"""What the command line and ``[tool.evals]`` say, checked."""
+"""The options of the command line and ``[tool.evals]``, checked."""
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -13,7 +12,8 @@ from pydantic import BaseModel, Field, create_model
 
 from vision_evals.core.errors import UserError
 from vision_evals.core.partition import Partition
-from vision_evals.core.tables import Table, validate
+from vision_evals.core.paths import read_text
+from vision_evals.core.tables import Table, parse_toml, validate
 from vision_evals.suite import option_types
 from vision_evals.suite.declared_options import PREFIX, OptionsTable, declared
 
@@ -22,7 +22,7 @@ DEFAULT_ROLE = "photographs"
 
 @cache
 def _checked(table: type = OptionsTable) -> type[BaseModel]:
-    """Return the declared options as a table that checks what is written in it."""
+    """Return the declared options as a table that checks its values."""
     hints = get_type_hints(table, localns=vars(option_types), include_extras=True)
     defaults = {option.key: option.default for option in declared(table)}
     tables: Any = Field(default_factory=dict)
@@ -32,14 +32,14 @@ def _checked(table: type = OptionsTable) -> type[BaseModel]:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where images come from; equal when they are the same place, however it was written."""
+    """Where images come from; equal when the place is the same, however it was written."""
 
     text: str = field(compare=False)
     """As written."""
     place: str
     """``imagenet_samples``, ``art_samples``, or an absolute path."""
     missing: str | None = None
-    """Why nobody can say where: then there is no place."""
+    """Why the place is unknown, if it is."""
 
     def __str__(self) -> str:
         return self.text
@@ -47,7 +47,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Everything a run was told."""
+    """All options of a run."""
 
     table: OptionsTable
     models: tuple[tuple[str, Path], ...]
@@ -55,20 +55,20 @@ class Options:
     images: Mapping[str, tuple[str, Path]]
     """Role to source, with the folder it is relative to."""
     typed: frozenset[str]
-    """Roles that the command line names: some check must be about them."""
+    """Roles that the command line names: a check must use each of them."""
     cards: Path | None
     baseline: tuple[str, Path] | None
     """``--evals-baseline`` with the folder that its path is relative to."""
     run_dir: Path
     cache: Path
     report: Path | None
-    """None: beside the run log."""
+    """None: next to the run log."""
     report_dir: Path | None
-    """None: no folder is asked for."""
+    """None: no folder is written."""
     templates: Path | None
-    """None: the report looks as it comes."""
+    """None: the shipped templates alone."""
     markdown: Path | None
-    """None: no summary is asked for."""
+    """None: no summary is written."""
     trace: Path | None
     """None: nothing is traced."""
     root: Path
@@ -81,21 +81,21 @@ class Options:
 
     @property
     def partition(self) -> Partition | None:
-        """The part that is looked at, where machines share a run."""
+        """The part that is run, where machines share a run."""
         return None if self.table.shard is None else Partition.parse(self.table.shard)
 
     @property
     def pictures(self) -> int:
-        """Pictures a check and classifier."""
+        """Pictures for each check and classifier."""
         return 0 if self.table.pictures == "none" else self.table.pictures
 
 
-def read(given: Mapping[str, Any], cwd: Path) -> Options:
-    """Join the command line (which goes first) and the nearest ``[tool.evals]``.
+def read(typed: Mapping[str, Any], cwd: Path) -> Options:
+    """Join the command line and the nearest ``[tool.evals]``; the command line has priority.
 
     Args:
-        given: option name to value, as typed; absent options are left out.
-        cwd: folder the command was typed in; ``[tool.evals]`` is looked for here and above.
+        typed: option name to value, as typed; absent options are left out.
+        cwd: the current folder; ``[tool.evals]`` is looked for here and above.
 
     Raises:
         UserError: an unknown key or an unusable value, with the place it was written.
@@ -103,27 +103,28 @@ def read(given: Mapping[str, Any], cwd: Path) -> Options:
     file, written = _tool_table(cwd)
     root = cwd if file is None else file.parent
     mistakes = _mistakes(written, f"{file}, [tool.evals]")
-    for key, value in given.items():
+    for key, value in typed.items():
         mistakes += _mistakes({key: value}, PREFIX + key.replace("_", "-"))
     if mistakes:
         raise UserError("\n".join(mistakes))
-    checked = _checked().model_validate({**written, **given})
+    checked = _checked().model_validate({**written, **typed})
     table = OptionsTable(**dict(checked))
-    base = {option.key: cwd if option.key in given else root for option in declared()}
+    base = {option.key: cwd if option.key in typed else root for option in declared()}
 
     def place(key: str) -> Path | None:
         text = getattr(table, key)
         return None if text is None else base[key] / Path(text).expanduser()
 
     images = [_role(text) for text in table.images]
-    twice = {role for role, _ in images if [r for r, _ in images].count(role) > 1}
-    if twice:
-        raise UserError(f"images: {twice.pop()} is given twice; a role stands for one source")
+    roles = [role for role, _ in images]
+    for role in roles:
+        if roles.count(role) > 1:
+            raise UserError(f"images: {role} is given twice; a role stands for one source")
     return Options(
         table=table,
         models=tuple((text, base["model"]) for text in table.model),
         images={role: (source, base["images"]) for role, source in images},
-        typed=frozenset(role for role, _ in images if "images" in given),
+        typed=frozenset(role for role in roles if "images" in typed),
         cards=place("cards"),
         baseline=None if table.baseline is None else (table.baseline, base["baseline"]),
         run_dir=base["run_dir"] / Path(table.run_dir).expanduser(),
@@ -150,15 +151,14 @@ def _tool_table(cwd: Path) -> tuple[Path | None, dict[str, Any]]:
         file = folder / "pyproject.toml"
         if not file.is_file():
             continue
-        try:
-            data = tomllib.loads(file.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise UserError(f"{file}: not valid TOML: {error}") from None
+        data = parse_toml(read_text(file), file)
         tool = data.get("tool", {})
         table = tool.get("evals") if isinstance(tool, dict) else None
         if table is not None:
             if not isinstance(table, dict):
-                raise UserError(f"{file}: evals = {table!r} is no table; write it as [tool.evals]")
+                raise UserError(
+                    f"{file}: evals = {table!r} is not a table; write it as [tool.evals]"
+                )
             return file, {key.replace("-", "_"): value for key, value in table.items()}
     return None, {}
 

@@ -1,17 +1,16 @@
-"""A suite read from its text: every mistake that can be seen there, each with its repair."""
+"""A suite read from its text: every mistake that can be found there, each with its repair."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from vision_evals.core.errors import UserError, did_you_mean
-from vision_evals.core.tables import keys, validate
+from vision_evals.core.tables import keys, parse_toml, validate
 from vision_evals.suite.expectation import Expectation
-from vision_evals.suite.possible import hold_expectation
+from vision_evals.suite.possible import check_expectation
 from vision_evals.suite.spec import Spec
 from vision_evals.suite.suite import Check, CheckTable, Suite, SuiteTable
 
@@ -35,10 +34,7 @@ def parse(text: str, path: str, measure: Callable[[str], Spec]) -> Suite:
     Raises:
         UserError: one line for each mistake, each with file, check, key and repair.
     """
-    try:
-        data = tomllib.loads(text.removeprefix("\ufeff"))
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{path}: not valid TOML: {error}") from None
+    data = parse_toml(text.removeprefix("\ufeff"), path)
     if data.get("evals") != FORMAT:
         raise UserError(f"{path}: evals = {data.get('evals')!r}: this version reads evals = 1")
     table = validate(SuiteTable, data, path)
@@ -57,8 +53,7 @@ def parse(text: str, path: str, measure: Callable[[str], Spec]) -> Suite:
         sha256=digest(text),
     )
     if unused := [
-        f'{path}: [{key}] names "{role}", which no check is about'
-        + did_you_mean(role, suite.roles())
+        f'{path}: [{key}] names "{role}", which no check uses' + did_you_mean(role, suite.roles())
         for key, named in (("images", table.images), ("unavailable", table.unavailable))
         for role in sorted(set(named) - suite.roles())
     ]:
@@ -69,13 +64,13 @@ def parse(text: str, path: str, measure: Callable[[str], Spec]) -> Suite:
 def _checks(
     table: SuiteTable, text: str, path: str, measure: Callable[[str], Spec]
 ) -> tuple[Check, ...]:
-    """Read every check; the mistakes of all of them are said at once."""
+    """Read every check; the mistakes of all of them are reported together."""
     lines = [n for n, line in enumerate(text.split("\n"), 1) if re.match(r"\s*\[\[check\]\]", line)]
     checks, mistakes = [], []
-    for index, one in enumerate(table.check):
+    for index, data in enumerate(table.check):
         line = lines[index] if index < len(lines) else 1
         try:
-            checks.append(_check(one, path, line, measure))
+            checks.append(_check(data, path, line, measure))
         except UserError as error:
             mistakes.append(str(error))
     names = [check.name for check in checks]
@@ -108,19 +103,19 @@ def _check(data: Mapping[str, Any], path: str, line: int, measure: Callable[[str
     shared = {k: v for k, v in data.items() if k in common} | {"expect": wanted}
     table = validate(CheckTable, shared, where)
     parameters = validate(spec.parameters, {k: v for k, v in data.items() if k in own}, where)
-    _fitting(table, spec, where)
+    _check_images_and_models(table, spec, where)
     for expectation in table.expect:
-        hold_expectation(expectation, spec, parameters, where)
+        check_expectation(expectation, spec, parameters, where)
     return Check(table, spec, parameters, line)
 
 
-def _fitting(table: CheckTable, spec: Spec, where: str) -> None:
-    """Refuse images and models of a measure that asks none, and a measure without its images."""
+def _check_images_and_models(table: CheckTable, spec: Spec, where: str) -> None:
+    """Refuse keys that the measure does not use, and a measure without its images."""
     if spec.images and table.images is None:
-        raise UserError(f'{where}: key "images" is missing; it says what {spec.name} looks at')
+        raise UserError(f'{where}: key "images" is missing; it names the images of {spec.name}')
     if not spec.images and table.images is not None:
-        raise UserError(f"{where}: {spec.name} looks at no images; leave out `images`")
+        raise UserError(f"{where}: {spec.name} uses no images; leave out `images`")
     if table.against is not None and not spec.against:
         raise UserError(f"{where}: {spec.name} compares no two image sets; leave out `against`")
     if spec.subject is not None and table.models is not None:
-        raise UserError(f"{where}: {spec.name} asks no classifier; leave out `models`")
+        raise UserError(f"{where}: {spec.name} uses no classifier; leave out `models`")

@@ -1,4 +1,4 @@
-"""Expectations that cannot be meant, refused before anything is measured."""
+"""Expectations that make no sense, refused before anything is measured."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from vision_evals.suite.expectation import Expectation, Reference, same_point
 from vision_evals.suite.spec import MetricSpec, Spec
 
 
-def hold_expectation(expectation: Expectation, of: Spec, parameters: Table, where: str) -> None:
-    """Hold an expectation against what a measure tells of its parameters.
+def check_expectation(expectation: Expectation, of: Spec, parameters: Table, where: str) -> None:
+    """Compare an expectation with what a measure declares.
 
     Raises:
-        UserError: there is no such metric or point of it, or no network could fail or meet it.
+        UserError: there is no such metric or point, or no network could fail or meet it.
     """
     names = [metric.name for metric in of.metrics]
     if expectation.metric not in names:
@@ -23,7 +23,7 @@ def hold_expectation(expectation: Expectation, of: Spec, parameters: Table, wher
         raise UserError(f"{where}: {expectation.metric} has no interval; leave out `confidence`")
     referring = any(isinstance(bound, Reference) for _, bound in expectation.bounds)
     if of.subject is not None and referring:
-        raise UserError(f"{where}: {of.name} asks no classifier; compare with a number")
+        raise UserError(f"{where}: {of.name} uses no classifier; compare with a number")
     for side, bound in expectation.bounds:
         if isinstance(bound, float):
             _can_fail(spec, side, bound, where)
@@ -50,7 +50,7 @@ def _has_its_point(
 
 
 def _can_fail(spec: MetricSpec, side: str, bound: float, where: str) -> None:
-    """Refuse a threshold that every value meets, or none: percent for a share, mostly."""
+    """Refuse a threshold that every value meets, or none: often percent instead of a share."""
     low, high = spec.range
     if not low <= bound <= high or (side, bound) in {("at_least", low), ("at_most", high)}:
         verb = "cannot fail" if (bound <= low) == (side == "at_least") else "cannot be met"
@@ -75,6 +75,6 @@ def _can_be_compared(
         )
     if expectation.confidence is not None and bound.of != "published" and spec.per_image is None:
         raise UserError(
-            f"{where}: {spec.name} is no mean over images, so there is no test on pairs of it; "
+            f"{where}: {spec.name} is not a mean over images, so there is no test on pairs of it; "
             "leave out `confidence`"
         )

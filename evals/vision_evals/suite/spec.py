@@ -1,4 +1,4 @@
-"""What a measure says of itself, without torch: enough to check a suite and to read a table."""
+"""What a measure declares, without torch: enough to check a suite and to read a table."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class NumericError:
-    """By how much a metric moves at most where two paths were measured to differ."""
+    """A bound on how far a metric moves where two paths were measured to differ."""
 
     by: Literal["decisions", "logits"]
-    """What it follows: the share of first answers that differ, or the largest gap of a logit."""
+    """What it is proportional to: the share of top-1 decisions that differ, or the largest
+    difference of a logit."""
     times: float = 1.0
-    """How steeply."""
+    """The factor."""
 
 
 BY_DECISION = NumericError("decisions")
-"""Of a share that counts an image by its first answer alone."""
+"""For a share that counts an image by its top-1 decision alone."""
 BY_LOSS = NumericError("logits", 2)
 """-log p = log sum exp z - z_y: where no logit moves by more than e, neither of the two does."""
 BY_PROBABILITY = NumericError("logits", 0.5)
@@ -34,25 +35,25 @@ at most, and a sigmoid is nowhere steeper than 1/4. The largest of several moves
 
 @dataclass(frozen=True, slots=True)
 class MetricSpec:
-    """A metric as promised by a measure."""
+    """A metric as declared by a measure."""
 
     name: str
     about: str
     unit: str = "fraction"
     higher_is_better: bool = True
     interval: Literal["wilson", "bootstrap"] | None = None
-    """How the interval is made that an expectation may ask for with ``confidence``."""
+    """How the interval is made that an expectation with ``confidence`` uses."""
     axis: str | None = None
     """Parameter that lists the values of its axis; an expectation then says ``at``."""
     per_image: Callable[[pd.DataFrame, Any], pd.Series[float]] | None = None
     """Rows at one point of the axis, and parameters, to each image's value: the metric is their
-    mean. None where it is no mean over all images, and two runs cannot be compared in pairs."""
+    mean. None where it is not a mean over all images, and two runs cannot be compared in pairs."""
     range: tuple[float, float] = (0.0, 1.0)
-    """Values that it can take: a threshold must lie inside, or it could never fail."""
+    """Values that it can take: a threshold must be inside, or it could never fail."""
     source: str = ""
-    """Paper and section, where it comes from one: the report's glossary names it."""
+    """Paper and section, for the glossary of the report."""
     numeric_error: NumericError | None = None
-    """What it follows of a measured difference of two paths, so that a gate may hold across them.
+    """Its bound where two paths differ, so that a gate can be decided across them.
     None where no bound is known: nothing measured bounds the five likeliest, a threshold on
     confidence, a share of those that were right when clean, a median, a calibration error, or what
     is inside a network."""
@@ -62,7 +63,7 @@ class MetricSpec:
     refines: str | None = None
     """Metric that it is a variant of, such as after rounding: the report draws it dotted."""
     headline: Headline | None = None
-    """How the card of a network leads with it; None where it does not."""
+    """How the card of a network shows it; None where it does not."""
 
 
 COLUMNS: Mapping[str, str] = {
@@ -78,7 +79,7 @@ COLUMNS: Mapping[str, str] = {
     "confidence": "probability of the target after the attack",
     "steps": "steps that the attack took",
 }
-"""What validity checks take the columns of a measure for that declares them."""
+"""Meaning of columns that a measure may declare for validity checks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,39 +91,39 @@ class Spec:
     parameters: type[Table]
     metrics: tuple[MetricSpec, ...]
     labels: bool
-    """Whether it means nothing without labels."""
+    """Whether it needs labels."""
     gradient: bool = False
-    """Whether it asks the probe for the gradient with respect to the pixels."""
+    """Whether it needs the gradient with respect to the pixels."""
     images: bool = True
-    """Whether it looks at images; without, a check names none."""
+    """Whether it uses images; else a check names none."""
     subject: str | None = None
-    """What it is about where it asks no classifier: ``quadratic``."""
+    """Its subject where it uses no classifier: ``quadratic``."""
     keys: tuple[str, ...] = ("image",)
-    """What names one of its rows; rows that do not name images are joined by ``reduce``."""
+    """Columns that identify a row; rows that do not identify images are joined by ``reduce``."""
     reduce: Mapping[str, Literal["sum", "min", "max"]] = field(default_factory=dict)
-    """How rows of equal keys are joined over batches, by column; nothing for rows of images."""
+    """How rows of equal keys are joined over batches, by column; empty for rows of images."""
     axis: tuple[str, str] | None = None
     """Second key column of its rows, and the parameter that lists its values."""
     class_columns: tuple[str, ...] = ()
-    """Columns of its rows that hold class indices: frames and exports show the names beside them.
+    """Columns of its rows that hold class indices: frames and exports add the names.
     Those of every labelled image, ``label`` and ``accepted``, need not be named."""
     against: bool = False
     """Whether a check may name a second image set to compare with."""
     compares: bool = False
-    """Whether its metrics read the rows of the other classifiers that were asked the same."""
+    """Whether its metrics read the rows of the other classifiers of the same check."""
     iterated: bool = False
-    """Whether its attack takes many steps: only then is it expected to arrive."""
+    """Whether its attack takes many steps: only then must it converge."""
     columns: tuple[str, ...] = ()
-    """Columns of its rows that mean what `COLUMNS` says: validity checks that read them then guard
+    """Columns of its rows with the meaning of `COLUMNS`: validity checks that read them then guard
     this measure."""
     worst_first: WorstFirst | None = None
-    """What the report says of the pictures that come first; None for a general sentence."""
+    """How the report describes the pictures that come first; None for a general sentence."""
     gallery: bool = False
     """Whether the report shows every image of a small set."""
     aliases: Callable[[Any], Iterable[str]] = lambda _: ()
-    """Classifiers that its parameters name: a typo there is found at collection."""
+    """Classifiers that its parameters name, so that a typo is found at collection."""
     references: tuple[Reference, ...] = ()
-    """Numbers from elsewhere that the report shows beside its metrics."""
+    """Published numbers that the report shows next to its metrics."""
 
     def metric(self, name: str) -> MetricSpec:
         """Return the metric of this name; KeyError if there is none."""

@@ -1,4 +1,4 @@
-"""A suite: TOML that says what a network must do. What it does not know, it refuses."""
+"""A suite: TOML that says what a network must do. Unknown keys are refused."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ class CheckTable(Table):
     """Role of the image set: ``photographs``, or one from the suite's ``[images]``; for measures
     that look at images."""
     against: str | None = None
-    """Role of a second image set to compare with, for measures that do."""
+    """Role of a second image set, for measures that compare two."""
     models: tuple[str, ...] | None = None
     """Classifiers of this check, whatever the command line says."""
     unreadable: Literal["fail", "skip"] = "fail"
-    """What pictures that cannot be decoded do to the verdict."""
+    """Whether pictures that cannot be decoded fail the check."""
     validity: Depth = "cheap"
     """Which validity checks run: the cheap ones, or thorough ones too."""
     expect: tuple[Expectation, ...]
-    """What must hold; ``[]`` only records."""
+    """Expectations; ``[]`` only records."""
 
 
 class SuiteTable(Table):
@@ -47,16 +47,15 @@ class SuiteTable(Table):
     title: str
     """One line."""
     about: str = ""
-    """What the suite asks and why."""
+    """What the suite checks and why."""
     models: tuple[str, ...] = ()
-    """Default classifiers; those that are not to be had here are skipped."""
+    """Default classifiers; those that are unavailable are skipped."""
     images: dict[Name, str] = Field(default_factory=dict)
-    """Role to source, relative to this file; the command line's goes first."""
+    """Role to source, relative to this file; the command line has priority."""
     unavailable: dict[Name, str] = Field(default_factory=dict)
-    """Role to the reason why its pictures are not here, until somebody names them."""
+    """Role to the reason why its pictures are not here, until the command line names them."""
     familywise: bool = False
-    """Whether the error rate is that of all gates of this file together: each gets an equal part.
-    """
+    """Whether all gates of this file share one error rate: each gets an equal part."""
     check: tuple[dict[str, Any], ...] = ()
     """``[[check]]`` tables."""
 
@@ -77,7 +76,7 @@ class Check:
         return self.table.name
 
     def expectations(self, alias: str | None) -> tuple[Expectation, ...]:
-        """Those meant for this classifier; all of them for None."""
+        """Those for this classifier; all of them for None."""
         return tuple(
             e for e in self.table.expect if alias is None or e.for_ is None or alias in e.for_
         )
@@ -111,7 +110,7 @@ class Suite:
     models: tuple[str, ...]
     images: Mapping[str, str]
     unavailable: Mapping[str, str]
-    """Role to the reason why nobody ships its pictures."""
+    """Role to the reason why its pictures are not shipped."""
     checks: tuple[Check, ...]
     familywise: bool = False
     """Whether its gates share one error rate."""
@@ -151,9 +150,9 @@ def json_schema(specs: Sequence[Spec]) -> dict[str, Any]:
     kinds = []
     for spec in specs:
         kind = create_model(spec.name, __base__=(CheckTable, spec.parameters))
-        one = kind.model_json_schema(ref_template="#/$defs/{model}")
-        definitions.update(one.pop("$defs", {}))
-        one["properties"]["measure"] = {"const": spec.name, "description": spec.about}
-        kinds.append(one)
+        check = kind.model_json_schema(ref_template="#/$defs/{model}")
+        definitions.update(check.pop("$defs", {}))
+        check["properties"]["measure"] = {"const": spec.name, "description": spec.about}
+        kinds.append(check)
     schema["properties"]["check"] = {"type": "array", "items": {"oneOf": kinds}, "minItems": 1}
     return schema

@@ -13,7 +13,7 @@ from PIL import Image
 from tests.project import CLASSES, NETS
 from vision_evals import log
 from vision_evals.cli import main
-from vision_evals.cli.selftest.expected import Expected, broken, noted, outdated, read
+from vision_evals.cli.selftest.expected import Expected, broken, outdated, read, with_expectation
 from vision_evals.cli.selftest.mutants import MUTANTS
 from vision_evals.core.errors import UserError
 
@@ -153,9 +153,9 @@ def test_what_must_be_killed_and_survives_is_named(tmp_path: Path) -> None:
     killed = log.Mutant(name="bgr", about="", classifier="x", structure=notice)
     alive = killed.model_copy(update={"name": "softmax", "structure": None})
     unfit = alive.model_copy(update={"name": "rounding", "inapplicable": "no"})
-    mutants = [noted(mutant, expected) for mutant in (killed, alive, unfit)]
+    mutants = [with_expectation(mutant, expected) for mutant in (killed, alive, unfit)]
     assert [sentence.split()[0] for sentence in broken(mutants)] == ["softmax", "rounding"]
-    crop = noted(killed.model_copy(update={"name": "wrong-crop"}), expected)
+    crop = with_expectation(killed.model_copy(update={"name": "wrong-crop"}), expected)
     assert crop.excuse == "slight"
     assert len(outdated([crop, *mutants])) == 1
     assert read(expectations(tmp_path, text), "other", NAMES) == Expected()
@@ -168,7 +168,7 @@ def test_what_must_be_killed_and_survives_is_named(tmp_path: Path) -> None:
         ('[net]\nmust_kill = ["bgr"]\nsurvives = { bgr = "so" }', "cannot both"),
         ("[net]\nkills = []", "kills"),
         ("net = 1", "must be a table"),
-        ("[net", "broken TOML"),
+        ("[net", "not valid TOML"),
     ],
 )
 def test_mistakes_in_the_expectations(tmp_path: Path, text: str, said: str) -> None:

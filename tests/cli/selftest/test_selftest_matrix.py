@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from vision_evals import log
-from vision_evals.cli.selftest.matrix import Open, Outcomes, Round, attempt, sound, verdict
+from vision_evals.cli.selftest.matrix import (
+    OpenChecks,
+    Outcomes,
+    SuiteRound,
+    attempt,
+    sound,
+    verdict,
+)
 from vision_evals.cli.selftest.mutant import Mutant
 from vision_evals.core.errors import UserError
 from vision_evals.engine.jobs import Catalog
@@ -43,7 +50,7 @@ epsilons = ["1/255"]
 
 
 @pytest.fixture
-def rounds(tmp_path: Path) -> tuple[Round, Round]:
+def rounds(tmp_path: Path) -> tuple[SuiteRound, SuiteRound]:
     file = tmp_path / "s.toml"
     file.write_text(SUITE, encoding="utf-8")
     catalog = Catalog.read(
@@ -51,7 +58,7 @@ def rounds(tmp_path: Path) -> tuple[Round, Round]:
     )
     suite = catalog.suite(file, "s.toml")
     jobs = tuple(catalog.jobs(suite, tmp_path))
-    return Round("cheap", jobs[:2]), Round("dear", jobs[2:])
+    return SuiteRound("cheap", jobs[:2]), SuiteRound("dear", jobs[2:])
 
 
 def outcome(
@@ -81,7 +88,7 @@ def outcome(
     return Outcome(whole, item)
 
 
-def same(one: Round, **given: object) -> dict[str, Outcome]:
+def same(one: SuiteRound, **given: object) -> dict[str, Outcome]:
     return {job.id: outcome(job.id, **given) for job in one.jobs}  # type: ignore[arg-type]
 
 
@@ -89,12 +96,12 @@ MUTANT = Mutant("m", "nothing", lambda _: None, lambda classifier: classifier)
 
 
 def test_noticed_by_both_ends_the_suites(
-    rounds: tuple[Round, Round], small: Callable[..., Classifier]
+    rounds: tuple[SuiteRound, SuiteRound], small: Callable[..., Classifier]
 ) -> None:
     before = {**same(rounds[0]), **same(rounds[1])}
     asked = []
 
-    def judge(one: Round, _: Classifier, asking: bool) -> Outcomes:
+    def judge(one: SuiteRound, _: Classifier, asking: bool) -> Outcomes:
         asked.append((one.suite, asking))
         return same(one, behaviour=Verdict.FAILED, fallen=("logits",))
 
@@ -110,13 +117,13 @@ def test_noticed_by_both_ends_the_suites(
 
 
 def test_what_fell_before_and_what_only_warns_notices_nothing(
-    rounds: tuple[Round, Round], small: Callable[..., Classifier]
+    rounds: tuple[SuiteRound, SuiteRound], small: Callable[..., Classifier]
 ) -> None:
     before = {
         name: outcome(name, Verdict.FAILED, ("logits",)) for one in rounds for name in same(one)
     }
 
-    def judge(one: Round, _: Classifier, asking: bool) -> Outcomes:
+    def judge(one: SuiteRound, _: Classifier, asking: bool) -> Outcomes:
         del asking
         return same(one, behaviour=Verdict.FAILED, fallen=("logits",), warn="odd")
 
@@ -127,7 +134,7 @@ def test_what_fell_before_and_what_only_warns_notices_nothing(
 
 @pytest.mark.parametrize("after", [Verdict.NOT_APPLICABLE, Verdict.INVALID, Verdict.RECORDED])
 def test_an_item_without_numbers_is_no_kill_by_behaviour(
-    rounds: tuple[Round, Round], small: Callable[..., Classifier], after: Verdict
+    rounds: tuple[SuiteRound, SuiteRound], small: Callable[..., Classifier], after: Verdict
 ) -> None:
     before = {**same(rounds[0]), **same(rounds[1])}
     found = attempt(MUTANT, small(), rounds, before, lambda o, *_: same(o, behaviour=after))
@@ -135,12 +142,12 @@ def test_an_item_without_numbers_is_no_kill_by_behaviour(
 
 
 def test_structure_is_not_asked_again_and_behaviour_still_is(
-    rounds: tuple[Round, Round], small: Callable[..., Classifier]
+    rounds: tuple[SuiteRound, SuiteRound], small: Callable[..., Classifier]
 ) -> None:
     before = {**same(rounds[0]), **same(rounds[1])}
     asked = []
 
-    def judge(one: Round, _: Classifier, asking: bool) -> Outcomes:
+    def judge(one: SuiteRound, _: Classifier, asking: bool) -> Outcomes:
         asked.append((one.suite, len(one.jobs), asking))
         fell = Verdict.INCONCLUSIVE if one.suite == "dear" else Verdict.PASSED
         return same(one, behaviour=fell, fallen=("logits",) if asking else ())
@@ -151,29 +158,31 @@ def test_structure_is_not_asked_again_and_behaviour_still_is(
     assert found.behaviour.item == rounds[1].jobs[0].id
 
 
-def test_after_behaviour_only_open_questions_are_worth_a_pass(rounds: tuple[Round, Round]) -> None:
+def test_after_behaviour_only_open_questions_are_worth_a_pass(
+    rounds: tuple[SuiteRound, SuiteRound],
+) -> None:
     calm = ValidityCheck(
         *("S1", "calm", "m.", "s"), every, lambda _: passed("e"), scope="classifier"
     )
     steep = replace(calm, id="S2", name="steep", guards=differentiating)
     cheap, dear = rounds
-    nothing = Open((calm,))
+    nothing = OpenChecks((calm,))
     assert nothing.of(cheap).jobs == cheap.jobs[:1]  # one job a measure
-    nothing.told(cheap, same(cheap))
+    nothing.add(cheap, same(cheap))
     assert nothing.of(dear).jobs == ()
-    more = Open((calm, steep))
-    more.told(cheap, same(cheap))
+    more = OpenChecks((calm, steep))
+    more.add(cheap, same(cheap))
     assert more.of(cheap).jobs == ()
     assert more.of(dear).jobs == dear.jobs
-    own = Open((replace(calm, scope="measure"),))
-    own.told(cheap, same(cheap))
+    own = OpenChecks((replace(calm, scope="measure"),))
+    own.add(cheap, same(cheap))
     assert own.of(dear).jobs == dear.jobs
-    own.told(dear, same(dear))
+    own.add(dear, same(dear))
     assert own.of(dear).jobs == ()
 
 
 def test_a_mutant_that_does_not_apply_is_not_made(
-    rounds: tuple[Round, Round], small: Callable[..., Classifier]
+    rounds: tuple[SuiteRound, SuiteRound], small: Callable[..., Classifier]
 ) -> None:
     def never(*_: object) -> Outcomes:
         raise AssertionError
@@ -185,7 +194,7 @@ def test_a_mutant_that_does_not_apply_is_not_made(
 
 
 def test_a_mutant_that_cannot_be_made_does_not_apply(
-    rounds: tuple[Round, Round], small: Callable[..., Classifier]
+    rounds: tuple[SuiteRound, SuiteRound], small: Callable[..., Classifier]
 ) -> None:
     def refuse(_: Classifier) -> Classifier:
         raise TypeError("cannot pickle a lock")

@@ -204,9 +204,9 @@ def test_a_log_that_is_a_link_is_not_followed(
     os.mkfifo(folder / "piped" / "run.json")
     client = serving(folder)
     html = client.ask("/")[1]
-    assert html.count("run.json is no plain file") == 2
+    assert html.count("run.json is not a plain file") == 2
     answer, text = client.ask("/run/linked/")
-    assert (answer.status, text) == (500, "run.json is no plain file\n")
+    assert (answer.status, text) == (500, "run.json is not a plain file\n")
 
 
 def test_nothing_is_written(folder: Path, serving: Serving) -> None:
@@ -284,7 +284,7 @@ def test_a_port_that_is_taken(folder: Path, capsys: pytest.CaptureFixture[str]) 
         assert main(["serve", str(folder), "--port", port]) == 1
     said = capsys.readouterr().err
     assert said.startswith(f"evals: --port {port}: ")
-    assert said.endswith("name another one, or 0 for any that is free\n")
+    assert said.endswith("name another one, or 0 for any free port\n")
     with pytest.raises(SystemExit, match="2"):
         main(["serve", str(folder), "--port", "70000"])
 

@@ -13,10 +13,9 @@ from typing import Any
 import pytest
 
 from vision_evals import log
-from vision_evals.cli.serve.dates import short
 from vision_evals.cli.serve.folder import Folder
 from vision_evals.cli.serve.index import rows
-from vision_evals.cli.serve.trends import MOST, trends
+from vision_evals.cli.serve.trends import MAX_DRAWN_RUNS, short_dates, trends
 from vision_evals.cli.serve.trends import Trend as Over
 from vision_evals.log import Verdict
 from vision_evals.report.rounding import brief
@@ -175,10 +174,10 @@ def test_the_newest_of_many_are_drawn(made: ModuleType) -> None:
     item = made.item("a", made.metric(0.5))
     runs = [
         made.run(1, item, id=str(n), started=f"2026-11-01T{n // 60:02}:{n % 60:02}:00+00:00")
-        for n in range(MOST + 5)
+        for n in range(MAX_DRAWN_RUNS + 5)
     ]
     trend = only(runs)
-    assert (trend.runs, trend.drawn) == (MOST + 5, MOST)
+    assert (trend.runs, trend.drawn) == (MAX_DRAWN_RUNS + 5, MAX_DRAWN_RUNS)
     assert trend.judged[0].heads[0] == "1 Nov 00:05"
 
 
@@ -193,7 +192,7 @@ def test_the_newest_of_many_are_drawn(made: ModuleType) -> None:
     ],
 )
 def test_dates_are_as_short_as_tells_them_apart(dates: list[str], names: tuple[str, ...]) -> None:
-    assert short(dates) == names
+    assert short_dates(dates) == names
 
 
 def test_the_list_says_how_each_run_stands(made: ModuleType, tmp_path: Path) -> None:

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vision_evals.core.cache.code import own_code, sources_digest
-from vision_evals.core.cache.shelves import kept, lines, prune, seconds, size
-from vision_evals.core.cache.store import Cache, Entry, about, parse, written
+from vision_evals.core.cache.contents import cache_files, prune, seconds, size, summaries
+from vision_evals.core.cache.store import Cache, CacheEntry, about, parse, written
 from vision_evals.core.errors import UserError
 
-ENTRY = Entry({"classifier": "net", "measure": "accuracy", "n": 3}, b"rows\nof bytes\x00\xff")
+ENTRY = CacheEntry({"classifier": "net", "measure": "accuracy", "n": 3}, b"rows\nof bytes\x00\xff")
 
 
 def cache(folder: Path) -> tuple[Cache, list[str]]:
@@ -40,8 +40,8 @@ def test_what_is_kept_is_found_again(tmp_path: Path) -> None:
 
 @given(st.binary(max_size=200), st.data())
 def test_any_flipped_bit_or_lost_byte_is_noticed(payload: bytes, data: st.DataObject) -> None:
-    whole = written(Entry({"n": 1}, payload))
-    assert parse(whole) == Entry({"n": 1}, payload)
+    whole = written(CacheEntry({"n": 1}, payload))
+    assert parse(whole) == CacheEntry({"n": 1}, payload)
     place = data.draw(st.integers(0, len(whole) - 1))
     flipped = bytearray(whole)
     flipped[place] ^= 1 << data.draw(st.integers(0, 7))
@@ -71,15 +71,36 @@ def test_a_cache_that_is_a_file_costs_one_warning(tmp_path: Path) -> None:
     assert "the cache takes nothing more" in said[0]
 
 
+def test_a_folder_of_an_older_layout_is_left_alone(tmp_path: Path) -> None:
+    """Entries in one flat folder, of other kinds, or where an entry has its folder today."""
+    key, other = "a" * 64, "b" * 64
+    older = [f"{key}", f"shards/{key}", f"walks/{key}/{other}", "shards/q/i.bin", "recipes/net.pt"]
+    for name in older:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"of an older version")
+    here, said = cache(tmp_path)
+    assert list(cache_files(tmp_path)) == []
+    assert not here.holds("shards", key)
+    assert here.get("shards", key, other) is None
+    here.put("shards", other, key, ENTRY)
+    assert here.get("shards", other, key) == ENTRY
+    assert not said
+    here.put("shards", key, other, ENTRY)  # where the older file is in the way
+    assert len(said) == 1
+    assert "the cache takes nothing more" in said[0]
+    prune(list(cache_files(tmp_path)))
+    assert all((tmp_path / name).read_bytes() == b"of an older version" for name in older)
+
+
 def test_a_full_disk_leaves_no_half_of_an_entry(tmp_path: Path) -> None:
     """A limit on the size of files makes the system refuse writes as a full disk does."""
     code = (
         "import resource, sys; from pathlib import Path;"
-        "from vision_evals.core.cache.store import Cache, Entry;"
+        "from vision_evals.core.cache.store import Cache, CacheEntry;"
         "said = []; here = Cache(Path(sys.argv[1]), said.append);"
-        "here.put('shards', 'q', 'small', Entry({}, b'x' * 100));"
+        "here.put('shards', 'q', 'small', CacheEntry({}, b'x' * 100));"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000));"
-        "here.put('shards', 'q', 'large', Entry({}, b'x' * 5000));"
+        "here.put('shards', 'q', 'large', CacheEntry({}, b'x' * 5000));"
         "assert here.get('shards', 'q', 'large') is None;"
         "assert here.get('shards', 'q', 'small') is not None; print(said)"
     )
@@ -93,13 +114,13 @@ def test_a_full_disk_leaves_no_half_of_an_entry(tmp_path: Path) -> None:
 def test_many_processes_at_once_do_no_harm(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
-        "from vision_evals.core.cache.store import Cache, Entry\n"
+        "from vision_evals.core.cache.store import Cache, CacheEntry\n"
         "here = Cache(Path(sys.argv[1]), lambda said: sys.exit(said))\n"
         "for i in range(300):\n"
         "    name = str(i % 7)\n"
         "    found = here.get('shards', 'q', name)\n"
-        "    assert found is None or found == Entry({'n': i % 7}, name.encode() * 5000)\n"
-        "    here.put('shards', 'q', name, Entry({'n': i % 7}, name.encode() * 5000))\n"
+        "    assert found is None or found == CacheEntry({'n': i % 7}, name.encode() * 5000)\n"
+        "    here.put('shards', 'q', name, CacheEntry({'n': i % 7}, name.encode() * 5000))\n"
     )
     running = [
         subprocess.Popen([sys.executable, "-c", code, tmp_path], stderr=subprocess.PIPE)
@@ -118,7 +139,7 @@ def key(index: int) -> str:
 def filled(folder: Path) -> None:
     here, _ = cache(folder)
     for index in range(5):
-        entry = Entry({"classifier": "net", "measure": "fgsm"}, bytes(1000))
+        entry = CacheEntry({"classifier": "net", "measure": "fgsm"}, bytes(1000))
         here.put("shards", key(index), key(9), entry)
 
 
@@ -127,9 +148,9 @@ def test_lists_add_up(tmp_path: Path) -> None:
     (tmp_path / "recipes").mkdir()
     (tmp_path / "recipes" / f"{key(1)}-0.safetensors").write_bytes(bytes(500))
     (tmp_path / "noise-x.json").write_text("{}", encoding="utf-8")
-    found = list(kept(tmp_path))
+    found = list(cache_files(tmp_path))
     assert len(found) == 6
-    told = {(line.kind, line.classifier, line.measure): line for line in lines(found)}
+    told = {(line.kind, line.classifier, line.measure): line for line in summaries(found)}
     assert told["shards", "net", "fgsm"].entries == 5
     assert told["recipes", "", ""].size == 500
     assert sum(line.size for line in told.values()) == sum(one.size for one in found)
@@ -144,14 +165,14 @@ def test_what_was_not_used_for_longest_goes_first(tmp_path: Path) -> None:
         os.utime(tmp_path / "shards" / key(index) / key(9), (now - 100 * index,) * 2)
     here, _ = cache(tmp_path)
     here.get("shards", key(4), key(9))  # used again: the last to go
-    one = next(iter(kept(tmp_path))).size
-    gone = prune(list(kept(tmp_path)), larger_than=3 * one)
+    one = next(iter(cache_files(tmp_path))).size
+    gone = prune(list(cache_files(tmp_path)), larger_than=3 * one)
     assert [file.path.parent.name for file in gone] == [key(3), key(2)]
-    gone = prune(list(kept(tmp_path)), older_than=50)
+    gone = prune(list(cache_files(tmp_path)), older_than=50)
     assert [file.path.parent.name for file in gone] == [key(1)]
     assert not (tmp_path / "shards" / key(1)).exists()
-    assert len(prune(list(kept(tmp_path)))) == 2
-    assert list(kept(tmp_path)) == []
+    assert len(prune(list(cache_files(tmp_path)))) == 2
+    assert list(cache_files(tmp_path)) == []
 
 
 def test_nothing_outside_is_ever_touched(tmp_path: Path) -> None:
@@ -166,7 +187,7 @@ def test_nothing_outside_is_ever_touched(tmp_path: Path) -> None:
     for name in own:
         (inside / name).parent.mkdir(parents=True, exist_ok=True)
         (inside / name).write_text("mine", encoding="utf-8")
-    prune(list(kept(inside)))
+    prune(list(cache_files(inside)))
     assert (outside / key(1) / key(2)).read_text(encoding="utf-8") == "mine"
     assert all((inside / name).is_file() for name in own)
 

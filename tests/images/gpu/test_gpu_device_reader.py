@@ -16,7 +16,7 @@ from vision_evals.images.gpu import device_pixels, device_reader, file_reading
 from vision_evals.images.gpu.device_reader import device_batches
 from vision_evals.images.gpu.resample import resample
 from vision_evals.images.image_set import Image
-from vision_evals.images.reader import AHEAD, Batch, batches
+from vision_evals.images.reader import BATCHES_AHEAD, Batch, batches
 
 SMALL = Geometry(48, 40)
 OTHER = Geometry((37, 53), None, "bicubic")
@@ -156,9 +156,9 @@ def test_a_device_that_fails_leaves_all_to_pil(
 def test_large_pictures_are_decoded_a_few_at_a_time(
     mixed: tuple[Image, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(device_pixels, "ROOM", 2**20)
-    monkeypatch.setattr(file_reading, "ROOM", 2**20)  # some files are left out
-    monkeypatch.setattr(device_pixels, "_START", 8)
+    monkeypatch.setattr(device_pixels, "MAX_GROUP_BYTES", 2**20)
+    monkeypatch.setattr(file_reading, "MAX_BATCH_BYTES", 2**20)  # some files are left out
+    monkeypatch.setattr(device_pixels, "_USUAL_HEADER_BYTES", 8)
     spans = [range(len(mixed))]
     (found,) = device_batches(mixed, spans, [SMALL, OTHER], "cpu")
     (want,) = batches(mixed, spans, [SMALL, OTHER])
@@ -200,7 +200,7 @@ def test_memory_is_bounded_and_an_early_end_leaves_nothing(
     assert next(walk).ids == ("0",)
     assert next(walk).ids == ("1",)
     walk.close()  # type: ignore[attr-defined]
-    assert len(made) <= 2 + AHEAD + 1
+    assert len(made) <= 2 + BATCHES_AHEAD + 1
     assert not [*scratch.iterdir()]
     (readers,) = opened
     assert all(not process.runs for process in readers.processes)

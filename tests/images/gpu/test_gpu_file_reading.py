@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ import pytest
 from vision_evals.core.errors import UnreadableError, UserError
 from vision_evals.images.decode import load
 from vision_evals.images.gpu import file_reading, file_worker
-from vision_evals.images.gpu.file_reading import Loaded, Readers
+from vision_evals.images.gpu.file_reading import LoadedFiles, Readers
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 
@@ -35,7 +36,7 @@ def workers(of: int | None = None) -> list[int]:
     return found
 
 
-def assert_as_load(loaded: Loaded, paths: list[Path]) -> None:
+def assert_as_load(loaded: LoadedFiles, paths: list[Path]) -> None:
     for path, data, sha256, error in zip(
         paths, loaded.datas, loaded.hashes, loaded.errors, strict=True
     ):
@@ -77,7 +78,7 @@ def test_as_load_reads_them(photographs: tuple[Path, ...], tmp_path: Path, scrat
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     odds = [empty, missing, odd, tmp_path, loop, pipe, tmp_path / ("x" * 300), empty / "below"]
-    with Readers(2) as readers:
+    with closing(Readers(2)) as readers:
         asked = [[*photographs, *odds], [empty], [], [missing], [*reversed(photographs)]]
         coming = [readers.submit(paths) for paths in asked]
         for future, paths in zip(coming, asked, strict=True):
@@ -93,7 +94,7 @@ def test_relative_names_follow_the_folder_of_now(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "one").write_bytes(b"1")
-    with Readers(1) as readers:
+    with closing(Readers(1)) as readers:
         monkeypatch.chdir(tmp_path)
         assert_as_load(readers.submit([Path("one")]).result(), [Path("one")])
 
@@ -101,11 +102,11 @@ def test_relative_names_follow_the_folder_of_now(
 def test_what_there_is_no_room_for_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file_reading, "ROOM", 10)
+    monkeypatch.setattr(file_reading, "MAX_BATCH_BYTES", 10)
     paths = [tmp_path / str(size) for size in (4, 7, 6, 1)]
     for path in paths:
         path.write_bytes(b"x" * int(path.name))
-    with Readers(1) as readers:
+    with closing(Readers(1)) as readers:
         loaded = readers.submit(paths).result()
     assert [data and len(data) for data in loaded.datas] == [4, None, 6, None]
     assert loaded.errors == [None] * 4
@@ -133,7 +134,7 @@ def test_a_full_disk_leaves_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 @needs_proc
 def test_nothing_is_left_after_an_error(photographs: tuple[Path, ...], scratch: Path) -> None:
-    with pytest.raises(ZeroDivisionError), Readers(2) as readers:  # noqa: PT012
+    with pytest.raises(ZeroDivisionError), closing(Readers(2)) as readers:  # noqa: PT012
         for _ in range(10):
             readers.submit(photographs)
         assert len(workers()) == 2
@@ -144,7 +145,7 @@ def test_nothing_is_left_after_an_error(photographs: tuple[Path, ...], scratch: 
 
 @needs_proc
 def test_a_killed_process_is_replaced(photographs: tuple[Path, ...], scratch: Path) -> None:
-    with Readers(1) as readers:
+    with closing(Readers(1)) as readers:
         readers.submit(photographs).result()
         (first,) = workers()
         os.kill(first, signal.SIGKILL)
@@ -163,7 +164,7 @@ def test_two_killed_over_the_same_files_are_an_error(
     script = tmp_path / "script.py"
     script.write_text("raise SystemExit(7)")
     monkeypatch.setattr(file_worker, "__file__", str(script))
-    with Readers(1) as readers:
+    with closing(Readers(1)) as readers:
         future = readers.submit([tmp_path / "one"])
         with pytest.raises(UserError, match="ended with status"):
             future.result()

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
-from vision_evals.images.decode import LIMIT
+from vision_evals.images.decode import MAX_PIXELS
 from vision_evals.images.gpu.jpeg import Header, header, plain
 
 LEVELS = np.random.default_rng(0).integers(0, 256, (37, 50, 4)).astype(np.uint8)
@@ -146,9 +146,9 @@ def test_unusual_frames_are_not_plain(at: int, value: bytes) -> None:
 def test_pixels_up_to_the_limit_are_plain() -> None:
     data = jpeg("L")
     at = data.index(b"\xff\xc0\0\x0b") + 5
-    for height, width in [(LIMIT // 65535, 65535), (LIMIT // 65535 + 1, 65535)]:
+    for height, width in [(MAX_PIXELS // 65535, 65535), (MAX_PIXELS // 65535 + 1, 65535)]:
         found = seen(data[:at] + struct.pack(">HH", height, width) + data[at + 4 :])
-        assert plain(found) == (height * width <= LIMIT)
+        assert plain(found) == (height * width <= MAX_PIXELS)
 
 
 @pytest.mark.parametrize("progressive", [False, True])

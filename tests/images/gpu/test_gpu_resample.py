@@ -13,7 +13,7 @@ from vision_evals.core.errors import UnreadableError
 from vision_evals.images.decode import read
 from vision_evals.images.geometry import Geometry, Interpolation, pixels
 from vision_evals.images.gpu import resample as module
-from vision_evals.images.gpu.resample import fits, resample, supports
+from vision_evals.images.gpu.resample import resample, supports
 from vision_evals.images.sources import load
 
 FILTERS: tuple[Interpolation, ...] = ("nearest", "bilinear", "bicubic", "lanczos")
@@ -79,7 +79,7 @@ def test_photographs(method: Interpolation) -> None:
 
 
 def test_groups_keep_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "ROOM", 100_000)
+    monkeypatch.setattr(module, "MAX_GROUP_ELEMENTS", 100_000)
     pictures = [
         noise(size) for size in [(90, 30), (40, 50), (300, 20), (40, 50), (7, 200), (90, 31)]
     ]
@@ -117,9 +117,9 @@ def test_oblong_pictures_are_refused_as_by_pixels(size: tuple[int, int]) -> None
     try:
         pixels(Image.new("RGB", size), geometry)
     except UnreadableError:
-        assert not fits(*size, geometry)
+        assert not geometry.fits(*size)
         with pytest.raises(UnreadableError, match="too oblong"):
             resample([torch.zeros((3, *size), dtype=torch.uint8)], geometry)
     else:
-        assert fits(*size, geometry)
-    assert fits(*size, Geometry((256, 256), 224))
+        assert geometry.fits(*size)
+    assert Geometry((256, 256), 224).fits(*size)

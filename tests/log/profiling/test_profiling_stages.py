@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from vision_evals.log.profiling.stages import Stages, add, counting, timed
-from vision_evals.log.profiling.trace import TRACED, traced
+from vision_evals.log.profiling.trace import TRACED_BATCHES, traced
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_the_device_is_waited_for_at_every_border(clock: list[float]) -> None:
     assert dict(found.seconds) == {"attack": 2, "forward": 1}
 
 
-@pytest.mark.parametrize("batches", [0, 3, TRACED + 2])
+@pytest.mark.parametrize("batches", [0, 3, TRACED_BATCHES + 2])
 def test_a_trace_holds_the_first_batches(tmp_path: Path, batches: int) -> None:
     told: list[int] = []
     found = Stages()
@@ -79,7 +79,7 @@ def test_a_trace_holds_the_first_batches(tmp_path: Path, batches: int) -> None:
     (file,) = found.traces
     events = json.loads(file.read_text())["traceEvents"]
     seen = sum(event.get("name") == "aten::matmul" for event in events)
-    assert seen == min(batches, TRACED)
+    assert seen == min(batches, TRACED_BATCHES)
 
 
 def test_without_a_folder_nothing_is_traced(tmp_path: Path) -> None:

@@ -1,11 +1,11 @@
-"""``evals noise``: the same checks again and again, under every variation of this machine."""
+"""``evals noise``: run the same checks under every variation of this machine."""
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +14,6 @@ import torch
 from vision_evals.cli.noise.plan import plan, threads
 from vision_evals.core import progress
 from vision_evals.core.errors import UnreadableError, UserError
-from vision_evals.core.progress import Advance
 from vision_evals.engine.jobs import Catalog
 from vision_evals.engine.resources import Resources
 from vision_evals.engine.tasks import RunConfig
@@ -38,69 +37,69 @@ LEFT_OUT = "of measures that look at no image, or networks that are trained here
 
 
 @dataclass
-class Run:
-    """What was taken so far."""
+class NoiseRun:
+    """The results so far."""
 
-    asked: dict[str, NoiseKey] = field(default_factory=dict)
-    taken: dict[tuple[str, str], list[tuple[Variation, Sequence[Metric]]]] = field(
+    inputs: dict[str, NoiseKey] = field(default_factory=dict)
+    """Check inputs by their key."""
+    results: dict[tuple[str, str], list[tuple[Variation, Sequence[Metric]]]] = field(
         default_factory=dict
     )
-    """By key of the question and precision."""
+    """By key of the check input and precision: each variation with its metrics."""
     missing: dict[str, None] = field(default_factory=dict)
-    """What was left out, with reasons."""
+    """What was left out, with the reason."""
     digests: dict[str, str] = field(default_factory=dict)
     """Fingerprint of an image set by its place."""
 
 
-def measure(catalog: Catalog, jobs: Sequence[Job], run: Run) -> Iterator[tuple[Path, Noise]]:
-    """Run every variation, and yield the file and what it holds after each.
+def measure(catalog: Catalog, jobs: Sequence[Job], run: NoiseRun) -> Iterator[tuple[Path, Noise]]:
+    """Run every variation; after each, yield the file and the noise floors in it.
 
     Raises:
-        UserError: a classifier that was named or an image set is not to be had, or there is
-            nothing to measure.
+        UserError: a classifier that was named or an image set is unavailable, or there is nothing
+            to measure.
     """
     name = machine()
     file = noise_path(catalog.options.cache, name)
     variations, missing = plan()
     run.missing.update(dict.fromkeys(missing))
     require_writable(file)
-    before = read(file, name, lambda said: run.missing.update({said: None}))
-    loaded: dict[str, Resources] = {}
+    before = read(file, name, lambda warning: run.missing.update({warning: None}))
+    by_device: dict[str, Resources] = {}
     for number, variation in enumerate(variations, 1):
-        if variation.device not in loaded:
-            loaded[variation.device] = _resources(catalog, jobs, variation)
-        resources = loaded[variation.device]
-        here = _present(jobs, resources, run)
+        if variation.device not in by_device:
+            by_device[variation.device] = _resources(catalog, jobs, variation)
+        resources = by_device[variation.device]
+        available = _available(jobs, resources, run)
         step = f"{number} of {len(variations)}: {variation}"
-        _take(here, catalog, resources, variation, step, run)
+        _run_variation(available, catalog, resources, variation, step, run)
         noise = before.merged(entries(run))
         if noise.entries:
             write(file, noise)
             yield file, noise
 
 
-def entries(run: Run) -> tuple[NoiseEntry, ...]:
-    """Return the floors so far; a question that was asked once has none."""
+def entries(run: NoiseRun) -> tuple[NoiseEntry, ...]:
+    """Return the floors so far; a check that ran under one variation has none."""
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    found: dict[tuple[str, str], NoiseEntry] = {}
-    for (key, precision), taken in run.taken.items():
-        if len(taken) > 1:
-            exact = found.get((key, "fp32"))
-            this = noise_entry(run.asked[key], taken, today, exact)
-            run.missing.update(dict.fromkeys(_without(this, taken)))
-            found[key, precision] = this
-    return tuple(found.values())
+    floors: dict[tuple[str, str], NoiseEntry] = {}
+    for (key, precision), results in run.results.items():
+        if len(results) > 1:
+            floor = noise_entry(run.inputs[key], results, today, floors.get((key, "fp32")))
+            run.missing.update(dict.fromkeys(_without_floor(floor, results)))
+            floors[key, precision] = floor
+    return tuple(floors.values())
 
 
-def _without(
-    found: NoiseEntry, taken: Sequence[tuple[Variation, Sequence[Metric]]]
+def _without_floor(
+    floor: NoiseEntry, results: Sequence[tuple[Variation, Sequence[Metric]]]
 ) -> Iterator[str]:
     """Yield which metrics have no floor, and why."""
-    known = {(moved.metric, moved.at) for moved in found.floors}
-    for metric in dict.fromkeys((m.name, m.at) for _, metrics in taken for m in metrics):
-        if metric not in known:
+    measured = {(moved.metric, moved.at) for moved in floor.floors}
+    for metric in dict.fromkeys((m.name, m.at) for _, metrics in results for m in metrics):
+        if metric not in measured:
             name = " at ".join(part for part in metric if part is not None)
-            where = f"{found.asked.check}[{found.asked.classifier}], {found.precision}"
+            where = f"{floor.asked.check}[{floor.asked.classifier}], {floor.precision}"
             yield f"{where}: {name} has no value in some variation, and so no floor"
 
 
@@ -112,9 +111,9 @@ def _resources(catalog: Catalog, jobs: Sequence[Job], variation: Variation) -> R
     )
 
 
-def _present(jobs: Sequence[Job], resources: Resources, run: Run) -> tuple[Job, ...]:
-    """Return the jobs whose classifier is here; one that somebody named must be."""
-    found = []
+def _available(jobs: Sequence[Job], resources: Resources, run: NoiseRun) -> tuple[Job, ...]:
+    """Return the jobs whose classifier is available; one that the user named must be."""
+    available = []
     for job in jobs:
         if job.source is None or job.trained or job.missing is not None:
             run.missing[f"{job.id}: {job.missing or LEFT_OUT}"] = None
@@ -126,25 +125,21 @@ def _present(jobs: Sequence[Job], resources: Resources, run: Run) -> tuple[Job, 
                 raise
             run.missing[f"{job.alias}: {error}"] = None
             continue
-        found.append(job)
-    if not found:
-        raise UserError("nothing to measure: no check on images and a classifier that is here")
-    return tuple(found)
+        available.append(job)
+    if not available:
+        raise UserError("nothing to measure: no check on images has an available classifier")
+    return tuple(available)
 
 
-def _take(
+def _run_variation(
     jobs: Sequence[Job],
     catalog: Catalog,
     resources: Resources,
     variation: Variation,
     step: str,
-    run: Run,
+    run: NoiseRun,
 ) -> None:
-    """Run one variation; what is invalid in it is left out of the floors, and said."""
-
-    def show(title: str, total: int, unit: str = "images") -> AbstractContextManager[Advance]:
-        return progress.bar(f"{step}: {title}", total, unit)
-
+    """Run one variation; its invalid results are left out of the floors, and listed."""
     with tempfile.TemporaryDirectory(prefix="evals-noise-") as folder, threads(variation.threads):
         config = RunConfig(
             torch.device(variation.device),
@@ -154,40 +149,32 @@ def _take(
             Path(folder),
             Examiner(()),
         )
-        outcomes = trial(jobs, catalog, resources, config, show)
+        outcomes = trial(jobs, catalog, resources, config, progress.titled(progress.bar, step))
     for job in jobs:
         item = outcomes[job.id].item
         if item.verdict in {Verdict.INVALID, Verdict.NOT_APPLICABLE} and not item.metrics:
             run.missing[f"{job.id}, {variation}: {item.sentence}"] = None
             continue
-        question = noise_key(job, _classifier(job, resources), _images(job, resources, run.digests))
-        run.asked[question.key] = question
-        taken = run.taken.setdefault((question.key, variation.precision), [])
-        if all(other != variation for other, _ in taken):  # two checks may ask the same
-            taken.append((variation, item.metrics))
+        digest = resources.records[job.alias].fingerprint
+        assert digest is not None
+        check_input = noise_key(job, digest, _images(job, resources, run.digests))
+        run.inputs[check_input.key] = check_input
+        results = run.results.setdefault((check_input.key, variation.precision), [])
+        if all(other != variation for other, _ in results):  # two checks may have one input
+            results.append((variation, item.metrics))
 
 
-def _classifier(job: Job, resources: Resources) -> str:
-    digest = resources.records[job.alias].fingerprint
-    assert digest is not None
-    return digest
-
-
-def _images(job: Job, resources: Resources, known: dict[str, str]) -> list[str]:
-    places = []
+def _images(job: Job, resources: Resources, digests: dict[str, str]) -> list[str]:
     for source in job.sources:
-        if source.place not in known:
-            known[source.place] = _digest(resources.image_set(source))
-        places.append(known[source.place])
-    return places
+        if source.place not in digests:
+            digests[source.place] = _digest(resources.image_set(source))
+    return [digests[source.place] for source in job.sources]
 
 
 def _digest(image_set: ImageSet) -> str:
-    """Return the fingerprint that a walk gives an image set."""
+    """Return the fingerprint that a pass gives an image set."""
     digests = {}
     for image in image_set.images:
-        try:
+        with contextlib.suppress(UnreadableError):  # which has none in a pass, either
             digests[image.id] = decode(image.path).sha256
-        except UnreadableError:
-            continue  # has none in a walk, either
     return fingerprint(image_set, digests)

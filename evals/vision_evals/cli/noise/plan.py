@@ -1,4 +1,4 @@
-"""Which variations of a machine are run, and which it does not have."""
+"""The variations that are run on a machine, and those that it does not have."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from vision_evals.models.device import default_batch, numerics, resolve
 from vision_evals.verdict.noise_floor import Variation
 
 BATCHES = (1, 16)
-"""Beside the device's own."""
+"""Batch sizes in addition to the device's own."""
 
 
 def plan(*, whole: int | None = None) -> tuple[tuple[Variation, ...], tuple[str, ...]]:
-    """Return every variation, those of a precision together and its reference first; and reasons.
+    """Return the variations by precision, the reference of each first, and what is missing.
 
-    The reference is what a run does by itself: the device of ``auto``, its batch size, all
+    The reference is what a run does by default: the device of ``auto``, its batch size, all
     threads. On a GPU the number of threads changes nothing and is not varied.
 
     Args:
-        whole: threads that are all; torch's own number when None.
+        whole: how many threads are all; None for torch's own number.
 
     Returns:
-        variations, and what this machine cannot do with the reason why.
+        variations, and what this machine cannot do, with the reason.
     """
     threads = whole or torch.get_num_threads()
     devices = dict.fromkeys((resolve("auto"), torch.device("cpu")))
-    found: list[Variation] = []
+    variations: list[Variation] = []
     missing: dict[str, None] = {}
     if threads == 1:
         reason = "OMP_NUM_THREADS is 1" if os.environ.get("OMP_NUM_THREADS") == "1" else "one core"
@@ -48,17 +48,17 @@ def plan(*, whole: int | None = None) -> tuple[tuple[Variation, ...], tuple[str,
                 missing[str(error)] = None
                 continue
             counts = (threads,) if device.type != "cpu" else (threads, 1)
-            found += [
+            variations += [
                 Variation(device=str(device), precision=precision, batch_size=batch, threads=count)
                 for count in dict.fromkeys(counts)
                 for batch in dict.fromkeys((default_batch(device), *BATCHES))
             ]
-    return tuple(found), tuple(missing)
+    return tuple(variations), tuple(missing)
 
 
 @contextlib.contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Compute with so many threads, and leave torch with as many as it had."""
+    """Compute with so many threads, then restore torch's number."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

@@ -1,4 +1,4 @@
-"""What ``evals noise`` shows: each floor, and which variation moved the number most."""
+"""The table of ``evals noise``: each floor, and the variation that moved the metric most."""
 
 from __future__ import annotations
 
@@ -9,64 +9,49 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from vision_evals.cli.noise.measure import Run, entries, measure
-from vision_evals.core.errors import UserError
+from vision_evals.cli.args import jobs_of
+from vision_evals.cli.noise.measure import NoiseRun, entries, measure
+from vision_evals.cli.terminal import add_row, plain_table
 from vision_evals.core.paths import data_folder
 from vision_evals.engine.jobs import Catalog
-from vision_evals.verdict.job import Job
 from vision_evals.verdict.noise_floor import Noise, NoiseEntry
 
 DEFAULTS = ("accuracy.toml", "fgsm.toml")
-"""Shipped suites that are measured when none is named."""
+"""Shipped suites that are measured by default."""
 
 
 def noise(catalog: Catalog, suites: Sequence[Path]) -> None:
-    """Measure, and print a table; interrupted, of what was finished.
+    """Measure, and print a table; after an interrupt, of what is finished.
 
     Raises:
-        UserError: a suite is wrong, or what it needs is not to be had.
+        UserError: a suite is wrong, or what it needs is unavailable.
     """
-    jobs = [job for suite in suites or shipped() for job in _jobs(catalog, suite)]
-    run, file, kept = Run(), None, Noise(machine="")
+    files = suites or [data_folder("suites") / name for name in DEFAULTS]
+    jobs = [job for file in files for job in jobs_of(catalog, file, file.name)]
+    run, file, stored = NoiseRun(), None, Noise(machine="")
     try:
-        for file, kept in measure(catalog, jobs, run):  # noqa: B007 - the last one is told
+        for file, stored in measure(catalog, jobs, run):  # noqa: B007 - the last one is shown
             pass
     finally:
         console = Console(highlight=False)
-        mine = {(one.asked.key, one.precision) for one in entries(run)}
-        found = [one for one in kept.entries if (one.asked.key, one.precision) in mine]
-        if found:
-            console.print(table(found))
-        for said in run.missing:
-            console.print(Text(f"left out: {said}", "dim"))
-        if file is not None and found:
+        measured = {(floor.asked.key, floor.precision) for floor in entries(run)}
+        floors = [e for e in stored.entries if (e.asked.key, e.precision) in measured]
+        if floors:
+            console.print(table(floors))
+        for reason in run.missing:
+            console.print(Text(f"left out: {reason}", "dim"))
+        if file is not None and floors:
             console.print(Text(f"kept: {file}"))
 
 
-def shipped() -> tuple[Path, ...]:
-    """Return the suites that are measured when none is named."""
-    return tuple(data_folder("suites") / name for name in DEFAULTS)
-
-
-def _jobs(catalog: Catalog, file: Path) -> list[Job]:
-    if not file.is_file():
-        raise UserError(f"{file}: no such suite; name a TOML file with evals = 1")
-    suite = catalog.suite(file, file.name)
-    return list(catalog.jobs(suite, file.absolute().parent))
-
-
-def table(found: Sequence[NoiseEntry]) -> Table:
+def table(entries: Sequence[NoiseEntry]) -> Table:
     """Return a line for each metric of each entry."""
-    shown = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("classifier", "check", "metric"):
-        shown.add_column(name, overflow="fold")
-    for name in ("reference", "floor"):
-        shown.add_column(name, justify="right", no_wrap=True)
-    shown.add_column("moved most by", overflow="fold")
-    for entry in found:
+    columns = ("classifier", "check", "metric"), ("reference", "floor")
+    shown = plain_table(*columns, last="moved most by")
+    for entry in entries:
         for moved in entry.floors:
             metric = moved.metric if moved.at is None else f"{moved.metric} at {moved.at}"
-            cells = (entry.asked.classifier, f"{entry.asked.check}, {entry.precision}", metric)
-            numbers = (f"{moved.reference:.6g}", f"{moved.floor:.2g}")
-            shown.add_row(*map(Text, (*cells, *numbers, str(moved.most or "nothing"))))
+            words = entry.asked.classifier, f"{entry.asked.check}, {entry.precision}", metric
+            numbers = f"{moved.reference:.6g}", f"{moved.floor:.2g}"
+            add_row(shown, *words, *numbers, str(moved.most or "nothing"))
     return shown

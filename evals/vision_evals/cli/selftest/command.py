@@ -1,4 +1,4 @@
-"""``evals selftest``: what it asks, shows and answers."""
+"""``evals selftest``: its plan, its output and its exit code."""
 
 from __future__ import annotations
 
@@ -7,36 +7,35 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from vision_evals import log, report
 from vision_evals.cli.selftest.expected import Expected, broken, outdated, read
 from vision_evals.cli.selftest.matrix import verdict
 from vision_evals.cli.selftest.mutants import MUTANTS
-from vision_evals.cli.selftest.selftest import Plan, Selftest, rounds
+from vision_evals.cli.selftest.selftest import Selftest, SelftestPlan, rounds
+from vision_evals.cli.terminal import plain_table
 from vision_evals.core import progress
 from vision_evals.core.errors import UserError, printable
 from vision_evals.core.paths import data_folder
 from vision_evals.core.progress import Progress
 from vision_evals.engine.jobs import Catalog
 from vision_evals.engine.publish import publish
-from vision_evals.models.request import Request
 
-UNHELD = (
+NOTHING_REQUIRED = (
     "no mutant had to be killed: suites/mutants.toml knows the packaged networks, with their own "
     "weights, on the shipped suites and all of their pictures"
 )
 
 
-def plan(catalog: Catalog, files: Sequence[Path], expectations: Path) -> Plan:
-    """Return what to try: the mutants of the one classifier named, on suites.
+def plan(catalog: Catalog, files: Sequence[Path], expectations: Path) -> SelftestPlan:
+    """Return what to try: every mutant of the one classifier named, on the suites.
 
-    What must be killed is known of the shipped suites alone, and of all their pictures.
+    Which mutants must be killed is known only for the shipped suites on all of their pictures.
 
     Args:
         catalog: with one request.
         files: suites; none for the shipped ones.
-        expectations: what is known of mutants, by network.
+        expectations: file with what is known of mutants, by network.
 
     Raises:
         UserError: several classifiers were named, or a suite cannot be used.
@@ -46,76 +45,76 @@ def plan(catalog: Catalog, files: Sequence[Path], expectations: Path) -> Plan:
             "a self-test is about one network: evals selftest --evals-model NAME [SUITE ...]"
         )
     (request,) = catalog.requests
-    chosen = rounds(catalog, request, files)
     shipped = not files and catalog.options.table.limit is None and not catalog.options.images
     names = tuple(mutant.name for mutant in MUTANTS)
-    return Plan(
-        request,
-        chosen,
-        MUTANTS,
-        read(expectations, _network(request), names) if shipped else Expected(),
-    )
-
-
-def _network(request: Request) -> str:
-    # weights of one's own make another network
-    return "" if request.checkpoint else request.name.removeprefix("packaged:")
+    # a network with the user's weights is another one
+    network = "" if request.checkpoint else request.name.removeprefix("packaged:")
+    suite_rounds = rounds(catalog, request, files)
+    expected = read(expectations, network, names) if shipped else Expected()
+    return SelftestPlan(request, suite_rounds, MUTANTS, expected)
 
 
 def command(catalog: Catalog, files: Sequence[Path], typed: str) -> int:
-    """Try every mutant, show and keep what noticed it; 1 where one survives that must not.
+    """Try every mutant, print and store what noticed it.
+
+    Args:
+        catalog: with one request.
+        files: suites; none for the shipped ones.
+        typed: the command line.
+
+    Returns:
+        1 where a mutant survives that must be killed, else 0.
 
     Raises:
-        UserError: the network does not pass its suites as it is, or cannot be had.
+        UserError: the network does not pass its suites unbroken, or is unavailable.
     """
     options = catalog.options
-    remarks = () if options.templates is None else report.check(options.templates)
-    planned = plan(catalog, files, data_folder("suites") / "mutants.toml")
-    out, shown = Console(), Console(stderr=True)
-    selftest = Selftest(catalog, planned, typed, _progress(shown))
+    warnings = () if options.templates is None else report.check(options.templates)
+    selftest_plan = plan(catalog, files, data_folder("suites") / "mutants.toml")
+    out, err = Console(), Console(stderr=True, highlight=False, markup=False)
+    selftest = Selftest(catalog, selftest_plan, typed, _progress(err))
 
-    def warn(said: str) -> None:
-        shown.print(f"warning: {printable(said)}", highlight=False, markup=False, soft_wrap=True)
+    def warn(warning: str) -> None:
+        err.print(f"warning: {printable(warning)}", soft_wrap=True)
 
-    for said in remarks:
-        warn(said)
+    for warning in warnings:
+        warn(warning)
     try:
-        selftest.run(lambda line: shown.print(line, style="dim", highlight=False, markup=False))
+        selftest.run(lambda line: err.print(line, style="dim"))
     finally:
-        if selftest.log.mutants:
-            show(selftest.log.mutants, out, len(planned.mutants) - len(selftest.log.mutants))
+        tried = selftest.log.mutants
+        if tried:
+            show(tried, out, len(selftest_plan.mutants) - len(tried))
             published = publish(selftest.log, selftest.directory, options, warn)
-            for place in filter(None, (published.page, published.folder)):
-                out.print(place, soft_wrap=True)
-    if not (planned.expected.must_kill or planned.expected.survives):
-        shown.print(UNHELD, style="dim", highlight=False, markup=False, soft_wrap=True)
+            for path in filter(None, (published.page, published.folder)):
+                out.print(path, soft_wrap=True)
+    if not (selftest_plan.expected.must_kill or selftest_plan.expected.survives):
+        err.print(NOTHING_REQUIRED, style="dim", soft_wrap=True)
     survivors = broken(selftest.log.mutants)
     for sentence in (*outdated(selftest.log.mutants), *survivors):
-        shown.print(f"evals: {sentence}", highlight=False, markup=False, soft_wrap=True)
+        err.print(f"evals: {sentence}", soft_wrap=True)
     return 1 if survivors else 0
 
 
 def show(mutants: Sequence[log.Mutant], console: Console, untried: int = 0) -> None:
-    """Print the kill matrix and the line that sums it up."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("mutant", "behaviour", "structure"):
-        table.add_column(name, overflow="fold")
+    """Print which check noticed each mutant, and the line that sums it up."""
+    table = plain_table(("mutant", "behaviour", "structure"))
     for mutant in mutants:
         if mutant.inapplicable is not None:
             table.add_row(mutant.name, f"does not apply: {mutant.inapplicable}", "", style="dim")
         else:
-            table.add_row(mutant.name, _said(mutant.behaviour), _said(mutant.structure))
+            table.add_row(
+                mutant.name, _notice_text(mutant.behaviour), _notice_text(mutant.structure)
+            )
     console.print(table)
     console.print(verdict(mutants, untried), highlight=False, markup=False, soft_wrap=True)
 
 
-def _said(notice: log.Notice | None) -> str:
-    if notice is None:
-        return "-"
-    return escape(f"{notice.noticed}: {notice.sentence}")
+def _notice_text(notice: log.Notice | None) -> str:
+    return "-" if notice is None else escape(f"{notice.noticed}: {notice.sentence}")
 
 
 def _progress(console: Console) -> Progress:
     if console.is_terminal:
         return progress.bar
-    return progress.lines(lambda _: None)  # a line a mutant is news enough
+    return progress.lines(lambda _: None)  # a line for each mutant is enough

@@ -1,8 +1,7 @@
-"""What is known of each network's mutants: ``suites/mutants.toml``."""
+"""Which mutants of a network must be killed or may survive: ``suites/mutants.toml``."""
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,11 +9,12 @@ from pydantic import Field
 
 from vision_evals import log
 from vision_evals.core.errors import UserError, did_you_mean
-from vision_evals.core.tables import Table, validate
+from vision_evals.core.paths import read_text
+from vision_evals.core.tables import Table, parse_toml, validate
 
 
 class Expected(Table):
-    """Of one network, with the shipped suites."""
+    """What is expected of one network's mutants, with the shipped suites."""
 
     must_kill: tuple[str, ...] = ()
     """Mutants that must not survive."""
@@ -22,13 +22,13 @@ class Expected(Table):
     """Mutants that are known to survive, and why."""
 
 
-def read(file: Path, network: str, known: Sequence[str]) -> Expected:
-    """Return what is expected of a network's mutants; of an unknown network, nothing.
+def read(file: Path, network: str, mutants: Sequence[str]) -> Expected:
+    """Return what is expected of a network's mutants; nothing for an unknown network.
 
     Args:
         file: tables by network.
         network: name of the network.
-        known: names of all mutants.
+        mutants: names of all mutants.
 
     Raises:
         UserError: the file cannot be read, or names what does not exist.
@@ -39,15 +39,15 @@ def read(file: Path, network: str, known: Sequence[str]) -> Expected:
     where = f"{file}, [{network}]"
     expected = validate(Expected, tables[network], where)
     for name in (*expected.must_kill, *expected.survives):
-        if name not in known:
-            raise UserError(f'{where}: there is no mutant "{name}"{did_you_mean(name, known)}')
+        if name not in mutants:
+            raise UserError(f'{where}: there is no mutant "{name}"{did_you_mean(name, mutants)}')
     both = set(expected.must_kill) & set(expected.survives)
     if both:
         raise UserError(f"{where}: {min(both)} cannot both be killed and survive; keep one")
     return expected
 
 
-def noted(mutant: log.Mutant, expected: Expected) -> log.Mutant:
+def with_expectation(mutant: log.Mutant, expected: Expected) -> log.Mutant:
     """Return the entry of a mutant with what is expected of it."""
     return mutant.model_copy(
         update={
@@ -70,19 +70,14 @@ def broken(mutants: Sequence[log.Mutant]) -> tuple[str, ...]:
 def outdated(mutants: Sequence[log.Mutant]) -> tuple[str, ...]:
     """Return a sentence for each mutant that is known to survive and did not."""
     return tuple(
-        f"{m.name} is said to survive and was killed: remove it from survives"
+        f"{m.name} is listed as surviving and was killed: remove it from survives"
         for m in mutants
         if m.excuse is not None and m.killed
     )
 
 
 def _tables(file: Path) -> Mapping[str, Mapping[str, object]]:
-    try:
-        tables = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: cannot be read: {error}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{file}: broken TOML: {error}") from None
+    tables = parse_toml(read_text(file), file)
     for name, table in tables.items():
         if not isinstance(table, dict):
             raise UserError(f"{file}: {name} = {table!r}: must be a table [NETWORK]")

@@ -1,4 +1,4 @@
-"""Mistakes around a network: channels, numbers, geometry, and what its outputs are called."""
+"""Mistakes around a network: channels, normalisation, geometry, and names of classes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vision_evals.cli.selftest.mutant import SEED, step, with_input, with_step
+from vision_evals.cli.selftest.mutant import SEED, mutant, step, with_input, with_step
 from vision_evals.images.geometry import Geometry
 from vision_evals.models.card import Input
 from vision_evals.models.classifier import Classifier, Normalise
@@ -23,27 +23,29 @@ LEVELS = 255
 """Steps between black and white in an 8-bit picture."""
 
 
-class Flip(nn.Module):
-    """Channels in the other order."""
+class SwapChannels(nn.Module):
+    """A layer that reverses the order of the channels."""
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return (n, 3, H, W) with red and blue swapped."""
         return pixels.flip(1)
 
 
-class Round(nn.Module):
-    """Pixels to the levels of an 8-bit picture: the same pictures, and a gradient of 0."""
+class RoundPixels(nn.Module):
+    """A layer that rounds pixels to 8 bits: the same pictures, and a gradient of 0."""
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return (n, 3, H, W) in [0, 1]."""
         return (pixels * LEVELS).round() / LEVELS
 
 
+@mutant("bgr", "red and blue swapped on the way in")
 def bgr(classifier: Classifier) -> Classifier:
     """Swap red and blue on the way in."""
-    return with_step(classifier, nn.Sequential(Flip(), Normalise(classifier.input)))
+    return with_step(classifier, nn.Sequential(SwapChannels(), Normalise(classifier.input)))
 
 
+@mutant("wrong-mean-std", "mean and std of ImageNet, or Caffe's where ImageNet's are right")
 def wrong_mean_std(classifier: Classifier) -> Classifier:
     """Normalise with ImageNet's numbers, or with Caffe's where ImageNet's are right."""
     mean, std = CAFFE if _imagenet(classifier.input) else IMAGENET
@@ -55,36 +57,29 @@ def wrong_mean_std(classifier: Classifier) -> Classifier:
     )
 
 
+def not_normalised(classifier: Classifier) -> str | None:
+    """Say why normalisation cannot be forgotten."""
+    card = classifier.input
+    plain = (card.mean, card.std, card.range) == ((0, 0, 0), (1, 1, 1), 1)
+    return "its pixels are fed as they are" if plain else None
+
+
+@mutant("no-normalisation", "mean and std forgotten", not_normalised)
 def no_normalisation(classifier: Classifier) -> Classifier:
     """Feed pixels in [0, 1] as they are."""
     return _normalised(classifier, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), range=1)
 
 
-def not_normalised(classifier: Classifier) -> str | None:
-    """Say why normalisation cannot be forgotten."""
-    this = classifier.input
-    plain = (this.mean, this.std, this.range) == ((0, 0, 0), (1, 1, 1), 1)
-    return "its pixels are fed as they are" if plain else None
-
-
+@mutant("wrong-range", "pixels from 0 to 255 where 0 to 1 is right, or the other way round")
 def other_range(classifier: Classifier) -> Classifier:
     """Scale white to 255 before mean and std that want 1, or the other way round."""
     return _normalised(classifier, range=1 if classifier.input.range == 255 else 255)
 
 
+@mutant("rounding", "pixels rounded to 8 bits in the forward, so that the gradient is 0")
 def rounding(classifier: Classifier) -> Classifier:
-    """Round pixels to 8 bits inside the forward."""
-    return with_step(classifier, nn.Sequential(Round(), Normalise(classifier.input)))
-
-
-def wrong_crop(classifier: Classifier) -> Classifier:
-    """Resize to the crop itself, or leave a margin where there is none."""
-    this = classifier.input
-    assert isinstance(this.resize, int)
-    assert isinstance(this.crop, int)
-    # 256 to 224 is the margin that most networks have
-    resize = this.crop if this.resize != this.crop else round(this.crop * 256 / 224)
-    return _shown(classifier, replace(this.geometry, resize=resize))
+    """Round pixels to 8 bits inside the forward pass."""
+    return with_step(classifier, nn.Sequential(RoundPixels(), Normalise(classifier.input)))
 
 
 def no_margin(classifier: Classifier) -> str | None:
@@ -93,9 +88,15 @@ def no_margin(classifier: Classifier) -> str | None:
     return None if all(isinstance(side, int) for side in sides) else "it has no resize and crop"
 
 
-def no_antialias(classifier: Classifier) -> Classifier:
-    """Resize by picking neighbours, without antialias, as tensors and video decoders do."""
-    return _shown(classifier, replace(classifier.input.geometry, antialias=False))
+@mutant("wrong-crop", "no margin around the crop", no_margin)
+def wrong_crop(classifier: Classifier) -> Classifier:
+    """Resize to the crop itself, or leave a margin where there is none."""
+    card = classifier.input
+    assert isinstance(card.resize, int)
+    assert isinstance(card.crop, int)
+    # 256 to 224 is the margin of most networks
+    resize = card.crop if card.resize != card.crop else round(card.crop * 256 / 224)
+    return _with_geometry(classifier, replace(card.geometry, resize=resize))
 
 
 def not_smoothed(classifier: Classifier) -> str | None:
@@ -106,6 +107,18 @@ def not_smoothed(classifier: Classifier) -> str | None:
     return None if by in {"bilinear", "bicubic"} else f"{by} is the same, or has no other way"
 
 
+@mutant("no-antialias", "resized without antialias", not_smoothed)
+def no_antialias(classifier: Classifier) -> Classifier:
+    """Resize by picking neighbours, without antialias, as tensors and video decoders do."""
+    return _with_geometry(classifier, replace(classifier.input.geometry, antialias=False))
+
+
+def lone_class(classifier: Classifier) -> str | None:
+    """Say why the classes cannot be mixed up."""
+    return "it has one class" if len(classifier.classes) == 1 else None
+
+
+@mutant("shuffled-labels", "outputs under one another's names", lone_class)
 def shuffled_labels(classifier: Classifier) -> Classifier:
     """Give the outputs one another's names."""
     classes = classifier.classes
@@ -117,13 +130,8 @@ def shuffled_labels(classifier: Classifier) -> Classifier:
     return with_step(replace(classifier, classes=renamed), step(classifier))
 
 
-def lone_class(classifier: Classifier) -> str | None:
-    """Say why the classes cannot be mixed up."""
-    return "it has one class" if len(classifier.classes) == 1 else None
-
-
-def _shown(classifier: Classifier, other: Geometry) -> Classifier:
-    """Return the classifier shown other pixels, which says of its preprocessing what it said."""
+def _with_geometry(classifier: Classifier, other: Geometry) -> Classifier:
+    """Return the classifier with another geometry; the rest of its preprocessing stays the same."""
 
     class Other(Input):
         @property
@@ -134,10 +142,10 @@ def _shown(classifier: Classifier, other: Geometry) -> Classifier:
 
 
 def _normalised(classifier: Classifier, **numbers: Any) -> Classifier:
-    # not validated: the mistakes are those that a card would refuse
+    # not validated: a card would refuse these mistakes
     return with_step(classifier, Normalise(classifier.input.model_copy(update=numbers)))
 
 
-def _imagenet(this: Input) -> bool:
-    numbers = torch.tensor([this.mean, this.std]) / this.range
+def _imagenet(card: Input) -> bool:
+    numbers = torch.tensor([card.mean, card.std]) / card.range
     return torch.allclose(numbers.sort().values, torch.tensor(IMAGENET).sort().values, atol=0.01)

@@ -15,50 +15,49 @@ from vision_evals.models.classifier import Classifier
 from vision_evals.validity.check import ValidityCheck
 from vision_evals.verdict.job import Job
 
-FELL = {Verdict.FAILED, Verdict.INCONCLUSIVE}
-"""What is no pass in a gate."""
+NOT_PASSED = {Verdict.FAILED, Verdict.INCONCLUSIVE}
+"""Verdicts that a gate does not let pass."""
 
 Outcomes = Mapping[str, Outcome]
 """By id of the item."""
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
+class SuiteRound:
     """The jobs of one suite."""
 
     suite: str
     jobs: tuple[Job, ...]
 
 
-Judge = Callable[[Round, Classifier, bool], Outcomes]
-"""Judges a round with a classifier; the last argument tells whether validity checks are asked."""
+Judge = Callable[[SuiteRound, Classifier, bool], Outcomes]
+"""Judges a round with a classifier; the last argument says whether validity checks run."""
 
 
 @dataclass
-class Open:
-    """Which validity checks have not answered yet; only they are worth a pass without metrics."""
+class OpenChecks:
+    """Validity checks without an answer yet; only they are worth a pass without metrics."""
 
     checks: Sequence[ValidityCheck]
     _measures: set[str] = field(default_factory=set)
-    _held: set[str] = field(default_factory=set)
+    _passed: set[str] = field(default_factory=set)
 
-    def told(self, one: Round, outcomes: Outcomes) -> None:
-        """Take what a round answered."""
-        self._measures |= {job.measure.name for job in one.jobs}
+    def add(self, one_round: SuiteRound, outcomes: Outcomes) -> None:
+        """Add the answers of a round."""
+        self._measures |= {job.measure.name for job in one_round.jobs}
         for outcome in outcomes.values():
-            self._held |= {v.name for v in outcome.item.validity if v.outcome == "passed"}
+            self._passed |= {v.name for v in outcome.item.validity if v.outcome == "passed"}
 
-    def of(self, one: Round) -> Round:
-        """Return the first job of each measure that a check with no answer yet guards."""
-        first = {job.measure.name: job for job in reversed(one.jobs)}
-        return replace(
-            one, jobs=tuple(j for j in one.jobs if j is first[j.measure.name] and self._new(j))
-        )
+    def of(self, one_round: SuiteRound) -> SuiteRound:
+        """Return the first job of each measure that a check without an answer guards."""
+        first = {job.measure.name: job for job in reversed(one_round.jobs)}
+        jobs = (job for job in one_round.jobs if job is first[job.measure.name])
+        return replace(one_round, jobs=tuple(job for job in jobs if self._is_open(job)))
 
-    def _new(self, job: Job) -> bool:
+    def _is_open(self, job: Job) -> bool:
         measure = job.measure
         return any(
-            check.name not in self._held
+            check.name not in self._passed
             if check.scope != "measure"
             else measure.name not in self._measures
             for check in self.checks
@@ -67,42 +66,46 @@ class Open:
 
 
 def sound(outcomes: Outcomes) -> None:
-    """Hold the unbroken classifier against its own suites.
+    """Refuse a classifier that does not pass its suites unbroken.
 
     Raises:
-        UserError: it does not pass, or is not asked anything, so that nothing it does when broken
-            would mean anything.
+        UserError: it does not pass, or no check applies to it, so that its mutants show nothing.
     """
-    judged = {Verdict.PASSED, Verdict.RECORDED, Verdict.INVALID, *FELL}
-    if not any(one.item.verdict in judged for one in outcomes.values()):
-        said = "".join(f"\n  {one.item.id}: {one.item.sentence}" for one in outcomes.values())
-        raise UserError(f"no check of these suites applies, so none can notice anything:{said}")
-    bad = [one.item for one in outcomes.values() if one.item.verdict in {*FELL, Verdict.INVALID}]
-    if bad:
-        said = "".join(f"\n  {item.id}: {item.sentence}" for item in bad)
+    judged = {Verdict.PASSED, Verdict.RECORDED, Verdict.INVALID, *NOT_PASSED}
+    items = [outcome.item for outcome in outcomes.values()]
+    if not any(item.verdict in judged for item in items):
         raise UserError(
-            f"the network does not pass as it is, so its mutants would show nothing:{said}\n"
+            f"no check of these suites applies, so none can notice anything:{_lines(items)}"
+        )
+    bad = [item for item in items if item.verdict in {*NOT_PASSED, Verdict.INVALID}]
+    if bad:
+        raise UserError(
+            f"the network does not pass as it is, so its mutants would show nothing:{_lines(bad)}\n"
             "name suites that it passes"
         )
+
+
+def _lines(items: Sequence[log.Item]) -> str:
+    return "".join(f"\n  {item.id}: {item.sentence}" for item in items)
 
 
 def attempt(
     mutant: Mutant,
     classifier: Classifier,
-    rounds: Sequence[Round],
+    rounds: Sequence[SuiteRound],
     before: Outcomes,
     judge: Judge,
     checks: Sequence[ValidityCheck] = (),
 ) -> log.Mutant:
-    """Return what noticed a mutant; rounds end as soon as both behaviour and structure did.
+    """Return what noticed a mutant; the rounds end when both behaviour and structure did.
 
     Args:
         mutant: the mistake.
         classifier: unbroken.
         rounds: in the order in which they are tried.
-        before: what the unbroken classifier gave.
-        judge: judges a broken one.
-        checks: that it asks.
+        before: outcomes of the unbroken classifier.
+        judge: judges the broken one.
+        checks: validity checks that run.
     """
     entry = log.Mutant(name=mutant.name, about=mutant.about, classifier=classifier.alias)
     reason = mutant.applies(classifier)
@@ -116,14 +119,14 @@ def attempt(
         return entry.model_copy(update={"inapplicable": reason})
     behaviour: Notice | None = None
     structure: Notice | None = None
-    asked, left_open = list[str](), Open(checks)
-    for one in rounds:
-        this = one if behaviour is None else left_open.of(one)
-        if not this.jobs:
+    suites, open_checks = list[str](), OpenChecks(checks)
+    for suite_round in rounds:
+        current = suite_round if behaviour is None else open_checks.of(suite_round)
+        if not current.jobs:
             continue
-        after = judge(this, broken, structure is None)
-        left_open.told(this, after)
-        asked.append(one.suite)
+        after = judge(current, broken, structure is None)
+        open_checks.add(current, after)
+        suites.append(suite_round.suite)
         behaviour = behaviour or next(_behaviour(before, after), None)
         structure = structure or next(_structure(before, after), None)
         if behaviour is not None and structure is not None:
@@ -132,29 +135,29 @@ def attempt(
         update={
             "behaviour": behaviour,
             "structure": structure,
-            "suites": tuple(asked),
+            "suites": tuple(suites),
             "seconds": time.perf_counter() - started,
         }
     )
 
 
 def _behaviour(before: Outcomes, after: Outcomes) -> Iterator[Notice]:
-    """Yield every expectation that fell in an item that passed."""
+    """Yield every expectation that failed in an item that passed before."""
     for name, outcome in after.items():
         if before[name].behaviour.verdict is not Verdict.PASSED:
             continue
-        if outcome.behaviour.verdict in FELL:
-            for judgement in outcome.behaviour.judgements:
-                if judgement.verdict is outcome.behaviour.verdict and not judgement.excused:
-                    yield _notice(outcome, judgement.metric, judgement.sentence)
+        verdict = outcome.behaviour.verdict
+        for judgement in outcome.behaviour.judgements if verdict in NOT_PASSED else ():
+            if judgement.verdict is verdict and not judgement.excused:
+                yield _notice(outcome, judgement.metric, judgement.sentence)
 
 
 def _structure(before: Outcomes, after: Outcomes) -> Iterator[Notice]:
-    """Yield every validity check that fell and had not."""
+    """Yield every validity check that failed and had not failed before."""
     for name, outcome in after.items():
-        fallen = {check.name for check in before[name].item.validity if check.invalidates}
+        failed = {check.name for check in before[name].item.validity if check.invalidates}
         for check in outcome.item.validity:
-            if check.invalidates and check.name not in fallen:
+            if check.invalidates and check.name not in failed:
                 title = f"{check.id} {check.name}".strip()
                 yield _notice(outcome, title, check.evidence)
 
@@ -167,17 +170,17 @@ def _notice(outcome: Outcome, name: str, sentence: str) -> Notice:
 
 
 def verdict(mutants: Sequence[log.Mutant], untried: int = 0) -> str:
-    """Return the line that says what a green gate of these suites means.
+    """Return the line that sums up what these suites notice.
 
     Args:
         mutants: those that were tried, or do not apply.
-        untried: how many were left when somebody interrupted.
+        untried: how many were left after an interrupt.
     """
     applied = [mutant for mutant in mutants if mutant.inapplicable is None]
     killed = [mutant for mutant in applied if mutant.killed]
-    said = f"killed {len(killed)} of {len(applied)} applicable"
-    left = [f"{m.name} ({m.excuse or 'no check noticed'})" for m in applied if not m.killed]
-    said += f"; interrupted, {untried} not tried" if untried else ""
-    if left:
-        return f"{said}; survivors: {', '.join(left)}"
-    return said if untried else f"{said}; no survivors"
+    line = f"killed {len(killed)} of {len(applied)} applicable"
+    survivors = [f"{m.name} ({m.excuse or 'no check noticed'})" for m in applied if not m.killed]
+    line += f"; interrupted, {untried} not tried" if untried else ""
+    if survivors:
+        return f"{line}; survivors: {', '.join(survivors)}"
+    return line if untried else f"{line}; no survivors"

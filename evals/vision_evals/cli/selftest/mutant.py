@@ -1,10 +1,11 @@
-"""What a mutant is: one mistake that people make, made on purpose in a copy of a classifier."""
+"""A mutant: one common mistake, made on purpose in a copy of a classifier."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from torch import nn
 
@@ -12,12 +13,12 @@ from vision_evals.models.card import Input
 from vision_evals.models.classifier import Classifier
 
 SEED = 0
-"""Of everything that a mutant draws: a mutant is the same in every run."""
+"""Seed of everything random in a mutant: a mutant is the same in every run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One mistake. Card, fingerprint and files stay as they were: nothing announces it."""
+    """One mistake. Card, fingerprint and files stay as they were, so that nothing reveals it."""
 
     name: str
     """In ``suites/mutants.toml`` and tables: ``wrong-mean-std``."""
@@ -29,8 +30,11 @@ class Mutant:
     """Returns the broken copy; the classifier given is left as it was."""
 
 
-def always(_: Classifier) -> None:
-    """Apply to every classifier."""
+def mutant(
+    name: str, about: str, applies: Callable[[Classifier], str | None] = lambda _: None
+) -> Callable[[Callable[[Classifier], Classifier]], Mutant]:
+    """Make a mutant of the function that breaks a classifier; arguments as in `Mutant`."""
+    return partial(Mutant, name, about, applies)
 
 
 def with_network(classifier: Classifier, change: Callable[[nn.Module], nn.Module]) -> Classifier:
@@ -42,17 +46,16 @@ def with_network(classifier: Classifier, change: Callable[[nn.Module], nn.Module
 def with_step(classifier: Classifier, changed: nn.Module) -> Classifier:
     """Return the classifier with another last step of preprocessing, its network copied.
 
-    What it says of its preprocessing stays: the code that feeds it is wrong, not its card.
+    Its card stays: the code that feeds it is wrong.
     """
-    found = replace(classifier, network=copy.deepcopy(classifier.network))
-    object.__setattr__(found, "_normalise", changed.to(classifier.device))
-    return found
+    broken = replace(classifier, network=copy.deepcopy(classifier.network))
+    object.__setattr__(broken, "_normalise", changed.to(classifier.device))
+    return broken
 
 
 def with_input(classifier: Classifier, changed: Input) -> Classifier:
     """Return the classifier fed with pictures that are resized and cropped another way."""
-    network = copy.deepcopy(classifier.network)
-    return with_step(replace(classifier, network=network, input=changed), step(classifier))
+    return with_step(replace(classifier, input=changed), step(classifier))
 
 
 def step(classifier: Classifier) -> nn.Module:

@@ -1,21 +1,21 @@
-"""The self-test of the gate: every mutant of one network, suite by suite, kept in a run log."""
+"""The self-test of the gate: try every mutant of one network, and store a run log."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vision_evals import log
-from vision_evals.cli.selftest.expected import Expected, noted
-from vision_evals.cli.selftest.matrix import Outcomes, Round, attempt, sound
+from vision_evals.cli.args import jobs_of
+from vision_evals.cli.selftest.expected import Expected, with_expectation
+from vision_evals.cli.selftest.matrix import Outcomes, SuiteRound, attempt, sound
 from vision_evals.cli.selftest.mutant import Mutant
 from vision_evals.core.errors import UserError
 from vision_evals.core.paths import data_folder
-from vision_evals.core.progress import Advance, Progress
+from vision_evals.core.progress import Progress, titled
 from vision_evals.core.run_dirs import point_latest
 from vision_evals.engine.jobs import Catalog
 from vision_evals.engine.resources import Resources
@@ -23,31 +23,27 @@ from vision_evals.engine.setup import device_of, first_log, run_config
 from vision_evals.engine.trial import trial
 from vision_evals.models.classifier import Classifier
 from vision_evals.models.request import Request
-from vision_evals.validity.check import ValidityCheck
 from vision_evals.validity.examine import Examiner
 from vision_evals.verdict.job import Job
 
 SHIPPED = ("accuracy", "art", "fgsm", "airplane")
-"""Suites about images that networks come trained for, the cheap ones first."""
-
-Tell = Callable[[str], None]
-"""Shows a line while it runs."""
+"""Suites on images that pretrained networks know, the cheap ones first."""
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What is tried."""
+class SelftestPlan:
+    """A network, its mutants, and the suites that should notice them."""
 
     request: Request
-    rounds: tuple[Round, ...]
+    rounds: tuple[SuiteRound, ...]
     mutants: tuple[Mutant, ...]
     expected: Expected
 
 
-def rounds(catalog: Catalog, request: Request, files: Sequence[Path]) -> tuple[Round, ...]:
-    """Return the jobs of suites that a self-test can run, those of the shipped ones by default.
+def rounds(catalog: Catalog, request: Request, files: Sequence[Path]) -> tuple[SuiteRound, ...]:
+    """Return the jobs of suites that a self-test can run; by default, of the shipped suites.
 
-    Left out are jobs about no images, about images that are not here, and about other classifiers.
+    Jobs without images, with unavailable images, or of other classifiers are left out.
 
     Raises:
         UserError: a suite cannot be read, or no job is left.
@@ -56,20 +52,17 @@ def rounds(catalog: Catalog, request: Request, files: Sequence[Path]) -> tuple[R
     named = [(file, str(file)) for file in files] or [
         (shipped / f"{name}.toml", f"suites/{name}.toml") for name in SHIPPED
     ]
-    found = []
+    suite_rounds = []
     for file, path in named:
-        if not file.is_file():
-            raise UserError(f"{file}: no such suite; name a TOML file with evals = 1")
-        suite = catalog.suite(file, path)
-        jobs = tuple(j for j in catalog.jobs(suite, file.parent) if _usable(j, request))
+        jobs = tuple(job for job in jobs_of(catalog, file, path) if _usable(job, request))
         if jobs:
-            found.append(Round(path, jobs))
-    if not found:
-        asked = ", ".join(path for _, path in named)
+            suite_rounds.append(SuiteRound(path, jobs))
+    if not suite_rounds:
+        paths = ", ".join(path for _, path in named)
         raise UserError(
-            f"no check of {asked} asks {request.alias} about images; name a suite that does"
+            f"no check of {paths} shows images to {request.alias}; name a suite that does"
         )
-    return tuple(found)
+    return tuple(suite_rounds)
 
 
 def _usable(job: Job, request: Request) -> bool:
@@ -77,13 +70,15 @@ def _usable(job: Job, request: Request) -> bool:
 
 
 class Selftest:
-    """One run of every mutant; what is finished stays in the log whatever happens next."""
+    """One run of every mutant; finished mutants stay in the log whatever happens next."""
 
-    def __init__(self, catalog: Catalog, plan: Plan, command: str, progress: Progress) -> None:
+    def __init__(
+        self, catalog: Catalog, plan: SelftestPlan, command: str, progress: Progress
+    ) -> None:
         """Load the network and make the run directory.
 
         Raises:
-            UserError: the device, the network or a suite's images are not to be had.
+            UserError: the device, the network or a suite's images are unavailable.
         """
         options = catalog.options
         device = device_of(options)
@@ -94,39 +89,43 @@ class Selftest:
             *(catalog.registry, device, options.table.limit, frozenset({alias})),
             *(options.cache, progress),
         )
-        found = self._resources.classifiers(plan.request)
-        if len(found) > 1 or found[0].training is not None:
+        classifiers = self._resources.classifiers(plan.request)
+        if len(classifiers) > 1 or classifiers[0].training is not None:
             raise UserError(
                 f"{alias} is a recipe, and a mutant of a training is another training; "
                 "name a network that has weights"
             )
-        for name in sorted({n for r in plan.rounds for j in r.jobs for n in _others(j)}):
-            with contextlib.suppress(UserError):  # said where a threshold names it
+        jobs = [job for suite_round in plan.rounds for job in suite_round.jobs]
+        # the classifiers that thresholds name: loaded once, they serve every mutant
+        for name in sorted({n for job in jobs for n in job.check.references(job.alias)}):
+            with contextlib.suppress(UserError):  # reported with the threshold that names it
                 self._resources.classifiers(catalog.request(name))
-        self._classifier = found[0]
+        self._classifier = classifiers[0]
         self._config = run_config(options, device)
         self.directory = self._config.directory
-        suites = (job.suite for one in plan.rounds for job in one.jobs)
-        self.log = first_log(options, self._config, command, suites).model_copy(
-            update={"classifiers": tuple(self._resources.records.values())}
-        )
+        self.log = first_log(
+            options, self._config, command, (job.suite for job in jobs)
+        ).model_copy(update={"classifiers": tuple(self._resources.records.values())})
         self._write("running")
         point_latest(self.directory)
 
-    def run(self, tell: Tell) -> None:
+    def run(self, show: Callable[[str], None]) -> None:
         """Try every mutant.
 
+        Args:
+            show: prints a line for each.
+
         Raises:
-            UserError: the network does not pass its suites as it is.
+            UserError: the network does not pass its suites unbroken.
         """
         status: log.Status = "interrupted"
         try:
             before = self._unbroken()
             for mutant in self._attempts(before):
-                entry = noted(mutant, self._plan.expected)
+                entry = with_expectation(mutant, self._plan.expected)
                 self.log = self.log.model_copy(update={"mutants": (*self.log.mutants, entry)})
                 self._write("running")
-                tell(f"{len(self.log.mutants)} of {len(self._plan.mutants)}: {brief(entry)}")
+                show(f"{len(self.log.mutants)} of {len(self._plan.mutants)}: {brief(entry)}")
             status = "finished"
         finally:
             self._write(status)
@@ -134,8 +133,10 @@ class Selftest:
     def _unbroken(self) -> Outcomes:
         before = {
             name: outcome
-            for one in self._plan.rounds
-            for name, outcome in self._judge(one, self._classifier, "unbroken", asking=True).items()
+            for suite_round in self._plan.rounds
+            for name, outcome in self._judge(
+                suite_round, self._classifier, "unbroken", validity=True
+            ).items()
         }
         items = tuple(outcome.item for outcome in before.values())
         self.log = self.log.model_copy(update={"items": items})
@@ -143,23 +144,25 @@ class Selftest:
         return before
 
     def _attempts(self, before: Outcomes) -> Iterator[log.Mutant]:
+        thorough = self._config.depth == "thorough"
+        checks = [c for c in self._config.examiner.checks if thorough or c.cost == "cheap"]
         for mutant in self._plan.mutants:
 
             def judge(
-                one: Round, broken: Classifier, asking: bool, name: str = mutant.name
+                suite_round: SuiteRound, broken: Classifier, validity: bool, name: str = mutant.name
             ) -> Outcomes:
-                return self._judge(one, broken, name, asking=asking)
+                return self._judge(suite_round, broken, name, validity=validity)
 
-            yield attempt(mutant, self._classifier, self._plan.rounds, before, judge, self._asked())
+            yield attempt(mutant, self._classifier, self._plan.rounds, before, judge, checks)
 
-    def _asked(self) -> tuple[ValidityCheck, ...]:
-        thorough = self._config.depth == "thorough"
-        return tuple(c for c in self._config.examiner.checks if thorough or c.cost == "cheap")
-
-    def _judge(self, one: Round, classifier: Classifier, name: str, *, asking: bool) -> Outcomes:
-        config = self._config if asking else replace(self._config, examiner=Examiner(()))
+    def _judge(
+        self, suite_round: SuiteRound, classifier: Classifier, name: str, *, validity: bool
+    ) -> Outcomes:
+        config = self._config if validity else replace(self._config, examiner=Examiner(()))
         resources = self._resources.standing_in(classifier)
-        return trial(one.jobs, self._catalog, resources, config, _named(self._progress, name))
+        return trial(
+            suite_round.jobs, self._catalog, resources, config, titled(self._progress, name)
+        )
 
     def _write(self, status: log.Status) -> None:
         seconds = time.perf_counter() - self._start
@@ -167,23 +170,9 @@ class Selftest:
         log.write(self.log, self.directory)
 
 
-def _others(job: Job) -> Iterable[str]:
-    """Return the classifiers that thresholds name: loaded once, they serve every mutant."""
-    return job.check.references(job.alias)
-
-
 def brief(mutant: log.Mutant) -> str:
-    """Return a mutant's fate in a line."""
+    """Return in a line what became of a mutant."""
     if mutant.inapplicable is not None:
         return f"{mutant.name}: does not apply: {mutant.inapplicable}"
-    by = [one.name for one in (mutant.behaviour, mutant.structure) if one is not None]
+    by = [n.name for n in (mutant.behaviour, mutant.structure) if n is not None]
     return f"{mutant.name}: " + (f"killed by {' and '.join(by)}" if by else "survives")
-
-
-def _named(progress: Progress, name: str) -> Progress:
-    """Return a progress that says which mutant a pass is about."""
-
-    def show(title: str, total: int, unit: str = "images") -> AbstractContextManager[Advance]:
-        return progress(f"{name}: {title}", total, unit)
-
-    return show

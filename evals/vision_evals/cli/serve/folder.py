@@ -1,4 +1,4 @@
-"""A folder of runs as it is at this moment: found by listing, and read once for each change."""
+"""A folder of runs: listed anew each time, each log read once for each change of it."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ LOG = "run.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class RunEntry:
     """A run of the folder, or why what looks like one cannot be read."""
 
     name: str
-    """Of its directory, which may be a copy's: its address."""
+    """Of its directory, which may be a copy; part of its address."""
     directory: Path
     run: log.Run | None = None
-    """What all runs are shown by; its own report reads more."""
+    """What the list and the trends show; its own report reads more."""
     broken: str = ""
     """Why there is no log."""
 
 
 class Folder:
-    """Runs right below a folder. Links lead elsewhere, or to a second name: they are no runs."""
+    """The runs in a folder. Links are left out: they lead elsewhere, or to a second name."""
 
     def __init__(self, root: Path) -> None:
         """Look for runs.
@@ -37,7 +37,7 @@ class Folder:
             UserError: no such folder, or no run in it.
         """
         self.root = root
-        self._read: dict[str, tuple[tuple[int, int], Entry]] = {}
+        self._read: dict[str, tuple[tuple[int, int], RunEntry]] = {}
         if (root / LOG).is_file():
             raise UserError(f"{root}: is a run; name the folder it is in, or try evals report")
         if not any(self._listed()):
@@ -45,17 +45,17 @@ class Folder:
                 f"{root}: holds no runs; name the folder that pytest --evals-run-dir names (runs)"
             )
 
-    def entries(self) -> tuple[Entry, ...]:
+    def entries(self) -> tuple[RunEntry, ...]:
         """Return the runs as they are now, oldest first; those without a date before them.
 
         Raises:
             UserError: the folder is gone.
         """
-        found = tuple(self._entry(name, file) for name, file in self._listed())
-        self._read = {entry.name: self._read[entry.name] for entry in found}
-        return tuple(sorted(found, key=_age))
+        entries = tuple(self._entry(name, file) for name, file in self._listed())
+        self._read = {entry.name: self._read[entry.name] for entry in entries}
+        return tuple(sorted(entries, key=_age))
 
-    def entry(self, name: str) -> Entry | None:
+    def entry(self, name: str) -> RunEntry | None:
         """Return the run of a name; None where the folder lists none of that name.
 
         Raises:
@@ -65,10 +65,10 @@ class Folder:
         return self._entry(name, files[name]) if name in files else None
 
     def _listed(self) -> Iterator[tuple[str, Path]]:
-        """Yield names of directories, and the log in each, whatever is in it."""
+        """Yield the name of each directory that has a log, and the log."""
         try:
-            with os.scandir(self.root) as found:
-                names = sorted(one.name for one in found if one.is_dir(follow_symlinks=False))
+            with os.scandir(self.root) as items:
+                names = sorted(item.name for item in items if item.is_dir(follow_symlinks=False))
         except OSError as error:
             raise UserError(
                 f"{self.root}: {error.strerror}; name a folder that holds runs"
@@ -78,34 +78,36 @@ class Folder:
             if os.path.lexists(file):
                 yield name, file
 
-    def _entry(self, name: str, file: Path) -> Entry:
+    def _entry(self, name: str, file: Path) -> RunEntry:
         try:
-            told = file.lstat()
-            stamp = told.st_mtime_ns, told.st_size
-            known = self._read.get(name)
-            if known is None or known[0] != stamp:
-                self._read[name] = stamp, _read(name, file, told)
+            status = file.lstat()
+            stamp = status.st_mtime_ns, status.st_size
+            if name not in self._read or self._read[name][0] != stamp:
+                self._read[name] = stamp, _read(name, file, status)
         except OSError as error:  # gone since it was listed
-            self._read[name] = (0, 0), Entry(name, file.parent, broken=f"{LOG}: {error.strerror}")
+            self._read[name] = (
+                (0, 0),
+                RunEntry(name, file.parent, broken=f"{LOG}: {error.strerror}"),
+            )
         return self._read[name][1]
 
 
-def _read(name: str, file: Path, told: os.stat_result) -> Entry:
-    if not stat.S_ISREG(told.st_mode):
-        return Entry(name, file.parent, broken=f"{LOG} is no plain file")
+def _read(name: str, file: Path, status: os.stat_result) -> RunEntry:
+    if not stat.S_ISREG(status.st_mode):
+        return RunEntry(name, file.parent, broken=f"{LOG} is not a plain file")
     try:
-        return Entry(name, file.parent, _brief(log.read(file)))
+        return RunEntry(name, file.parent, _brief(log.read(file)))
     except UserError as error:
-        return Entry(name, file.parent, broken=str(error).removeprefix(f"{file}: "))
+        return RunEntry(name, file.parent, broken=str(error).removeprefix(f"{file}: "))
 
 
 def _brief(run: log.Run) -> log.Run:
-    """Return a run without what only its own report shows: hundreds must fit into memory."""
+    """Return a run without the parts that only its report shows: hundreds must fit into memory."""
     shown = {"plots": (), "pictures": (), "rows": (), "validity": (), "references": ()}
     items = tuple(item.model_copy(update={**shown, "comparison": None}) for item in run.items)
     whole = {"classifiers": (), "passes": (), "mutants": (), "selected": (), "profile": None}
     return run.model_copy(update={**whole, "items": items})
 
 
-def _age(entry: Entry) -> tuple[str, str]:
+def _age(entry: RunEntry) -> tuple[str, str]:
     return ("" if entry.run is None else entry.run.started), entry.name

@@ -1,4 +1,4 @@
-"""The runs of a folder, one beside the other: what the list of them says of each."""
+"""The list of the runs of a folder: a row for each."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from vision_evals.cli.serve.folder import Entry
+from vision_evals.cli.serve.folder import RunEntry
 from vision_evals.log import Baseline, Environment, Run, Verdict
 from vision_evals.report import words
 from vision_evals.report.view import tone
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """A run in a few words."""
+class RunRow:
+    """A run in the list."""
 
     name: str
     run: str | None
@@ -25,7 +25,7 @@ class Row:
     headline: str
     tone: str
     status: str | None
-    """What must be said of a run that did not finish."""
+    """Of a run that did not finish."""
     date: str
     started: str
     seconds: float
@@ -37,9 +37,9 @@ class Row:
     """Which part of its images it looked at; empty for all of them."""
 
 
-def rows(entries: Sequence[Entry]) -> tuple[Row, ...]:
+def rows(entries: Sequence[RunEntry]) -> tuple[RunRow, ...]:
     """Return the runs that can be read, newest first."""
-    return tuple(_row(one.name, one.run) for one in reversed(entries) if one.run is not None)
+    return tuple(_row(entry.name, entry.run) for entry in reversed(entries) if entry.run)
 
 
 def address(name: str) -> str:
@@ -47,11 +47,11 @@ def address(name: str) -> str:
     return f"/run/{quote(os.fsencode(name), safe='')}/"
 
 
-def _row(name: str, run: Run) -> Row:
+def _row(name: str, run: Run) -> RunRow:
     counts = Counter(item.verdict for item in run.items)
     limits = sorted({images.limit for images in run.image_sets if images.limit is not None})
     partition = [f"part {run.settings.shard}"] if run.settings.shard else []
-    return Row(
+    return RunRow(
         name=name,
         run=None if run.id == name else run.id,
         address=address(name),

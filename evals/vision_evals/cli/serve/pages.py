@@ -1,4 +1,4 @@
-"""What there is to see of a folder of runs: all of them, each report, each check over the runs."""
+"""The pages of a folder of runs: the list, the report of each run, each check over the runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vision_evals import log, report
-from vision_evals.cli.serve.folder import Entry, Folder
+from vision_evals.cli.serve.folder import Folder, RunEntry
 from vision_evals.cli.serve.index import rows
 from vision_evals.cli.serve.trends import Trend, trends
 from vision_evals.core.errors import UserError
@@ -15,10 +15,10 @@ from vision_evals.report.page import filled
 
 
 class Pages:
-    """Pages of a folder, made when somebody asks and one at a time."""
+    """Pages of a folder, each made when it is requested, one at a time."""
 
     def __init__(self, folder: Folder, templates: Path | None = None) -> None:
-        """Take a folder, and perhaps a folder of a user's own templates."""
+        """Take a folder of runs, and a folder of the user's templates if there is one."""
         self._folder = folder
         self._name = folder.root.resolve().name or str(folder.root)
         self._templates = templates
@@ -41,7 +41,7 @@ class Pages:
             return filled("runs.html.jinja", shown, self._templates)
 
     def check(self, key: str) -> str | None:
-        """Return every metric of a check over the runs; None where none has this key.
+        """Return every metric of a check over the runs; None if no check has this key.
 
         Raises:
             UserError: as for the list.
@@ -54,7 +54,7 @@ class Pages:
             return filled("trend.html.jinja", shown, self._templates)
 
     def run(self, name: str) -> str | None:
-        """Return the report of a run; None where the folder lists none of that name.
+        """Return the report of a run; None if the folder has no run of that name.
 
         Raises:
             UserError: its log cannot be read, or a template of the user's cannot be filled.
@@ -68,5 +68,5 @@ class Pages:
             return report.render(log.read(entry.directory), entry.directory, self._templates)
 
 
-def _trends(entries: Sequence[Entry]) -> tuple[Trend, ...]:
+def _trends(entries: Sequence[RunEntry]) -> tuple[Trend, ...]:
     return trends([entry.run for entry in entries if entry.run is not None])

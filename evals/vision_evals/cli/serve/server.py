@@ -1,4 +1,4 @@
-"""HTTP for one's own machine: a few pages to read, and nothing else."""
+"""An HTTP server for this machine alone, which only reads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vision_evals.report.scripts import policy_of
 LOOPBACK = "127.0.0.1"
 
 _HOST = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?", re.IGNORECASE | re.ASCII)
-# A page elsewhere may let a name of its own point here: its requests bear that name.
+# A page elsewhere may point a name of its own at this machine: its requests have that name.
 
 _SECONDS = 10.0
 
@@ -34,14 +34,14 @@ class Server(ThreadingHTTPServer):
             port: 0 for any that is free.
 
         Raises:
-            UserError: the port is taken, or not to be had.
+            UserError: the port is taken, or not allowed.
         """
         self.pages = pages
         try:
             super().__init__((LOOPBACK, port), _Handler)
         except OSError as error:
             raise UserError(
-                f"--port {port}: {error.strerror}; name another one, or 0 for any that is free"
+                f"--port {port}: {error.strerror}; name another one, or 0 for any free port"
             ) from None
 
     @property
@@ -50,7 +50,7 @@ class Server(ThreadingHTTPServer):
         return f"http://{LOOPBACK}:{self.server_port}/"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say what went wrong, unless it is only that a reader left."""
+        """Print what went wrong, unless the reader only left."""
         if not isinstance(sys.exception(), ConnectionError | TimeoutError):
             super().handle_error(request, client_address)
 
@@ -65,7 +65,7 @@ class _Handler(BaseHTTPRequestHandler):
             html = self._page()
         except UserError as error:
             self.send_error(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
-        except Exception:  # noqa: BLE001 - a page that cannot be made ends no server
+        except Exception:  # noqa: BLE001 - the server survives a page that fails
             traceback.print_exc()
             self.send_error(HTTPStatus.INTERNAL_SERVER_ERROR, "this page cannot be made")
         else:
@@ -77,7 +77,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
     def parse_request(self) -> bool:
-        """Refuse what is no reading, or not addressed to this machine by one of its names."""
+        """Refuse requests that do not read, or that do not name this machine as localhost."""
         if not super().parse_request():
             return False
         hosts = self.headers.get_all("Host", [])
@@ -92,26 +92,26 @@ class _Handler(BaseHTTPRequestHandler):
         return False
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Answer with a sentence, for a person."""
+        """Answer with a sentence in plain text."""
         del explain
         self.close_connection = True
-        said = message or HTTPStatus(code).phrase
-        self._answer(HTTPStatus(code), "text/plain", said + "\n", "default-src 'none'")
+        text = message or HTTPStatus(code).phrase
+        self._answer(HTTPStatus(code), "text/plain", text + "\n", "default-src 'none'")
 
     def version_string(self) -> str:
-        """Name the program, and neither its version nor Python's."""
+        """Return the name of the program, without its version and Python's."""
         return "vision-evals"
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
-        """Say nothing of each request."""
+        """Log no request."""
 
     def _embedded(self) -> bool:
-        """Whether another site's page asks, and not a reader who follows a link of it."""
+        """Whether another site's page loads this one, and not a reader who follows its link."""
         site, use = (self.headers.get(f"Sec-Fetch-{name}") for name in ("Site", "Dest"))
         return site in {"cross-site", "same-site"} and use != "document"
 
     def _page(self) -> str | None:
-        """Return what is asked for: nothing of it is taken for a path of the disk."""
+        """Return the page of the path, which is never used as a path on the disk."""
         match self.path.partition("?")[0].split("/"):
             case ["", ""]:
                 return self.server.pages.index()

@@ -1,21 +1,28 @@
-"""Each metric over the runs of a folder: a line for each alias where runs asked the same."""
+"""Each metric over the runs of a folder: a line for each alias under the same conditions."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-from vision_evals.cli.serve.dates import short
-from vision_evals.cli.serve.questions import Change, Question, Seen, questions
+from vision_evals.cli.serve.conditions import (
+    ConditionChange,
+    Conditions,
+    JudgedCheck,
+    runs_by_conditions,
+)
 from vision_evals.log import Item, Metric, Plot, Run
 from vision_evals.report import lines, plots
 from vision_evals.report.colours import coloured
 from vision_evals.report.lines import At
 from vision_evals.report.plots import Frame
 
-MOST = 60
-"""Runs of a check that are drawn, the newest: no eye tells more of them apart."""
+MAX_DRAWN_RUNS = 60
+"""The newest runs of a check, which are drawn: more are not legible."""
+
+DATE_FORMATS = ("%d %b", "%d %b %Y", "%d %b %H:%M", "%d %b %Y %H:%M")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,102 +33,135 @@ class Trend:
     title: str
     check: str
     key: str
-    """Short for suite and check: its address."""
+    """Digest of suite and check: its address."""
     runs: int
     drawn: int
     """Of them, the newest."""
     judged: tuple[Frame, ...]
-    """Metrics that an expectation was about."""
+    """Metrics that have an expectation."""
     further: tuple[Frame, ...]
     """The other metrics."""
-    changes: tuple[Change, ...]
+    changes: tuple[ConditionChange, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _Chart:
     """What all charts of a check share."""
 
-    many: tuple[Seen, ...]
-    asked: tuple[Question, ...]
+    checks: tuple[JudgedCheck, ...]
+    conditions: tuple[Conditions, ...]
     ticks: tuple[str, ...]
     colours: Mapping[str, str]
 
 
 def trends(runs: Sequence[Run]) -> tuple[Trend, ...]:
-    """Return the checks that two runs or more have numbers of.
+    """Return the checks that have numbers in two runs or more.
 
     Args:
         runs: oldest first.
     """
-    checks: dict[tuple[str, str], list[Seen]] = {}
+    by_check: dict[tuple[str, str], list[JudgedCheck]] = {}
     for run in runs:
         if run.settings.shard is not None:
             continue  # a part judges nothing
-        found: dict[tuple[str, str], list[Item]] = {}
+        items_of: dict[tuple[str, str], list[Item]] = {}
         for item in run.items:
-            found.setdefault((item.suite, item.check), []).append(item)
-        for key, items in found.items():
-            checks.setdefault(key, []).append(Seen.of(run, items))
+            items_of.setdefault((item.suite, item.check), []).append(item)
+        for key, items in items_of.items():
+            by_check.setdefault(key, []).append(JudgedCheck.of(run, items))
     titles = {suite.path: suite.title for run in runs for suite in run.suites}
-    colours = coloured(a for many in checks.values() for one in many for a in one.items)
+    colours = coloured(alias for checks in by_check.values() for c in checks for alias in c.items)
     return tuple(
-        _trend((path, titles.get(path, path), check), many, colours)
-        for (path, check), many in checks.items()
-        if sum(bool(one.items) for one in many) > 1
+        _trend((path, titles.get(path, path), name), checks, colours)
+        for (path, name), checks in by_check.items()
+        if sum(bool(check.items) for check in checks) > 1
     )
 
 
-def _trend(names: tuple[str, str, str], seen: Sequence[Seen], colours: Mapping[str, str]) -> Trend:
-    many = tuple(seen[-MOST:])
-    asked, changes = questions(many)
-    place = _Place(many, asked, short([one.run.started for one in many]), colours)
-    newest: dict[At, Metric] = {}  # which knows best what a metric is
-    for found in (found for one in reversed(many) for found in one.metrics.values()):
-        for key, metric in found.items():
-            newest.setdefault(key, metric)
-    held = {
+def _trend(
+    names: tuple[str, str, str], checks: Sequence[JudgedCheck], colours: Mapping[str, str]
+) -> Trend:
+    drawn = tuple(checks[-MAX_DRAWN_RUNS:])
+    conditions, changes = runs_by_conditions(drawn)
+    chart = _Chart(drawn, conditions, short_dates([c.run.started for c in drawn]), colours)
+    newest: dict[At, Metric] = {}  # which describes the metric best
+    for metrics in (metrics for check in reversed(drawn) for metrics in check.metrics.values()):
+        newest |= {key: metric for key, metric in metrics.items() if key not in newest}
+    judged = {
         (judgement.metric, judgement.at)
-        for one in many
-        for item in one.items.values()
+        for check in drawn
+        for item in check.items.values()
         for judgement in item.judgements
     }
-    drawn = {key: _frame(key, metric, place) for key, metric in newest.items()}
-    frames = {key: frame for key, frame in drawn.items() if frame is not None}
-    path, title, check = names
+    frames = {key: frame for key, metric in newest.items() if (frame := _frame(key, metric, chart))}
+    path, title, check_name = names
     return Trend(
         suite=path,
         title=title,
-        check=check,
-        key=hashlib.sha256(f"{path}\0{check}".encode("utf-8", "replace")).hexdigest()[:16],
-        runs=len(seen),
-        drawn=len(many),
-        judged=tuple(frame for key, frame in frames.items() if key in held),
-        further=tuple(frame for key, frame in frames.items() if key not in held),
+        check=check_name,
+        key=hashlib.sha256(f"{path}\0{check_name}".encode("utf-8", "replace")).hexdigest()[:16],
+        runs=len(checks),
+        drawn=len(drawn),
+        judged=tuple(frame for key, frame in frames.items() if key in judged),
+        further=tuple(frame for key, frame in frames.items() if key not in judged),
         changes=changes,
     )
 
 
-def _frame(key: At, metric: Metric, place: _Place) -> Frame | None:
+def _frame(key: At, metric: Metric, chart: _Chart) -> Frame | None:
     """Return a metric at a point of its axis; None where no alias has two numbers of it."""
-    said = list(
-        lines.grounds(of[key] for one in place.many for of in one.metrics.values() if key in of)
+    grounds = list(
+        lines.grounds(
+            metrics[key]
+            for check in chart.checks
+            for metrics in check.metrics.values()
+            if key in metrics
+        )
     )
     drawn = [
         (alias, plot)
-        for alias in dict.fromkeys(alias for one in place.many for alias in one.items)
-        if (plot := _plot(key, metric, alias, place, said)).lines
+        for alias in dict.fromkeys(alias for check in chart.checks for alias in check.items)
+        if (plot := _plot(key, metric, alias, chart, grounds)).lines
     ]
     if not any(sum(map(lines.known, plot.lines)) > 1 for _, plot in drawn):
         return None
-    return plots.frame(drawn, place.colours, plots.scale([plot for _, plot in drawn]))
+    return plots.frame(drawn, chart.colours, plots.scale([plot for _, plot in drawn]))
 
 
-def _plot(key: At, metric: Metric, alias: str, place: _Place, said: Sequence[str]) -> Plot:
+def _plot(key: At, metric: Metric, alias: str, chart: _Chart, grounds: Sequence[str]) -> Plot:
     drawn = [
         lines.line(
-            metric.name if len(place.asked) == 1 else question.name,
-            [(float(at), place.many[at].metrics.get(alias, {}).get(key)) for at in question.places],
+            metric.name if len(chart.conditions) == 1 else conditions.name,
+            [
+                (float(place), chart.checks[place].metrics.get(alias, {}).get(key))
+                for place in conditions.places
+            ],
         )
-        for question in place.asked
+        for conditions in chart.conditions
     ]
-    return lines.plot(metric, metric.at, drawn, "run", said, place.ticks)
+    return lines.plot(metric, metric.at, drawn, "run", grounds, chart.ticks)
+
+
+def short_dates(dates: Sequence[str]) -> tuple[str, ...]:
+    """Return short names of moments, by the first format that gives each its own, or the last.
+
+    Args:
+        dates: ISO 8601; any other text stays as it is.
+    """
+    moments = [_moment(text) for text in dates]
+    years = len({moment.year for moment in moments if isinstance(moment, datetime)})
+    names: tuple[str, ...] = ()
+    for form in DATE_FORMATS:
+        if years > 1 and "%Y" not in form:
+            continue
+        names = tuple(m if isinstance(m, str) else m.strftime(form).lstrip("0") for m in moments)
+        if len(set(names)) == len(set(dates)):
+            break
+    return names
+
+
+def _moment(text: str) -> datetime | str:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return text

@@ -1,1 +1,1 @@
-"""What was computed before, on disk: found by what it depends on, checked before it is believed."""
+"""Results of earlier runs on disk: found by a key of their inputs, checked before use."""

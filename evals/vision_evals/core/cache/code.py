@@ -1,4 +1,4 @@
-"""Hashes over sources: those of this package, and those of a user's own that a network uses."""
+"""Hashes over sources: those of this package, and those of the user that a network uses."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ import vision_evals
 from vision_evals.core.cache.describe import describe
 
 OURS = {"vision_evals", "builtins", "torch", "torchvision", "numpy", "pandas", "scipy"}
-"""Packages whose own digest or version stands in every key."""
+"""Packages whose digest or version is in every key."""
 
-_first: dict[tuple[str, bool], tuple[object, str]] = {}
-"""Name to its module and what was said of it when it was first looked at: later edits of the file
-are not what is running. The module itself is held, for an address may be used twice."""
+_descriptions: dict[tuple[str, bool], tuple[object, str]] = {}
+"""Name to its module and its description at first sight: later edits of the file are not what is
+running. The module itself is kept, since an address may be used twice."""
 
 
 @functools.cache
 def code_digest() -> str:
-    """Return one sha256 over every source of this package: nobody bumps a version by hand."""
+    """Return one sha256 over every source of this package, so that no version is set by hand."""
     return sources_digest(Path(vision_evals.__file__).parent)
 
 
@@ -40,9 +40,8 @@ def sources_digest(package: Path) -> str:
 def own_code(modules: Iterable[str]) -> str:
     """Return one sha256 over modules and all that they import, of the user's own.
 
-    Sources count, and what stands in the modules: a constant, a table read from a file or from the
-    environment. Of installed packages the version counts. A module is taken as it was when it was
-    first looked at.
+    Sources count, and the values in the modules: a constant, a table read from a file or from the
+    environment. Of installed packages the version counts. A module counts as it was at first sight.
 
     Args:
         modules: names of imported ones.
@@ -50,35 +49,37 @@ def own_code(modules: Iterable[str]) -> str:
     Raises:
         UnknownValueError: something in one of them hides what it is.
     """
-    said = sorted({_told(name, start=True) for name in set(modules)} | _around(set(modules)))
-    return hashlib.sha256("\n".join(said).encode()).hexdigest()
+    lines = sorted(
+        {_description(name, start=True) for name in set(modules)} | _imported_by(set(modules))
+    )
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _around(modules: set[str]) -> set[str]:
-    """Return what is said of everything that modules import, and of what that imports."""
-    found: set[str] = set()
-    seen: set[str] = set()
+def _imported_by(modules: set[str]) -> set[str]:
+    """Return the descriptions of everything that modules import, directly or not."""
+    descriptions: set[str] = set()
+    visited: set[str] = set()
     todo = list(modules)
     while todo:
         name = todo.pop()
-        if name in seen:
+        if name in visited:
             continue
-        seen.add(name)
-        found.add(_told(name))
+        visited.add(name)
+        descriptions.add(_description(name))
         if (file := _own(name)) is not None and file.suffix == ".py":
             todo += _imports(name, file)
-    return found
+    return descriptions
 
 
-def _told(name: str, *, start: bool = False) -> str:
-    """Return what is said of a module, as it was when it was first asked for."""
+def _description(name: str, *, start: bool = False) -> str:
+    """Return the description of a module, as it was at first sight."""
     module, key = sys.modules.get(name), (name, start)
-    if key not in _first or _first[key][0] is not module:
-        _first[key] = module, _say(name, start=start)
-    return _first[key][1]
+    if key not in _descriptions or _descriptions[key][0] is not module:
+        _descriptions[key] = module, _describe_module(name, start=start)
+    return _descriptions[key][1]
 
 
-def _say(name: str, *, start: bool) -> str:
+def _describe_module(name: str, *, start: bool) -> str:
     top = name.partition(".")[0]
     if top in OURS or top in sys.stdlib_module_names:
         return ""
@@ -91,16 +92,16 @@ def _say(name: str, *, start: bool) -> str:
 
 
 def _constants(name: str) -> str:
-    """Return what stands in a module beside what it imports and defines."""
+    """Return the values in a module, without its imports and definitions."""
     module = sys.modules.get(name)
     if module is None:
         return "not imported"
-    held = {
+    values = {
         key: value
         for key, value in list(vars(module).items())
         if not key.startswith("__") and not hasattr(type(value), "__code__")
     }
-    plain = {key: one for key, one in held.items() if not isinstance(one, type(sys) | type)}
+    plain = {k: v for k, v in values.items() if not isinstance(v, type(sys) | type)}
     return describe(plain)
 
 
@@ -140,8 +141,8 @@ def _distributions() -> dict[str, list[str]]:
 
 def _version(top: str) -> str:
     """Return the versions of the distributions that a package comes from."""
-    known = _distributions().get(top, [])
-    return " ".join(f"{one} {importlib.metadata.version(one)}" for one in sorted(set(known)))
+    names = sorted(set(_distributions().get(top, [])))
+    return " ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
 
 
 def _own(name: str) -> Path | None:

@@ -1,6 +1,6 @@
-"""A value in words that are the same in every process, or the admission that nobody can tell.
+"""A description of a value that is the same in every process, or an error where there is none.
 
-Two values with equal words compute alike; what cannot be told apart is never said to be equal.
+Two values with equal descriptions compute alike.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-MOST = 20_000
-"""Parts of a value beyond which it is not described: a data set that somebody hangs on a module."""
+MAX_PARTS = 20_000
+"""A value of more parts is not described: it may be a data set that is stored in a module."""
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, bytearray, range, slice, type(...))
 _WRITTEN = (pathlib.PurePath, fractions.Fraction, re.Pattern, np.dtype)
@@ -31,21 +31,21 @@ _IDLE = (
     *(logging.Logger, logging.Handler, io.IOBase, types.ModuleType),
     *(type(threading.Lock()), type(threading.RLock()), threading.local),
 )
-"""What computes nothing."""
+"""Types that compute nothing."""
 
 
 class UnknownValueError(Exception):
-    """Nobody can tell what a value is from outside."""
+    """A value cannot be described from outside."""
 
 
 def describe(value: object, tensor: Callable[[Any], str | None] = lambda _: None) -> str:
     """Return a value in words: no address, no order of sets, every attribute of its parts.
 
-    Functions are told by their source and code, defaults, and what they close over.
+    Functions are described by their name, code, defaults and closures.
 
     Args:
         value: of any kind.
-        tensor: returns what is to be said of a value that it knows, None of others.
+        tensor: returns the description of a value that it knows, None for others.
 
     Raises:
         UnknownValueError: it holds something that hides what it is, or too much to look at.
@@ -59,7 +59,7 @@ def describe(value: object, tensor: Callable[[Any], str | None] = lambda _: None
 
 
 class _Description:
-    """One look at a value: what was met before is said to be so, and there is a limit."""
+    """One description: a part that was met before is only referred to, and there is a limit."""
 
     def __init__(self, tensor: Callable[[Any], str | None]) -> None:
         self._tensor = tensor
@@ -73,11 +73,11 @@ class _Description:
             return f"{type(value).__name__} {value!r}"
         if isinstance(value, np.generic | np.ndarray):
             return self._array(np.asarray(value))
-        if (said := self._tensor(value)) is not None:
-            return said
+        if (description := self._tensor(value)) is not None:
+            return description
         if id(value) in self._met:
             return f"met {self._met[id(value)]}"
-        if len(self._met) >= MOST:
+        if len(self._met) >= MAX_PARTS:
             raise UnknownValueError("it holds too much to look at")
         self._met[id(value)] = len(self._met)
         self._alive.append(value)
@@ -91,12 +91,12 @@ class _Description:
 
     def _compound(self, value: object) -> str:
         if isinstance(value, Mapping):
-            pairs = sorted(f"{self.of(key)}: {self.of(one)}" for key, one in list(value.items()))
+            pairs = sorted(f"{self.of(key)}: {self.of(item)}" for key, item in list(value.items()))
             return f"{_name(type(value))} {{{', '.join(pairs)}}} {self._rest(value)}"
         if isinstance(value, list | tuple | collections.deque):
             return f"{_name(type(value))} {self._all(value)} {self._rest(value)}"
         if isinstance(value, set | frozenset):
-            return f"{_name(type(value))} {sorted(self.of(one) for one in value)}"
+            return f"{_name(type(value))} {sorted(self.of(item) for item in value)}"
         if isinstance(value, functools.partial):
             return f"partial {self._all((value.func, value.args, value.keywords))}"
         if inspect.ismethod(value):
@@ -112,7 +112,7 @@ class _Description:
         return self._object(value)
 
     def _all(self, values: Any) -> str:
-        return f"[{', '.join([self.of(one) for one in values])}]"
+        return f"[{', '.join([self.of(value) for value in values])}]"
 
     def _rest(self, value: object) -> str:
         own = getattr(value, "__dict__", None)
@@ -125,14 +125,14 @@ class _Description:
                 cells.append(self.of(cell.cell_contents))
             except ValueError:  # not filled yet
                 cells.append("empty")
-        given = self._all((value.__defaults__, value.__kwdefaults__))
+        defaults = self._all((value.__defaults__, value.__kwdefaults__))
         name = f"{value.__module__}.{value.__qualname__}"
-        return f"function {name} {self._code(value.__code__)} {cells} {given}"
+        return f"function {name} {self._code(value.__code__)} {cells} {defaults}"
 
     def _code(self, code: types.CodeType) -> str:
         constants = [
-            self._code(one) if isinstance(one, types.CodeType) else self.of(one)
-            for one in code.co_consts
+            self._code(constant) if isinstance(constant, types.CodeType) else self.of(constant)
+            for constant in code.co_consts
         ]
         return f"{code.co_names} {code.co_varnames} {constants} {code.co_code.hex()}"
 
@@ -146,8 +146,8 @@ class _Description:
         own = getattr(value, "__dict__", None)
         if own is None and not slots:
             raise UnknownValueError(f"a {_name(type(value))} hides what it is")
-        held = {name: getattr(value, name) for name in slots if hasattr(value, name)}
-        return f"{_name(type(value))} {self.of({**held, **(own or {})})}"
+        attributes = {name: getattr(value, name) for name in slots if hasattr(value, name)}
+        return f"{_name(type(value))} {self.of({**attributes, **(own or {})})}"
 
 
 def _listed(slots: Any) -> tuple[str, ...]:

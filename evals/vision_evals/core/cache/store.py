@@ -1,7 +1,8 @@
-"""Entries on disk: whole or not there, checked by their checksum, and never run.
+"""Entries on disk: complete or absent, checked by their checksum, and never executed.
 
-``<folder>/<kind>/<question>/<images>``: what was asked of whom, and about which images. A file is a
-line with the sha256 of the rest, a line of JSON that says what it is, and the payload.
+``<folder>/<kind>/<check input>/<images>``: a key of check, classifier and settings, and a key of
+the images. Files of older layouts have other keys or other names, so they are never found. A file
+is a line with the sha256 of the rest, a line of JSON that describes it, and the payload.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from typing import Any, NamedTuple
 from vision_evals.core.paths import whole_file
 
 KINDS = ("shards", "measured", "pictures")
-"""Rows of up to 256 images; whether numbers can be trusted; what the report shows."""
+"""Rows of up to 256 images; validity checks; pictures of the report."""
 
 
-class Entry(NamedTuple):
-    """What is kept."""
+class CacheEntry(NamedTuple):
+    """An entry of the cache."""
 
     about: dict[str, Any]
     payload: bytes
@@ -30,26 +31,26 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class Cache:
-    """A folder of entries. Trouble with it costs a warning and work, never a run."""
+    """A folder of entries. A failure costs a warning and time, never the run."""
 
     folder: Path
     warn: Callable[[str], None]
-    """Told of damaged entries and of a disk that takes no more."""
+    """Receives warnings of damaged entries and of a full disk."""
     replies: dict[str, str | None] = field(default_factory=dict)
-    """Name of a classifier to what it says of noise, asked once a run."""
+    """Name of a classifier to its noise, determined once a run."""
     _full: list[str] = field(default_factory=list)
-    """Why nothing more is kept, once that is so."""
+    """Why nothing more is kept, if that is so."""
 
-    def holds(self, kind: str, question: str) -> bool:
-        """Whether anything at all is kept of a question, whatever the images."""
-        return self._place(kind, question).is_dir()
+    def holds(self, kind: str, check_input: str) -> bool:
+        """Whether there is any entry of a check input, for whatever images."""
+        return self._place(kind, check_input).is_dir()
 
-    def get(self, kind: str, question: str, images: str) -> Entry | None:
-        """Return an entry; None where there is none, or a damaged one, which is named and removed.
+    def get(self, kind: str, check_input: str, images: str) -> CacheEntry | None:
+        """Return an entry; None without one. A damaged one is removed with a warning.
 
-        What is found is marked as used, for `prune` removes what was not used for longest.
+        The entry is marked as used, since `prune` removes those unused for longest.
         """
-        file = self._place(kind, question) / images
+        file = self._place(kind, check_input) / images
         try:
             content = file.read_bytes()
         except OSError:
@@ -64,15 +65,15 @@ class Cache:
             os.utime(file)
         return entry
 
-    def put(self, kind: str, question: str, images: str, entry: Entry) -> None:
+    def put(self, kind: str, check_input: str, images: str, entry: CacheEntry) -> None:
         """Keep an entry so that a reader sees all of it or nothing, also of two at once."""
         if self._full:
             return
-        file = self._place(kind, question) / images
+        file = self._place(kind, check_input) / images
         try:
             try:
                 _write(entry, file)
-            except FileNotFoundError:  # somebody prunes: the folder was empty for a moment
+            except FileNotFoundError:  # another process prunes: the folder was empty for a moment
                 _write(entry, file)
         except OSError as error:
             self._full.append(str(error))
@@ -81,43 +82,47 @@ class Cache:
                 "and the next one computes this again"
             )
 
-    def _place(self, kind: str, question: str) -> Path:
-        return self.folder / kind / question
+    def _place(self, kind: str, check_input: str) -> Path:
+        return self.folder / kind / check_input
 
 
-def _write(entry: Entry, file: Path) -> None:
+def _write(entry: CacheEntry, file: Path) -> None:
     with whole_file(file) as partial:
         partial.write_bytes(written(entry))
 
 
-def written(entry: Entry) -> bytes:
+def written(entry: CacheEntry) -> bytes:
     """Return the bytes of a file."""
     rest = json.dumps(entry.about).encode() + b"\n" + entry.payload
     return hashlib.sha256(rest).hexdigest().encode() + b"\n" + rest
 
 
-def parse(content: bytes) -> Entry | None:
+def parse(content: bytes) -> CacheEntry | None:
     """Return the entry of a file's bytes, or None where they are not what was written."""
     digest, _, rest = content.partition(b"\n")
     if hashlib.sha256(rest).hexdigest().encode() != digest:
         return None
     about, _, payload = rest.partition(b"\n")
+    description = _parse_about(about)
+    return None if description is None else CacheEntry(description, payload)
+
+
+def _parse_about(line: bytes) -> dict[str, Any] | None:
     try:
-        found = json.loads(about)
+        description = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return Entry(found, payload) if isinstance(found, dict) else None
+    return description if isinstance(description, dict) else None
 
 
 def about(file: Path) -> dict[str, Any]:
-    """Return what an entry's file says of itself, nothing where it cannot be read.
+    """Return the description of an entry's file, nothing where it cannot be read.
 
-    For lists only: the checksum is not looked at.
+    For lists only: the checksum is not verified.
     """
     try:
         with file.open("rb") as content:
             content.readline(100)
-            found = json.loads(content.readline(10**7))
-    except (OSError, ValueError, RecursionError):
+            return _parse_about(content.readline(10**7)) or {}
+    except OSError:
         return {}
-    return found if isinstance(found, dict) else {}

@@ -1,4 +1,4 @@
-"""Files to pixels by the device: decoded and resized, and joined with what PIL had to do."""
+"""Files to pixels by the device: decoded and resized, and joined with those of PIL."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from PIL import ImageFile
 from vision_evals.images.geometry import Geometry
 from vision_evals.images.gpu.jpeg import Header, header
 from vision_evals.images.gpu.on_device import decoded
-from vision_evals.images.gpu.resample import fits, resample, supports
+from vision_evals.images.gpu.resample import resample, supports
 
-ROOM = 2**30
+MAX_GROUP_BYTES = 2**30
 """Bytes of pictures that are decoded at once; one alone may exceed it."""
 
-_START = 2**14
-"""Bytes in which most headers end: a shorter text takes less time to search."""
+_USUAL_HEADER_BYTES = 2**14
+"""Bytes in which most headers end: a short text is faster to search."""
 
 
 @dataclass(frozen=True, slots=True)
 class DevicePixels:
-    """What the device made of n files."""
+    """The pictures of n files that the device decoded."""
 
     oriented: Mapping[int, bool] = field(default_factory=dict)
     """Which of the m <= n files it decoded, in their order, and whether an EXIF orientation was
@@ -39,7 +39,7 @@ class DevicePixels:
 def device_pixels(
     datas: Sequence[bytes | None], geometries: Collection[Geometry], device: torch.device
 ) -> DevicePixels:
-    """Decode and resize what the device can; all else is for PIL.
+    """Decode and resize the files that the device can; PIL does all others.
 
     Args:
         datas: n files; None where there is none.
@@ -48,9 +48,9 @@ def device_pixels(
         device: where the pixels stay.
 
     Returns:
-        Nothing at all where the device fails, be it for want of memory.
+        No pictures where the device fails, for want of memory or another reason.
     """
-    # where PIL would fill up damaged pictures, PIL has to be asked, which is an error
+    # where PIL would fill up damaged pictures, PIL must read them, which is an error
     if not any(map(supports, geometries)) or ImageFile.LOAD_TRUNCATED_IMAGES:
         return DevicePixels()
     abouts = {
@@ -66,7 +66,7 @@ def device_pixels(
 
 def joined(
     hosted: Sequence[Mapping[Geometry, torch.Tensor]],
-    seen: Sequence[int],
+    files: Sequence[int],
     made: DevicePixels,
     geometry: Geometry,
 ) -> torch.Tensor:
@@ -74,20 +74,20 @@ def joined(
 
     Args:
         hosted: PIL's of each, uint8 (3, H, W); needed only where the device has none.
-        seen: number of each among the n files.
+        files: number of each among the n files.
         made: by the device.
         geometry: which of them.
 
     Returns:
         uint8 (k, 3, H, W), on the device if it made any of them.
     """
-    if geometry not in made.pixels or not made.oriented.keys() & set(seen):
+    if geometry not in made.pixels or not made.oriented.keys() & set(files):
         return torch.stack([pixels[geometry] for pixels in hosted])
     rows = {i: row for row, i in enumerate(made.oriented)}
     theirs = made.pixels[geometry]
-    others = [pixels[geometry] for i, pixels in zip(seen, hosted, strict=True) if i not in rows]
+    others = [pixels[geometry] for i, pixels in zip(files, hosted, strict=True) if i not in rows]
     next_row = iter(range(len(theirs), len(theirs) + len(others)))
-    order = [rows[i] if i in rows else next(next_row) for i in seen]
+    order = [rows[i] if i in rows else next(next_row) for i in files]
     if order == list(range(len(theirs))):
         return theirs
     if others:
@@ -96,13 +96,13 @@ def joined(
 
 
 def _header(data: bytes) -> Header | None:
-    # whether the file is whole the decoder asks for itself
-    return header(data[:_START]) or header(data)
+    # the decoder itself checks whether the file is complete
+    return header(data[:_USUAL_HEADER_BYTES]) or header(data)
 
 
 def _fits(about: Header, geometries: Collection[Geometry]) -> bool:
     sides = about.height, about.width
-    return min(sides) > 0 and all(fits(*sides, geometry) for geometry in geometries)
+    return min(sides) > 0 and all(geometry.fits(*sides) for geometry in geometries)
 
 
 def _made(
@@ -120,8 +120,8 @@ def _made(
             # torchvision decodes on a stream of its own, which does not wait for this one before
             # it writes to memory that the last group was resized from
             torch.cuda.current_stream(device).synchronize()
-        found = dict(zip(group, decoded([datas[i] or b"" for i in group], device), strict=True))
-        pictures = {i: picture for i, picture in found.items() if picture is not None}
+        by_file = dict(zip(group, decoded([datas[i] or b"" for i in group], device), strict=True))
+        pictures = {i: picture for i, picture in by_file.items() if picture is not None}
         middle = time.perf_counter()
         if pictures:
             for geometry, part in parts.items():
@@ -135,13 +135,13 @@ def _made(
 
 def _groups(abouts: Mapping[int, Header]) -> Iterator[list[int]]:
     group: list[int] = []
-    room = ROOM
+    space = MAX_GROUP_BYTES
     for i, about in abouts.items():
         size = 3 * about.height * about.width
-        if group and size > room:
+        if group and size > space:
             yield group
-            group, room = [], ROOM
+            group, space = [], MAX_GROUP_BYTES
         group.append(i)
-        room -= size
+        space -= size
     if group:
         yield group

@@ -2,7 +2,7 @@
 
 Processes read the files, the device decodes and resizes what it can, and PIL does the rest exactly
 as `vision_evals.images.reader` does. One thread in the background leads, on a stream of its own;
-whoever computes does not wait for it on the host.
+the computation does not wait for it on the host.
 """
 
 from __future__ import annotations
@@ -19,19 +19,18 @@ import torch
 from vision_evals.core.errors import UnreadableError
 from vision_evals.images.geometry import Geometry
 from vision_evals.images.gpu.device_pixels import DevicePixels, device_pixels, joined
-from vision_evals.images.gpu.file_reading import Loaded as LoadedFiles
-from vision_evals.images.gpu.file_reading import Readers
+from vision_evals.images.gpu.file_reading import LoadedFiles, Readers
 from vision_evals.images.gpu.resample import supports
 from vision_evals.images.reader import (
-    AHEAD,
+    BATCHES_AHEAD,
     Batch,
-    Loaded,
-    Look,
+    LoadedFile,
+    ReadImage,
     Spent,
     cores,
     gather,
     load_timed,
-    look,
+    read_image,
 )
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
 READERS = min(4, os.cpu_count() or 1)
 """Processes that read: one gives some 7,000 files of 90 kB a second."""
 FILES_AHEAD = READERS + 2
-"""Batches whose files are read or reading before anybody decodes them."""
+"""Batches whose files are read before they are decoded."""
 
 
 def device_batches(
@@ -53,8 +52,7 @@ def device_batches(
     """Yield a batch a span, in order, its pixels on the device.
 
     A picture whose geometry only PIL can is decoded by PIL for that geometry, by the device for
-    the others. A batch that the device gives up, for want of memory or whatever else, goes through
-    PIL as a whole.
+    the others. PIL also decodes a whole batch that the device refuses, as for want of memory.
 
     Args:
         images: of the whole set.
@@ -62,7 +60,7 @@ def device_batches(
         geometries: every way in which the classifiers want them resized and cropped.
         device: where the pixels are wanted. What the current stream does after a batch was yielded
             finds them there; another stream has to wait for that one.
-        plain: batches with one of the first so many images of the walk have PIL's pixels too.
+        plain: batches with one of the first so many images of the pass have PIL's pixels too.
 
     Raises:
         UserError: PIL was told to fill up truncated pictures, or the processes that read died.
@@ -74,20 +72,20 @@ def device_batches(
     maker = _Maker(images, tuple(geometries), stream.device if stream else device, stream, decoders)
     reading: deque[tuple[range, Future[LoadedFiles], bool]] = deque()
     making: deque[Future[_Made]] = deque()
-    todo, asked = iter(spans), 0
+    todo, submitted = iter(spans), 0
     try:
         while True:
             while len(reading) < FILES_AHEAD and (span := next(todo, None)) is not None:
                 paths = [images[i].path for i in span]
-                reading.append((span, readers.submit(paths), asked < plain))
-                asked += len(span)
-            while reading and len(making) <= AHEAD:
+                reading.append((span, readers.submit(paths), submitted < plain))
+                submitted += len(span)
+            while reading and len(making) <= BATCHES_AHEAD:
                 making.append(background.submit(maker.make, *reading.popleft()))
             if not making:
                 return
             yield _received(making.popleft().result())
     finally:
-        # who waits for others ends first
+        # a pool that waits for another ends first
         background.shutdown(wait=True, cancel_futures=True)
         decoders.shutdown(wait=True, cancel_futures=True)
         readers.close()
@@ -109,7 +107,7 @@ class _Maker:
     decoders: ThreadPoolExecutor
 
     def make(self, span: range, reading: Future[LoadedFiles], compare: bool) -> _Made:
-        """Make a batch, with PIL's pixels beside the device's if they are to be compared."""
+        """Make a batch, with PIL's pixels in addition if they are compared."""
         files = reading.result()
         if self.stream is None:
             return _Made(self._batch(span, files, compare), None)
@@ -124,48 +122,52 @@ class _Maker:
         images = [self.images[i] for i in span]
         datas = [None if data is None else bytes(data) for data in files.datas]
         made = device_pixels(datas, self.geometries, self.device)
-        looks = self._looks(images, files, datas, made, compare)
-        seen = [i for i, one in enumerate(looks) if one.unreadable is None]
-        batch = gather(span, [replace(one, pixels={}) for one in looks])
-        wanted = self.geometries if seen else ()
-        pixels = {g: joined([looks[i].pixels for i in seen], seen, made, g) for g in wanted}
-        plain = {g: torch.stack([looks[i].pixels[g] for i in seen]) for g in wanted if compare}
+        pictures = self._pictures(images, files, datas, made, compare)
+        readable = [i for i, picture in enumerate(pictures) if picture.unreadable is None]
+        batch = gather(span, [replace(picture, pixels={}) for picture in pictures])
+        wanted = self.geometries if readable else ()
+        hosted = [pictures[i].pixels for i in readable]
+        pixels = {g: joined(hosted, readable, made, g) for g in wanted}
+        plain = {g: torch.stack([by_pil[g] for by_pil in hosted]) for g in wanted if compare}
         return replace(
             batch,
             pixels={g: tensor.to(self.device) for g, tensor in pixels.items()},
             plain={g: tensor.to(self.device) for g, tensor in plain.items()} if compare else None,
-            by_device=tuple(row for row, i in enumerate(seen) if i in made.oriented),
+            by_device=tuple(row for row, i in enumerate(readable) if i in made.oriented),
             spent=batch.spent + Spent(files.seconds, made.decode, made.preprocess),
         )
 
-    def _looks(
+    def _pictures(
         self,
         images: Sequence[Image],
         files: LoadedFiles,
         datas: Sequence[bytes | None],
         made: DevicePixels,
         compare: bool,
-    ) -> list[Look]:
+    ) -> list[ReadImage]:
         rest = [g for g in self.geometries if not supports(g)]
-        looks: list[Look | Future[Look]] = []
+        pictures: list[ReadImage | Future[ReadImage]] = []
         for i, (image, data, error) in enumerate(zip(images, datas, files.errors, strict=True)):
             by_device = i in made.oriented
             if by_device and not rest and not compare:
                 sha256, oriented = files.hashes[i], made.oriented[i]
-                looks.append(Look(image.id, {}, sha256, oriented, None, Spent()))
+                pictures.append(ReadImage(image.id, {}, sha256, oriented, None, Spent()))
             else:
                 wanted = rest if by_device and not compare else self.geometries
-                looks.append(self.decoders.submit(_look, image, data, error, wanted))
-        return [one.result() if isinstance(one, Future) else one for one in looks]
+                pictures.append(self.decoders.submit(_read_image, image, data, error, wanted))
+        return [p.result() if isinstance(p, Future) else p for p in pictures]
 
 
-def _look(
+def _read_image(
     image: Image, data: bytes | None, error: str | None, geometries: Collection[Geometry]
-) -> Look:
+) -> ReadImage:
     if error is not None:
-        return look(image, Loaded(UnreadableError(f"{image.path.name}: {error}"), 0.0), geometries)
-    # what was left out for want of room is read here
-    return look(image, load_timed(image) if data is None else Loaded(data, 0.0), geometries)
+        loaded = LoadedFile(UnreadableError(f"{image.path.name}: {error}"), 0.0)
+    elif data is not None:
+        loaded = LoadedFile(data, 0.0)
+    else:  # the processes left it out for want of space
+        loaded = load_timed(image)
+    return read_image(image, loaded, geometries)
 
 
 def _received(made: _Made) -> Batch:
@@ -174,6 +176,6 @@ def _received(made: _Made) -> Batch:
     for tensor in (*made.batch.pixels.values(), *(made.batch.plain or {}).values()):
         current = torch.cuda.current_stream(tensor.device)
         current.wait_event(made.done)
-        # else the other stream may write there as soon as nobody here holds it
+        # else the other stream may reuse the memory as soon as it is free here
         tensor.record_stream(current)
     return made.batch

@@ -1,4 +1,4 @@
-"""The process that reads files, seen from the one that asks: lines out, lines back."""
+"""The process that reads files, from the side of its parent: one line out, one line back."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from vision_evals.core.errors import UserError
 from vision_evals.images.gpu import file_worker
 
 
 class FileProcess:
-    """One process, replaced where it is killed."""
+    """One process, which is replaced if it is killed."""
 
     def __init__(self, folder: Path) -> None:
         """Start it.
 
         Args:
-            folder: it removes that in the end, also where this process is killed.
+            folder: the process removes it in the end, also if its parent is killed.
         """
         self._folder = folder
         self._process = self._started()
@@ -57,23 +57,26 @@ class FileProcess:
 
     def stop(self) -> int:
         """Let the process end, and return its exit status."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
+        stdin, stdout = self._pipes()
         with contextlib.suppress(BrokenPipeError):  # it was killed before it read all
-            self._process.stdin.close()
+            stdin.close()
         status = self._process.wait()
-        self._process.stdout.close()
+        stdout.close()
         return status
 
-    def _line(self, request: bytes) -> bytes:
+    def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
+        return self._process.stdin, self._process.stdout
+
+    def _line(self, request: bytes) -> bytes:
+        stdin, stdout = self._pipes()
         try:
-            self._process.stdin.write(request)
-            self._process.stdin.flush()
+            stdin.write(request)
+            stdin.flush()
         except BrokenPipeError:
             return b""
-        return self._process.stdout.readline()
+        return stdout.readline()
 
     def _started(self) -> subprocess.Popen[bytes]:
         # isolated: neither the user's variables nor their packages are any of its business; in a

@@ -1,8 +1,8 @@
 """Files read and hashed by processes, so that the thread that launches kernels keeps the GIL.
 
-Threads stop at some 6,000 files a second, and every one of them takes the GIL from whoever
-computes. Here a light process reads the files of a batch into one scratch file in memory, and what
-comes back through the pipe is their sizes and hashes alone.
+Threads stop at some 6,000 files a second, and each takes the GIL from the computation. Here a light
+process reads the files of a batch into one scratch file in memory, and only their sizes and hashes
+come back through the pipe.
 """
 
 from __future__ import annotations
@@ -18,26 +18,24 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
-from types import TracebackType
-from typing import Self
 
 from vision_evals.images.gpu.file_process import FileProcess
 from vision_evals.images.gpu.file_worker import PATH_CODE
 
-ROOM = 2**29
-"""Bytes of a batch that are read at once; what is beyond is left to whoever asks."""
+MAX_BATCH_BYTES = 2**29
+"""Bytes of a batch that are read at once; the caller reads the others."""
 
 _MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
-_FREE = 8 * ROOM
+_MIN_FREE_BYTES = 8 * MAX_BATCH_BYTES
 """Bytes that must be free there: containers often have 64 MiB of it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """What reading n files gave."""
+class LoadedFiles:
+    """The content of n files."""
 
     datas: list[memoryview | None]
-    """Bytes of each; None with an error, or where they were left out for want of room."""
+    """Bytes of each; None with an error, or where they were left out for want of space."""
     hashes: list[str]
     """sha256 of each; empty without bytes."""
     errors: list[str | None]
@@ -47,7 +45,7 @@ class Loaded:
 
 
 class Readers:
-    """Processes that read; a context, at whose end they and their scratch files are gone."""
+    """Processes that read, until `close` ends them and removes their scratch files."""
 
     def __init__(self, count: int) -> None:
         """Start them.
@@ -68,25 +66,14 @@ class Readers:
             self.close()
             raise
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def submit(self, paths: Sequence[Path]) -> Future[Loaded]:
-        """Have files read, the first that were asked for first.
+    def submit(self, paths: Sequence[Path]) -> Future[LoadedFiles]:
+        """Read files, in the order of the calls.
 
         Args:
             paths: n files, of any names.
 
         Returns:
-            What comes of it; an error of its own is a UserError, where the processes die.
+            Their content; a UserError where the processes die.
         """
         return self._threads.submit(self._load, paths)
 
@@ -97,13 +84,13 @@ class Readers:
             worker.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _load(self, paths: Sequence[Path]) -> Loaded:
+    def _load(self, paths: Sequence[Path]) -> LoadedFiles:
         into = self._folder / str(next(self._numbers))
         # absolute: a worker stays in the folder where it was started
         request = {
             "paths": [os.fsencode(path.absolute()).decode(PATH_CODE) for path in paths],
             "into": os.fsencode(into).decode(PATH_CODE),
-            "room": ROOM,
+            "room": MAX_BATCH_BYTES,
         }
         worker = self._idle.get()
         try:
@@ -111,16 +98,16 @@ class Readers:
             datas = _mapped(into, reply["sizes"])
         finally:
             self._idle.put(worker)
-            into.unlink(missing_ok=True)  # its memory lives as long as somebody looks at it
-        return Loaded(datas, reply["hashes"], reply["errors"], reply["seconds"])
+            into.unlink(missing_ok=True)  # its memory lives as long as it is mapped
+        return LoadedFiles(datas, reply["hashes"], reply["errors"], reply["seconds"])
 
 
 def _place() -> Path | None:
     try:
-        room = os.statvfs(_MEMORY)
+        space = os.statvfs(_MEMORY)
     except OSError:
         return None
-    enough = room.f_bavail * room.f_frsize >= _FREE and os.access(_MEMORY, os.W_OK)
+    enough = space.f_bavail * space.f_frsize >= _MIN_FREE_BYTES and os.access(_MEMORY, os.W_OK)
     return _MEMORY if enough else None
 
 

@@ -20,14 +20,14 @@ PATH_CODE = "latin-1"
 
 
 def main(folder: str) -> None:
-    """Answer until nobody asks any more, as when the process that asks was killed.
+    """Answer until the input ends, as when the parent process was killed.
 
     Args:
         folder: scratch files are below it; it is removed in the end.
     """
     # a Ctrl-C in a terminal reaches every process of it: the one that asks decides what follows
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    sys.excepthook = lambda *_: None  # who asks says what follows from a worker that ends
+    sys.excepthook = lambda *_: None  # the parent process reports the end of a worker
     try:
         for line in sys.stdin.buffer:
             request = json.loads(line)
@@ -36,7 +36,7 @@ def main(folder: str) -> None:
             sys.stdout.buffer.write(json.dumps(reply).encode() + b"\n")
             sys.stdout.buffer.flush()
     except BrokenPipeError:
-        # nobody is left to be told, and Python would say so once more when it flushes at exit
+        # the parent is gone, and Python would report it again when it flushes at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     # not where reading failed: the folder is that of other workers too
     _remove(folder)
@@ -48,7 +48,7 @@ def gather(paths: list[bytes], into: bytes, room: int) -> dict[str, object]:
     Args:
         paths: n files.
         into: the new file.
-        room: bytes that it may have; files that it or the disk has no room for are left out.
+        room: bytes that it may have; files beyond that, or beyond the disk, are left out.
 
     Returns:
         ``sizes`` in bytes, None for what is not there; ``hashes``, sha256, else empty; ``errors``
@@ -107,7 +107,7 @@ def _remove(folder: str) -> None:
         for entry in os.scandir(folder):
             os.unlink(entry.path)  # noqa: PTH108
         os.rmdir(folder)  # noqa: PTH106
-    except OSError:  # somebody else was faster
+    except OSError:  # another worker was faster
         pass
 
 

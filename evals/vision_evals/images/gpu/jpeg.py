@@ -1,6 +1,6 @@
-"""What the header of a JPEG says, from its bytes alone: which files a device may decode.
+"""The header of a JPEG, read from its bytes: it decides which files a device may decode.
 
-Stricter than any decoder: whatever is unusual is for PIL, whose errors are then the truth.
+Stricter than any decoder: PIL decodes whatever is unusual, and its errors count.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 import struct
 from dataclasses import dataclass
 
-from vision_evals.images.decode import LIMIT
+from vision_evals.images.decode import MAX_PIXELS
 
 _HUFFMAN = frozenset({0xC0, 0xC1, 0xC2})
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -22,7 +22,7 @@ _SAMPLING = frozenset({(1, 1), (2, 1), (1, 2), (2, 2), (4, 1), (4, 2)})
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a JPEG says of itself."""
+    """The header of a JPEG."""
 
     width: int
     """Pixels."""
@@ -76,7 +76,7 @@ def plain(header: Header) -> bool:
         and header.whole
         and header.bits == 8
         and header.frame in _HUFFMAN
-        and 0 < header.width * header.height <= LIMIT
+        and 0 < header.width * header.height <= MAX_PIXELS
     )
 
 
@@ -138,15 +138,15 @@ def _segment(data: bytes, at: int) -> tuple[int, bytes, int]:
 
 
 def _whole(data: bytes, at: int) -> bool:
-    # an end in a thumbnail or in what follows the picture does not count: every scan is walked
+    # an end in a thumbnail or in what follows the picture does not count: every scan is read
     try:
-        while (found := _NEXT_MARKER.search(data, at)) is not None:
-            marker = found[1][0]
+        while (match := _NEXT_MARKER.search(data, at)) is not None:
+            marker = match[1][0]
             if marker == 0xD9:
                 return True
             if marker != 0xDA and marker not in _TABLES:
                 return False
-            _, _, at = _segment(data, found.start())
+            _, _, at = _segment(data, match.start())
     except (IndexError, struct.error):
         pass
     return False
@@ -160,8 +160,8 @@ def _orientation(exif: bytes, xmp: bytes) -> int:
         except (IndexError, struct.error):
             return 1
     if tag is None:
-        found = _XMP_ORIENTATION.search(xmp)
-        tag = int(found[1]) if found else 1
+        match = _XMP_ORIENTATION.search(xmp)
+        tag = int(match[1]) if match else 1
     return tag
 
 

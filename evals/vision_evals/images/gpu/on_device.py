@@ -10,7 +10,7 @@ from vision_evals.images.gpu.jpeg import header, plain
 
 
 def decoded(datas: Sequence[bytes], device: torch.device | str) -> list[torch.Tensor | None]:
-    """Decode those files that any decoder reads alike, as stored (EXIF orientation not applied).
+    """Decode the files that all decoders read alike, as stored (EXIF orientation not applied).
 
     Args:
         datas: n files.
@@ -20,7 +20,7 @@ def decoded(datas: Sequence[bytes], device: torch.device | str) -> list[torch.Te
         For each file uint8 (3, h, w), RGB, on the device; None where PIL has to read it, be it no
         plain JPEG or one of a batch that the device gave up.
     """
-    found: list[torch.Tensor | None] = [None] * len(datas)
+    decoded_files: list[torch.Tensor | None] = [None] * len(datas)
     sizes = {
         i: (3, about.height, about.width)
         for i, data in enumerate(datas)
@@ -29,8 +29,8 @@ def decoded(datas: Sequence[bytes], device: torch.device | str) -> list[torch.Te
     pictures = _decoded([datas[i] for i in sizes], torch.device(device))
     for (i, size), picture in zip(sizes.items(), pictures, strict=False):
         if picture.shape == size:
-            found[i] = picture
-    return found
+            decoded_files[i] = picture
+    return decoded_files
 
 
 def _decoded(datas: Sequence[bytes], device: torch.device) -> Sequence[torch.Tensor]:

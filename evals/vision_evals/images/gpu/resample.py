@@ -15,10 +15,9 @@ import PIL
 import torch
 
 from vision_evals.core.errors import UnreadableError
-from vision_evals.images.decode import LIMIT
 from vision_evals.images.geometry import Geometry, Interpolation
 
-ROOM = 2**27
+MAX_GROUP_ELEMENTS = 2**27
 """Elements of the largest array of a group of pictures; one picture alone may exceed it."""
 
 _DIGITS = 22
@@ -32,33 +31,27 @@ class _Axis:
     new: int
     """Pixels after the resize."""
     offset: int
-    """Which of them the crop starts with; below zero: black before the picture."""
+    """The one at which the crop starts; below zero: black before the picture."""
     needed: range
     """Pixels of the picture that the crop depends on, and one or two more."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
+class _Resampling:
     rows: _Axis
-    """What is blended second."""
+    """The axis that is blended second."""
     columns: _Axis
-    """What is blended first."""
+    """The axis that is blended first."""
     turned: bool
     """Whether rows and columns are swapped, as where the height is blended first."""
 
 
 def supports(geometry: Geometry) -> bool:
-    """Return whether `resample` knows the geometry; pictures of any other go through PIL.
+    """Return whether `resample` supports the geometry; PIL does all others.
 
-    It knows those that smooth and that give all pictures the same size.
+    It supports those that smooth and that give all pictures the same size.
     """
     return geometry.antialias and (geometry.crop is not None or isinstance(geometry.resize, tuple))
-
-
-def fits(height: int, width: int, geometry: Geometry) -> bool:
-    """Return whether a picture is not so oblong that `images.geometry.pixels` refuses it."""
-    short, long = sorted((height, width))
-    return not isinstance(geometry.resize, int) or geometry.resize**2 * long // short <= LIMIT
 
 
 def resample(pictures: Sequence[torch.Tensor], geometry: Geometry) -> torch.Tensor:
@@ -72,21 +65,21 @@ def resample(pictures: Sequence[torch.Tensor], geometry: Geometry) -> torch.Tens
         uint8 (n, 3, H, W) on that device.
 
     Raises:
-        UnreadableError: a picture does not fit, see `fits`.
+        UnreadableError: a picture does not fit, see `Geometry.fits`.
     """
     assert supports(geometry), f"{geometry}: only PIL can"
     plans = [_plan(picture, geometry) for picture in pictures]
     shape = len(pictures), 3, *geometry.size
-    found = torch.empty(shape, dtype=torch.uint8, device=pictures[0].device)
+    resized = torch.empty(shape, dtype=torch.uint8, device=pictures[0].device)
     for group in _groups(plans, max(geometry.size)):
         levels = _resampled([pictures[i] for i in group], [plans[i] for i in group], geometry)
-        found[torch.tensor(group, device=found.device)] = levels
-    return found
+        resized[torch.tensor(group, device=resized.device)] = levels
+    return resized
 
 
-def _plan(picture: torch.Tensor, geometry: Geometry) -> _Plan:
+def _plan(picture: torch.Tensor, geometry: Geometry) -> _Resampling:
     _, height, width = picture.shape
-    if not fits(height, width, geometry):
+    if not geometry.fits(height, width):
         raise UnreadableError(f"{width} x {height} pixels at {geometry}: too oblong; crop it")
     new = height, width
     if isinstance(geometry.resize, tuple):
@@ -98,7 +91,7 @@ def _plan(picture: torch.Tensor, geometry: Geometry) -> _Plan:
     lobes = _LOBES[geometry.interpolation]
     down, across = _axis(height, new[0], crop[0], lobes), _axis(width, new[1], crop[1], lobes)
     turned = _height_first(down, across)
-    return _Plan(across, down, turned) if turned else _Plan(down, across, turned)
+    return _Resampling(across, down, turned) if turned else _Resampling(down, across, turned)
 
 
 def _height_first(down: _Axis, across: _Axis) -> bool:
@@ -120,7 +113,7 @@ def _axis(old: int, new: int, crop: int, lobes: int) -> _Axis:
     return _Axis(old, new, offset, range(max(first, 0), min(last + 1, old)))
 
 
-def _groups(plans: Sequence[_Plan], width: int) -> Iterator[list[int]]:
+def _groups(plans: Sequence[_Resampling], width: int) -> Iterator[list[int]]:
     # pictures of similar size share an array, of which at most half is padding
     sizes = [(len(plan.rows.needed), max(len(plan.columns.needed), 2 * width)) for plan in plans]
     group: list[int] = []
@@ -130,7 +123,7 @@ def _groups(plans: Sequence[_Plan], width: int) -> Iterator[list[int]]:
         own += math.prod(sizes[i])
         padded = (len(group) + 1) * tallest * widest
         turn = bool(group) and plans[group[0]].turned != plans[i].turned
-        if group and (turn or padded > 2 * own or 3 * padded > ROOM):
+        if group and (turn or padded > 2 * own or 3 * padded > MAX_GROUP_ELEMENTS):
             yield group
             group, (tallest, widest), own = [], sizes[i], math.prod(sizes[i])
         group.append(i)
@@ -138,7 +131,7 @@ def _groups(plans: Sequence[_Plan], width: int) -> Iterator[list[int]]:
 
 
 def _resampled(
-    pictures: Sequence[torch.Tensor], plans: Sequence[_Plan], geometry: Geometry
+    pictures: Sequence[torch.Tensor], plans: Sequence[_Resampling], geometry: Geometry
 ) -> torch.Tensor:
     device, n, turned = pictures[0].device, len(pictures), plans[0].turned
     height, width = reversed(geometry.size) if turned else geometry.size
@@ -156,8 +149,8 @@ def _resampled(
     levels = _rounded(levels.view(n, 3, rows, 2, width), 3).float()
     blend = _weights([plan.rows for plan in plans], height, rows, method, device)
     levels = blend.flatten(1, 2)[:, None] @ levels
-    found = _rounded(levels.view(n, 3, 2, height, width), 2).byte()
-    return found.mT if turned else found
+    levels = _rounded(levels.view(n, 3, 2, height, width), 2).byte()
+    return levels.mT if turned else levels
 
 
 def _rounded(sums: torch.Tensor, parts: int) -> torch.Tensor:
@@ -200,10 +193,10 @@ def _weights(
     step = 2 ** (_DIGITS // 2 + 1)
     high = (whole / step).round()
     parts = torch.stack([high, whole - high * step], 1).float()
-    # room for a kernel beyond the last pixel, so that no place is written twice
-    found = torch.zeros((len(axes), 2, count, extent + parts.shape[3]), device=device)
+    # space for a kernel beyond the last pixel, so that no place is written twice
+    weights = torch.zeros((len(axes), 2, count, extent + parts.shape[3]), device=device)
     places = (first - start)[..., None] + torch.arange(parts.shape[3], device=device)
-    return found.scatter_(3, places[:, None].expand_as(parts), parts)[..., :extent]
+    return weights.scatter_(3, places[:, None].expand_as(parts), parts)[..., :extent]
 
 
 def _kernel(x: torch.Tensor, method: Interpolation) -> torch.Tensor:

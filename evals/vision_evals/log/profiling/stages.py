@@ -1,4 +1,4 @@
-"""Stages of work, each with the time of its own."""
+"""Stages of work, each with its own time."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from pathlib import Path
 
 from vision_evals import log
 
-BESIDE = ("read", "decode", "preprocess")
-"""What threads do beside the run."""
+THREADED = ("read", "decode", "preprocess")
+"""Stages of other threads."""
 
 
 @dataclass
 class Stages:
-    """Counts the time of nested stages: what happens within another is not the outer one's."""
+    """The time of nested stages: an inner stage does not count in the outer one."""
 
     wait: Callable[[], None] = lambda: None
-    """Waits for the device: without it, the time of a kernel would be that of the next stage."""
+    """Waits for the device: else the time of a kernel would count in the next stage."""
     synchronised: bool = False
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     calls: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
@@ -30,7 +30,7 @@ class Stages:
     _since: float = 0.0
 
     def add(self, name: str, seconds: float) -> None:
-        """Count work that somebody else timed."""
+        """Count work that was timed elsewhere."""
         self.seconds[name] += seconds
         self.calls[name] += 1
 
@@ -47,7 +47,7 @@ class Stages:
             self._open.pop()
 
     def _turn(self) -> None:
-        """Give the time since the last border to the innermost stage."""
+        """Add the time since the last change of stage to the innermost one."""
         self.wait()
         now = time.perf_counter()
         if self._open:
@@ -55,9 +55,9 @@ class Stages:
         self._since = now
 
     def record(self, seconds: float) -> log.Profile:
-        """Return the entry in the log of a run that took so long."""
+        """Return the record of a run that took so many seconds."""
         stages = [
-            log.Stage(name=name, seconds=spent, calls=self.calls[name], beside=name in BESIDE)
+            log.Stage(name=name, seconds=spent, calls=self.calls[name], beside=name in THREADED)
             for name, spent in self.seconds.items()
         ]
         return log.Profile(
@@ -73,7 +73,7 @@ _ACTIVE: ContextVar[Stages | None] = ContextVar("stages", default=None)
 
 @contextlib.contextmanager
 def counting(stages: Stages | None) -> Iterator[None]:
-    """Let `timed` count into ``stages`` in this thread; None: nothing is counted."""
+    """Make `timed` count into ``stages`` in this thread; None: nothing is counted."""
     token = _ACTIVE.set(stages)
     try:
         yield
@@ -82,20 +82,20 @@ def counting(stages: Stages | None) -> Iterator[None]:
 
 
 def timed(name: str) -> contextlib.AbstractContextManager[None]:
-    """Return a block that is counted as a stage, where somebody asked for a profile."""
+    """Return a context that is counted as a stage, if there is a profile."""
     active = _ACTIVE.get()
     return contextlib.nullcontext() if active is None else active.within(name)
 
 
 def add(name: str, seconds: float) -> None:
-    """Count work of threads, where somebody asked for a profile."""
+    """Count work of threads, if there is a profile."""
     active = _ACTIVE.get()
     if active is not None:
         active.add(name, seconds)
 
 
 def traces(file: Path) -> None:
-    """Note a trace that was written, where somebody asked for a profile."""
+    """Record a trace that was written, if there is a profile."""
     active = _ACTIVE.get()
     if active is not None:
         active.traces.append(file)

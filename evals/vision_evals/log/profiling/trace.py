@@ -11,19 +11,19 @@ import torch
 
 from vision_evals.log.profiling.stages import traces
 
-TRACED = 8
-"""Batches in a trace: of a whole run it would be gigabytes."""
+TRACED_BATCHES = 8
+"""Batches in a trace: that of a whole run would have gigabytes."""
 
 Advance = Callable[[int], None]
 
 
 @contextlib.contextmanager
 def traced(file: Path | None, advance: Advance) -> Iterator[Advance]:
-    """Yield a way to tell of batches, after the first of which the trace is written.
+    """Yield a function that counts batches; the trace is written after the first of them.
 
     Args:
         file: ``.json`` for chrome://tracing or Perfetto; None: nothing is traced.
-        advance: told of every batch.
+        advance: called for every batch.
     """
     if file is None:
         yield advance
@@ -32,20 +32,20 @@ def traced(file: Path | None, advance: Advance) -> Iterator[Advance]:
     if torch.cuda.is_available():
         activities.append(torch.profiler.ProfilerActivity.CUDA)
     profiler: Any = torch.profiler.profile(activities=activities)
-    seen = 0
+    batches = 0
     profiler.start()
 
-    def told(images: int) -> None:
-        nonlocal seen
-        seen += 1
-        if seen == TRACED:
+    def count(images: int) -> None:
+        nonlocal batches
+        batches += 1
+        if batches == TRACED_BATCHES:
             profiler.stop()
         advance(images)
 
     try:
-        yield told
+        yield count
     finally:
-        if seen < TRACED:
+        if batches < TRACED_BATCHES:
             profiler.stop()
         profiler.export_chrome_trace(str(file))
         traces(file)

@@ -18,7 +18,7 @@ from vision_evals.core.errors import UnreadableError, UserError
 from vision_evals.images.decode import read
 from vision_evals.images.geometry import Geometry
 from vision_evals.images.image_set import Image
-from vision_evals.images.reader import AHEAD, batches
+from vision_evals.images.reader import BATCHES_AHEAD, batches
 from vision_evals.models.recipe import Augment
 from vision_evals.models.weights_file import sha256_of
 
@@ -94,7 +94,7 @@ class FolderSubset:
         todo = iter(chosen)
         try:
             while True:
-                while len(coming) <= AHEAD and (positions := next(todo, None)) is not None:
+                while len(coming) <= BATCHES_AHEAD and (positions := next(todo, None)) is not None:
                     images = [self.images[i] for i in positions.tolist()]
                     coming.append([pool.submit(_picture, image) for image in images])
                 if not coming:
