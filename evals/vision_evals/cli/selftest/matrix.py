@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from vision_evals import log
 from vision_evals.cli.selftest.mutant import Mutant
 from vision_evals.core.errors import UserError
-from vision_evals.engine.trial import Outcome
+from vision_evals.engine.evaluate import Evaluation
 from vision_evals.log import Notice, Verdict
 from vision_evals.models.classifier import Classifier
 from vision_evals.validity.check import ValidityCheck
@@ -18,7 +18,7 @@ from vision_evals.verdict.job import Job
 FELL = {Verdict.FAILED, Verdict.INCONCLUSIVE}
 """What is no pass in a gate."""
 
-Outcomes = Mapping[str, Outcome]
+Evaluations = Mapping[str, Evaluation]
 """By id of the item."""
 
 
@@ -30,7 +30,7 @@ class Round:
     jobs: tuple[Job, ...]
 
 
-Judge = Callable[[Round, Classifier, bool], Outcomes]
+Judge = Callable[[Round, Classifier, bool], Evaluations]
 """Judges a round with a classifier; the last argument tells whether validity checks are asked."""
 
 
@@ -42,7 +42,7 @@ class Open:
     _measures: set[str] = field(default_factory=set)
     _held: set[str] = field(default_factory=set)
 
-    def told(self, one: Round, outcomes: Outcomes) -> None:
+    def told(self, one: Round, outcomes: Evaluations) -> None:
         """Take what a round answered."""
         self._measures |= {job.measure.name for job in one.jobs}
         for outcome in outcomes.values():
@@ -66,7 +66,7 @@ class Open:
         )
 
 
-def sound(outcomes: Outcomes) -> None:
+def sound(outcomes: Evaluations) -> None:
     """Hold the unbroken classifier against its own suites.
 
     Raises:
@@ -90,7 +90,7 @@ def attempt(
     mutant: Mutant,
     classifier: Classifier,
     rounds: Sequence[Round],
-    before: Outcomes,
+    before: Evaluations,
     judge: Judge,
     checks: Sequence[ValidityCheck] = (),
 ) -> log.Mutant:
@@ -138,7 +138,7 @@ def attempt(
     )
 
 
-def _behaviour(before: Outcomes, after: Outcomes) -> Iterator[Notice]:
+def _behaviour(before: Evaluations, after: Evaluations) -> Iterator[Notice]:
     """Yield every expectation that fell in an item that passed."""
     for name, outcome in after.items():
         if before[name].behaviour.verdict is not Verdict.PASSED:
@@ -149,7 +149,7 @@ def _behaviour(before: Outcomes, after: Outcomes) -> Iterator[Notice]:
                     yield _notice(outcome, judgement.metric, judgement.sentence)
 
 
-def _structure(before: Outcomes, after: Outcomes) -> Iterator[Notice]:
+def _structure(before: Evaluations, after: Evaluations) -> Iterator[Notice]:
     """Yield every validity check that fell and had not."""
     for name, outcome in after.items():
         fallen = {check.name for check in before[name].item.validity if check.invalidates}
@@ -159,7 +159,7 @@ def _structure(before: Outcomes, after: Outcomes) -> Iterator[Notice]:
                 yield _notice(outcome, title, check.evidence)
 
 
-def _notice(outcome: Outcome, name: str, sentence: str) -> Notice:
+def _notice(outcome: Evaluation, name: str, sentence: str) -> Notice:
     item = outcome.item
     return Notice(
         item=item.id, check=item.check, classifier=item.classifier, name=name, sentence=sentence

@@ -11,16 +11,16 @@ from pathlib import Path
 
 from vision_evals import log
 from vision_evals.cli.selftest.expected import Expected, noted
-from vision_evals.cli.selftest.matrix import Outcomes, Round, attempt, sound
+from vision_evals.cli.selftest.matrix import Evaluations, Round, attempt, sound
 from vision_evals.cli.selftest.mutant import Mutant
 from vision_evals.core.errors import UserError
 from vision_evals.core.paths import data_folder
 from vision_evals.core.progress import Advance, Progress
 from vision_evals.core.run_dirs import point_latest
+from vision_evals.engine.evaluate import evaluate
 from vision_evals.engine.jobs import Catalog
 from vision_evals.engine.resources import Resources
 from vision_evals.engine.setup import device_of, first_log, run_config
-from vision_evals.engine.trial import trial
 from vision_evals.models.classifier import Classifier
 from vision_evals.models.registry import Request
 from vision_evals.validity.check import ValidityCheck
@@ -131,7 +131,7 @@ class Selftest:
         finally:
             self._write(status)
 
-    def _unbroken(self) -> Outcomes:
+    def _unbroken(self) -> Evaluations:
         before = {
             name: outcome
             for one in self._plan.rounds
@@ -142,12 +142,12 @@ class Selftest:
         sound(before)
         return before
 
-    def _attempts(self, before: Outcomes) -> Iterator[log.Mutant]:
+    def _attempts(self, before: Evaluations) -> Iterator[log.Mutant]:
         for mutant in self._plan.mutants:
 
             def judge(
                 one: Round, broken: Classifier, asking: bool, name: str = mutant.name
-            ) -> Outcomes:
+            ) -> Evaluations:
                 return self._judge(one, broken, name, asking=asking)
 
             yield attempt(mutant, self._classifier, self._plan.rounds, before, judge, self._asked())
@@ -156,10 +156,10 @@ class Selftest:
         thorough = self._config.depth == "thorough"
         return tuple(c for c in self._config.examiner.checks if thorough or c.cost == "cheap")
 
-    def _judge(self, one: Round, classifier: Classifier, name: str, *, asking: bool) -> Outcomes:
+    def _judge(self, one: Round, classifier: Classifier, name: str, *, asking: bool) -> Evaluations:
         config = self._config if asking else replace(self._config, examiner=Examiner(()))
-        resources = self._resources.standing_in(classifier)
-        return trial(one.jobs, self._catalog, resources, config, _named(self._progress, name))
+        resources = self._resources.with_classifier(classifier)
+        return evaluate(one.jobs, self._catalog, resources, config, _named(self._progress, name))
 
     def _write(self, status: log.Status) -> None:
         seconds = time.perf_counter() - self._start
