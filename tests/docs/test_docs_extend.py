@@ -83,7 +83,7 @@ def test_the_measure_the_metric_and_the_attack_are_judged(finished: log.Run) -> 
     assert {metric.n for item in finished.items for metric in item.metrics} == {30}
     assert [metric.name for metric in sure.metrics][-1] == "sure_fraction"
     assert [metric.at for metric in corners.metrics] == ["0", "1/255"]
-    assert not [said for said in finished.warnings if "not kept" in said], "by the cache"
+    assert not [said for said in finished.warnings if "not cached" in said], "by the cache"
 
 
 def test_the_lead_is_that_of_a_loop_in_numpy(finished: log.Run) -> None:

@@ -211,7 +211,7 @@ class Small8(nn.Module):
 def test_out_of_memory_halves_the_batch(small: Small, image_set: ImageSet, tmp_path: Path) -> None:
     result = go(image_set, [group(small(Small8()), image_set)], tmp_path, 50)
     assert result.failures == {}
-    assert result.rooms == {"small": 6}  # 50, 25, 12, 6: the batches that follow begin there
+    assert result.fitting == {"small": 6}  # 50, 25, 12, 6: the batches that follow begin there
     tight = merged(tmp_path)
     go(image_set, [group(small(), image_set)], tmp_path / "b", 50)
     assert tight["top5"].map(list).tolist() == merged(tmp_path / "b")["top5"].map(list).tolist()

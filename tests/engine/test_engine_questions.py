@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vision_evals.engine.jobs import Catalog
-from vision_evals.engine.questions import roles, together
+from vision_evals.engine.questions import jobs_of_process, role_names
 from vision_evals.suite.options import read
 from vision_evals.verdict.job import Job
 
@@ -46,13 +46,13 @@ def jobs(folder: Path, suites: dict[str, str]) -> list[Job]:
 def test_names_follow_from_what_was_selected(tmp_path: Path) -> None:
     other = SUITE.replace('"one"', '"three"')
     found = jobs(tmp_path, {"x.toml": SUITE, "y.toml": other})
-    names = roles(found)
+    names = role_names(found)
     assert {source.text: name for source, name in names.items()} == {
         "one": "photographs",
         "two": "art",
         "three": "photographs 2",
     }
-    assert roles(found[4:])[next(s for s in names if s.text == "three")] == "photographs"
+    assert role_names(found[4:])[next(s for s in names if s.text == "three")] == "photographs"
 
 
 def test_who_is_asked_beside_a_classifier(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_who_is_asked_beside_a_classifier(tmp_path: Path) -> None:
 
     def asked(alias: str, *lost: str) -> list[str]:
         own = [job for job in found if job.alias == alias and job.check.name not in lost]
-        return [job.name for job in together(found, source, own)]
+        return [job.name for job in jobs_of_process(found, source, own)]
 
     # predictions compares classifiers, accuracy does not
     assert asked("a") == ["right[a]", "alike[a]", "alike[b]"]
@@ -71,4 +71,4 @@ def test_who_is_asked_beside_a_classifier(tmp_path: Path) -> None:
     assert asked("a", "alike") == ["right[a]"]
     # on the second image set nothing is compared
     own = [job for job in found if job.alias == "a" and against in {job.source, job.against}]
-    assert [job.name for job in together(found, against, own)] == ["alike[a]"]
+    assert [job.name for job in jobs_of_process(found, against, own)] == ["alike[a]"]

@@ -269,7 +269,7 @@ def test_mistakes_are_sentences_before_anything_is_judged(project: Path) -> None
     assert '"model"' in refused("suites", model="color")
     assert "--evals-limit: limit = 0" in refused("suites", limit=0)
     assert 'no classifier is called "colour"' in refused("suites", models="colour")
-    assert "no check is about" in refused("suites", images="art=pictures")
+    assert "no check uses" in refused("suites", images="art=pictures")
     assert "nowhere: there is no such file or folder" in refused("nowhere")
     assert "pictures: no suite; a suite is a TOML file" in refused("pictures")
     assert "pyproject.toml: no suite" in refused("pyproject.toml")
@@ -303,22 +303,22 @@ def test_folders_are_searched_as_pytest_does(project: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(suite, encoding="utf-8")
     (project / "many" / "env" / "pyvenv.cfg").touch()
-    from vision_evals.engine.run import _files, _path
+    from vision_evals.engine.run import _files, _suite_path
 
-    files = [_path(file, Path("many")) for file in _files("many")]
+    files = [_suite_path(file, Path("many")) for file in _files("many")]
     assert files == ["many/a.toml", "many/b/x.toml"]
     with contextlib.chdir("many"):
-        assert [_path(file, Path()) for file in _files(".")] == files
+        assert [_suite_path(file, Path()) for file in _files(".")] == files
     outside = project.parent / "outside"
     (project / "many").rename(outside)
-    assert [_path(f, outside) for f in _files(str(outside))] == ["a.toml", "b/x.toml"]
-    assert _path(outside / "a.toml", outside / "a.toml") == "a.toml"
+    assert [_suite_path(f, outside) for f in _files(str(outside))] == ["a.toml", "b/x.toml"]
+    assert _suite_path(outside / "a.toml", outside / "a.toml") == "a.toml"
 
 
 def test_no_password_reaches_the_log(project: Path) -> None:
-    from vision_evals.engine.run import _typed
+    from vision_evals.engine.run import _call_text
 
-    typed = _typed(["s.toml"], {"model": ["a"], "mlflow": "https://me:secret@host/x"})
+    typed = _call_text(["s.toml"], {"model": ["a"], "mlflow": "https://me:secret@host/x"})
     assert "secret" not in typed
     assert typed.startswith("vision_evals.run(['s.toml'], models=['a'], mlflow='https://")
     assert json.dumps(typed)

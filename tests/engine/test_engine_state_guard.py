@@ -39,7 +39,7 @@ def test_a_change_is_found_and_named(named: str) -> None:
     changes = Changes()
     with torch.no_grad(), watch({"a": net}, changes):
         CHANGES[named](net)
-    assert named in changes.found["a"]
+    assert named in changes.by_alias["a"]
     assert changes.validity("a").outcome == "failed"
     assert named in changes.validity("a").evidence
 
@@ -49,7 +49,7 @@ def test_a_forward_in_eval_mode_changes_nothing() -> None:
     changes = Changes()
     with torch.inference_mode(), watch({"a": net}, changes):
         net(torch.rand(2, 3, 4, 4))
-    assert changes.found == {}
+    assert changes.by_alias == {}
     assert changes.validity("a").outcome == "passed"
 
 
@@ -58,7 +58,7 @@ def test_only_the_changed_network_is_named() -> None:
     changes = Changes()
     with watch({"one": one, "other": other}, changes):
         other.train()
-    assert list(changes.found) == ["other"]
+    assert list(changes.by_alias) == ["other"]
 
 
 def test_global_generators_are_put_back() -> None:
@@ -82,7 +82,7 @@ def test_changes_are_known_after_an_exception_too() -> None:
         net.train()
         raise RuntimeError
     assert changes is not None
-    assert "a" in changes.found
+    assert "a" in changes.by_alias
 
 
 def test_weights_on_two_devices_and_those_of_an_inference_mode_are_told() -> None:

@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vision_evals.engine import pictures, tables
-from vision_evals.engine.tables import Axis, Part
+from vision_evals.engine.tables import Axis, BatchRows
 from vision_evals.measures.measure import Drawing
 
 
-def part(first: int, n: int) -> Part:
+def part(first: int, n: int) -> BatchRows:
     ids = tuple(f"{i}.png" for i in range(first, first + n))
     values = torch.arange(first, first + n)
     padded = torch.stack([values, torch.where(values % 2 == 0, values, -1)], dim=1)
-    return Part(
+    return BatchRows(
         ids,
         {"accepted": padded},
         {
@@ -51,7 +51,7 @@ def test_an_axis_makes_a_row_an_image_and_value(tmp_path: Path) -> None:
     lists = torch.arange(12).reshape(3, 2, 2)
     known = {"label": torch.tensor([7, 8, 9])}
     axis = Axis("epsilon", ("0", "1/255"))
-    part = Part(("a", "b", "c"), known, {"value": values, "top": lists - 1}, axis)
+    part = BatchRows(("a", "b", "c"), known, {"value": values, "top": lists - 1}, axis)
     tables.add_shard(tmp_path, "t", 0, [part])
     rows = tables.merge(tmp_path, "t")
     assert rows is not None
@@ -116,9 +116,9 @@ def test_a_picture_is_saved_as_it_was_seen(tmp_path: Path) -> None:
 JOIN = tables.Join(("layer", "unit"), {"positive": "sum", "highest": "max", "lowest": "min"})
 
 
-def units(layers: list[str], unit: list[int], values: list[float]) -> Part:
+def units(layers: list[str], unit: list[int], values: list[float]) -> BatchRows:
     found = torch.tensor(values)
-    return Part(
+    return BatchRows(
         (),
         {},
         {

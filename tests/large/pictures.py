@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vision_evals import log
-from vision_evals.engine.pictures import QUALITY, Sample, file_name, pick
+from vision_evals.engine.pictures import WEBP_QUALITY, Sample, file_name, pick
 from vision_evals.measures.intervals import generator
 from vision_evals.measures.measure import Measure
 
@@ -74,7 +74,7 @@ def _drawn(
         row, file = shown.loc[image], file_name(prefix, image)
         moved = measure.axis is not None
         pixels = _triptych(image, 2) if moved else photograph(image)
-        Image.fromarray(pixels).save(directory / file, quality=QUALITY)
+        Image.fromarray(pixels).save(directory / file, quality=WEBP_QUALITY)
         answer = names[row["top5"][0] if "top5" in row else row["label"]]
         titles = ("image", "perturbation x 64", "adversarial at 2/255") if moved else ()
         yield log.Picture(

@@ -33,13 +33,15 @@ def by_loop(file: Path) -> list[tuple[object, ...]]:
             held = [j for j in left if (j["metric"], j["at"]) == (m["name"], m["at"])]
             left = [j for j in left if j not in held]
             for j in held or [{"threshold": None, "verdict": "recorded"}]:
-                number = (m["name"], m["at"], m["value"], m["low"], m["high"], m["n"])
-                found.append((*about, *number, j["threshold"], j["verdict"]))
+                number = (m["value"], m["low"], m["high"], m["n"])
+                found.append(
+                    (*about, m["name"], m["axis"], m["at"], *number, j["threshold"], j["verdict"])
+                )
         for j in left:
-            number = (j["metric"], j["at"], j["value"], None, None, None)
+            number = (j["metric"], None, j["at"], j["value"], None, None, None)
             found.append((*about, *number, j["threshold"], j["verdict"]))
         if not item["metrics"] and not item["judgements"]:
-            found.append((*about, *[None] * 7, item["verdict"]))
+            found.append((*about, *[None] * 8, item["verdict"]))
     return found
 
 
@@ -51,12 +53,15 @@ def cells(frame: pd.DataFrame) -> list[tuple[object, ...]]:
     ]
 
 
-FIRST = ["suite", "check", "model", "metric", "at", "value", "low", "high", "n", "threshold"]
+FIRST = [
+    *("suite", "check", "model", "metric", "axis", "at", "value", "low", "high", "n"),
+    "threshold",
+]
 
 
 def test_metrics_equal_a_loop_over_the_log(run: Run) -> None:
     frame = run.metrics
-    assert list(frame)[:11] == [*FIRST, "verdict"]
+    assert list(frame)[:12] == [*FIRST, "verdict"]
     assert cells(frame[[*FIRST, "verdict"]]) == by_loop(run.path / "run.json")
     assert len(frame) == 5 + 1 + 1 + 1 + 1
     assert set(frame["run"]) == {"first"}
@@ -68,7 +73,9 @@ def test_a_real_log_of_an_older_format() -> None:
     assert data["version"] == 1
     data["items"] = [{"judgements": [], "metrics": []} | item for item in data["items"]]
     for item in data["items"]:
-        item["metrics"] = [{"at": None, "low": None, "high": None} | m for m in item["metrics"]]
+        item["metrics"] = [
+            {"axis": None, "at": None, "low": None, "high": None} | m for m in item["metrics"]
+        ]
         item["judgements"] = [{"at": None} | j for j in item["judgements"]]
     assert cells(run.metrics[[*FIRST, "verdict"]]) == by_loop_of(data)
     assert len(run.metrics) == 3
@@ -80,6 +87,17 @@ def by_loop_of(data: object) -> list[tuple[object, ...]]:
             return json.dumps(data)
 
     return by_loop(Text())  # type: ignore[arg-type]
+
+
+def test_a_metric_on_an_axis_names_it(run: Run) -> None:
+    first = run.items[0]
+    at = metric("accuracy", 0.5).model_copy(update={"axis": "epsilons", "at": "1/255"})
+    item = first.model_copy(update={"metrics": (at, metric("loss", 1.0)), "judgements": ()})
+    frame = frames.metrics(run.log.model_copy(update={"items": (item,)}))
+    assert cells(frame[["metric", "axis", "at"]]) == [
+        ("accuracy", "epsilons", "1/255"),
+        ("loss", None, None),
+    ]
 
 
 def test_a_gate_and_a_recipe_keep_their_numbers(run: Run) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from vision_evals.engine.tables import Axis, Part, _table
+from vision_evals.engine.tables import Axis, BatchRows, _table
 from vision_evals.images.labels import ClassMap
 from vision_evals.measures.adversarial import MEASURE, Parameters
 from vision_evals.measures.attack_tables import Pgd
@@ -54,7 +54,7 @@ def observed(
     probe = Probe(classifier(net), ids, pixels, known, differentiate=True)
     axis = Axis("epsilon", tuple(map(str, parameters.epsilons)))
     columns = MEASURE.observe(probe, parameters)
-    part = Part(ids, {"label": known.label, "accepted": known.accepted}, columns, axis)
+    part = BatchRows(ids, {"label": known.label, "accepted": known.accepted}, columns, axis)
     return _table([part]).to_pandas(), pixels, label, net.weight
 
 

@@ -146,7 +146,7 @@ def test_nothing_of_the_network_changes(small: Make) -> None:
     with watch({"small": classifier.network}, changes):
         rows_from(probe(classifier))
         assert torch.equal(torch.get_rng_state(), before)
-    assert changes.found == {}
+    assert changes.by_alias == {}
 
 
 def metrics(rows: pd.DataFrame, parameters: Parameters = FEW) -> dict[str, Metric]:

@@ -12,7 +12,7 @@ from PIL import Image
 from tests.inner import last_run, warm
 from tests.project import CLASSES, card, write
 from vision_evals import log
-from vision_evals.engine.pictures import GALLERY, pick
+from vision_evals.engine.pictures import MAX_GALLERY, pick
 from vision_evals.log import Verdict
 
 pytest_plugins = ("pytester",)
@@ -178,7 +178,12 @@ def test_an_entry_without_a_file_is_an_error(project: pytest.Pytester) -> None:
 
 @pytest.mark.parametrize(
     ("n", "count", "gallery", "shown"),
-    [(18, 8, True, 18), (18, 8, False, 8), (GALLERY, 1, True, GALLERY), (GALLERY + 1, 8, True, 8)],
+    [
+        (18, 8, True, 18),
+        (18, 8, False, 8),
+        (MAX_GALLERY, 1, True, MAX_GALLERY),
+        (MAX_GALLERY + 1, 8, True, 8),
+    ],
 )
 def test_only_a_small_set_is_shown_whole(n: int, count: int, gallery: bool, shown: int) -> None:
     badness = pd.Series(np.arange(n, dtype=float), index=[f"{i}.png" for i in range(n)])

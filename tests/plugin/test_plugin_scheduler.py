@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from xdist.scheduler import LoadScheduling
 
-from vision_evals.plugin.scheduler import DEATHS, ByClassifier, Waiting, scope
+from vision_evals.plugin.scheduler import MAX_DEATHS, ByClassifier, Waiting, scope
 
 
 class Node:
@@ -144,12 +144,12 @@ def test_a_classifier_that_always_dies_is_given_up() -> None:
     ids = [f"s.toml::c{i}[bad]" for i in range(9)] + ["s.toml::c[good]", "s.toml::d[fine]"]
     scheduler, nodes, lost = started(ids, 1)
     done = []
-    for _ in range(DEATHS):
+    for _ in range(MAX_DEATHS):
         (node,) = nodes
         while scope(ids[node.given[0]]) != "[bad]":
             done.append(node.given.pop(0))
             scheduler.mark_test_complete(node, done[-1])
         replaced(scheduler, nodes, node, ids)
-    assert lost == [f"s.toml::c{i}[bad]" for i in range(DEATHS)]
+    assert lost == [f"s.toml::c{i}[bad]" for i in range(MAX_DEATHS)]
     ran = run(scheduler, nodes)
     assert sorted([*done, *(index for some in ran.values() for index in some)]) == [9, 10]

@@ -255,7 +255,7 @@ def test_a_template_that_breaks_at_the_end_loses_nothing(project: pytest.Pyteste
     result.stdout.fnmatch_lines(
         [
             "report: *report.html",
-            "warning: the report looks as it comes, *glossary.html.jinja:2: 'nothing' is undefin*",
+            "warning: the report uses the shipped templates, *glossary.html.jinja:2: 'nothing' *",
         ]
     )
 

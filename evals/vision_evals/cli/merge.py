@@ -9,10 +9,10 @@ from vision_evals import log, report
 from vision_evals.core.errors import UserError
 from vision_evals.core.run_dirs import new_name, point_latest
 from vision_evals.engine.merge import rejudge
-from vision_evals.engine.merge.read import Part, parts
-from vision_evals.engine.merge.shards import Merge, merge
+from vision_evals.engine.merge.read import RunPart, read_parts
+from vision_evals.engine.merge.shards import Merge
 from vision_evals.engine.merge.workers import Gathered
-from vision_evals.engine.publish import Published, publish
+from vision_evals.engine.publish import ReportPlaces, publish
 from vision_evals.suite.options import Options
 from vision_evals.verdict.baseline import baseline
 from vision_evals.verdict.noise_file import machine, noise_path, read
@@ -25,7 +25,7 @@ def command(
     out: Path | None,
     typed: str,
     warn: Callable[[str], None],
-) -> tuple[Gathered, Published]:
+) -> tuple[Gathered, ReportPlaces]:
     """Join the parts of a run; return the run and where its report is.
 
     Nothing is written unless the parts fit together.
@@ -44,22 +44,22 @@ def command(
         raise UserError(f"--out {out}: is there and not an empty folder; name a new one")
     warnings = [] if options.templates is None else list(report.check(options.templates))
     stored_baseline = baseline.read(options)
-    read_parts = parts(places)
-    noise = _noise(options, read_parts, warnings)
-    first = read_parts[0].log
+    run_parts = read_parts(places)
+    noise = _noise(options, run_parts, warnings)
+    first = run_parts[0].log
     folders = (Path.cwd(), options.root)
     suites = {s.path: rejudge.suite(s, folders, first.environment.commit) for s in first.suites}
     directory = out or options.run_dir / new_name()
-    run = merge(Merge(read_parts, suites, directory, noise, stored_baseline), typed, warnings)
+    run = Merge(run_parts, suites, directory, noise, stored_baseline).run(typed, warnings)
     log.write(run, directory)
     if out is None:
         point_latest(directory)
     return Gathered(run, directory), publish(run, directory, options, warn)
 
 
-def _noise(options: Options, read_parts: Sequence[Part], warnings: list[str]) -> Noise | None:
+def _noise(options: Options, run_parts: Sequence[RunPart], warnings: list[str]) -> Noise | None:
     """Return the noise floors of the machine of the parts, if they are here."""
-    names = {part.log.settings.noise for part in read_parts} - {None}
+    names = {part.log.settings.noise for part in run_parts} - {None}
     if not names:
         return None
     this_machine = machine()

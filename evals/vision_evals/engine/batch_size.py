@@ -1,4 +1,4 @@
-"""How many images a batch has: from what was selected, and the device."""
+"""How many images a batch has, from the selected checks and the device."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from vision_evals.suite.options import Source
 from vision_evals.verdict.job import Job
 
 
-def area(jobs: Iterable[Job], source: Source, catalog: Catalog) -> int | None:
-    """Return the pixels of the largest pictures that anybody asked on a source takes.
+def largest_area(jobs: Iterable[Job], source: Source, catalog: Catalog) -> int | None:
+    """Return the pixels of the largest input among all classifiers on a source.
 
-    It says how many make a batch, so it follows from what was selected, and not from what could be
-    loaded or which process looks: else the last bits of a row would.
+    The batch size follows from it. It depends only on the selection, not on what could be loaded or
+    on the process: otherwise the last bits of rows would depend on these.
     """
     requests = {
         request
@@ -34,9 +34,9 @@ def area(jobs: Iterable[Job], source: Source, catalog: Catalog) -> int | None:
 
 
 def gradients(jobs: Iterable[Job], source: Source) -> bool:
-    """Return whether anybody asks for gradients on a source: from what was selected, too."""
-    asked = (job.measure for job in jobs if source in job.sources)
-    return any(measure.gradient or measure.attack is not None for measure in asked)
+    """Return whether a selected check needs gradients on a source."""
+    measures = (job.measure for job in jobs if source in job.sources)
+    return any(measure.gradient or measure.attack is not None for measure in measures)
 
 
 def _area(request: Request, catalog: Catalog) -> int:
@@ -47,31 +47,31 @@ def _area(request: Request, catalog: Catalog) -> int:
             return (card.recipe.size or side) ** 2
         return preprocessing(request.alias, card, source_of(card).facts(card)).geometry.area
     except UserError:
-        return 0  # said where it is loaded
+        return 0  # reported where it is loaded
 
 
-def batch_of(config: RunConfig, area: int, *, gradients: bool) -> int:
+def images_per_batch(config: RunConfig, area: int, *, gradients: bool) -> int:
     """Return how many images a forward takes.
 
     Args:
         config: how to compute.
-        area: pixels of the largest pictures among them.
-        gradients: whether anybody wants gradients of them.
+        area: pixels of the largest input.
+        gradients: whether a check needs gradients on them.
     """
     if config.batch_size is not None:
         return config.batch_size
     return default_batch(config.device, area, gradients=gradients)
 
 
-def room_of(config: RunConfig, area: int, network: nn.Module) -> int | None:
+def max_images_per_forward(config: RunConfig, area: int, network: nn.Module) -> int | None:
     """Return how many images a forward without gradients takes; None: as many as a batch has.
 
-    A GPU is to be filled. On a CPU larger batches only pay where a network is mostly dense layers,
-    whose weights are read anew for each: alexnet gains 1.8 times, efficientnet_lite0 loses a tenth.
+    Larger batches fill a GPU. On a CPU they only help a network of mostly dense layers, whose
+    weights are read for each batch: alexnet gains 1.8 times, efficientnet_lite0 loses a tenth.
     """
     layers = [module for module in network.modules() if isinstance(module, nn.Linear)]
     dense = sum(layer.weight.numel() for layer in layers if not is_lazy(layer.weight))
-    whole = sum(weight.numel() for weight in network.parameters() if not is_lazy(weight))
-    if config.batch_size is not None or (config.device.type == "cpu" and 2 * dense < whole):
+    total = sum(weight.numel() for weight in network.parameters() if not is_lazy(weight))
+    if config.batch_size is not None or (config.device.type == "cpu" and 2 * dense < total):
         return None
     return default_batch(config.device, area, gradients=False)

@@ -1,71 +1,67 @@
-"""What happens to one batch: everybody looks, and whoever fails, fails alone."""
+"""One batch: every task group observes it; a network that fails stops alone."""
 
 from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from vision_evals.core.errors import InvalidError, NotApplicableError, UserError
-from vision_evals.images.geometry import to_unit
-from vision_evals.images.reader import batches
+from vision_evals.engine.shard import Shard, ShardPlan
+from vision_evals.engine.tasks import PassResult, RunConfig, Task, TaskGroup
+from vision_evals.images.geometry import Geometry, to_unit
+from vision_evals.images.image_set import ImageSet
+from vision_evals.images.reader import Batch, batches
 from vision_evals.log.profiling.stages import timed
+from vision_evals.measures.measure import Columns
 from vision_evals.measures.probe import Probe
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from vision_evals.engine.shard import Planned, Shard
-    from vision_evals.engine.tasks import PassResult, RunConfig, Task, TaskGroup
-    from vision_evals.images.geometry import Geometry
-    from vision_evals.images.image_set import ImageSet
-    from vision_evals.images.reader import Batch
-    from vision_evals.measures.measure import Columns
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
-    """Who looks at a shard, and how."""
+class ShardWork:
+    """The task groups of a shard, and how they compute."""
 
-    plan: Planned
+    plan: ShardPlan
     groups: Sequence[TaskGroup]
     device: torch.device
     seed: int
     gradients: frozenset[str]
-    """Names of classifiers of which some task wants the gradient, also one that is kept."""
+    """Names of classifiers with a task that needs the gradient, cached tasks included."""
 
 
-def run_batch(batch: Batch, visit: Visit, shard: Shard, result: PassResult) -> None:
-    """Ask every station what its tasks ask, and hold the columns in the shard.
+def run_batch(batch: Batch, work: ShardWork, shard: Shard, result: PassResult) -> None:
+    """Run every task of every group on a batch, and put the columns into the shard.
 
     Args:
         batch: some images, at least one of them readable.
-        visit: who looks.
+        work: the task groups.
         shard: filled.
-        result: filled, with who failed and what stopped.
+        result: filled, with the networks that failed and the tasks that stopped.
     """
     started = time.perf_counter()
-    pixels = {geometry: to_unit(raw, visit.device) for geometry, raw in batch.pixels.items()}
-    _compare(batch, pixels, visit, result)
-    for group in visit.groups:
+    pixels = {geometry: to_unit(raw, work.device) for geometry, raw in batch.pixels.items()}
+    _compare_decoders(batch, pixels, work, result)
+    for group in work.groups:
         name = group.classifier.name
         if group.fast_path is not None and group.fast_path.fast and group.fast_path.calibrating:
             shard.calibrated.add(name)
-        for probe, task in _asked(group, batch, pixels, visit):
+        probe = _probe(group, batch, pixels, work)
+        for task in group.tasks:
             stopped = task.table in {*result.not_applicable, *result.invalid}
             if name in result.failures or stopped:
                 continue
-            before = _generators(visit.device)
+            generators = _generator_states(work.device)
             began, shared = time.perf_counter(), probe.shared_seconds
             try:
                 with timed("attack" if task.measure.attack else "measure"):
-                    shard.add(task, probe, observe(task, probe, result.rooms))
+                    shard.add(task, probe, observe(task, probe, result.fitting))
             except NotApplicableError as error:
                 result.not_applicable[task.table] = str(error)
                 shard.stopped[task.table] = "not_applicable"
@@ -73,44 +69,44 @@ def run_batch(batch: Batch, visit: Visit, shard: Shard, result: PassResult) -> N
                 result.invalid[task.table] = str(error)
                 shard.stopped[task.table] = "invalid"
             except Exception as error:  # noqa: BLE001 - one network's failure is not the others'
-                result.failures[name] = f"{type(error).__name__}: {error}{_place(error)}"
-            spent = time.perf_counter() - began + shared
-            result.seconds[task.table] += spent
-            shard.seconds[task.table] += spent
-            if not all(map(torch.equal, before, _generators(visit.device))):
+                result.failures[name] = f"{type(error).__name__}: {error}{_location(error)}"
+            seconds = time.perf_counter() - began + shared
+            result.seconds[task.table] += seconds
+            shard.seconds[task.table] += seconds
+            if not all(map(torch.equal, generators, _generator_states(work.device))):
                 result.drew.add(name)
                 shard.drew.add(task.table)
-    for fast_path in (group.fast_path for group in visit.groups if group.fast_path):
+    for fast_path in (group.fast_path for group in work.groups if group.fast_path):
         fast_path.count_images(len(batch.ids))
     result.spent["look"] += time.perf_counter() - started
 
 
-def observe(task: Task, probe: Probe, rooms: dict[str, int]) -> Columns:
+def observe(task: Task, probe: Probe, fitting: dict[str, int]) -> Columns:
     """Return the columns of a batch; where memory runs out, of its halves one after the other.
 
     Args:
-        task: what is asked.
-        probe: of whom.
-        rooms: classifier to how many images fit, where memory ran out before; filled.
+        task: what to observe.
+        probe: on the classifier and the batch.
+        fitting: classifier to how many images fit, where memory ran out before; filled.
 
     Raises:
         torch.OutOfMemoryError: not even one image fits.
     """
     name, n = probe.classifier.name, len(probe.ids)
-    if n <= rooms.get(name, n):
+    if n <= fitting.get(name, n):
         try:
             return task.measure.observe(probe, task.parameters)
         except torch.OutOfMemoryError:
             if n == 1:
                 raise
-            rooms[name] = n // 2
+            fitting[name] = n // 2
         if probe.pixels.is_cuda:
             torch.cuda.empty_cache()
-    first, second = (observe(task, half, rooms) for half in probe.halves())
-    return {name: _cat(first[name], second[name]) for name in first}
+    first, second = (observe(task, half, fitting) for half in probe.halves())
+    return {name: _concatenated(first[name], second[name]) for name in first}
 
 
-def _cat(
+def _concatenated(
     first: torch.Tensor | NDArray[Any], second: torch.Tensor | NDArray[Any]
 ) -> torch.Tensor | NDArray[Any]:
     if isinstance(first, torch.Tensor) and isinstance(second, torch.Tensor):
@@ -118,49 +114,49 @@ def _cat(
     return np.concatenate([np.asarray(first), np.asarray(second)])
 
 
-def _compare(
-    batch: Batch, pixels: Mapping[Geometry, torch.Tensor], visit: Visit, result: PassResult
+def _compare_decoders(
+    batch: Batch,
+    pixels: Mapping[Geometry, torch.Tensor],
+    work: ShardWork,
+    result: PassResult,
 ) -> None:
-    """Measure how far pixels that a device made are from PIL's, and what that does."""
+    """Measure how far pixels decoded on the device are from PIL's, and what that changes."""
     if batch.plain is None or not batch.by_device:
         return
     errors = [
-        (batch.pixels[geometry].float() - plain.float())[[*batch.by_device]].abs().mean()
-        for geometry, plain in batch.plain.items()
+        (batch.pixels[geometry].float() - pil.float())[[*batch.by_device]].abs().mean()
+        for geometry, pil in batch.plain.items()
     ]
     result.pixel_error.append(torch.stack(errors).amax())
-    for group in visit.groups:
+    for group in work.groups:
         if group.fast_path is not None and group.classifier.name not in result.failures:
             geometry = group.classifier.geometry
-            known = group.answers
-            right = None if known is None else known.of(batch.positions, visit.device).accepted
-            plain = to_unit(batch.plain[geometry], visit.device)
-            rows = torch.tensor(batch.by_device, device=visit.device)
+            answers = group.answers_at(batch.positions, work.device)
+            rows = torch.tensor(batch.by_device, device=work.device)
             group.fast_path.parity.compare(
                 group.classifier,
                 pixels[geometry][rows],
-                plain[rows],
-                None if right is None else right[rows],
+                to_unit(batch.plain[geometry], work.device)[rows],
+                None if answers is None else answers.accepted[rows],
             )
 
 
-def _asked(
+def _probe(
     group: TaskGroup,
     batch: Batch,
     pixels: Mapping[Geometry, torch.Tensor],
-    visit: Visit,
-) -> Iterator[tuple[Probe, Task]]:
-    probe = Probe(
+    work: ShardWork,
+) -> Probe:
+    return Probe(
         group.classifier,
         batch.ids,
         pixels[group.classifier.geometry],
-        group.answers.of(batch.positions, visit.device) if group.answers else None,
-        visit.seed,
-        differentiate=group.classifier.name in visit.gradients,
+        group.answers_at(batch.positions, work.device),
+        work.seed,
+        differentiate=group.classifier.name in work.gradients,
         fast_path=group.fast_path,
         room=group.room,
     )
-    return ((probe, task) for task in group.tasks)
 
 
 def probe_of(
@@ -170,41 +166,40 @@ def probe_of(
     result: PassResult,
     config: RunConfig,
 ) -> Probe:
-    """Return a probe on a few images that were looked at, decoded once more.
+    """Return a probe on a few images of a pass, decoded once more.
 
     Args:
-        group: who looks.
-        image_set: that they are of.
-        positions: theirs in it.
+        group: the classifier.
+        image_set: the images of the pass.
+        positions: of the few images in it.
         result: with the digests of their files.
         config: how to compute.
 
     Raises:
-        UserError: files changed while the run was looking at them.
+        UserError: files changed during the run.
     """
     chosen = [image_set.images[i] for i in positions]
     geometry = group.classifier.geometry
     (batch,) = batches(chosen, [range(len(chosen))], {geometry})
     if any(result.digests.get(name) != sha256 for name, sha256 in batch.digests.items()):
-        raise UserError("pictures changed while the run was looking at them; run it again")
-    seen = [positions[i] for i in batch.positions]
+        raise UserError("image files changed during the run; run it again")
     return Probe(
         group.classifier,
         batch.ids,
         to_unit(batch.pixels[geometry], config.device),
-        group.answers and group.answers.of(seen, config.device),
+        group.answers_at([positions[i] for i in batch.positions], config.device),
         config.seed,
         differentiate=True,
     )
 
 
-def _generators(device: torch.device) -> list[torch.Tensor]:
+def _generator_states(device: torch.device) -> list[torch.Tensor]:
     """Return the state of the global generators that a network in eval mode must not draw from."""
     states = [torch.get_rng_state()]
     return [*states, torch.cuda.get_rng_state(device)] if device.type == "cuda" else states
 
 
-def _place(error: Exception) -> str:
-    """Say where in whose file an exception comes from."""
+def _location(error: Exception) -> str:
+    """Return the file and line that an exception comes from."""
     frames = traceback.extract_tb(error.__traceback__)
     return f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""

@@ -26,20 +26,20 @@ from vision_evals.models.training.store import output_digest
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A task of a pass, and the key of its question."""
+class KeyedTask:
+    """A task of a pass, and its key in the cache."""
 
     group: TaskGroup
     task: Task
-    check_input: str
-    """Of everything that changes a row, but for the images."""
+    key: str
+    """Of everything that changes a row, except the images."""
 
-    def deeper(self, *more: object) -> str:
-        """Return the key of a question that rests on this one."""
-        return _hash([self.check_input, *more])
+    def derived_key(self, *more: object) -> str:
+        """Return the key of a result that depends on this task and on more values."""
+        return _hash([self.key, *more])
 
-    def told(self, n: int) -> dict[str, Any]:
-        """Return what `evals cache` says of an entry about n images."""
+    def describe_entry(self, n: int) -> dict[str, Any]:
+        """Return what `evals cache` shows of an entry on n images."""
         return {
             "classifier": self.group.classifier.name,
             "measure": self.task.measure.name,
@@ -48,54 +48,54 @@ class Asked:
         }
 
 
-def questions(groups: Iterable[TaskGroup], batch: int, config: RunConfig) -> dict[str, Asked]:
-    """Return every task whose key can be told, by table; of the others it is said.
+def keyed_tasks(groups: Iterable[TaskGroup], batch: int, config: RunConfig) -> dict[str, KeyedTask]:
+    """Return every task that has a key, by table; warn of the others.
 
     Args:
-        groups: whose tasks.
+        groups: with the tasks.
         batch: images in one forward.
         config: how to compute, with a cache.
     """
     assert config.cache is not None
-    asked = {}
+    keyed_tasks = {}
     for group in groups:
         reply = _reply(group, config.cache)
         for task in group.tasks:
-            check_input = None if reply is None else _question(group, task, config, batch, reply)
-            if check_input is not None:
-                asked[task.table] = Asked(group, task, check_input)
-    return asked
+            key = None if reply is None else _task_key(group, task, config, batch, reply)
+            if key is not None:
+                keyed_tasks[task.table] = KeyedTask(group, task, key)
+    return keyed_tasks
 
 
 def _reply(group: TaskGroup, cache: Cache) -> str | None:
-    """Return what a network says of noise; None where nobody can tell what it computes."""
+    """Return a digest of the network's outputs on noise; None if its code is unknown."""
     classifier = group.classifier
     if classifier.name not in cache.replies:
-        why = traceable(classifier.network, classifier.card)
-        said = None
-        if why is None:
+        reason = traceable(classifier.network, classifier.card)
+        reply = None
+        if reason is None:
             try:
-                said = output_digest(
+                reply = output_digest(
                     classifier.network, classifier.geometry.size, classifier.device
                 )
             except Exception as error:  # noqa: BLE001 - a network of any kind may refuse noise
-                why = f"{type(error).__name__} on noise"
-        if why is not None:
-            cache.warn(f"{classifier.name}: its rows are not kept, for nobody can tell: {why}")
-        cache.replies[classifier.name] = said
+                reason = f"{type(error).__name__} on noise"
+        if reason is not None:
+            cache.warn(f"{classifier.name}: its rows are not cached: {reason}")
+        cache.replies[classifier.name] = reply
     return cache.replies[classifier.name]
 
 
-def _question(
+def _task_key(
     group: TaskGroup, task: Task, config: RunConfig, batch: int, reply: str
 ) -> str | None:
-    """Return the key of everything that changes a row, but for the images; None without one."""
+    """Return the key of everything that changes a row, except the images; None without a key."""
     among = None if group.answers is None else group.answers.among.tolist()
     try:
-        measure = _measure(task.measure)
+        measure = _measure_key(task.measure)
     except UnknownValueError as error:
         assert config.cache is not None
-        config.cache.warn(f"{task.measure.name}: its rows are not kept: {error}")
+        config.cache.warn(f"{task.measure.name}: its rows are not cached: {error}")
         return None
     return _hash(
         {
@@ -116,23 +116,21 @@ def _question(
     )
 
 
-def _measure(measure: Measure) -> list[str]:
-    """Return what there is to say of a measure; of the shipped ones the code of this package does.
+def _measure_key(measure: Measure) -> list[str]:
+    """Return what identifies a measure; a shipped one is identified by this package's code.
 
     Raises:
-        UnknownValueError: a part of it hides what it is.
+        UnknownValueError: a part of it cannot be described.
     """
-    if (
-        getattr(sys.modules.get(f"vision_evals.measures.{measure.name}"), "MEASURE", None)
-        is measure
-    ):
+    module = sys.modules.get(f"vision_evals.measures.{measure.name}")
+    if getattr(module, "MEASURE", None) is measure:
         return [measure.name]
     parts = vars(measure).values()
-    homes = {str(getattr(_plain(part), "__module__", "")) for part in parts if callable(part)}
+    homes = {str(getattr(_unwrapped(part), "__module__", "")) for part in parts if callable(part)}
     return [measure.name, describe(measure), own_code(homes - {""})]
 
 
-def _plain(part: Any) -> Any:
+def _unwrapped(part: Any) -> Any:
     """Return the function within partials and wrappers."""
     for _ in range(8):
         inner = getattr(part, "func", None) or getattr(part, "__wrapped__", None)
@@ -143,7 +141,7 @@ def _plain(part: Any) -> Any:
 
 
 def images_key(images: Sequence[Image], hashes: Sequence[str]) -> str:
-    """Return a sha256 over ids, bytes, labels and further right answers of images, in order."""
+    """Return a sha256 over ids, bytes, labels and accepted labels of images, in order."""
     rows = ([i.id, h, i.label, i.accepted] for i, h in zip(images, hashes, strict=True))
     return _hash(list(rows))
 

@@ -1,4 +1,4 @@
-"""Pictures of what a measure found: a few images are shown to a classifier again."""
+"""Draws a few images of a check, by showing them to the classifier again."""
 
 from __future__ import annotations
 
@@ -21,48 +21,50 @@ from vision_evals.verdict.job import Job
 def illustrated(
     item: log.Item, image_pass: Pass, job: Job, options: Options, warn: Callable[[str], None]
 ) -> log.Item:
-    """Add table, time and pictures to an entry; one that cannot be drawn costs no verdict.
+    """Add table, time and pictures to an entry; the verdict does not depend on the pictures.
 
-    Of a recipe's seeds the first is shown.
+    Of a recipe's seeds, the first is drawn.
 
     Args:
-        item: judged.
+        item: the judged entry.
         image_pass: over the images of the check.
-        job: that was judged.
+        job: of the entry.
         options: how many pictures, and whether adversarials are kept.
-        warn: told of what cannot be drawn.
+        warn: called with the reason why pictures cannot be drawn.
     """
-    result, asked = image_pass.result, image_pass.asked(job)
-    (name, first), count = next(iter(asked.items())), options.pictures
-    drawn: tuple[log.Picture, ...] = ()
+    result, tasks = image_pass.result, image_pass.tasks_of(job)
+    (name, task), count = next(iter(tasks.items())), options.pictures
+    saved: tuple[log.Picture, ...] = ()
     recorded = image_pass.config.partition and item.verdict is Verdict.RECORDED
-    empty = image_pass.measured[first.table].rows.empty
+    empty = image_pass.measured[task.table].rows.empty
     if count and not empty and (item.metrics or recorded):
         try:
             with timed("pictures"):
-                drawn = draw(image_pass, name, first, count)
+                saved = draw(image_pass, name, task, count)
             if options.table.keep_adversarials:
-                keep_adversarials(image_pass, name, first)
+                keep_adversarials(image_pass, name, task)
         except Exception as error:  # noqa: BLE001 - see above
             warn(f"no pictures for {item.id}: {type(error).__name__}: {error}")
     return item.model_copy(
         update={
-            "table": None if empty else tables.file(first.table),
-            "pictures": drawn,
-            "seconds": sum(result.seconds[task.table] for task in asked.values()),
-            "cached": result.cached[first.table],
+            "table": None if empty else tables.file(task.table),
+            "pictures": saved,
+            "seconds": sum(result.seconds[task.table] for task in tasks.values()),
+            "cached": result.cached[task.table],
         }
     )
 
 
 def draw(image_pass: Pass, name: str, task: Task, count: int) -> tuple[log.Picture, ...]:
-    """Show a few images to a classifier again, and write what its measure makes of them."""
+    """Show a few images to a classifier again, and write the pictures that its measure draws."""
     started, directory = time.perf_counter(), image_pass.config.directory
     if task.measure.badness is None:
         return ()
-    kept = image_pass.shard_cache and image_pass.shard_cache.kept(task.table, image_pass.whole)
-    if kept and (before := kept.pictures(count, directory)) is not None:
-        return before
+    entry = image_pass.shard_cache and image_pass.shard_cache.table_entry(
+        task.table, image_pass.images_key
+    )
+    if entry and (cached := entry.pictures(count, directory)) is not None:
+        return cached
     badness = task.measure.badness(image_pass.measured[task.table].rows)
     samples = pictures.pick(badness, count, gallery=task.measure.gallery)
     if not samples:
@@ -71,15 +73,15 @@ def draw(image_pass: Pass, name: str, task: Task, count: int) -> tuple[log.Pictu
     positions = [i for i, image in enumerate(images) if image.id in samples]
     drawings = _explained(image_pass, name, task, positions)
     saved = pictures.save(drawings, samples, directory, task.table)
-    if kept:
-        kept.keep_pictures(count, saved, directory)
+    if entry:
+        entry.keep_pictures(count, saved, directory)
     image_pass.picture_seconds += time.perf_counter() - started
     return saved
 
 
 def keep_adversarials(image_pass: Pass, name: str, task: Task) -> None:
-    """Write every adversarial of a task as an 8-bit PNG; they are made again, batch by batch."""
-    folder = image_pass.config.directory / "adversarials" / task.table
+    """Write every adversarial of a task as an 8-bit PNG; they are computed again, in batches."""
+    folder = image_pass.config.directory / pictures.ADVERSARIALS / task.table
     for span in image_pass.spans:
         drawings = _explained(image_pass, name, task, span)
         pictures.save_adversarials(drawings, folder)
@@ -93,6 +95,6 @@ def _explained(
     if not probe.ids:
         return ()
     rows = image_pass.measured[task.table].rows
-    shown = rows[rows["image"].isin(probe.ids)]
+    chosen = rows[rows["image"].isin(probe.ids)]
     with numerics(config.device, config.precision):
-        return task.measure.explain(probe, shown, task.parameters)
+        return task.measure.explain(probe, chosen, task.parameters)

@@ -1,4 +1,4 @@
-"""Whether the numbers of a pass can be trusted: what the walk saw, what is asked and was kept."""
+"""Validity of the numbers of a pass: from the pass itself, from its checks, from the cache."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pandas as pd
 from vision_evals import log
 from vision_evals.engine import state_guard
 from vision_evals.engine.batch_step import probe_of
+from vision_evals.engine.cached_table import CachedTable
 from vision_evals.engine.observed import observed
 from vision_evals.engine.shard_cache import ShardCache
 from vision_evals.engine.tasks import PassResult, RunConfig, Task, TaskGroup, tasks_of
@@ -20,64 +21,66 @@ from vision_evals.log import Validity
 from vision_evals.models.device import numerics
 from vision_evals.validity.check import Evidence
 
-BENCH = 16
-"""Images that validity checks look at."""
+MAX_VALIDITY_IMAGES = 16
+"""Images of the batch that validity checks see."""
 
-Found = dict[str, tuple[Validity, ...]]
+ValidityByTable = dict[str, tuple[Validity, ...]]
 """By table."""
 
 
 @dataclass
 class Examination:
-    """Asks of every classifier and task of a pass whether its numbers can be trusted."""
+    """Runs the validity checks of every task of a pass."""
 
     image_set: ImageSet
     groups: Mapping[str, TaskGroup]
     result: PassResult
     changes: state_guard.Changes
-    """What the networks were left with; filled with what they are left with here."""
+    """Of the networks' state; filled with those of the checks, too."""
     config: RunConfig
     shard_cache: ShardCache | None
-    whole: str | None
+    images_key: str | None
     """Key of all its images in the cache."""
     seconds: float = 0.0
-    """That asking took."""
+    """Time of the checks."""
 
-    def evidence(self, rows: Mapping[str, pd.DataFrame]) -> Found:
-        """Return what there is to say of every task that applies.
+    def evidence(self, rows: Mapping[str, pd.DataFrame]) -> ValidityByTable:
+        """Return the validity of every task that applies.
 
         Args:
             rows: by table.
         """
-        known = self._known()
-        asked = self._asked(rows, known)
-        found = {}
+        cached = self._cached()
+        new = self._examine(rows, cached)
+        validity = {}
         for group, task in tasks_of(self.groups.values()):
             table = task.table
             if table not in self.result.not_applicable:
-                found[table] = known.get(table) or (
+                validity[table] = cached.get(table) or (
                     *observed(group, task, rows[table], self.result, self.changes),
-                    *asked.get(table, ()),
+                    *new.get(table, ()),
                 )
                 if group.classifier.name not in self.result.failures:
-                    self._keep(group, task, found[table])
-        return found
+                    self._store(group, task, validity[table])
+        return validity
 
-    def _asked(self, rows: Mapping[str, pd.DataFrame], known: Collection[str]) -> Found:
-        """Ask what is not known yet."""
-        started, found = time.perf_counter(), Found()
-        if all(task.table in known for _, task in tasks_of(self.groups.values())):
-            return found
+    def _examine(
+        self, rows: Mapping[str, pd.DataFrame], cached: Collection[str]
+    ) -> ValidityByTable:
+        """Run the checks whose results are not cached."""
+        started, validity = time.perf_counter(), ValidityByTable()
+        if all(task.table in cached for _, task in tasks_of(self.groups.values())):
+            return validity
         images = validity_batch(self.image_set, self.result.digests)
         networks = {name: group.classifier.network for name, group in self.groups.items()}
         numbers = numerics(self.config.device, self.config.precision)
         with state_guard.watch(networks, self.changes), numbers:
             for name, group in self.groups.items():
-                left = [task for task in group.tasks if task.table not in known]
-                if name in self.result.failures or not images or not left:
+                tasks = [task for task in group.tasks if task.table not in cached]
+                if name in self.result.failures or not images or not tasks:
                     continue
                 probe = probe_of(group, self.image_set, images, self.result, self.config)
-                for task in left:
+                for task in tasks:
                     table = rows[task.table]
                     if table.empty or task.table in self.result.not_applicable:
                         continue
@@ -91,29 +94,31 @@ class Examination:
                         table,
                     )
                     depth = self._depth(task)
-                    found[task.table] = self.config.examiner.examine(evidence, depth)
+                    validity[task.table] = self.config.examiner.examine(evidence, depth)
         self.seconds = time.perf_counter() - started
-        return found
+        return validity
 
-    def _known(self) -> Found:
-        """Return what was found before of numbers whose every row came from the cache."""
-        found = {}
+    def _cached(self) -> ValidityByTable:
+        """Return the cached validity of tasks whose every row came from the cache."""
+        cached = {}
         for group, task in tasks_of(self.groups.values()):
-            every = self.result.cached[task.table] == self.result.n
-            kept = self.shard_cache and self.shard_cache.kept(task.table, self.whole)
-            if every and kept and (validity := kept.validity(*self._about(group, task))):
-                found[task.table] = validity
-        return found
+            entry, rows = self._entry(task), self.result.cached[task.table]
+            if entry and rows == self.result.n:
+                cached[task.table] = entry.validity(*self._basis(group, task))
+        return {table: validity for table, validity in cached.items() if validity}
 
-    def _keep(self, group: TaskGroup, task: Task, validity: tuple[Validity, ...]) -> None:
-        if self.shard_cache and (kept := self.shard_cache.kept(task.table, self.whole)):
+    def _store(self, group: TaskGroup, task: Task, validity: tuple[Validity, ...]) -> None:
+        if entry := self._entry(task):
             n = len(self.image_set.images)
-            kept.keep_validity(validity, n, *self._about(group, task))
+            entry.keep_validity(validity, n, *self._basis(group, task))
 
-    def _about(self, group: TaskGroup, task: Task) -> tuple[object, ...]:
-        """Return what evidence rests on beside rows and images.
+    def _entry(self, task: Task) -> CachedTable | None:
+        return self.shard_cache and self.shard_cache.table_entry(task.table, self.images_key)
 
-        A classifier is asked once a run, on the images that come first: those count, too.
+    def _basis(self, group: TaskGroup, task: Task) -> tuple[object, ...]:
+        """Return what the validity of a task depends on, in addition to rows and images.
+
+        Checks of a classifier run once, on the images of its first pass: these count, too.
         """
         classifier, images = group.classifier, self.image_set
         card = classifier.card.model_dump(mode="json", exclude={"checkpoint"})
@@ -127,7 +132,7 @@ class Examination:
         )
 
     def _depth(self, task: Task) -> log.Depth:
-        """Return which checks are asked of a task: the deeper of what run and check want."""
+        """Return the deeper one of the depths that the run and the check ask for."""
         return "thorough" if "thorough" in {self.config.depth, task.depth} else "cheap"
 
 
@@ -135,4 +140,4 @@ def validity_batch(image_set: ImageSet, readable: Collection[str]) -> tuple[int,
     """Return the positions of a few images that could be read, chosen by hash of id."""
     places = [i for i, image in enumerate(image_set.images) if image.id in readable]
     chosen = sorted(places, key=lambda i: hashlib.sha256(image_set.images[i].id.encode()).digest())
-    return tuple(sorted(chosen[:BENCH]))
+    return tuple(sorted(chosen[:MAX_VALIDITY_IMAGES]))

@@ -1,4 +1,4 @@
-"""From a job and what was measured for it, to its entry in the log."""
+"""From a job and its results to its entry in the log."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import partial
 from vision_evals import log
 from vision_evals.core.errors import NotApplicableError, UnavailableError, UserError
 from vision_evals.core.partition import Partition
-from vision_evals.engine.merge.part import set_aside
+from vision_evals.engine.merge.part import partial_item
 from vision_evals.log import Verdict
 from vision_evals.verdict.baseline.baseline import BaselineRun, CurrentRun
 from vision_evals.verdict.check_input import CheckInput, SeedResults
@@ -21,15 +21,15 @@ from vision_evals.verdict.thresholds import NoiseFloor, no_floor
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """What was measured for a job."""
+    """The results of a job."""
 
     job: Job
     seed_results_by_alias: Mapping[str, SeedResults]
-    """Rows of everybody who was asked, by alias: its own classifier is among them."""
+    """Of its classifier and those that it is compared with, by alias."""
     against: Mapping[str, SeedResults] = field(default_factory=dict)
     """The same of the second image set, for checks that compare two."""
     images: tuple[log.ImageSet, ...] = ()
-    """The image set, and the second one; none for a measure that looks at none."""
+    """The image set, and the second one; none for a measure without images."""
 
     @classmethod
     def of(
@@ -38,7 +38,7 @@ class Results:
         seed_results_by_alias: Sequence[Mapping[str, SeedResults]],
         images: Iterable[log.ImageSet],
     ) -> Results:
-        """Return those of a job about images: of one set, or of the two that it compares."""
+        """Return those of a job on one image set, or on the two that it compares."""
         return cls(
             job,
             seed_results_by_alias[0],
@@ -48,22 +48,22 @@ class Results:
 
     @property
     def measured(self) -> SeedResults:
-        """Rows of its own classifier."""
+        """Results of its own classifier."""
         return self.seed_results_by_alias[self.job.alias]
 
 
 @dataclass(frozen=True, slots=True)
 class Standards:
-    """What a run judges by, beside its suites."""
+    """What a run judges by, in addition to its suites."""
 
     now: CurrentRun | None = None
-    """What this run is; None where it is held against nothing."""
+    """The facts of this run; None where it is not compared."""
     noise: Noise | None = None
-    """By how much this machine moves metrics."""
+    """Noise floors of metrics on this machine."""
     baseline: BaselineRun | None = None
     """The run that gates compare with."""
     partition: Partition | None = None
-    """Which part of the images was looked at, where that is not all: it gets no verdict."""
+    """Which part of the images this run has: a part gets no verdict. None: all."""
 
 
 def item_of(results: Results, standards: Standards) -> log.Item:
@@ -80,9 +80,9 @@ def item_of(results: Results, standards: Standards) -> log.Item:
     check_input = CheckInput(
         job, job.measure, results.measured, others, results.against, floor=floor
     )
-    role, against = (*(one.role for one in images), None, None)[:2]
+    role, against = (*(image_set.role for image_set in images), None, None)[:2]
     if standards.partition is not None:
-        return set_aside(check_input, role, against, standards.partition)
+        return partial_item(check_input, role, against, standards.partition)
     baseline, now = standards.baseline, standards.now
     if baseline is None or now is None:
         return judge(check_input, role, against)
@@ -91,23 +91,23 @@ def item_of(results: Results, standards: Standards) -> log.Item:
 
 
 def _floor(results: Results, standards: Standards) -> Callable[[log.Metric], NoiseFloor | None]:
-    """Return what is known of this machine's noise in the metrics of a job about images."""
+    """Return the noise floors of the metrics of a job on images, on this machine."""
     now, noise, job = standards.now, standards.noise, results.job
     classifier = None if now is None else now.classifiers.get(job.alias)
     if now is None or noise is None or classifier is None or not results.images:
         return no_floor
-    images = [str(one.fingerprint) for one in results.images]
+    images = [str(image_set.fingerprint) for image_set in results.images]
     check_input = noise_key(job, str(classifier.fingerprint), images)
     return partial(noise.floor, check_input, now.settings.precision)
 
 
 def failed(job: Job, error: Exception, role: str | None = None) -> log.Item:
-    """Return the entry of a job that an error kept from its verdict: it says which.
+    """Return the entry of a job that an error stopped; its sentence is the error.
 
     Args:
-        job: that was to be judged.
-        error: what a person can repair, or any other.
-        role: name of the image set in the log, where it is known.
+        job: the job.
+        error: a UserError, or any other.
+        role: name of the image set in the log, if known.
     """
     sentence = str(error) if isinstance(error, UserError) else repr(error)
     match error:

@@ -1,4 +1,4 @@
-"""From a suite to jobs: which classifiers and images each check is about. No torch."""
+"""From a suite to jobs: the classifiers and images of each check. No torch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vision_evals.core.errors import UserError, did_you_mean
-from vision_evals.engine.names import check_names
+from vision_evals.engine.classifier_names import check_classifier_names
 from vision_evals.engine.requests import Requests
 from vision_evals.engine.roles import sources
 from vision_evals.measures import lookup
@@ -19,7 +19,7 @@ from vision_evals.suite.suite import Check, Suite
 from vision_evals.verdict.job import Job
 
 DEFAULTS = ("squeezenet1_1_caffe", "efficientnet_lite0")
-"""Judged when nobody says otherwise."""
+"""Classifiers that are judged if none is named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,8 @@ class Catalog:
 
     options: Options
     registry: Registry
-    typed: Requests
-    """What the command line names."""
+    named: Requests
+    """The classifiers that the command line names."""
 
     @classmethod
     def read(cls, options: Options) -> Catalog:
@@ -44,21 +44,21 @@ class Catalog:
     @property
     def requests(self) -> tuple[Request, ...]:
         """The classifiers that the command line names."""
-        return self.typed.every
+        return self.named.ordered
 
     def suite(self, file: Path, path: str) -> Suite:
-        """Read a suite, and hold every name in it against what there is."""
+        """Read a suite, and check every name in it."""
         try:
             text = file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"{path}: cannot be read as UTF-8: {error}; save it as UTF-8") from None
         suite = parse(text, path, lambda name: lookup(name, file.parent))
-        suite = self.typed.with_members(suite)
-        check_names(suite, self.registry, self.typed)
+        suite = self.named.with_series_members(suite)
+        check_classifier_names(suite, self.registry, self.named)
         return suite
 
     def jobs(self, suite: Suite, folder: Path) -> Iterator[Job]:
-        """Yield a job for each check and classifier of a suite that lies in ``folder``."""
+        """Yield a job for each check and classifier of a suite in ``folder``."""
         for check in suite.checks:
             images = sources(self.options, suite, check, folder)
             for request, named in self._requests_of(suite, check):
@@ -67,7 +67,7 @@ class Catalog:
                 yield Job(name, suite, check, request, named, trained, *images)
 
     def _requests_of(self, suite: Suite, check: Check) -> tuple[tuple[Request, bool], ...]:
-        """Return the classifiers of a check, and whether somebody named them."""
+        """Return the classifiers of a check, and whether the check or the command names them."""
         if check.spec.subject is not None:
             return ((Request(check.spec.subject, "", None), False),)
         if check.table.models is not None:
@@ -76,32 +76,31 @@ class Catalog:
             return tuple((request, True) for request in self.requests)
         else:
             names, named = suite.models or DEFAULTS, False
-        return tuple((request, named) for name in names for request in self.typed.called(name))
+        return tuple((request, named) for name in names for request in self.named.matching(name))
 
     def _trained(self, check: Check, request: Request) -> bool:
-        """Return whether a check is about nothing that came trained: a recipe, or a formula."""
+        """Return whether a check is on a recipe, which is trained here, or on a formula."""
         if check.spec.subject is not None:
             return True
         return self.registry.card(request.name)[0].recipe is not None
 
-    def aside(self, job: Job) -> bool:
-        """Return whether a job is left out while the command line names classifiers.
+    def left_out(self, job: Job) -> bool:
+        """Return whether a job is left out because the command line names classifiers.
 
-        Who gates a checkpoint does not want to train sixteen networks beside it, nor to be told
-        that something passed when nothing of it was asked.
+        A gate on a checkpoint must not train sixteen recipes, nor pass because of their checks.
         """
         if not self.requests or self.options.table.recipes or not job.trained:
             return False
         return job.request not in self.requests
 
-    def unused_roles(self, suites: Iterable[Suite]) -> None:
-        """Refuse a role on the command line that no collected check is about."""
+    def refuse_unused_roles(self, suites: Iterable[Suite]) -> None:
+        """Refuse a role on the command line that no collected check uses."""
         roles = {role for suite in suites for role in suite.roles()}
         for role in sorted(self.options.typed - roles):
             raise UserError(
-                f'--evals-images {role}=...: no check is about "{role}"{did_you_mean(role, roles)}'
+                f'--evals-images {role}=...: no check uses "{role}"{did_you_mean(role, roles)}'
             )
 
     def request(self, alias: str) -> Request:
         """Return the classifier that a threshold names."""
-        return self.typed.one(alias)
+        return self.named.one(alias)

@@ -1,28 +1,24 @@
-"""A pass: one walk over an image set, feeding every classifier and measure that needs it."""
+"""The loop of a pass: reads every image once, and runs every task on it."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import torch
 
 from vision_evals.core.partition import Partition, dealt
-from vision_evals.engine.batch_step import Visit, run_batch
-from vision_evals.engine.shard import SHARD, Planned, Shard, planned, spans_of
+from vision_evals.engine.batch_step import ShardWork, run_batch
+from vision_evals.engine.shard import SHARD, Shard, ShardPlan, plan_shards, spans_of
+from vision_evals.engine.shard_cache import CachedShard, ShardCache
 from vision_evals.engine.tasks import PassResult, TaskGroup
+from vision_evals.images.image_set import ImageSet
 from vision_evals.images.prefetch import prefetch
 from vision_evals.images.reader import Batch
 from vision_evals.log.profiling import stages
 from vision_evals.log.profiling.stages import timed
-
-if TYPE_CHECKING:
-    from vision_evals.engine.shard_cache import Found, ShardCache
-    from vision_evals.images.image_set import ImageSet
 
 
 def run_loop(
@@ -38,77 +34,84 @@ def run_loop(
     partition: Partition | None = None,
     shard_cache: ShardCache | None = None,
 ) -> None:
-    """Show every image to every station, and fill ``result``.
+    """Run every task on every image, and fill ``result``.
 
     Args:
-        image_set: what is shown.
-        groups: who looks.
+        image_set: the images.
+        groups: the classifiers and their tasks.
         device: where the classifiers are.
-        batch_size: images looked at together; halved on its own where memory runs out.
-        seed: of the run; every draw derives from it.
-        directory: of the run; finished shards of rows are written below it.
-        advance: told the number of images done.
+        batch_size: images in a batch; halved where memory runs out.
+        seed: of the run; every random generator derives from it.
+        directory: of the run; finished shards are written below it.
+        advance: called with the number of images that are done.
         result: filled.
-        partition: which part of the images, where only one is looked at.
-        shard_cache: where finished shards are kept and found again; nothing is kept without.
+        partition: which part of the images; None: all.
+        shard_cache: of finished shards; None: nothing is cached.
 
     Raises:
-        UserError: files changed while the walk was looking at them.
+        UserError: image files changed during the run.
     """
     start = time.perf_counter()
-    plans = planned(dealt(spans_of(len(image_set.images), batch_size), partition))
-    found = {} if shard_cache is None else shard_cache.take(plans, directory, result)
-    visits = _visits(plans, groups, found, result, device=device, seed=seed)
-    for index in found.keys() - visits.keys():
-        _remember(image_set, found[index], result)
-        advance(len(found[index].hashes))
-    geometries = {s.classifier.geometry for visit in visits.values() for s in visit.groups}
-    spans = [span for visit in visits.values() for span in visit.plan.spans]
+    plans = plan_shards(dealt(spans_of(len(image_set.images), batch_size), partition))
+    cached = {} if shard_cache is None else shard_cache.restore(plans, directory, result)
+    work_by_shard = _work_by_shard(plans, groups, cached, result, device, seed)
+    for index in cached.keys() - work_by_shard.keys():
+        _count_cached(image_set, cached[index], result)
+        advance(len(cached[index].hashes))
+
+    def finish(shard: Shard) -> None:
+        with timed("rows"):
+            shard.write(result)
+        if shard_cache is not None:
+            with timed("cache"):
+                shard_cache.keep(shard, work_by_shard[shard.plan.index].groups, result)
+
+    geometries = {g.classifier.geometry for work in work_by_shard.values() for g in work.groups}
+    spans = [span for work in work_by_shard.values() for span in work.plan.spans]
     batches = prefetch(image_set.images, spans, geometries, device)
-    finish = partial(_finish, visits=visits, result=result, shard_cache=shard_cache)
-    _show(batches, visits, directory, result, advance, finish, start)
+    _run_batches(batches, work_by_shard, directory, result, advance, finish, start)
     result.spent["total"] = time.perf_counter() - start
     result.finished = True
 
 
-def _show(
+def _run_batches(
     batches: Iterable[Batch],
-    visits: Mapping[int, Visit],
+    work_by_shard: Mapping[int, ShardWork],
     directory: Path,
     result: PassResult,
     advance: Callable[[int], None],
     finish: Callable[[Shard], None],
     start: float,
 ) -> None:
-    """Look at every batch, and finish each shard while a device is at work on what comes after."""
+    """Run every batch, and finish each shard while the device computes the next batch."""
     shard: Shard | None = None
-    full: Shard | None = None
-    waiting = time.perf_counter()
+    waiting_shard: Shard | None = None
+    wait_start = time.perf_counter()
     try:
         for batch in batches:
-            _waited(batch, waiting, result)
-            visit = visits[batch.span.start // SHARD]
-            shard = shard or Shard(visit.plan, directory)
-            _see(batch, shard, result)
+            _count_wait(batch, wait_start, result)
+            work = work_by_shard[batch.span.start // SHARD]
+            shard = shard or Shard(work.plan, directory)
+            _count_batch(batch, shard, result)
             if batch.ids:
-                run_batch(batch, visit, shard, result)
-            done, full = full, None
-            if done is not None:
-                finish(done)
-            if batch.span == visit.plan.spans[-1]:
+                run_batch(batch, work, shard, result)
+            previous, waiting_shard = waiting_shard, None
+            if previous is not None:
+                finish(previous)
+            if batch.span == work.plan.spans[-1]:
                 shard.fetch()
-                full, shard = shard, None
+                waiting_shard, shard = shard, None
             result.n += len(batch.ids)
             advance(len(batch.span))
-            waiting = time.perf_counter()
-            result.spent["total"] = waiting - start
+            wait_start = time.perf_counter()
+            result.spent["total"] = wait_start - start
     finally:
-        if full is not None:
-            finish(full)
+        if waiting_shard is not None:
+            finish(waiting_shard)
 
 
-def _waited(batch: Batch, since: float, result: PassResult) -> None:
-    """Count what a batch cost before anybody looked at it."""
+def _count_wait(batch: Batch, since: float, result: PassResult) -> None:
+    """Add the time that reading a batch took."""
     waited = time.perf_counter() - since
     result.spent["wait"] += waited
     stages.add("wait", waited)
@@ -117,58 +120,43 @@ def _waited(batch: Batch, since: float, result: PassResult) -> None:
         stages.add(kind, seconds)
 
 
-def _finish(
-    shard: Shard, visits: Mapping[int, Visit], result: PassResult, shard_cache: ShardCache | None
-) -> None:
-    """Move the rows of a full shard to disk, and keep them."""
-    with timed("rows"):
-        shard.write(result)
-    if shard_cache is not None:
-        with timed("cache"):
-            shard_cache.keep(shard, visits[shard.plan.index].groups, result)
-
-
-def _visits(
-    plans: Sequence[Planned],
+def _work_by_shard(
+    plans: Sequence[ShardPlan],
     groups: Sequence[TaskGroup],
-    found: Mapping[int, Found],
+    cached: Mapping[int, CachedShard],
     result: PassResult,
-    *,
     device: torch.device,
     seed: int,
-) -> dict[int, Visit]:
-    """Return who must look at which shard; those of which everything is kept are left out."""
-    gradients = frozenset(
-        group.classifier.name
-        for group in groups
-        if any(task.measure.gradient for task in group.tasks)
-    )
-    visits = {}
+) -> dict[int, ShardWork]:
+    """Return the tasks of each shard that is not wholly cached."""
+    differentiated = (g for g in groups if any(task.measure.gradient for task in g.tasks))
+    gradients = frozenset(group.classifier.name for group in differentiated)
+    work_by_shard = {}
     for plan in plans:
-        kept = found[plan.index].abouts if plan.index in found else {}
-        left = tuple(_left(groups, kept, result))
-        if left or plan.index not in found:
-            visits[plan.index] = Visit(plan, left, device, seed, gradients)
-    return visits
+        tables = cached[plan.index].abouts if plan.index in cached else {}
+        remaining = tuple(_remaining(groups, tables, result))
+        if remaining or plan.index not in cached:
+            work_by_shard[plan.index] = ShardWork(plan, remaining, device, seed, gradients)
+    return work_by_shard
 
 
-def _left(
-    groups: Sequence[TaskGroup], kept: Mapping[str, Mapping[str, Any]], result: PassResult
+def _remaining(
+    groups: Sequence[TaskGroup], cached_tables: Iterable[str], result: PassResult
 ) -> Iterator[TaskGroup]:
-    """Yield who must look at a shard, with what is neither kept of it nor known to stop."""
-    done = {*kept, *result.not_applicable, *result.invalid}
+    """Yield the task groups of a shard, without tasks that are cached or stopped."""
+    settled = {*cached_tables, *result.not_applicable, *result.invalid}
     for group in groups:
-        tasks = tuple(task for task in group.tasks if task.table not in done)
+        tasks = tuple(task for task in group.tasks if task.table not in settled)
         if tasks:
             yield replace(group, tasks=tasks)
 
 
-def _remember(image_set: ImageSet, found: Found, result: PassResult) -> None:
-    """Count the images of a shard that nobody has to look at again."""
-    about = next(iter(found.abouts.values()))
+def _count_cached(image_set: ImageSet, cached: CachedShard, result: PassResult) -> None:
+    """Count the images of a cached shard."""
+    about = next(iter(cached.abouts.values()))
     result.unreadable.update(about["unreadable"])
     result.oriented += about["oriented"]
-    for position, sha256 in zip(found.plan.positions, found.hashes, strict=True):
+    for position, sha256 in zip(cached.plan.positions, cached.hashes, strict=True):
         name = image_set.images[position].id
         result.hashes[position] = sha256
         if name not in about["unreadable"]:
@@ -176,9 +164,9 @@ def _remember(image_set: ImageSet, found: Found, result: PassResult) -> None:
             result.n += 1
 
 
-def _see(batch: Batch, shard: Shard, result: PassResult) -> None:
+def _count_batch(batch: Batch, shard: Shard, result: PassResult) -> None:
     """Count the images of a batch."""
-    shard.saw(batch)
+    shard.count_images(batch)
     result.digests.update(batch.digests)
     result.unreadable.update(batch.unreadable)
     result.oriented += batch.oriented

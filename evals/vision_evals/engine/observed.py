@@ -1,32 +1,28 @@
-"""What a walk itself tells of its rows: who failed, drew or changed, and by which path it went."""
+"""Validity checks on a pass itself: did a network fail, draw or change; was the fast path right."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import pandas as pd
 
+from vision_evals import log
+from vision_evals.engine.state_guard import Changes
+from vision_evals.engine.tasks import PassResult, Task, TaskGroup
 from vision_evals.log import Validity
+from vision_evals.models.classifier import Classifier
 from vision_evals.verdict.judge import check_finite
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from vision_evals import log
-    from vision_evals.engine.state_guard import Changes
-    from vision_evals.engine.tasks import PassResult, Task, TaskGroup
-    from vision_evals.models.classifier import Classifier
 
 
 def observed(
     group: TaskGroup, task: Task, table: pd.DataFrame, result: PassResult, changes: Changes
 ) -> tuple[Validity, ...]:
-    """Return what the walk itself tells of a task's rows.
+    """Return the validity of a task's rows, as far as the pass itself shows it.
 
     Args:
-        group: whose task.
-        task: what was asked.
+        group: of the task.
+        task: the task.
         table: its rows.
-        result: what the walk left behind.
-        changes: what the networks were left with.
+        result: of the pass.
+        changes: of the networks' state.
     """
     name, refused = group.classifier.name, _refused(task, result)
     return (
@@ -34,7 +30,7 @@ def observed(
         _ran(name, result),
         changes.validity(name),
         _drew(name, result),
-        *_decided(lane_record(group, result)),
+        *_fast_path_decisions(fast_path_record(group, result)),
         *refused,
         *(() if refused or table.empty else task.measure.vouch(group.classifier.network, table)),
         check_finite(table),
@@ -42,7 +38,7 @@ def observed(
 
 
 def _refused(task: Task, result: PassResult) -> tuple[Validity, ...]:
-    """Return why a measure refused to answer for this network, if it did."""
+    """Return why a measure refused this network, if it did."""
     if task.table not in result.invalid:
         return ()
     return (
@@ -50,7 +46,7 @@ def _refused(task: Task, result: PassResult) -> tuple[Validity, ...]:
             name=f"{task.measure.name} can be measured",
             outcome="failed",
             evidence=result.invalid[task.table],
-            meaning="A measure that does not see what it counts would give a number all the same.",
+            meaning="A measure that cannot see what it counts would still give a number.",
         ),
     )
 
@@ -79,31 +75,31 @@ def _ran(name: str, result: PassResult) -> Validity:
     )
 
 
-def lane_record(group: TaskGroup, result: PassResult) -> log.FastPath | None:
-    """Return by which path a classifier answered, here or in the run that kept its rows."""
-    fast_path, kept = group.fast_path, result.fast_paths.get(group.classifier.name)
-    if fast_path is None or (kept is not None and not fast_path.used):
-        return kept
+def fast_path_record(group: TaskGroup, result: PassResult) -> log.FastPath | None:
+    """Return the fast path of a classifier, of this run or of the run that cached its rows."""
+    fast_path, cached = group.fast_path, result.fast_paths.get(group.classifier.name)
+    if fast_path is None or (cached is not None and not fast_path.used):
+        return cached
     return fast_path.record()
 
 
-def _decided(fast_path: log.FastPath | None) -> tuple[Validity, ...]:
-    """Return whether a fast path kept the plain one's decisions, as far as it was looked."""
+def _fast_path_decisions(fast_path: log.FastPath | None) -> tuple[Validity, ...]:
+    """Return whether a fast path kept the plain path's decisions on images that ran both."""
     if fast_path is None or fast_path.plain:
         return ()
-    seen = fast_path.rechecked and not fast_path.changed
+    unchanged = fast_path.rechecked and not fast_path.changed
     return (
         Validity(
             name="decisions of the fast path",
-            outcome="passed" if seen else "failed" if fast_path.changed else "undecided",
-            # in fp32 it claims to be the same network; bf16 is another precision, that is said
+            outcome="passed" if unchanged else "failed" if fast_path.changed else "undecided",
+            # in fp32 the fast path claims to be the same network; bf16 is another precision
             severity="warn" if fast_path.precision == "bf16" else "error",
             evidence=(
                 f"{fast_path.changed} of {fast_path.rechecked:,} sure answers that were computed "
                 f"again differ; {fast_path.repeated:,} of {fast_path.answers:,} were close and "
                 "repeated"
             ),
-            meaning="A faster path may change the digits of a number, and not what was decided.",
+            meaning="A fast path may change the last digits of a number, but not a decision.",
         ),
     )
 
@@ -117,6 +113,6 @@ def _drew(name: str, result: PassResult) -> Validity:
         evidence="drew from a global generator in eval mode"
         if drew
         else "no draw from a global generator",
-        meaning="A network that throws dice in eval mode answers otherwise the next time.",
+        meaning="A network that draws random numbers in eval mode answers differently next time.",
         source="Croce & Hein 2020, AutoAttack's flag for randomised defences",
     )

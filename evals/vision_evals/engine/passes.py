@@ -1,4 +1,4 @@
-"""The passes of a run, by source: each is begun when its first job is judged."""
+"""The passes of a run, by source: a pass runs when its first job is judged."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from vision_evals.core.progress import Progress
 from vision_evals.core.worker import Worker
 from vision_evals.engine import plan
-from vision_evals.engine.batch_size import area, gradients
+from vision_evals.engine.batch_size import gradients, largest_area
 from vision_evals.engine.jobs import Catalog
-from vision_evals.engine.questions import roles, together
+from vision_evals.engine.questions import jobs_of_process, role_names
 from vision_evals.engine.records import list_images
 from vision_evals.engine.resources import Resources
 from vision_evals.engine.run_pass import Pass
@@ -21,52 +21,52 @@ from vision_evals.verdict.job import Job
 
 @dataclass(frozen=True)
 class Passes:
-    """One pass over a source for all jobs, and in a worker one a classifier."""
+    """One pass over a source for all jobs; in a worker, one per classifier."""
 
     jobs: Sequence[Job]
-    """All that were selected, also where this process judges some of them only."""
+    """All that are selected, also where this process judges only some of them."""
     catalog: Catalog
     resources: Resources
     config: RunConfig
     progress: Progress
-    """Shown each pass."""
+    """Shows each pass."""
     worker: Worker | None = None
-    """Which process this is, where several share the run."""
+    """This process, where several share the run."""
     begun: dict[tuple[Source, str], Pass] = field(default_factory=dict)
-    """By source, and in a worker whose it is."""
+    """By source and, in a worker, owner."""
 
     def over(self, source: Source, job: Job) -> Pass:
-        """Return the pass over a source that a job waits for, walked."""
-        who, asking = self._asking(source, job)
-        if (source, who) not in self.begun:
+        """Return the finished pass over a source that a job needs."""
+        owner, asking = self._jobs_sharing(source, job)
+        if (source, owner) not in self.begun:
             new = Pass(
                 source,
-                roles(self.jobs)[source],
+                role_names(self.jobs)[source],
                 self.resources.image_set(source),
-                plan.groups(
+                plan.task_groups_of(
                     [other for other in asking if source in other.sources],
                     *(source, self.catalog, self.resources),
                 ),
                 self.config,
-                area=area(self.jobs, source, self.catalog),
+                area=largest_area(self.jobs, source, self.catalog),
                 gradients=gradients(self.jobs, source),
             )
-            self.begun[source, who] = new
+            self.begun[source, owner] = new
             new.run(self.progress)
             if self.config.partition is not None:
                 list_images(new)
-        return self.begun[source, who]
+        return self.begun[source, owner]
 
-    def _asking(self, source: Source, job: Job) -> tuple[str, Sequence[Job]]:
-        """Return whose pass a job's is, and the jobs that it is for.
+    def _jobs_sharing(self, source: Source, job: Job) -> tuple[str, Sequence[Job]]:
+        """Return the owner of a job's pass, and the jobs that share it.
 
-        All jobs share one; in a worker, those of a classifier do, which may be the only one that
-        comes here. At a classifier that has ended a process, each asks alone.
+        All jobs share one pass; in a worker, all jobs of a classifier do, because other classifiers
+        may go to other workers. If the classifier has ended a process, each job has its own pass.
         """
         if self.worker is None:
             return "", self.jobs
-        own, who = [other for other in self.jobs if other.alias == job.alias], job.alias
+        own_jobs, owner = [other for other in self.jobs if other.alias == job.alias], job.alias
         lost = self.worker.lost(self.catalog.options.run_dir)
-        if any(other.id in lost for other in own):
-            own, who = [job], job.id
-        return who, together(self.jobs, source, own)
+        if any(other.id in lost for other in own_jobs):
+            own_jobs, owner = [job], job.id
+        return owner, jobs_of_process(self.jobs, source, own_jobs)

@@ -1,4 +1,4 @@
-"""What the report shows: a few images a check and classifier, drawn again after the pass."""
+"""Pictures of the report: a few images per check and classifier, drawn after the pass."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ if TYPE_CHECKING:
 
     from vision_evals.measures.measure import Drawing
 
-QUALITY = 65
+WEBP_QUALITY = 65
 """Of WebP: about 9 kB for a photograph of 224 x 224 pixels, 50 kB for a noisy triptych."""
 
-GALLERY = 32
-"""Images of the largest set that is shown whole."""
+MAX_GALLERY = 32
+"""Images of the largest set that a gallery shows whole."""
+
+ADVERSARIALS = "adversarials"
+"""Folder of `--evals-keep-adversarials`, below the run directory."""
 
 Sample = Literal["worst", "fair"]
 
@@ -31,9 +34,9 @@ def pick(badness: pd.Series[float], count: int, *, gallery: bool = False) -> dic
     Args:
         badness: image id to a number, highest first.
         count: how many at most.
-        gallery: whether a small set is shown whole, however many were asked for.
+        gallery: whether a small set is shown whole, whatever the count is.
     """
-    count = len(badness) if gallery and len(badness) <= GALLERY else count
+    count = len(badness) if gallery and len(badness) <= MAX_GALLERY else count
     ranked = badness.sort_values(ascending=False, kind="stable")
     picked: dict[str, Sample] = {str(image): "worst" for image in ranked.index[: count // 2]}
     for image in sorted(map(str, badness.index), key=_hash):
@@ -48,13 +51,13 @@ def save(
 ) -> tuple[Picture, ...]:
     """Write drawings as WebP below ``directory/pictures``; return them in the order of ``samples``.
 
-    That is the worst first, and of a page that has no room for all it is the last that is left out.
+    The worst come first: a report that cannot hold all pictures leaves out the last ones.
     """
     (directory / "pictures").mkdir(exist_ok=True)
     pictures = []
     for drawing in drawings:
         file = directory / file_name(prefix, drawing.image)
-        to_picture(drawing.pixels).save(file, quality=QUALITY)
+        to_picture(drawing.pixels).save(file, quality=WEBP_QUALITY)
         pictures.append(
             Picture(
                 image=drawing.image,
@@ -70,12 +73,12 @@ def save(
 
 
 def file_name(prefix: str, image: str) -> str:
-    """Return where a picture lies, below the run directory."""
+    """Return the path of a picture, below the run directory."""
     return f"pictures/{prefix}-{_hash(image)[:12]}.webp"
 
 
 def save_adversarials(drawings: Iterable[Drawing], folder: Path) -> None:
-    """Write what an attack made of each image as an 8-bit PNG, without loss."""
+    """Write each adversarial image as an 8-bit PNG, without loss."""
     for drawing in drawings:
         if drawing.adversarial is not None:
             folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What a job needs to be loaded, and who is asked what on a walk over images."""
+"""Loads what a job needs, and groups the tasks of a pass by classifier."""
 
 from __future__ import annotations
 
@@ -24,22 +24,20 @@ def prepare(job: Job, resources: Resources) -> None:
         return
     for source in job.sources:
         if measure.labels and not resources.image_set(source).labelled:
-            raise NotApplicableError(
-                f"{source} has no labels, and {measure.name} means nothing without"
-            )
+            raise NotApplicableError(f"{source} has no labels, and {measure.name} needs them")
         resources.answers(classifier, source)
     image_set = resources.image_set(job.source)
     measure.prepare(image_set, classifier.classes, job.alias, job.check.parameters)
 
 
-def groups(
+def task_groups_of(
     jobs: Iterable[Job], source: Source, catalog: Catalog, resources: Resources
 ) -> dict[str, TaskGroup]:
-    """Return every classifier that can be loaded, by name, with all that the jobs ask of it.
+    """Return every classifier that can be loaded, by name, with the tasks of all jobs.
 
-    A classifier that a threshold names is asked too, whether or not its own item was selected.
+    A classifier that a threshold names has the task too, whether or not its own check is selected.
     """
-    found: dict[str, TaskGroup] = {}
+    task_groups: dict[str, TaskGroup] = {}
     image_set = resources.image_set(source)
     for job in jobs:
         if job.measure.labels and not image_set.labelled:
@@ -50,20 +48,18 @@ def groups(
                 classifiers = resources.classifiers(request)
                 answers = resources.answers(classifiers[0], source)
             except UserError:
-                continue  # said where its own item is prepared, or where a threshold names it
+                continue  # reported where its own job is prepared, or where a threshold names it
             for classifier in classifiers:
                 name = classifier.name
                 task = task_of(job, name, source)
-                group = found.setdefault(name, TaskGroup(classifier, answers, ()))
-                found[name] = replace(group, tasks=_with(group.tasks, task))
-    return found
+                group = task_groups.setdefault(name, TaskGroup(classifier, answers, ()))
+                task_groups[name] = replace(group, tasks=_with_task(group.tasks, task))
+    return task_groups
 
 
-def _with(tasks: tuple[Task, ...], task: Task) -> tuple[Task, ...]:
-    """Add a task; of two that ask the same, the deeper validity checks remain."""
-    same = [other for other in tasks if other.table == task.table]
-    if not same:
-        return (*tasks, task)
-    if task.depth == "thorough":
-        return tuple(task if other.table == task.table else other for other in tasks)
-    return tasks
+def _with_task(tasks: tuple[Task, ...], task: Task) -> tuple[Task, ...]:
+    """Add a task; of two that share a table, the one with the deeper validity checks stays."""
+    by_table = {other.table: other for other in tasks}
+    if task.table not in by_table or task.depth == "thorough":
+        by_table[task.table] = task
+    return tuple(by_table.values())

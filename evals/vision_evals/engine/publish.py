@@ -1,4 +1,4 @@
-"""What ends a run: its report, and who is told of it."""
+"""The end of a run: its report, and its results for GitHub and MLflow."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from vision_evals.suite.options import Options
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
-    """Where the report of a run is; None where nobody wants it so."""
+class ReportPlaces:
+    """Where the report of a run is; None for a form that the options do not ask for."""
 
     page: Path | None = None
     """As one file."""
     folder: Path | None = None
-    """The page of the folder that has the pictures beside it."""
+    """The page in a folder that also has the pictures."""
 
     @property
     def where(self) -> Path | None:
@@ -30,17 +30,17 @@ class Published:
 
 def publish(
     run: log.Run, directory: Path, options: Options, warn: Callable[[str], None]
-) -> Published:
+) -> ReportPlaces:
     """Write the report of a run where and how the options say.
 
-    Where the templates of a user's own cannot be filled, ours are, and what is wrong is a warning:
-    no run goes without its report.
+    If the user's templates cannot be filled, a warning says why, and the shipped ones are used:
+    every run has its report.
 
     Args:
         run: finished.
         directory: with its tables and pictures.
-        options: what was asked for.
-        warn: told of such templates.
+        options: of the run.
+        warn: called with the reason.
 
     Raises:
         OSError: it could not be written.
@@ -49,16 +49,16 @@ def publish(
         try:
             return _written(run, directory, options, options.templates)
         except UserError as error:
-            warn(f"the report looks as it comes, not as --evals-templates says: {error}")
+            warn(f"the report uses the shipped templates, not those of --evals-templates: {error}")
     return _written(run, directory, options, None)
 
 
 def announce(
-    run: log.Run, directory: Path, published: Published, options: Options, *, interrupted: bool
+    run: log.Run, directory: Path, published: ReportPlaces, options: Options, *, interrupted: bool
 ) -> list[str]:
-    """Tell GitHub and MLflow of a run whose report is written, and return what went wrong.
+    """Report a run to GitHub and MLflow, and return what went wrong.
 
-    No verdict depends on either, and MLflow hears of no run that was interrupted.
+    No verdict depends on either. An interrupted run is not sent to MLflow.
     """
     from vision_evals.report.export.files import tell
     from vision_evals.report.export.tracking import track
@@ -69,7 +69,9 @@ def announce(
     return trouble
 
 
-def _written(run: log.Run, directory: Path, options: Options, templates: Path | None) -> Published:
+def _written(
+    run: log.Run, directory: Path, options: Options, templates: Path | None
+) -> ReportPlaces:
     from vision_evals import report
 
     page = folder = None
@@ -77,4 +79,4 @@ def _written(run: log.Run, directory: Path, options: Options, templates: Path | 
         page = report.write(run, directory, options.report or directory / REPORT, templates)
     if options.report_dir is not None:
         folder = report.write_folder(run, directory, options.report_dir, templates)
-    return Published(page, folder)
+    return ReportPlaces(page, folder)

@@ -1,4 +1,4 @@
-"""What processes that share a run must agree on without talking: names, and who asks what."""
+"""What processes that share a run derive alike from the selection: names, and shared jobs."""
 
 from __future__ import annotations
 
@@ -9,41 +9,41 @@ from vision_evals.suite.options import Source
 from vision_evals.verdict.job import Job
 
 
-def roles(jobs: Sequence[Job]) -> dict[Source, str]:
-    """Return a name for each image set in the log: its role, unless another's is called so.
+def role_names(jobs: Sequence[Job]) -> dict[Source, str]:
+    """Return a name for each image set in the log: its role, or a numbered role if that is taken.
 
-    It follows from what was selected alone, so every process finds the same.
+    It depends on the selection alone, so every process derives the same.
     """
     names: dict[Source, str] = {}
     for job in jobs:
         for source, role in job.roles:
             if source.missing is None and source not in names:
-                names[source] = _free(role, names.values())
+                names[source] = _free_name(role, names.values())
     return names
 
 
-def _free(role: str, taken: Collection[str]) -> str:
-    several = (role if i == 0 else f"{role} {i + 1}" for i in range(len(taken) + 1))
-    return next(name for name in several if name not in taken)
+def _free_name(role: str, taken: Collection[str]) -> str:
+    candidates = (role if i == 0 else f"{role} {i + 1}" for i in range(len(taken) + 1))
+    return next(name for name in candidates if name not in taken)
 
 
-def together(jobs: Sequence[Job], source: Source, own: Collection[Job]) -> list[Job]:
-    """Return the jobs that one process asks on an image set for the sake of its own.
+def jobs_of_process(jobs: Sequence[Job], source: Source, own_jobs: Collection[Job]) -> list[Job]:
+    """Return the jobs on an image set whose tasks one process needs for its own jobs.
 
-    Those themselves, and where a measure compares classifiers, all that ask the others the same: a
-    number must not depend on which process judges it.
+    These are its own jobs and, if a measure compares classifiers, the same check on the others: a
+    number must not depend on the process that computes it.
 
     Args:
         jobs: of the run.
         source: the image set.
-        own: those to be judged.
+        own_jobs: that the process judges.
     """
-    asked = {_question(job) for job in own if job.source == source and job.measure.compares}
-    ids = {job.id for job in own}
+    keys = {_check_key(job) for job in own_jobs if job.source == source and job.measure.compares}
+    ids = {job.id for job in own_jobs}
     return [
-        job for job in jobs if job.id in ids or (job.source == source and _question(job) in asked)
+        job for job in jobs if job.id in ids or (job.source == source and _check_key(job) in keys)
     ]
 
 
-def _question(job: Job) -> str:
+def _check_key(job: Job) -> str:
     return json.dumps([job.check.table.measure, job.check.parameters.model_dump(mode="json")])

@@ -1,4 +1,4 @@
-"""The entries of a pass in the log: its images, and where its time went."""
+"""The entries of a pass in the log: its images, and where its time was spent."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 from vision_evals import log
 from vision_evals.engine import tables
-from vision_evals.engine.observed import lane_record
+from vision_evals.engine.observed import fast_path_record
 from vision_evals.engine.run_pass import Pass
 from vision_evals.images.image_set import ImageSet, fingerprint
 
@@ -18,20 +18,19 @@ from vision_evals.images.image_set import ImageSet, fingerprint
 def image_set_of(image_pass: Pass) -> log.ImageSet:
     """Return the entry of a pass's images.
 
-    The fingerprint needs the bytes of all images, so where only a part was looked at it waits for
-    the others.
+    The fingerprint needs the bytes of all images; a part of a run leaves it to `evals merge`.
     """
     result, image_set = image_pass.result, image_pass.image_set
-    part = image_pass.config.partition is not None
-    return planned(image_set).model_copy(
+    partial = image_pass.config.partition is not None
+    return unread_image_set(image_set).model_copy(
         update={
             "role": image_pass.role,
             "source": image_pass.source.text,
             "sample_of": image_set.sample_of,
             "fingerprint": fingerprint(image_set, result.digests)
-            if result.finished and not part
+            if result.finished and not partial
             else None,
-            "table": tables.file(listing(image_pass.role)) if part else None,
+            "table": tables.file(image_list_name(image_pass.role)) if partial else None,
             "unreadable": tuple(
                 log.Unreadable(image=image, reason=reason)
                 for image, reason in result.unreadable.items()
@@ -42,8 +41,8 @@ def image_set_of(image_pass: Pass) -> log.ImageSet:
     )
 
 
-def planned(image_set: ImageSet) -> log.ImageSet:
-    """Return the entry of images that nobody has walked over, so far as it is known."""
+def unread_image_set(image_set: ImageSet) -> log.ImageSet:
+    """Return the entry of an image set before its pass."""
     return log.ImageSet(
         role="images",
         source=image_set.source,
@@ -53,13 +52,13 @@ def planned(image_set: ImageSet) -> log.ImageSet:
     )
 
 
-def listing(role: str) -> str:
-    """Return the name of the table that lists the images of a role, where a part is looked at."""
+def image_list_name(role: str) -> str:
+    """Return the name of the table in which a part of a run lists the images of a role."""
     return f"images-{tables.slug(role)}-{hashlib.sha256(role.encode()).hexdigest()[:8]}"
 
 
 def list_images(image_pass: Pass) -> None:
-    """Write what the fingerprint of an image set is made of, as far as this part knows it."""
+    """Write the images of a part of a run, from which `evals merge` makes the fingerprint."""
     digests = image_pass.result.digests
     rows = [
         (image.id, digests.get(image.id), image.label, list(image.accepted))
@@ -67,13 +66,13 @@ def list_images(image_pass: Pass) -> None:
     ]
     columns = ["image", "sha256", "label", "accepted"]
     table = pd.DataFrame(rows, columns=columns)
-    tables.write(image_pass.config.directory, listing(image_pass.role), table)
+    tables.write(image_pass.config.directory, image_list_name(image_pass.role), table)
 
 
-def walk_of(image_pass: Pass) -> log.PassRecord:
-    """Return the entry that says where a pass's time went."""
+def pass_record(image_pass: Pass) -> log.PassRecord:
+    """Return the entry of a pass: its batches, decoder and time."""
     result, spent = image_pass.result, image_pass.result.spent
-    fast_paths = (lane_record(group, result) for group in image_pass.groups.values())
+    fast_paths = (fast_path_record(group, result) for group in image_pass.groups.values())
     return log.PassRecord(
         images=image_pass.role,
         batch_size=image_pass.batch_size,
@@ -88,7 +87,7 @@ def walk_of(image_pass: Pass) -> log.PassRecord:
         decoder="nvjpeg" if result.on_device else "pil",
         on_device=result.on_device,
         pixel_difference=_mean(result.pixel_error),
-        fitting=dict(result.rooms),
+        fitting=dict(result.fitting),
         fast_paths=tuple(filter(None, fast_paths)),
     )
 

@@ -1,13 +1,13 @@
-"""Classifiers and image sets of a run: each loaded once, and so is each failure to."""
+"""Classifiers and image sets of a run: each is loaded once, or fails once."""
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -28,29 +28,30 @@ from vision_evals.models.registry import Registry
 from vision_evals.models.request import Request, parse_request
 from vision_evals.suite.options import Source
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 
 @dataclass
 class Resources:
-    """What was loaded so far."""
+    """The classifiers and image sets that are loaded so far."""
 
     registry: Registry
     device: torch.device
     limit: int | None
     named: frozenset[str]
-    """Aliases that somebody asked for: their weights may be downloaded."""
+    """Aliases that are named explicitly: their weights may be downloaded."""
     cache: Path
-    """Where trained recipes are kept."""
+    """Of trained recipes."""
     show: Progress
-    """Told of trainings."""
+    """Shows trainings."""
     records: dict[str, log.Classifier] = field(default_factory=dict)
     """Alias to its entry in the log, the unavailable ones included."""
     remarks: dict[str, None] = field(default_factory=dict)
-    """What a person should know of them, in order."""
+    """Warnings about them, in order."""
     _classifiers: dict[str, tuple[Classifier, ...] | UserError] = field(default_factory=dict)
     _image_sets: dict[Source, ImageSet | UserError] = field(default_factory=dict)
-    _answers: dict[tuple[str, Source], Answers | UserError | None] = field(default_factory=dict)
+    _answers: dict[tuple[str, Source], Answers | UserError] = field(default_factory=dict)
 
     def classifier(self, request: Request) -> Classifier:
         """Return a classifier on the device; of a recipe, the one from its first seed."""
@@ -60,66 +61,65 @@ class Resources:
         """Return a classifier on the device, or one for each seed of a recipe.
 
         Raises:
-            UnavailableError: its weights or its data are not to be had.
+            UnavailableError: its weights or its data are unavailable.
             UserError: its card or checkpoint is wrong.
         """
-        if request.alias not in self._classifiers:
-            with timed("load"):
-                self._classifiers[request.alias] = self._build(request)
-        return _unless_error(self._classifiers[request.alias])
+        return _once(self._classifiers, request.alias, lambda: self._build(request))
 
-    def standing_in(self, classifier: Classifier) -> Resources:
-        """Return resources whose classifier of that alias is this one; image sets are shared."""
-        known = {**self._classifiers, classifier.alias: (classifier,)}
-        return replace(self, _classifiers=known, _answers={})
+    def with_classifier(self, classifier: Classifier) -> Resources:
+        """Return resources in which this classifier has its alias; image sets are shared."""
+        classifiers = {**self._classifiers, classifier.alias: (classifier,)}
+        return replace(self, _classifiers=classifiers, _answers={})
 
     def image_set(self, source: Source) -> ImageSet:
         """Return an image set; UserError if it is missing, empty or wrong."""
-        if source not in self._image_sets:
-            try:
-                image_set = sources.load(source.place, Path())
-                cut = image_set if self.limit is None else limited(image_set, self.limit)
-                self._image_sets[source] = cut
-            except UserError as error:
-                self._image_sets[source] = error
-        return _unless_error(self._image_sets[source])
+        return _once(self._image_sets, source, lambda: self._load_images(source))
 
     def answers(self, classifier: Classifier, source: Source) -> Answers | None:
-        """Return what is right in this classifier's indices; None for unlabelled images."""
+        """Return the right answers in this classifier's indices; None for unlabelled images."""
+        image_set, classes = self.image_set(source), classifier.classes
+        if not image_set.labelled:
+            return None
         key = (classifier.alias, source)  # the same classes for every seed of a recipe
-        if key not in self._answers:
-            image_set = self.image_set(source)
-            try:
-                self._answers[key] = (
-                    answers(targets(image_set, classifier.classes)) if image_set.labelled else None
-                )
-            except UserError as error:
-                self._answers[key] = error
-        return _unless_error(self._answers[key])
+        return _once(self._answers, key, lambda: answers(targets(image_set, classes)))
 
-    def _build(self, request: Request) -> tuple[Classifier, ...] | UserError:
+    def _load_images(self, source: Source) -> ImageSet:
+        image_set = sources.load(source.place, Path())
+        return image_set if self.limit is None else limited(image_set, self.limit)
+
+    def _build(self, request: Request) -> tuple[Classifier, ...]:
+        """Load a classifier, and record it or why it is unavailable."""
         start = time.perf_counter()
         try:
             card, base = self.registry.card(request.name)
-            if card.recipe is not None:
-                found = self._trained(request.alias, card, base)
-            else:
-                found = (self._loaded(request.alias, card, base, request.checkpoint),)
-        except OtherNetworkError as error:
-            return self._missing(request, UserError(f"{error}{self._belongs(request)}"))
+            with timed("load"):
+                classifiers = self._load(request, card, base)
         except UserError as error:
-            return self._missing(request, error)
-        except torch.OutOfMemoryError as error:
-            reason = f"{request.alias} does not fit on {self.device}: {error}"
-            return self._missing(request, UserError(reason))
+            self.records[request.alias] = log.Classifier(
+                alias=request.alias,
+                network=request.name,
+                unavailable=str(error),
+                **_series_fields(request),
+            )
+            raise
         seconds = time.perf_counter() - start
-        self.records[request.alias] = record(found, seconds, request)
-        first = found[0]
-        alone = first.sha256 is None and _own(card) and card.recipe is None
-        if alone and not (card.checkpoint or request.checkpoint):
+        self.records[request.alias] = record(classifiers, seconds, request)
+        unsaved = classifiers[0].sha256 is None and _user_defined(card) and card.recipe is None
+        if unsaved and not (card.checkpoint or request.checkpoint):
             remark = f"{request.alias}: no checkpoint; judged with the weights {card.network} made"
             self.remarks[remark] = None
-        return found
+        return classifiers
+
+    def _load(self, request: Request, card: Card, base: Path) -> tuple[Classifier, ...]:
+        try:
+            if card.recipe is not None:
+                return self._trained(request.alias, card, base)
+            return (self._loaded(request.alias, card, base, request.checkpoint),)
+        except OtherNetworkError as error:
+            raise UserError(f"{error}{self._network_of_checkpoint(request)}") from error
+        except torch.OutOfMemoryError as error:
+            reason = f"{request.alias} does not fit on {self.device}: {error}"
+            raise UserError(reason) from error
 
     def _loaded(self, alias: str, card: Card, base: Path, checkpoint: Path | None) -> Classifier:
         download = alias in self.named
@@ -132,35 +132,26 @@ class Resources:
         start = None
         if card.start is not None:
             request = parse_request(card.start, base)
-            own, place = self.registry.card(request.name)
-            start = self._loaded(alias, own, place, request.checkpoint)
+            start_card, start_folder = self.registry.card(request.name)
+            start = self._loaded(alias, start_card, start_folder, request.checkpoint)
         return train_recipe(
             alias, card, base, start, cache=self.cache, device=self.device, show=self.show
         )
 
-    def _belongs(self, request: Request) -> str:
-        """Return to which network a checkpoint of another one belongs, as an end of a sentence."""
+    def _network_of_checkpoint(self, request: Request) -> str:
+        """Return the network that a checkpoint fits, as the end of a sentence."""
         if request.checkpoint is None:
             return ""
         from vision_evals.models.matching import matches, sentence
 
         state = load_state_dict(request.checkpoint)
-        said = f"; of {request.checkpoint}: {sentence(matches(state, self.registry.cards))}"
+        message = f"; of {request.checkpoint}: {sentence(matches(state, self.registry.cards))}"
         if request.series is None:
-            return said
+            return message
         card, _ = self.registry.card(request.name)
-        return f'{said}; the series "{request.series}" is judged as {card.network}, another network'
-
-    def _missing(self, request: Request, error: UserError) -> UserError:
-        self.records[request.alias] = log.Classifier(
-            alias=request.alias,
-            network=request.name,
-            series=request.series,
-            place=request.place,
-            epoch=request.epoch,
-            unavailable=str(error),
+        return (
+            f'{message}; the series "{request.series}" is judged as {card.network}, another network'
         )
-        return error
 
 
 def record(
@@ -171,7 +162,7 @@ def record(
     Args:
         classifiers: one, or one for each seed.
         seconds: that loading took.
-        request: by which it was named; None for what nobody named.
+        request: that names it; None without one.
     """
     first = classifiers[0]
     recipe = first.card.recipe
@@ -190,11 +181,15 @@ def record(
         published=dict(first.published),
         recipe={} if recipe is None else recipe.model_dump(mode="json", exclude_none=True),
         trainings=tuple(c.training for c in classifiers if c.training is not None),
-        series=None if request is None else request.series,
-        place=None if request is None else request.place,
-        epoch=None if request is None else request.epoch,
         load_seconds=seconds,
+        **_series_fields(request),
     )
+
+
+def _series_fields(request: Request | None) -> dict[str, Any]:
+    if request is None:
+        return {}
+    return {"series": request.series, "place": request.place, "epoch": request.epoch}
 
 
 def _fingerprint(classifiers: Sequence[Classifier]) -> str:
@@ -203,11 +198,18 @@ def _fingerprint(classifiers: Sequence[Classifier]) -> str:
     return hashlib.sha256(" ".join(c.fingerprint for c in classifiers).encode()).hexdigest()
 
 
-def _own(card: Card) -> bool:
+def _user_defined(card: Card) -> bool:
     return card.network.partition(":")[0] not in {"torchvision", "timm", "packaged"}
 
 
-def _unless_error(found: T | UserError) -> T:
-    if isinstance(found, UserError):
-        raise found
-    return found
+def _once(results: dict[K, T | UserError], key: K, make: Callable[[], T]) -> T:
+    """Return the result for a key, made at the first call; a UserError is raised at every call."""
+    if key not in results:
+        try:
+            results[key] = make()
+        except UserError as error:
+            results[key] = error
+    result = results[key]
+    if isinstance(result, UserError):
+        raise result
+    return result

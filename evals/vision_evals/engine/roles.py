@@ -1,4 +1,4 @@
-"""What a role in a suite stands for: a folder, a manifest or a built-in set of images. No torch."""
+"""The image set of a role: a folder, a manifest or a built-in set. No torch."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from vision_evals.suite.options import DEFAULT_ROLE, Options, Source
 from vision_evals.suite.suite import Check, Suite
 
 ROLES = {DEFAULT_ROLE: "imagenet_samples", "art": "art_samples"}
-"""What a role stands for when nobody says otherwise."""
+"""Default image set of each role."""
 
 
 def sources(
     options: Options, suite: Suite, check: Check, folder: Path
 ) -> tuple[Source | None, Source | None]:
-    """Return what the check's roles stand for: the images, and those to compare with.
+    """Return the sources of a check's roles: the images, and those to compare with.
 
     Args:
         options: of the run; a role that they name comes from there.
-        suite: that the check stands in.
+        suite: of the check.
         check: whose roles.
         folder: of the suite.
 
     Raises:
-        UserError: nothing says what a role stands for.
+        UserError: a role has no source.
     """
     where = f'{suite.path}:{check.line}, check "{check.name}"'
     images, against = (
@@ -39,7 +39,7 @@ def sources(
 def _source(options: Options, suite: Suite, role: str, folder: Path, where: str) -> Source:
     """Look a role up: command line or options, suite, default, in this order.
 
-    A role of none of them may be one that the suite calls unavailable.
+    A role without a source may be one that the suite calls unavailable.
     """
     if role in options.images:
         return source_of(*options.images[role])
@@ -50,15 +50,15 @@ def _source(options: Options, suite: Suite, role: str, folder: Path, where: str)
     if role in suite.unavailable:
         reason = f"{suite.unavailable[role]}; name the picture with --evals-images {role}=FILE"
         return Source(role, "", missing=reason)
-    known = {*options.images, *suite.images, *ROLES}
+    roles = {*options.images, *suite.images, *ROLES}
     raise UserError(
-        f'{where}: nothing says what images "{role}" are{did_you_mean(role, known)}; '
+        f'{where}: nothing says what images "{role}" are{did_you_mean(role, roles)}; '
         f'write {role} = "FOLDER" under [images], or --evals-images {role}=FOLDER'
     )
 
 
 def source_of(text: str, base: Path) -> Source:
-    """Return the place a source is written for; whether it is there is seen when it is loaded."""
+    """Return the source for its text; whether it exists is checked when it is loaded."""
     if text in BUILT_IN:
         return Source(text, text)
     return Source(text, os.path.normpath(base / Path(text).expanduser()))

@@ -1,4 +1,4 @@
-"""The log of a run while it goes on: what was judged, and what a person should know of it."""
+"""The log of a run while it is running."""
 
 from __future__ import annotations
 
@@ -14,61 +14,62 @@ from vision_evals.core.errors import UserError
 from vision_evals.engine.item import failed
 from vision_evals.engine.merge.union import classifiers, image_sets
 from vision_evals.engine.passes import Passes
-from vision_evals.engine.records import image_set_of, walk_of
+from vision_evals.engine.records import image_set_of, pass_record
 from vision_evals.log.profiling.stages import Stages, counting
 from vision_evals.verdict.job import Job
 
 
 @dataclass
 class RunLog:
-    """What is kept of a run: the log, written anew after every verdict."""
+    """The log of a run, written again after every verdict."""
 
     run: log.Run
-    """As it was written last."""
+    """As written last."""
     passes: Passes
     remarks: dict[str, None]
     """Warnings, each once and in order."""
     start: float
     """On the clock of `time.perf_counter`."""
     stages: Stages | None = None
-    """The profile, where somebody asked for it."""
+    """The profile, with --evals-profile."""
     items: dict[str, log.Item] = field(default_factory=dict)
     """By id."""
 
     @property
     def directory(self) -> Path:
-        """Where it lies."""
+        """Of the run."""
         return self.passes.config.directory
 
-    def warn(self, said: str) -> None:
-        """Keep a remark."""
-        self.remarks[said] = None
+    def warn(self, message: str) -> None:
+        """Add a warning."""
+        self.remarks[message] = None
 
     def record(self, item: log.Item) -> None:
-        """Keep an entry, and write it."""
+        """Add an entry, and write the log."""
         self.items[item.id] = item
         self.write("running")
 
     @contextlib.contextmanager
     def recording(self, job: Job) -> Iterator[None]:
-        """Keep warnings from the user's filters, and give every failure its entry in the log."""
+        """Log Python warnings instead of showing them, and log every failure as an entry."""
         with warnings.catch_warnings(record=True) as caught, counting(self.stages):
             warnings.simplefilter("default")
             try:
                 yield
             except Exception as error:
-                with contextlib.suppress(UserError):  # a log that cannot be written is said once
+                # a log that cannot be written is reported once
+                with contextlib.suppress(UserError):
                     self.record(failed(job, error))
                 raise
             finally:
-                said = (f"{w.category.__name__}: {w.message}" for w in caught)
-                self.remarks.update(dict.fromkeys(said))
+                messages = (f"{w.category.__name__}: {w.message}" for w in caught)
+                self.remarks.update(dict.fromkeys(messages))
 
     def write(self, status: log.Status) -> None:
         """Write the log.
 
         Raises:
-            UserError: the place takes no more.
+            UserError: the disk is full.
         """
         begun, resources = self.passes.begun.values(), self.passes.resources
         selected = tuple(job.id for job in self.passes.jobs)
@@ -81,7 +82,7 @@ class RunLog:
                 "classifiers": classifiers(resources.records.values(), selected),
                 "image_sets": image_sets(map(image_set_of, begun)),
                 "items": tuple(self.items.values()),
-                "passes": tuple(map(walk_of, begun)),
+                "passes": tuple(map(pass_record, begun)),
                 "selected": selected,
                 "not_run": tuple(name for name in selected if name not in self.items),
                 "warnings": (*resources.remarks, *self.remarks),

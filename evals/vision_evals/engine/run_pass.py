@@ -1,4 +1,4 @@
-"""A pass over one image set: the classifiers that look at it, and the rows they leave."""
+"""A pass over one image set: its classifiers and tasks, and the rows they produce."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vision_evals.core.errors import NotApplicableError, UserError
 from vision_evals.core.partition import dealt
 from vision_evals.core.progress import Progress
 from vision_evals.engine import state_guard, tables
-from vision_evals.engine.batch_size import batch_of, room_of
+from vision_evals.engine.batch_size import images_per_batch, max_images_per_forward
 from vision_evals.engine.evidence import Examination
 from vision_evals.engine.loop import run_loop
 from vision_evals.engine.shard import spans_of
@@ -34,7 +34,7 @@ from vision_evals.verdict.job import Job
 
 @dataclass
 class Pass:
-    """One image set, the classifiers that look at it, and the rows they leave."""
+    """One image set, its classifiers and tasks, and the rows they produce."""
 
     source: Source
     role: str
@@ -46,30 +46,30 @@ class Pass:
     """How it computes."""
     result: PassResult = field(default_factory=PassResult)
     measured: dict[str, Measured] = field(default_factory=dict)
-    """By table; filled when the walk is through."""
+    """By table; filled at the end of the pass."""
     broken: str | None = None
-    """Why the walk did not finish, for every item that waited for it."""
+    """Why the pass did not finish, for every check that needs it."""
     area: int | None = None
-    """Pixels of the largest pictures that its batches are to suit; None: its own stations'."""
+    """Pixels of the largest input that sets the batch size; None: of its own classifiers."""
     gradients: bool = True
-    """Whether anybody who was selected wants gradients of its images."""
+    """Whether a selected check needs gradients on its images."""
     shard_cache: ShardCache | None = None
     """The cache as this pass sees it."""
-    whole: str | None = None
-    """Key of all its images in the cache; None before the walk is through, or without one."""
+    images_key: str | None = None
+    """Key of all its images in the cache; None before the end of the pass, or without a cache."""
     picture_seconds: float = 0.0
     validity_seconds: float = 0.0
 
     @property
     def largest(self) -> int:
-        """Pixels of the pictures that its batches suit."""
+        """Pixels of the largest input."""
         areas = [group.classifier.geometry.area for group in self.groups.values()]
         return self.area or max(areas, default=224 * 224)
 
     @property
     def batch_size(self) -> int:
         """Images in one forward."""
-        return batch_of(self.config, self.largest, gradients=self.gradients)
+        return images_per_batch(self.config, self.largest, gradients=self.gradients)
 
     @property
     def spans(self) -> Sequence[range]:
@@ -83,8 +83,8 @@ class Pass:
         groups = self.groups.values()
         return tuple(dict.fromkeys(group.classifier.alias for group in groups))
 
-    def asked(self, job: Job) -> dict[str, Task]:
-        """Return what a job asks of its classifier, by name: several where a recipe has seeds."""
+    def tasks_of(self, job: Job) -> dict[str, Task]:
+        """Return the tasks of a job by name of the classifier: a recipe has one per seed."""
         return {
             name: task_of(job, name, self.source)
             for name, group in self.groups.items()
@@ -92,29 +92,29 @@ class Pass:
         }
 
     def seed_results_by_alias(self, job: Job) -> dict[str, SeedResults]:
-        """Return what a job's question gave, by alias; its own classifier's for sure.
+        """Return the results of a job by alias; its own classifier's are always there.
 
         Raises:
-            NotApplicableError: the question does not apply to it.
-            UserError: the walk did not finish.
+            NotApplicableError: the measure does not apply to the classifier.
+            UserError: the pass did not finish.
         """
         if self.broken is not None:
             raise UserError(self.broken)
-        for task in self.asked(job).values():
+        for task in self.tasks_of(job).values():
             if task.table in self.result.not_applicable:
                 raise NotApplicableError(self.result.not_applicable[task.table])
-        found: dict[str, SeedResults] = {}
+        seed_results: dict[str, SeedResults] = {}
         for name, group in self.groups.items():
             measured = self.measured.get(task_of(job, name, self.source).table)
             if measured is not None:
                 alias = group.classifier.alias
-                found[alias] = (*found.get(alias, ()), measured)
-        if job.alias not in found:
-            raise NotApplicableError(f"{job.alias} is not asked this about {self.source}")
-        return found
+                seed_results[alias] = (*seed_results.get(alias, ()), measured)
+        if job.alias not in seed_results:
+            raise NotApplicableError(f"{job.alias} is not measured on {self.source}")
+        return seed_results
 
     def run(self, progress: Progress) -> None:
-        """Walk, and join the rows of every finished shard, also when the walk was interrupted."""
+        """Run the loop, and join the rows of every finished shard, also after an interruption."""
         networks = {name: group.classifier.network for name, group in self.groups.items()}
         changes, rows = state_guard.Changes(), dict[str, pd.DataFrame]()
         title, count = f"{self.role}, {', '.join(self.aliases)}", sum(map(len, self.spans))
@@ -122,10 +122,12 @@ class Pass:
             with (
                 state_guard.watch(networks, changes),
                 numerics(self.config.device, self.config.precision),
-                progress(title, count) as shown,
-                traced(self._trace_file(), shown) as advance,
+                progress(title, count) as bar,
+                traced(self._trace_file(), bar) as advance,
             ):
-                self.groups = {name: self._with_fast_path(one) for name, one in self.groups.items()}
+                self.groups = {
+                    name: self._with_fast_path(group) for name, group in self.groups.items()
+                }
                 self.shard_cache = shard_cache_of(
                     *(self.image_set.images, self.groups.values(), self.batch_size, self.config)
                 )
@@ -165,11 +167,13 @@ class Pass:
         )
         fast_path = FastPath(classifier, plan, config.seed, config.kernels)
         return replace(
-            group, fast_path=fast_path, room=room_of(config, self.largest, classifier.network)
+            group,
+            fast_path=fast_path,
+            room=max_images_per_forward(config, self.largest, classifier.network),
         )
 
     def _trace_file(self) -> Path | None:
-        """Return where a trace goes: of workers each writes its own."""
+        """Return the file of the trace; each worker writes its own."""
         folder, name = self.config.trace, tables.slug("-".join([self.role, *self.aliases]))
         return None if folder is None else folder / f"{name}-{os.getpid()}.json"
 
@@ -178,23 +182,25 @@ class Pass:
         try:
             rows = tables.merge(self.config.directory, task.table, task.join)
         except Exception as error:  # noqa: BLE001 - a measure may be a user's own
-            said = f"its rows cannot be joined: {type(error).__name__}: {error}"
-            self.result.invalid.setdefault(task.table, said)
+            reason = f"its rows cannot be joined: {type(error).__name__}: {error}"
+            self.result.invalid.setdefault(task.table, reason)
             rows = None
         return pd.DataFrame({key: [] for key in task.measure.keys}) if rows is None else rows
 
     def _evidence(
         self, rows: Mapping[str, pd.DataFrame], changes: state_guard.Changes
     ) -> Mapping[str, tuple[Validity, ...]]:
-        self.whole = None if self.shard_cache is None else self.shard_cache.whole(self.result)
+        self.images_key = (
+            None if self.shard_cache is None else self.shard_cache.images_key(self.result)
+        )
         for name in self.groups:
-            self.config.examiner.homes.setdefault(name, str(self.whole))
+            self.config.examiner.homes.setdefault(name, str(self.images_key))
         seen = self.image_set, self.groups, self.result
-        examination = Examination(*seen, changes, self.config, self.shard_cache, self.whole)
+        examination = Examination(*seen, changes, self.config, self.shard_cache, self.images_key)
         with timed("validity"):
-            found = examination.evidence(rows)
+            validity = examination.evidence(rows)
         self.validity_seconds += examination.seconds
-        return found
+        return validity
 
     def _hold(
         self, rows: Mapping[str, pd.DataFrame], evidence: Mapping[str, tuple[Validity, ...]]

@@ -1,4 +1,4 @@
-"""A run: from what was selected, through passes, to verdicts in the log."""
+"""A run: from the selected jobs, through passes, to verdicts in the log."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from vision_evals.engine.item import Results, Standards, item_of
 from vision_evals.engine.jobs import Catalog
 from vision_evals.engine.merge.part import elsewhere
 from vision_evals.engine.passes import Passes
-from vision_evals.engine.publish import Published, publish
-from vision_evals.engine.records import image_set_of, planned, walk_of
+from vision_evals.engine.publish import ReportPlaces, publish
+from vision_evals.engine.records import image_set_of, pass_record, unread_image_set
 from vision_evals.engine.resources import Resources
 from vision_evals.engine.run_log import RunLog
 from vision_evals.engine.setup import device_of, first_log, run_config
@@ -42,7 +42,7 @@ from vision_evals.verdict.noise_file import machine, noise_path, read
 
 
 class Session:
-    """One run. Knows what it was told to judge, judges it, and keeps the log."""
+    """One run: judges jobs, and writes its log and report."""
 
     def __init__(
         self,
@@ -55,24 +55,24 @@ class Session:
         """Make the run directory and the first log.
 
         Args:
-            catalog: what the jobs were selected from.
-            jobs: all that were selected, also where this process judges some of them only.
-            command: as somebody typed it.
-            progress: shown each pass.
-            worker: which process this is, where several share the run.
+            catalog: of the jobs.
+            jobs: all that are selected, also where this process judges only some of them.
+            command: as typed.
+            progress: shows each pass.
+            worker: this process, where several share the run.
 
         Raises:
-            UserError: the device or precision is not to be had, or a place not writable.
+            UserError: the device or precision is unavailable, or a file cannot be written.
         """
-        code_digest()  # as it is now, and not when the last pass begins
+        code_digest()  # as it is now, not when the last pass begins
         start, options = time.perf_counter(), catalog.options
         remarks = dict.fromkeys(_templates(options))
-        warn = partial(_keep, remarks)
+        warn = partial(_add_remark, remarks)
         self._baseline = baseline.read(options)
         device = device_of(options, worker)
-        here = machine()
-        file = noise_path(options.cache, here)
-        self._noise = read(file, here, warn)
+        this_machine = machine()
+        file = noise_path(options.cache, this_machine)
+        self._noise = read(file, this_machine, warn)
         config, folder = _caching(run_config(options, device, worker), options, warn)
         named = frozenset(job.alias for job in jobs if job.named)
         self._resources = Resources(
@@ -87,28 +87,28 @@ class Session:
         stages = _stages(device) if options.table.profile and worker is None else None
         if options.table.profile and worker is not None:
             warn("--evals-profile counts in one process only; leave out -n of pytest-xdist")
-        self._kept = RunLog(run, self._passes, remarks, start, stages)
-        self._kept.write("running")
+        self._run_log = RunLog(run, self._passes, remarks, start, stages)
+        self._run_log.write("running")
         if worker is None:
             point_latest(self.directory)
 
     @property
     def log(self) -> Run:
-        """What is known so far."""
-        return self._kept.run
+        """As written last."""
+        return self._run_log.run
 
     @property
     def directory(self) -> Path:
         """Of the run."""
-        return self._kept.directory
+        return self._run_log.directory
 
     def prepare(self, job: Job) -> None:
-        """Load what a job needs, or record what is missing.
+        """Load what a job needs, or log what is missing.
 
         Raises:
             UnavailableError, NotApplicableError, UserError: as their classes say.
         """
-        with self._kept.recording(job):
+        with self._run_log.recording(job):
             if job.missing is not None:
                 raise UnavailableError(job.missing)
             elsewhere(job, self._passes.config.partition)
@@ -116,26 +116,28 @@ class Session:
                 return
             plan.prepare(job, self._resources)
             if self._baseline is not None:
-                sets = [planned(self._resources.image_set(source)) for source in job.sources]
+                sets = [
+                    unread_image_set(self._resources.image_set(source)) for source in job.sources
+                ]
                 self._baseline.require_comparable(job, self._now(), sets)
 
     def judge(self, job: Job) -> Item:
-        """Return the verdict on a prepared job; the first of a pass waits for all of it.
+        """Return the verdict on a prepared job; the first job of a pass runs the pass.
 
         Raises:
-            UserError: it cannot be judged, and the log says why.
+            UserError: it cannot be judged; the log has the reason.
         """
-        with self._kept.recording(job):
-            item = self._walked(job) if job.sources else self._tabulated(job)
-            self._kept.record(item)
+        with self._run_log.recording(job):
+            item = self._judge_on_images(job) if job.sources else self._judge_tabulated(job)
+            self._run_log.record(item)
         return item
 
     def entry(self, job: Job) -> Item | None:
-        """Return what the log says of a job, if it was judged or could not be."""
-        return self._kept.items.get(job.id)
+        """Return the entry of a job in the log, if it has one."""
+        return self._run_log.items.get(job.id)
 
-    def _walked(self, job: Job) -> Item:
-        """Return the verdict on a job about images."""
+    def _judge_on_images(self, job: Job) -> Item:
+        """Return the verdict on a job on images."""
         passes, seed_results_by_alias = [], []
         for source in job.sources:
             passes.append(self._passes.over(source, job))
@@ -146,10 +148,10 @@ class Session:
         if options.pictures:
             paths = {image.id: image.path for image in passes[0].image_set.images}
             item = with_thumbnails(item, paths, self.directory)
-        return illustrated(item, passes[0], job, options, self._kept.warn)
+        return illustrated(item, passes[0], job, options, self._run_log.warn)
 
-    def _tabulated(self, job: Job) -> Item:
-        """Return the verdict on a job whose rows come from no image."""
+    def _judge_tabulated(self, job: Job) -> Item:
+        """Return the verdict on a job without images."""
         started, config = time.perf_counter(), self._passes.config
         seed_results_by_alias = tabulate.tabulated(
             job, self._passes.catalog, self._resources, config
@@ -165,56 +167,56 @@ class Session:
 
     def _now(self) -> CurrentRun:
         begun = self._passes.begun.values()
-        passes = None if self._baseline is None else tuple(map(walk_of, begun))
+        passes = None if self._baseline is None else tuple(map(pass_record, begun))
         return CurrentRun(self.log.settings, self._resources.records, passes)
 
-    def close(self, *, interrupted: bool, warn: Callable[[str], None]) -> Published:
-        """Finish the log, write the report, and return where it is if there is one.
+    def close(self, *, interrupted: bool, warn: Callable[[str], None]) -> ReportPlaces:
+        """Finish the log, write the report, and return where it is.
 
         Args:
             interrupted: whether the run was.
-            warn: told of a report that does not look as it should.
+            warn: called with what is wrong with the templates of the report.
 
         Raises:
             OSError: the report could not be written; the log was.
         """
-        shutil.rmtree(self.directory / OWN_CACHE, ignore_errors=True)
+        shutil.rmtree(self.directory / RUN_CACHE, ignore_errors=True)
         status: Status = "interrupted" if interrupted else "finished"
-        self._kept.write(status)
+        self._run_log.write(status)
         if self._passes.worker is not None:
-            return Published()
-        with counting(self._kept.stages), timed("report"):
+            return ReportPlaces()
+        with counting(self._run_log.stages), timed("report"):
             published = publish(self.log, self.directory, self._passes.catalog.options, warn)
-        if self._kept.stages is not None:
-            self._kept.write(status)
+        if self._run_log.stages is not None:
+            self._run_log.write(status)
         return published
 
 
-OWN_CACHE = ".cache"
-"""Of a run that shall find and leave nothing: trainings need a place while it lasts."""
+RUN_CACHE = ".cache"
+"""Folder of trainings in a run without a cache; removed at its end."""
 
 
 def _caching(
     config: RunConfig, options: Options, warn: Callable[[str], None]
 ) -> tuple[RunConfig, Path]:
-    """Return how to compute, with a cache where that is wanted, and where trainings are kept."""
+    """Return the config with its cache, if it has one, and the folder of trainings."""
     if options.table.no_cache:
-        return config, config.directory / OWN_CACHE
+        return config, config.directory / RUN_CACHE
     cache = Cache(options.cache, warn)
     return replace(config, cache=cache, kernels=user_kernels()), options.cache
 
 
 def _templates(options: Options) -> Sequence[str]:
-    """Return what is to be said of the templates of a user's own."""
+    """Return what is wrong with the user's templates."""
     return () if options.templates is None else tuple(report.check(options.templates))
 
 
-def _keep(remarks: dict[str, None], said: str) -> None:
-    remarks[said] = None
+def _add_remark(remarks: dict[str, None], message: str) -> None:
+    remarks[message] = None
 
 
 def _stages(device: torch.device) -> Stages:
-    """Return a profile; on a device that works beside the host every border waits for it."""
+    """Return a profile; on a GPU, which computes asynchronously, each stage waits for it."""
     if device.type != "cuda":
         return Stages()
     return Stages(wait=partial(torch.cuda.synchronize, device), synchronised=True)

@@ -1,9 +1,10 @@
-"""What every run begins with: a device, a place to write, the manner, the first log."""
+"""The beginning of every run: device, output files, config, first log."""
 
 from __future__ import annotations
 
+import contextlib
 import datetime
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import torch
@@ -22,19 +23,19 @@ from vision_evals.validity.examine import Examiner
 
 
 def device_of(options: Options, worker: Worker | None = None) -> torch.device:
-    """Return the device of a run; what cannot be had is refused before anything is loaded.
+    """Return the device of a run; an unavailable one is refused before anything is loaded.
 
     Args:
         options: of the run.
-        worker: which process this is, where several share it: they take the GPUs by turn.
+        worker: this process, where several share the run: they take the GPUs in turn.
 
     Raises:
-        UserError: there is no such device, or it does not know the precision.
+        UserError: there is no such device, or it does not support the precision.
     """
-    asked = options.table.device
+    name = options.table.device
     if worker is not None:
-        asked = by_turn(asked, worker.number, torch.cuda.device_count())
-    device = resolve(asked)
+        name = by_turn(name, worker.number, torch.cuda.device_count())
+    device = resolve(name)
     with numerics(device, options.table.precision):
         return device
 
@@ -46,10 +47,10 @@ def run_config(options: Options, device: torch.device, worker: Worker | None = N
         UserError: the log or the report could not be written.
     """
     table = options.table
-    _can_be_written(options.report, "report")
-    _can_be_written(options.markdown, "markdown")
-    _can_hold(options.trace, "trace")
-    _can_hold(options.report_dir, "report-dir")
+    _check_writable(options.report, "report")
+    _check_writable(options.markdown, "markdown")
+    _make_folder(options.trace, "trace")
+    _make_folder(options.report_dir, "report-dir")
     directory = None if worker is None else worker.directory(options.run_dir)
     return RunConfig(
         device=device,
@@ -71,14 +72,14 @@ def first_log(
     suites: Iterable[Suite],
     noise: str | None = None,
 ) -> log.Run:
-    """Return the log of a run that has done nothing yet.
+    """Return the log of a run at its beginning.
 
     Args:
         options: of the run.
         config: how it computes.
-        command: as somebody typed it.
-        suites: each is told once.
-        noise: file of the noise floors that it judges by.
+        command: as typed.
+        suites: of the jobs; repeats are allowed.
+        noise: file of its noise floors.
     """
     device = config.device
     return log.Run(
@@ -111,28 +112,30 @@ def first_log(
     )
 
 
-def _can_be_written(path: Path | None, option: str) -> None:
-    """Make a file's folder, and try it, before anything is measured."""
+def _check_writable(path: Path | None, option: str) -> None:
+    """Make the folder of an output file and try to write it, before anything is measured."""
     if path is None:
         return
     partial = path.with_name(path.name + ".part")
-    try:
+    with _naming(path, option, "name another place"):
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.touch()
         partial.unlink()
-    except OSError as error:
-        raise UserError(f"--evals-{option} {path}: {error.strerror}; name another place") from None
     if path.is_dir():
         raise UserError(f"--evals-{option} {path}: is a folder; name a file in it")
 
 
-def _can_hold(folder: Path | None, option: str) -> None:
-    """Make a folder that files will be written into, before anything is measured."""
-    if folder is None:
-        return
+def _make_folder(folder: Path | None, option: str) -> None:
+    """Make a folder of output files, before anything is measured."""
+    if folder is not None:
+        with _naming(folder, option, "name a folder that can be made"):
+            folder.mkdir(parents=True, exist_ok=True)
+
+
+@contextlib.contextmanager
+def _naming(path: Path, option: str, repair: str) -> Iterator[None]:
+    """Turn an OSError into one sentence that names the option."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        yield
     except OSError as error:
-        raise UserError(
-            f"--evals-{option} {folder}: {error.strerror}; name a folder that can be made"
-        ) from None
+        raise UserError(f"--evals-{option} {path}: {error.strerror}; {repair}") from None

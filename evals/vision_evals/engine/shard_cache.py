@@ -1,4 +1,4 @@
-"""What a pass finds in the cache, and what it leaves there."""
+"""The cache of finished shards, as one pass reads and fills it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pydantic import ValidationError
 from vision_evals.core.cache.store import Cache, CacheEntry
 from vision_evals.core.errors import UserError
 from vision_evals.engine import tables
-from vision_evals.engine.cache_keys import Asked, images_key, questions
-from vision_evals.engine.kept import Kept
-from vision_evals.engine.shard import Planned, Shard
+from vision_evals.engine.cache_keys import KeyedTask, images_key, keyed_tasks
+from vision_evals.engine.cached_table import CachedTable
+from vision_evals.engine.shard import Shard, ShardPlan
 from vision_evals.engine.state_guard import changed_since, state_of
 from vision_evals.engine.tasks import PassResult, RunConfig, TaskGroup
 from vision_evals.images.image_set import Image
@@ -29,149 +29,152 @@ class ShardCache:
 
     cache: Cache
     images: Sequence[Image]
-    asked: Mapping[str, Asked]
-    """By table; those whose key can be told."""
+    keyed_tasks: Mapping[str, KeyedTask]
+    """By table."""
+    states: Mapping[str, Mapping[str, object]]
+    """Name of a classifier to the state of its network before the pass."""
+    _restored: dict[int, CachedShard] = field(default_factory=dict)
 
-    before: Mapping[str, Mapping[str, object]]
-    """Name of a classifier to what its network was before anybody looked through it."""
-    _found: dict[int, Found] = field(default_factory=dict)
+    def restore(
+        self, plans: Sequence[ShardPlan], directory: Path, result: PassResult
+    ) -> Mapping[int, CachedShard]:
+        """Put cached rows where the loop would write them, and return the cached shards.
 
-    def take(
-        self, plans: Sequence[Planned], directory: Path, result: PassResult
-    ) -> Mapping[int, Found]:
-        """Put the rows that are kept where the walk would have, and return which, by shard.
-
-        Files of images are only read where something is kept of a question at all.
+        Image files are only read if the cache has rows of one of the tasks.
         """
-        known = [t for t, one in self.asked.items() if self.cache.holds("shards", one.check_input)]
+        keys = {table: task.key for table, task in self.keyed_tasks.items()}
+        keys = {table: key for table, key in keys.items() if self.cache.holds("shards", key)}
         positions = [position for plan in plans for position in plan.positions]
-        if not known or not positions:
+        if not keys or not positions:
             return {}
-        hashes = dict(zip(positions, digests([self.images[p] for p in positions]), strict=True))
+        hashes = dict(zip(positions, digests(self._images(positions)), strict=True))
         for plan in plans:
-            mine = [hashes[p] for p in plan.positions]
-            key = images_key([self.images[p] for p in plan.positions], mine)
-            entries = {t: self.cache.get("shards", self.asked[t].check_input, key) for t in known}
-            kept = {table: entry for table, entry in entries.items() if _sound(entry)}
-            for table, entry in kept.items():
-                self._put_back(table, plan, entry, directory, result)
-            if kept:
-                abouts = {table: entry.about for table, entry in kept.items()}
-                self._found[plan.index] = Found(plan, mine, abouts)
-        return self._found
+            shard_hashes = [hashes[p] for p in plan.positions]
+            key = images_key(self._images(plan.positions), shard_hashes)
+            entries = {t: self.cache.get("shards", keys[t], key) for t in keys}
+            cached = {table: entry for table, entry in entries.items() if _is_valid(entry)}
+            for table, entry in cached.items():
+                self._restore_rows(table, plan, entry, directory, result)
+            if cached:
+                abouts = {table: entry.about for table, entry in cached.items()}
+                self._restored[plan.index] = CachedShard(plan, shard_hashes, abouts)
+        return self._restored
 
-    def _put_back(
-        self, table: str, plan: Planned, entry: CacheEntry, directory: Path, result: PassResult
+    def _restore_rows(
+        self, table: str, plan: ShardPlan, entry: CacheEntry, directory: Path, result: PassResult
     ) -> None:
         if entry.payload:
             tables.put_shard(directory, table, plan.index, entry.payload)
         about = entry.about
         result.seconds[table] += about["seconds"]
         result.cached[table] += sum(map(len, plan.spans)) - len(about["unreadable"])
-        name = self.asked[table].group.classifier.name
+        name = self.keyed_tasks[table].group.classifier.name
         if about["drew"]:
             result.drew.add(name)
-        with contextlib.suppress(ValidationError):  # of a cache that somebody else wrote
-            kept = FastPath.model_validate({**(about.get("lane") or {}), "classifier": name})
-            result.fast_paths[name] = kept
+        with contextlib.suppress(ValidationError):  # the cache entry is damaged
+            fast_path = FastPath.model_validate({**(about.get("lane") or {}), "classifier": name})
+            result.fast_paths[name] = fast_path
         if about["not_applicable"]:
             result.not_applicable.setdefault(table, about["not_applicable"])
         if about["invalid"]:
             result.invalid.setdefault(table, about["invalid"])
 
     def keep(self, shard: Shard, groups: Sequence[TaskGroup], result: PassResult) -> None:
-        """Keep what a shard left of networks that are as they were.
+        """Store the rows of a finished shard, for networks that are unchanged.
 
         Raises:
-            UserError: files changed while the run was looking at them.
+            UserError: image files changed during the run.
         """
-        if shard.plan.index in self._found:
-            self._found[shard.plan.index].hold(shard)
+        if shard.plan.index in self._restored:
+            self._restored[shard.plan.index].check_unchanged(shard)
         for group in groups:
             name = group.classifier.name
-            # a calibration that came after rows from the cache would be another one next time
-            late = name in shard.calibrated and not shard.plan.first
-            if late or name in result.failures or "" in shard.hashes:
+            # after cached rows, a calibration starts elsewhere, and would differ in the next run
+            calibrated_late = name in shard.calibrated and not shard.plan.first
+            if calibrated_late or name in result.failures or "" in shard.hashes:
                 continue
-            if not changed_since(self.before[name], group.classifier.network):
+            if not changed_since(self.states[name], group.classifier.network):
                 for task in group.tasks:
                     self._keep(task.table, shard, result)
 
     def _keep(self, table: str, shard: Shard, result: PassResult) -> None:
-        one, how = self.asked.get(table), shard.stopped.get(table)
-        if one is None or (how is None and table in {*result.invalid, *result.not_applicable}):
-            return  # an earlier shard stopped it: nothing is known of this one
-        images = [self.images[p] for p in shard.plan.positions]
+        keyed, stop = self.keyed_tasks.get(table), shard.stopped.get(table)
+        if keyed is None or (stop is None and table in {*result.invalid, *result.not_applicable}):
+            return  # an earlier shard stopped the task: this one has no result
+        images, fast_path = self._images(shard.plan.positions), keyed.group.fast_path
         about = {
-            **one.told(len(images)),
+            **keyed.describe_entry(len(images)),
             "unreadable": shard.unreadable,
             "oriented": shard.oriented,
             "seconds": shard.seconds[table],
             "drew": table in shard.drew,
-            "lane": None
-            if one.group.fast_path is None
-            else one.group.fast_path.record().model_dump(),
-            "not_applicable": result.not_applicable[table] if how == "not_applicable" else None,
-            "invalid": result.invalid[table] if how == "invalid" else None,
+            "lane": fast_path and fast_path.record().model_dump(),
+            "not_applicable": result.not_applicable[table] if stop == "not_applicable" else None,
+            "invalid": result.invalid[table] if stop == "invalid" else None,
         }
         payload = tables.shard_bytes(shard.directory, table, shard.plan.index)
         key = images_key(images, shard.hashes)
-        self.cache.put("shards", one.check_input, key, CacheEntry(about, payload))
+        self.cache.put("shards", keyed.key, key, CacheEntry(about, payload))
 
-    def whole(self, result: PassResult) -> str | None:
-        """Return the key of all images of a walk; None where it did not finish."""
+    def images_key(self, result: PassResult) -> str | None:
+        """Return the key of all images of a pass; None if it did not finish."""
         if not result.finished:
             return None
-        seen = sorted(result.hashes)
-        return images_key([self.images[p] for p in seen], [result.hashes[p] for p in seen])
+        positions = sorted(result.hashes)
+        return images_key(self._images(positions), [result.hashes[p] for p in positions])
 
-    def kept(self, table: str, whole: str | None) -> Kept | None:
-        """Return the place of a whole table; None without a key of it or of all its images."""
-        one = self.asked.get(table)
-        return None if whole is None or one is None else Kept(self.cache, one, whole)
+    def _images(self, positions: Iterable[int]) -> list[Image]:
+        return [self.images[p] for p in positions]
+
+    def table_entry(self, table: str, images_key: str | None) -> CachedTable | None:
+        """Return the cache entry of a whole table; None if it or its images have no key."""
+        keyed = self.keyed_tasks.get(table)
+        if images_key is None or keyed is None:
+            return None
+        return CachedTable(self.cache, keyed, images_key)
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What was kept of a shard."""
+class CachedShard:
+    """The cached rows of a shard."""
 
-    plan: Planned
+    plan: ShardPlan
     hashes: list[str]
-    """sha256 of its files, as they are now."""
+    """sha256 of its image files, as they are now."""
     abouts: Mapping[str, Mapping[str, Any]]
     """By table."""
 
-    def hold(self, shard: Shard) -> None:
-        """Hold the images that were looked at against those whose rows were kept.
+    def check_unchanged(self, shard: Shard) -> None:
+        """Compare the image files that were read with those of the cached rows.
 
         Raises:
-            UserError: files changed while the run was looking at them.
+            UserError: image files changed during the run.
         """
         pairs = zip(shard.hashes, self.hashes, strict=True)
-        if any(seen != before for seen, before in pairs if seen):
-            raise UserError("pictures changed while the run was looking at them; run it again")
+        if any(now != before for now, before in pairs if now):
+            raise UserError("image files changed during the run; run it again")
 
 
 def shard_cache_of(
     images: Sequence[Image], groups: Iterable[TaskGroup], batch: int, config: RunConfig
 ) -> ShardCache | None:
-    """Return the cache as a pass sees it; None where nothing is kept.
+    """Return the shard cache of a pass; None for a run without a cache.
 
     Args:
         images: of the pass.
-        groups: who looks.
+        groups: with the tasks.
         batch: images in one forward.
         config: how to compute.
     """
     if config.cache is None:
         return None
-    everyone = tuple(groups)
-    before = {one.classifier.name: state_of(one.classifier.network) for one in everyone}
-    return ShardCache(config.cache, images, questions(everyone, batch, config), before)
+    task_groups = tuple(groups)
+    states = {group.classifier.name: state_of(group.classifier.network) for group in task_groups}
+    return ShardCache(config.cache, images, keyed_tasks(task_groups, batch, config), states)
 
 
-def _sound(entry: CacheEntry | None) -> TypeGuard[CacheEntry]:
-    """Whether an entry is there and says what a shard says: a cache may be somebody else's."""
+def _is_valid(entry: CacheEntry | None) -> TypeGuard[CacheEntry]:
+    """Return whether an entry exists and has the fields of a shard's."""
     if entry is None:
         return False
     about = entry.about

@@ -1,4 +1,4 @@
-"""Evidence that looking at a network did not change it: modes, buffers, weights, hooks."""
+"""Evidence that a pass did not change a network: modes, buffers, weights, hooks."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ from vision_evals.log import Validity
 
 @dataclass
 class Changes:
-    """What was found different afterwards; filled when the block ends."""
+    """Differences between before and after a block; filled when the block ends."""
 
-    found: dict[str, list[str]] = field(default_factory=dict)
+    by_alias: dict[str, list[str]] = field(default_factory=dict)
     """Alias to what changed."""
 
     def validity(self, alias: str) -> Validity:
-        """Return the verdict on one network."""
-        found = self.found.get(alias, [])
-        shown = ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
+        """Return the validity check of one network."""
+        differences = self.by_alias.get(alias, [])
+        rest = f" and {len(differences) - 5} more" if len(differences) > 5 else ""
+        changed = f"changed: {', '.join(differences[:5])}{rest}"
         return Validity(
             id="S30",
             name="state restored",
-            outcome="failed" if found else "passed",
-            evidence=f"changed: {shown}" if found else "modes, buffers, weights, hooks are equal",
-            meaning="A network that changes while it is looked at is not the one that ships.",
+            outcome="failed" if differences else "passed",
+            evidence=changed if differences else "modes, buffers, weights, hooks are equal",
+            meaning="A network that changes while it is measured is not the one that ships.",
         )
 
 
@@ -39,7 +40,7 @@ class Changes:
 def watch(networks: Mapping[str, nn.Module], changes: Changes) -> Iterator[None]:
     """Compare every network before and after the block, and fill ``changes``.
 
-    Global generators are put back as they were: a measure draws from its own.
+    Global random generators are restored: measures draw from their own.
     """
     before = {alias: state_of(network) for alias, network in networks.items()}
     generators = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
@@ -49,7 +50,7 @@ def watch(networks: Mapping[str, nn.Module], changes: Changes) -> Iterator[None]
     finally:
         for alias, network in networks.items():
             if changed := changed_since(before[alias], network):
-                changes.found[alias] = changed
+                changes.by_alias[alias] = changed
         torch.set_rng_state(generators[0])
         if devices:
             torch.cuda.set_rng_state_all(devices)
@@ -58,11 +59,11 @@ def watch(networks: Mapping[str, nn.Module], changes: Changes) -> Iterator[None]
 
 
 def changed_since(then: Mapping[str, object], network: nn.Module) -> list[str]:
-    """Return what of a network is no longer as it was.
+    """Return the parts of a network that changed.
 
     Args:
-        then: what `state_of` said of it.
-        network: as it is now.
+        then: what `state_of` returned.
+        network: now.
     """
     now = state_of(network)
     # a buffer that was empty is a cache, filled by the first forward
@@ -72,11 +73,11 @@ def changed_since(then: Mapping[str, object], network: nn.Module) -> list[str]:
 
 
 def state_of(network: nn.Module) -> dict[str, object]:
-    """Name everything that a forward could change.
+    """Return everything that a forward could change, by name.
 
-    Weights are told by their version, which in-place writes raise, and by their sum, which those
-    through ``data`` change; buffers by their bytes, since batch norm writes its running statistics
-    without raising a version.
+    Weights are described by their version, which in-place writes raise, and by their sum, which
+    writes through ``data`` change; buffers by their bytes, since batch norm writes its running
+    statistics without raising a version.
     """
     state: dict[str, object] = {}
     for name, module in network.named_modules():
@@ -89,8 +90,8 @@ def state_of(network: nn.Module) -> dict[str, object]:
     weights = dict(network.named_parameters())
     for (name, weight), total in zip(weights.items(), _sums(weights.values()), strict=True):
         version = _version_of(weight)
-        told = weight.data_ptr(), version, weight.requires_grad, weight.grad is None, total
-        state[name] = told
+        description = weight.data_ptr(), version, weight.requires_grad, weight.grad is None, total
+        state[name] = description
     for name, buffer in network.named_buffers():
         dense = buffer.detach().cpu()
         dense = dense.to_dense() if dense.layout is not torch.strided else dense
@@ -108,7 +109,7 @@ def _version_of(weight: torch.Tensor) -> int | None:
 
 
 def _sums(weights: Iterable[torch.Tensor]) -> list[str]:
-    """Return the sum of each, fetched from a device together; NaN is NaN again."""
+    """Return the sum of each, fetched from the device together; equal NaNs compare equal."""
     sums = [weight.detach().sum(dtype=torch.float64) for weight in weights]
     if not sums:
         return []

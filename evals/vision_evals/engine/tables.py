@@ -1,4 +1,4 @@
-"""Rows on disk: a Parquet file a finished shard, one file a table when the pass is through."""
+"""Rows on disk: a Parquet file per finished shard, one file per table after the pass."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """The second key of rows: one row an image and value."""
+    """The second key of rows: one row per image and value."""
 
     column: str
     values: tuple[str, ...]
@@ -33,11 +33,11 @@ class Axis:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class BatchRows:
     """Rows of one batch of n images, their values still on the device."""
 
     images: tuple[str, ...]
-    known: Mapping[str, torch.Tensor]
+    labels: Mapping[str, torch.Tensor]
     """Of the image alone: (n,), or (n, k) where -1 is padding and left out."""
     columns: Columns
     """Observed: (n, ...), or (n, axis, ...) with an axis."""
@@ -45,40 +45,40 @@ class Part:
 
     @property
     def on_cuda(self) -> bool:
-        """Whether a column is on such a device."""
-        columns = (*self.known.values(), *self.columns.values())
+        """Whether a column is on a CUDA device."""
+        columns = (*self.labels.values(), *self.columns.values())
         return any(not isinstance(column, np.ndarray) and column.is_cuda for column in columns)
 
-    def fetched(self) -> Part:
-        """Return the same with values on their way to the host: the device is not waited for."""
-        known = {name: fetching(column) for name, column in self.known.items()}
+    def fetched(self) -> BatchRows:
+        """Return the same, its values on their way to the host; does not wait for the device."""
+        labels = {name: fetching(column) for name, column in self.labels.items()}
         columns = {
             name: column if isinstance(column, np.ndarray) else fetching(column)
             for name, column in self.columns.items()
         }
-        return replace(self, known=known, columns=columns)
+        return replace(self, labels=labels, columns=columns)
 
 
 def fetching(values: torch.Tensor) -> torch.Tensor:
-    """Return a tensor in pinned memory of the host that a copy is under way to."""
+    """Return a tensor in pinned host memory; the copy into it may not have ended."""
     if not values.is_cuda:
         return values
     import torch
 
-    here = torch.empty_like(values, device="cpu", pin_memory=True)
-    return here.copy_(values, non_blocking=True)
+    host = torch.empty_like(values, device="cpu", pin_memory=True)
+    return host.copy_(values, non_blocking=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """How rows that name no images become one row a key."""
+    """How rows without images are reduced to one row per key."""
 
     keys: tuple[str, ...]
     reduce: Mapping[str, str]
     """Column to ``sum``, ``min`` or ``max``."""
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """Return one row a key, in the order in which keys were first met."""
+        """Return one row per key, in order of first occurrence."""
         groups = table.group_by(list(self.keys), use_threads=False)
         joined = groups.aggregate(list(self.reduce.items()))
         return joined.select(
@@ -87,24 +87,24 @@ class Join:
 
 
 def add_shard(
-    directory: Path, name: str, index: int, parts: Sequence[Part], join: Join | None = None
+    directory: Path, name: str, index: int, parts: Sequence[BatchRows], join: Join | None = None
 ) -> None:
     """Write the rows of a shard; a killed run leaves every finished one readable."""
     file = _shard(directory, name, index)
     file.parent.mkdir(parents=True, exist_ok=True)
     table = _table(parts) if join is None else _unnamed(parts)
-    if table.num_rows:  # a measure may have nothing more to say; columns of nothing have no type
+    if table.num_rows:  # a measure may have no more rows; columns without rows have no type
         _write(table if join is None else join(table), file)
 
 
 def shard_bytes(directory: Path, name: str, index: int) -> bytes:
-    """Return the bytes of a shard's rows; none where it had nothing to say."""
+    """Return the bytes of a shard's rows; none if it has no rows."""
     file = _shard(directory, name, index)
     return file.read_bytes() if file.is_file() else b""
 
 
 def put_shard(directory: Path, name: str, index: int, content: bytes) -> None:
-    """Write the bytes of a shard's rows where `add_shard` would have."""
+    """Write the bytes of a shard's rows where `add_shard` writes them."""
     file = _shard(directory, name, index)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(content)
@@ -128,12 +128,12 @@ def merge(directory: Path, name: str, join: Join | None = None) -> pd.DataFrame 
 
 
 def write(directory: Path, name: str, rows: pd.DataFrame) -> None:
-    """Write rows that no walk made."""
+    """Write rows that do not come from a pass."""
     _write(pa.Table.from_pandas(rows, preserve_index=False), directory / file(name))
 
 
 def file(name: str) -> str:
-    """Return where a merged table lies, below the run directory."""
+    """Return the path of a merged table, below the run directory."""
     return f"tables/{name}.parquet"
 
 
@@ -155,15 +155,15 @@ def _write(table: pa.Table, file: Path) -> None:
         pq.write_table(table, partial, compression="zstd")
 
 
-def _table(parts: Sequence[Part]) -> pa.Table:
+def _table(parts: Sequence[BatchRows]) -> pa.Table:
     axis = parts[0].axis
     times = 1 if axis is None else len(axis.values)
     ids = [image for part in parts for image in part.images]
     columns = {"image": pa.array(np.repeat(np.array(ids, dtype=object), times), pa.string())}
     if axis is not None:
         columns[axis.column] = pa.array(list(axis.values) * len(ids), pa.string())
-    for name in parts[0].known:
-        arrays = [part.known[name].cpu().numpy().repeat(times, axis=0) for part in parts]
+    for name in parts[0].labels:
+        arrays = [part.labels[name].cpu().numpy().repeat(times, axis=0) for part in parts]
         columns[name] = pa.concat_arrays([_array(array, array != -1) for array in arrays])
     for name in parts[0].columns:
         arrays = [_host(part.columns[name]) for part in parts]
@@ -173,7 +173,7 @@ def _table(parts: Sequence[Part]) -> pa.Table:
     return pa.table(columns)
 
 
-def _unnamed(parts: Sequence[Part]) -> pa.Table:
+def _unnamed(parts: Sequence[BatchRows]) -> pa.Table:
     """Return the columns of parts whose rows are not those of images, one below the other."""
     return pa.table(
         {
@@ -187,10 +187,10 @@ def _host(column: torch.Tensor | NDArray[Any]) -> NDArray[Any]:
     return column if isinstance(column, np.ndarray) else column.detach().cpu().numpy()
 
 
-def _array(values: np.ndarray, kept: np.ndarray | None) -> pa.Array:
-    """Return (m,) as numbers and (m, k) as lists, without what is not kept."""
+def _array(values: np.ndarray, mask: np.ndarray | None) -> pa.Array:
+    """Return (m,) as numbers and (m, k) as lists of the values that the mask keeps."""
     if values.ndim == 1:
         return pa.array(values)
-    kept = np.ones(values.shape, dtype=bool) if kept is None else kept
-    offsets = np.concatenate([[0], kept.sum(axis=1).cumsum()])
-    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(values[kept]))
+    mask = np.ones(values.shape, dtype=bool) if mask is None else mask
+    offsets = np.concatenate([[0], mask.sum(axis=1).cumsum()])
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(values[mask]))

@@ -1,4 +1,4 @@
-"""Rows that come from no image: a measure asks a classifier itself, or a formula."""
+"""Rows without images: a measure inspects a classifier, or evaluates a formula."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def tabulated(
     """Return the rows of a job's classifier and of those that its thresholds name, by alias.
 
     Raises:
-        UserError: its own classifier is not to be had.
+        UserError: its own classifier is unavailable.
     """
     seed_results_by_alias = {job.alias: _rows(job, job.alias, catalog, resources, config)}
     for alias in sorted(job.check.references(job.alias) - {job.alias}):
-        with contextlib.suppress(UserError):  # said of the threshold that names it
+        with contextlib.suppress(UserError):  # reported with the threshold that names it
             seed_results_by_alias[alias] = _rows(job, alias, catalog, resources, config)
     return seed_results_by_alias
 
@@ -34,7 +34,7 @@ def tabulated(
 def write(job: Job, seed_results_by_alias: dict[str, SeedResults], config: RunConfig) -> str:
     """Write the rows of a job into the run, and return the file of its own classifier's.
 
-    Of a part of a run those of everybody are: who joins the parts has no classifier to ask.
+    A part of a run writes those of all classifiers: `evals merge` loads no classifier.
     """
     for alias, seed_results in seed_results_by_alias.items():
         if alias == job.alias or config.partition is not None:
@@ -64,6 +64,6 @@ def _rows(
 
 
 def _name(job: Job, alias: str) -> str:
-    """Return the name of the rows of a job, asked of a classifier."""
+    """Return the name of the table of a job on a classifier."""
     digest = hashlib.sha256(f"{job.id} {alias}".encode()).hexdigest()[:8]
     return f"{tables.slug(f'{job.measure.name}-{job.check.name}-{alias}')}-{digest}"

@@ -1,11 +1,11 @@
-"""Who looks at images, what is asked of them and how, and what a pass leaves behind."""
+"""Tasks of a pass, how it computes, and its result."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,43 +30,43 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RunConfig:
-    """How a run computes, the same for all of its passes."""
+    """How a run computes; the same for all of its passes."""
 
     device: torch.device
     precision: log.Precision
     batch_size: int | None
-    """Images in one forward; None: as many as suit the pictures."""
+    """Images in one forward; None: chosen from the size of the input."""
     seed: int
     directory: Path
     """Of the run."""
     examiner: Examiner
-    """Asks whether numbers can be trusted."""
+    """Runs the validity checks."""
     depth: log.Depth = "cheap"
     """Which validity checks run, whatever a check says."""
     cache: Cache | None = None
-    """Where finished shards, evidence and pictures are kept; None: nothing is kept or found."""
+    """Of finished shards, validity and pictures; None: nothing is cached."""
     kernels: Path | None = None
-    """Folder in which compiled kernels are kept."""
+    """Folder of compiled kernels."""
     trace: Path | None = None
-    """Folder of torch profiler traces; None: nothing is traced."""
+    """Folder of torch profiler traces; None: no traces."""
     partition: Partition | None = None
-    """Which part of every image set is looked at; None: all of it."""
+    """Which part of every image set is read; None: all of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A measure with its parameters, asked of a classifier."""
+    """A measure with its parameters, for one classifier."""
 
     measure: Measure
     parameters: Table
     table: str
     """Unique in the run: the name of its rows."""
     depth: log.Depth = "cheap"
-    """Which validity checks are asked of it."""
+    """Which validity checks it has."""
 
     @property
     def join(self) -> tables.Join | None:
-        """How its rows are joined, where they are not those of images."""
+        """How its rows are joined, if they are not one per image."""
         measure = self.measure
         return tables.Join(measure.keys, measure.reduce) if measure.reduce else None
 
@@ -80,41 +80,45 @@ class Task:
 
 
 def task_of(job: Job, name: str, source: Source) -> Task:
-    """Return what a job asks of a classifier about images; equal questions share a table.
+    """Return the task of a job for a classifier on an image set; equal tasks share a table.
 
     Args:
-        job: what was selected.
+        job: the selected job.
         name: of the classifier, its seed included where a recipe made several.
-        source: which images.
+        source: of the images.
     """
     measure, parameters = job.measure, job.check.parameters
-    asked = [job.check.table.measure, parameters.model_dump(mode="json"), source.place, name]
-    digest = hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+    identity = [job.check.table.measure, parameters.model_dump(mode="json"), source.place, name]
+    digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
     readable = tables.slug(f"{measure.name}-{Path(source.text).name}-{name}")
     return Task(measure, parameters, f"{readable}-{digest[:8]}", job.check.table.validity)
 
 
 @dataclass(frozen=True, slots=True)
 class TaskGroup:
-    """A classifier that the images pass by, and what is asked of it."""
+    """A classifier of a pass, and its tasks."""
 
     classifier: Classifier
     answers: Answers | None
     tasks: tuple[Task, ...]
     fast_path: FastPath | None = None
-    """How it answers where no gradient is wanted."""
+    """How it computes forwards without gradients."""
     room: int | None = None
-    """Images in one such forward: places of a sweep share it; None: as many as a batch has."""
+    """Images in one such forward; the points of a sweep share it. None: as many as a batch has."""
+
+    def answers_at(self, positions: Sequence[int], device: torch.device) -> Answers | None:
+        """Return the right answers of some images, on a device; None for unlabelled images."""
+        return None if self.answers is None else self.answers.of(positions, device)
 
 
 def tasks_of(groups: Iterable[TaskGroup]) -> Iterator[tuple[TaskGroup, Task]]:
-    """Yield everything that is asked, and of whom."""
+    """Yield every task, with its group."""
     return ((group, task) for group in groups for task in group.tasks)
 
 
 @dataclass
 class PassResult:
-    """What a pass leaves behind, filled as it walks, so that an interruption loses nothing."""
+    """The result of a pass, filled while it runs, so that an interruption loses nothing."""
 
     n: int = 0
     finished: bool = False
@@ -125,19 +129,19 @@ class PassResult:
     unreadable: dict[str, str] = field(default_factory=dict)
     oriented: int = 0
     failures: dict[str, str] = field(default_factory=dict)
-    """Name of a classifier to what went wrong: that classifier alone stops."""
+    """Name of a classifier to its error: only that classifier stops."""
     not_applicable: dict[str, str] = field(default_factory=dict)
-    """Table to the reason: that task alone stops."""
+    """Table to the reason: only that task stops."""
     invalid: dict[str, str] = field(default_factory=dict)
-    """Table to why its rows would be wrong: that task alone stops."""
+    """Table to why its rows would be wrong: only that task stops."""
     fast_paths: dict[str, log.FastPath] = field(default_factory=dict)
-    """Name of a classifier to the path by which rows from the cache were made."""
-    rooms: dict[str, int] = field(default_factory=dict)
+    """Name of a classifier to the fast path that computed its cached rows."""
+    fitting: dict[str, int] = field(default_factory=dict)
     """Name of a classifier to how many images fit into memory, where a batch did not."""
     pixel_error: list[torch.Tensor] = field(default_factory=list)
-    """Mean difference of a device's pixels from PIL's, of 255, a batch of the calibration each."""
+    """Mean difference of a device's pixels from PIL's, of 255, per batch of the calibration."""
     on_device: int = 0
-    """Pictures that a device decoded."""
+    """Images that a device decoded."""
     drew: set[str] = field(default_factory=set)
     """Names of classifiers that drew from a global generator."""
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
@@ -145,5 +149,5 @@ class PassResult:
     cached: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     """Table to the number of images whose rows came from the cache."""
     spent: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
-    """``total``, ``read``, ``decode``, ``preprocess``, ``wait``, ``look``, ``rows``: where the time
-    went."""
+    """``total``, ``read``, ``decode``, ``preprocess``, ``wait``, ``look``, ``rows``: times in
+    seconds."""

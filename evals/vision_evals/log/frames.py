@@ -20,9 +20,10 @@ TEXT, NUMBER, COUNT, FLAG = "string", "float64", "Int64", "boolean"
 """Types of columns; what is absent is null in each of them."""
 
 METRICS = {
-    "suite": TEXT, "check": TEXT, "model": TEXT, "metric": TEXT, "at": TEXT, "value": NUMBER,
-    "low": NUMBER, "high": NUMBER, "n": COUNT, "threshold": NUMBER, "verdict": TEXT,
-    "expectation": TEXT, "severity": TEXT, "known": TEXT, "of": TEXT, "margin": NUMBER,
+    "suite": TEXT, "check": TEXT, "model": TEXT, "metric": TEXT, "axis": TEXT, "at": TEXT,
+    "value": NUMBER, "low": NUMBER, "high": NUMBER, "n": COUNT, "threshold": NUMBER,
+    "verdict": TEXT, "expectation": TEXT, "severity": TEXT, "known": TEXT, "of": TEXT,
+    "margin": NUMBER,
     "difference": NUMBER, "difference_low": NUMBER, "difference_high": NUMBER, "floor": NUMBER,
     "unit": TEXT, "denominator": TEXT, "confidence": NUMBER, "method": TEXT,
     "higher_is_better": FLAG, "spread": "object", "reason": TEXT, "sentence": TEXT,
@@ -76,8 +77,9 @@ def _of_item(run: Run, item: Item) -> Iterator[dict[str, Any]]:
 
 
 def _number(metric: Metric) -> dict[str, Any]:
-    same = ("at", "value", "low", "high", "n", "unit", "denominator", "confidence", "method")
-    fields = {name: getattr(metric, name) for name in (*same, "higher_is_better", "reason")}
+    same = ("axis", "at", "value", "low", "high", "n", "unit", "denominator", "confidence")
+    more = ("method", "higher_is_better", "reason")
+    fields = {name: getattr(metric, name) for name in (*same, *more)}
     return {"metric": metric.name, **fields, "spread": list(metric.spread)}
 
 

@@ -1,6 +1,6 @@
-"""Suites in the process that controls pytest-xdist's workers: one run, one log, one report.
+"""The run in the process that controls pytest-xdist's workers: one log, one report.
 
-Registered only where there are workers, and as light as the plugin.
+Registered only if there are workers; imports as little as the plugin.
 """
 
 from __future__ import annotations
@@ -16,37 +16,37 @@ import pytest
 
 from vision_evals.core.errors import UserError
 from vision_evals.plugin.finish import (
-    ASIDE,
+    DESELECTED,
     REPORT,
     RUN,
-    TROUBLE,
+    WARNINGS,
     catalog_of,
     command_of,
-    hold,
-    said_if_unwritten,
+    conclude,
+    warn_if_unwritten,
+    was_interrupted,
 )
-from vision_evals.plugin.finish import publish as tell
 
 _SHARED = pytest.StashKey["_Shared"]()
 
-LOOK = 10.0
+SECONDS_BETWEEN_LOGS = 10.0
 """Seconds between logs while workers run."""
 
 
 @dataclass
 class _Shared:
-    """What the controller of pytest-xdist's workers knows of their run."""
+    """The run of pytest-xdist's workers, as their controller knows it."""
 
     run: str
     """Name of the run directory."""
     ids: tuple[str, ...] = ()
     """Of everything that was selected."""
-    aside: int = 0
-    """Checks on recipes that were not."""
+    deselected: int = 0
+    """Number of checks on recipes that were not."""
     refused: str | None = None
-    """Why no worker could begin."""
-    looked: float | None = None
-    """When their log was last written."""
+    """Why no worker could start its run."""
+    next_log: float = 0.0
+    """When their log is written next, on the monotonic clock."""
 
 
 def _directory(config: pytest.Config) -> Path:
@@ -55,7 +55,7 @@ def _directory(config: pytest.Config) -> Path:
 
 @pytest.hookimpl(trylast=True)  # after the workers are gone
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Join what the workers left into one log, and write its report."""
+    """Join the logs of the workers into one, and write its report."""
     from vision_evals.plugin.scheduler import scope
 
     config = session.config
@@ -69,23 +69,22 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     from vision_evals.engine.publish import publish
 
     directory = _directory(config)
-    through = {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED}
-    with said_if_unwritten(session):
-        run = gather(directory, command_of(config), interrupted=exitstatus not in through)
+    with warn_if_unwritten(session):
+        interrupted = was_interrupted(exitstatus)
+        run = gather(directory, command_of(config), interrupted=interrupted)
         if run is None:
             return
         config.stash[RUN] = run
-        config.stash[ASIDE] = shared.aside
+        config.stash[DESELECTED] = shared.deselected
         point_latest(directory)
-        options, warn = catalog_of(config).options, config.stash[TROUBLE].append
+        options, warn = catalog_of(config).options, config.stash[WARNINGS].append
         config.stash[REPORT] = publish(run.log, directory, options, warn)
     if RUN in config.stash:
-        tell(config, interrupted=exitstatus not in through)
-        hold(session, exitstatus, only_checks=all(map(scope, shared.ids)))
+        conclude(session, exitstatus, only_checks=all(map(scope, shared.ids)))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Keep each classifier in one worker, where xdist is left to choose and there are suites."""
+    """Keep each classifier in one worker, if there are suites and no other --dist is chosen."""
     if config.getoption("dist") != "load":
         return None
     from vision_evals.core.worker import lose
@@ -98,7 +97,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def pytest_configure_node(node: Any) -> None:
-    """Tell a worker which run it works for: all write for one."""
+    """Give a worker the name of the run that all workers share."""
     from vision_evals.core.run_dirs import new_name
 
     shared = node.config.stash.setdefault(_SHARED, _Shared(new_name()))
@@ -106,34 +105,34 @@ def pytest_configure_node(node: Any) -> None:
 
 
 def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None:
-    """Note what the workers have collected; the controller itself collects nothing."""
+    """Store what the workers collected; the controller itself collects nothing."""
     node.config.stash[_SHARED].ids = tuple(ids)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Write now and then what the workers have finished: a killed run leaves a readable log."""
+    """Write a log of finished checks every few seconds, so that a killed run leaves one."""
     node = getattr(report, "node", None)  # set by xdist in the controller
     if node is None or report.when != "teardown":
         return
     from vision_evals.plugin.scheduler import scope
 
     shared, now = node.config.stash[_SHARED], time.monotonic()
-    if scope(report.nodeid) is None or now - (shared.looked or -LOOK) < LOOK:
+    if scope(report.nodeid) is None or now < shared.next_log:
         return
     from vision_evals.core.run_dirs import point_latest
-    from vision_evals.engine.merge.workers import look
+    from vision_evals.engine.merge.workers import write_unfinished_log
 
-    shared.looked = now
+    shared.next_log = now + SECONDS_BETWEEN_LOGS
     directory = _directory(node.config)
-    with contextlib.suppress(OSError, UserError):  # said at the end, where it counts
-        look(directory, command_of(node.config))
+    with contextlib.suppress(OSError, UserError):  # reported at the end of the run
+        write_unfinished_log(directory, command_of(node.config))
         point_latest(directory)
 
 
 def pytest_testnodedown(node: Any) -> None:
-    """Take over what a worker says at its end."""
-    said = getattr(node, "workeroutput", {}).get("evals")
-    if said is not None:
+    """Take over the output of a worker that has ended."""
+    output = getattr(node, "workeroutput", {}).get("evals")
+    if output is not None:
         shared = node.config.stash[_SHARED]
-        shared.aside = max(shared.aside, said["aside"])
-        shared.refused = shared.refused or said["refused"]
+        shared.deselected = max(shared.deselected, output["deselected"])
+        shared.refused = shared.refused or output["refused"]

@@ -15,17 +15,17 @@ import pytest
 
 from vision_evals.measures import MEASURES
 from vision_evals.plugin.finish import (
-    ASIDE,
+    DESELECTED,
     REPORT,
     RUN,
-    TROUBLE,
+    WARNINGS,
     catalog_of,
     command_of,
-    hold,
-    publish,
-    said_if_unwritten,
+    conclude,
     summarise,
     typed,
+    warn_if_unwritten,
+    was_interrupted,
 )
 from vision_evals.plugin.items import REFUSED, SESSION, SUITES, CheckItem, SuiteFile
 from vision_evals.suite.declared_options import declared
@@ -44,7 +44,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register a marker for each shipped measure."""
-    config.stash[TROUBLE] = []
+    config.stash[WARNINGS] = []
     for name in MEASURES:
         config.addinivalue_line("markers", f"{name}: checks that measure {name} (vision-evals)")
     if config.getoption("dist", "no") != "no":
@@ -55,7 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection(session: pytest.Session) -> None:
-    """Hold what was typed against what there is, before anything is collected."""
+    """Check the options on the command line before anything is collected."""
     if not typed(session.config):
         return
     from vision_evals.core.errors import UserError
@@ -87,10 +87,10 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SuiteFile 
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Let a skip point at the check in its suite, and a user's mistake be a sentence."""
+    """Make a skip point at the check in its suite, and show a user's mistake as a sentence."""
     if not isinstance(item, CheckItem):
         return (yield)
-    item.tell()
+    item.add_properties()
     report = yield
     if report.skipped and isinstance(report.longrepr, tuple):
         path, line, _ = item.reportinfo()
@@ -108,15 +108,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if SUITES not in config.stash:
         return
     catalog = catalog_of(config)
-    aside = [item for item in items if isinstance(item, CheckItem) and catalog.aside(item.job)]
-    if aside:
-        config.hook.pytest_deselected(items=aside)
-        items[:] = [item for item in items if item not in aside]
-        config.stash[ASIDE] = len(aside)
+    deselected = [
+        item for item in items if isinstance(item, CheckItem) and catalog.left_out(item.job)
+    ]
+    if deselected:
+        config.hook.pytest_deselected(items=deselected)
+        items[:] = [item for item in items if item not in deselected]
+        config.stash[DESELECTED] = len(deselected)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Open a run for what was selected, unless items are only listed."""
+    """Start a run for the selected checks, unless items are only listed."""
     config = session.config
     if config.option.collectonly or SUITES not in config.stash:
         return
@@ -124,7 +126,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
     try:
         suites = config.stash[SUITES]
-        catalog_of(config).unused_roles(suites)
+        catalog_of(config).refuse_unused_roles(suites)
         jobs = [item.job for item in session.items if isinstance(item, CheckItem)]
         if jobs and (config.option.continue_on_collection_errors or not session.testsfailed):
             from vision_evals.engine.session import Session
@@ -135,31 +137,28 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     except UserError as error:
         if _worker(config) is None:
             raise pytest.UsageError(str(error)) from None
-        # a worker that ends here would be taken for a crash: it refuses its items, one by one
+        # a worker that ends here looks like a crash: instead, each of its items fails
         config.stash[REFUSED] = error
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Close the run; exit code 5 when suites were run and nothing was judged."""
+    """Close the run; exit code 5 if suites ran and nothing was judged."""
     config = session.config
     if (output := getattr(config, "workeroutput", None)) is not None:
         refused = config.stash.get(REFUSED, None)
         output["evals"] = {
-            "aside": config.stash.get(ASIDE, 0),
+            "deselected": config.stash.get(DESELECTED, 0),
             "refused": None if refused is None else str(refused),
         }
-    through = {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED}
-    interrupted = exitstatus not in through
     run = config.stash.get(SESSION, None)
     if run is None:
         return
     config.stash[RUN] = run
-    with said_if_unwritten(session):
-        warn = config.stash[TROUBLE].append
-        config.stash[REPORT] = run.close(interrupted=interrupted, warn=warn)
-    publish(config, interrupted=interrupted)
-    only = all(isinstance(item, CheckItem) for item in session.items)
-    hold(session, exitstatus, only_checks=only)
+    with warn_if_unwritten(session):
+        warn = config.stash[WARNINGS].append
+        config.stash[REPORT] = run.close(interrupted=was_interrupted(exitstatus), warn=warn)
+    only_checks = all(isinstance(item, CheckItem) for item in session.items)
+    conclude(session, exitstatus, only_checks=only_checks)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -169,13 +168,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def _worker(config: pytest.Config) -> Worker | None:
-    """Return which worker of pytest-xdist's this process is, if it is one."""
-    given: dict[str, str] | None = getattr(config, "workerinput", None)
-    if given is None:
+    """Return this process as a worker of pytest-xdist, if it is one."""
+    worker_input: dict[str, str] | None = getattr(config, "workerinput", None)
+    if worker_input is None:
         return None
     from vision_evals.core.worker import Worker
 
-    return Worker(given["workerid"], given["evals"])
+    return Worker(worker_input["workerid"], worker_input["evals"])
 
 
 def _progress(config: pytest.Config) -> Progress:
@@ -184,7 +183,7 @@ def _progress(config: pytest.Config) -> Progress:
 
     screen: Any = config.pluginmanager.get_plugin("terminalreporter")
     capture: Any = config.pluginmanager.get_plugin("capturemanager")
-    if screen is None or _worker(config) is not None:  # the controller speaks for all
+    if screen is None or _worker(config) is not None:  # the controller shows progress for all
         return progress.lines(lambda _: None)
     show = progress.bar if screen.isatty else progress.lines(screen.write_line)
 

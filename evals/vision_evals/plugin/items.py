@@ -1,4 +1,4 @@
-"""What pytest collects of a suite: its file, and an item for each check and classifier."""
+"""The pytest items of a suite: its file, and one item for each check and classifier."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REFUSED: pytest.StashKey[UserError] = pytest.StashKey()
 
 
 class CheckFailedError(Exception):
-    """A verdict that fails its item; the entry in the log says why."""
+    """A verdict that fails its item; the entry in the log has the reason."""
 
     def __init__(self, item: Item) -> None:
         super().__init__(item.sentence)
@@ -31,7 +31,7 @@ class CheckFailedError(Exception):
 
 
 class SuiteFile(pytest.File):
-    """A suite; every mistake that can be known now is said now."""
+    """A suite; every mistake in it is reported at collection."""
 
     def collect(self) -> Iterator[CheckItem]:
         """Yield an item for each check and classifier."""
@@ -75,7 +75,7 @@ class CheckItem(pytest.Item):
             pytest.skip(f"unavailable: {error}")
 
     def runtest(self) -> None:
-        """Judge; the first item of a pass waits for all of it."""
+        """Judge; the first item of a pass runs the pass."""
         from vision_evals.core.errors import NotApplicableError
         from vision_evals.log import Verdict
 
@@ -92,26 +92,26 @@ class CheckItem(pytest.Item):
                 pytest.skip(f"inconclusive: {item.sentence}")
             case Verdict.INVALID | Verdict.FAILED | Verdict.INCONCLUSIVE:
                 raise CheckFailedError(item)
-        known = [j.known for j in item.judgements if j.excused and j.known is not None]
-        if known and self.config.option.runxfail:
+        known_reasons = [j.known for j in item.judgements if j.excused and j.known is not None]
+        if known_reasons and self.config.option.runxfail:
             raise CheckFailedError(item)
-        if known:
-            pytest.xfail("; ".join(known))
+        if known_reasons:
+            pytest.xfail("; ".join(known_reasons))
 
-    def tell(self) -> None:
-        """Give pytest's reports, and so JUnit's, what the log says of this item."""
+    def add_properties(self) -> None:
+        """Copy the log's properties of this item into pytest's reports, and so into JUnit's."""
         session = self.config.stash.get(SESSION, None)
         entry = session and session.entry(self.job)
         if entry:
             from vision_evals.report.export.junit import properties
 
-            told = properties(entry)
-            names = {name for name, _ in told}
+            log_properties = properties(entry)
+            names = {name for name, _ in log_properties}
             self.user_properties[:] = [p for p in self.user_properties if p[0] not in names]
-            self.user_properties += told
+            self.user_properties += log_properties
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """Say what fell, numbers first; a user's mistake has no traceback."""
+        """Return the reasons of a failure, numbers first; a user's mistake has no traceback."""
         from vision_evals.core.errors import UserError
 
         match excinfo.value:
@@ -131,7 +131,7 @@ class CheckItem(pytest.Item):
 
 
 def _explained(item: Item) -> str:
-    fallen = [j.sentence for j in item.judgements if j.verdict == item.verdict]
-    evidence = [f"{v.name} falls: {v.evidence}. {v.meaning}" for v in item.validity]
-    kept = [line for line, v in zip(evidence, item.validity, strict=True) if v.invalidates]
-    return "\n".join([item.sentence, *(kept or (fallen if len(fallen) > 1 else []))])
+    failed = [j.sentence for j in item.judgements if j.verdict == item.verdict]
+    invalid = [v for v in item.validity if v.invalidates]
+    evidence = [f"{v.name} {v.outcome}: {v.evidence}. {v.meaning}" for v in invalid]
+    return "\n".join([item.sentence, *(evidence or (failed if len(failed) > 1 else []))])

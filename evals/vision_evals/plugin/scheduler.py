@@ -1,6 +1,6 @@
-"""Suites under pytest-xdist: one classifier stays in one process, and all of them keep one log.
+"""Scheduling of suites under pytest-xdist: all checks on a classifier run in one process.
 
-Imported only where pytest-xdist asks.
+Imported only for pytest-xdist.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScheduling, LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
-CHECK = re.compile(r".*\.toml::[A-Za-z0-9._-]+(\[[^\[\]]+\])", re.DOTALL)
+CHECK_ID = re.compile(r".*\.toml::[A-Za-z0-9._-]+(\[[^\[\]]+\])", re.DOTALL)
 """Id of a check on a classifier."""
 
 
-DEATHS = 3
-"""Processes that one classifier may end."""
+MAX_DEATHS = 3
+"""Processes that one classifier may crash."""
 
 
 def scope(item: str) -> str | None:
     """Return the classifier in the bracket of a check's id; None for any other test's."""
-    found = CHECK.fullmatch(item)
-    return found.group(1) if found else None
+    match = CHECK_ID.fullmatch(item)
+    return match.group(1) if match else None
 
 
 class ByClassifier(LoadScopeScheduling):  # type: ignore[misc]
     """Gives all checks on a classifier to one process, and other tests one by one.
 
-    A network that ends its process loses the check at which it did: the others are given to the
-    next one, which asks that network one check at a time.
+    A network that crashes its process loses the check that was running: the others are given to the
+    next process, which runs one pass per check of that network.
     """
 
     def __init__(
@@ -47,9 +47,9 @@ class ByClassifier(LoadScopeScheduling):  # type: ignore[misc]
         return scope(nodeid) or nodeid
 
     def _reschedule(self, node: WorkerController) -> None:
-        """Give a process enough to go on: it starts a test when it knows which is next."""
+        """Give a process at least two tests: it starts one only when it knows the next."""
         if node not in self.registered_collections:
-            return  # a new one, still collecting: it is given work when it has
+            return  # a new one, which gets work when it has collected
         super()._reschedule(node)
         while self.workqueue and not node.shutting_down:
             if self._pending_of(self.assigned_work[node]) > 1:
@@ -59,26 +59,26 @@ class ByClassifier(LoadScopeScheduling):  # type: ignore[misc]
             node.shutdown()
 
     def remove_node(self, node: WorkerController) -> str | None:
-        """Take back what a process left, but the check at which it died.
+        """Take back the unfinished work of a process, without the check at which it died.
 
-        A classifier at which several died is given up: pytest-xdist replaces so many and no more,
-        and the others would lose theirs.
+        A classifier that crashed several processes is given up: pytest-xdist replaces a limited
+        number of processes, which the other classifiers need.
         """
-        left: list[tuple[dict[str, bool], str]] = [
+        unfinished: list[tuple[dict[str, bool], str]] = [
             (unit, item)
             for unit in self.assigned_work[node].values()
-            for item, done in unit.items()
-            if not done
+            for item, finished in unit.items()
+            if not finished
         ]
-        if not left:
+        if not unfinished:
             super().remove_node(node)
             return None
-        unit, item = left[0]
+        unit, item = unfinished[0]
         unit[item] = True
         if (classifier := scope(item)) is not None:
             self._lose(item)
             self._deaths[classifier] += 1
-            if self._deaths[classifier] >= DEATHS:
+            if self._deaths[classifier] >= MAX_DEATHS:
                 unit.update(dict.fromkeys(unit, True))
         work = self.assigned_work.pop(node)
         self.workqueue.update({name: unit for name, unit in work.items() if not all(unit.values())})
@@ -88,7 +88,7 @@ class ByClassifier(LoadScopeScheduling):  # type: ignore[misc]
 
 
 class Waiting:
-    """xdist's own scheduler until the first collection tells whether there are suites."""
+    """xdist's own scheduler until the first collection shows whether there are suites."""
 
     def __init__(
         self, config: pytest.Config, log: Producer | None, lose: Callable[[str], None]
@@ -101,7 +101,7 @@ class Waiting:
         return getattr(self._chosen, name)
 
     @property  # type: ignore[misc]
-    def __class__(self) -> type:  # xdist tells people its name
+    def __class__(self) -> type:  # xdist shows its name
         return type(self._chosen)
 
     def add_node_collection(self, node: WorkerController, collection: Sequence[str]) -> None:
@@ -109,7 +109,7 @@ class Waiting:
         if self._first and any(map(scope, collection)):
             nodes = self._chosen.nodes
             self._chosen = self._suites()
-            for known in nodes:
-                self._chosen.add_node(known)
+            for node in nodes:
+                self._chosen.add_node(node)
         self._first = False
         self._chosen.add_node_collection(node, collection)

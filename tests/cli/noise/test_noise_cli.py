@@ -66,7 +66,7 @@ def call(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def judge(folder: Path, *more: str) -> tuple[int, log.NoiseRun]:
+def judge(folder: Path, *more: str) -> tuple[int, log.Run]:
     done = call(folder, "-m", "pytest", "colors.toml", "-q", "-p", "no:cacheprovider", *more)
     assert "INTERNALERROR" not in done.stdout + done.stderr
     return done.returncode, log.read(folder / "runs" / "latest")

@@ -10,8 +10,8 @@ import pytest
 
 from vision_evals import log
 from vision_evals.cli.selftest.matrix import (
+    Evaluations,
     OpenChecks,
-    Outcomes,
     SuiteRound,
     attempt,
     sound,
@@ -19,8 +19,8 @@ from vision_evals.cli.selftest.matrix import (
 )
 from vision_evals.cli.selftest.mutant import Mutant
 from vision_evals.core.errors import UserError
+from vision_evals.engine.evaluate import Evaluation
 from vision_evals.engine.jobs import Catalog
-from vision_evals.engine.trial import Outcome
 from vision_evals.log import Judgement, Validity, Verdict
 from vision_evals.models.classifier import Classifier
 from vision_evals.suite.options import read
@@ -63,7 +63,7 @@ def rounds(tmp_path: Path) -> tuple[SuiteRound, SuiteRound]:
 
 def outcome(
     name: str, behaviour: Verdict = Verdict.PASSED, fallen: tuple[str, ...] = (), warn: str = ""
-) -> Outcome:
+) -> Evaluation:
     said = Judgement(
         metric="top1",
         side="at_least",
@@ -85,10 +85,10 @@ def outcome(
     )  # fmt: skip
     logged = Verdict.INVALID if fallen else behaviour
     whole = item.model_copy(update={"verdict": logged, "validity": (*held, *soft, *fell)})
-    return Outcome(whole, item)
+    return Evaluation(whole, item)
 
 
-def same(one: SuiteRound, **given: object) -> dict[str, Outcome]:
+def same(one: SuiteRound, **given: object) -> dict[str, Evaluation]:
     return {job.id: outcome(job.id, **given) for job in one.jobs}  # type: ignore[arg-type]
 
 
@@ -101,7 +101,7 @@ def test_noticed_by_both_ends_the_suites(
     before = {**same(rounds[0]), **same(rounds[1])}
     asked = []
 
-    def judge(one: SuiteRound, _: Classifier, asking: bool) -> Outcomes:
+    def judge(one: SuiteRound, _: Classifier, asking: bool) -> Evaluations:
         asked.append((one.suite, asking))
         return same(one, behaviour=Verdict.FAILED, fallen=("logits",))
 
@@ -123,7 +123,7 @@ def test_what_fell_before_and_what_only_warns_notices_nothing(
         name: outcome(name, Verdict.FAILED, ("logits",)) for one in rounds for name in same(one)
     }
 
-    def judge(one: SuiteRound, _: Classifier, asking: bool) -> Outcomes:
+    def judge(one: SuiteRound, _: Classifier, asking: bool) -> Evaluations:
         del asking
         return same(one, behaviour=Verdict.FAILED, fallen=("logits",), warn="odd")
 
@@ -147,7 +147,7 @@ def test_structure_is_not_asked_again_and_behaviour_still_is(
     before = {**same(rounds[0]), **same(rounds[1])}
     asked = []
 
-    def judge(one: SuiteRound, _: Classifier, asking: bool) -> Outcomes:
+    def judge(one: SuiteRound, _: Classifier, asking: bool) -> Evaluations:
         asked.append((one.suite, len(one.jobs), asking))
         fell = Verdict.INCONCLUSIVE if one.suite == "dear" else Verdict.PASSED
         return same(one, behaviour=fell, fallen=("logits",) if asking else ())
@@ -184,7 +184,7 @@ def test_after_behaviour_only_open_questions_are_worth_a_pass(
 def test_a_mutant_that_does_not_apply_is_not_made(
     rounds: tuple[SuiteRound, SuiteRound], small: Callable[..., Classifier]
 ) -> None:
-    def never(*_: object) -> Outcomes:
+    def never(*_: object) -> Evaluations:
         raise AssertionError
 
     odd = Mutant("m", "nothing", lambda _: "no such layer", lambda _: pytest.fail("made"))
@@ -222,7 +222,7 @@ def test_an_interrupted_matrix_does_not_speak_of_survivors() -> None:
     "bad",
     [outcome("i", Verdict.FAILED), outcome("i", fallen=("x",)), outcome("i", Verdict.INCONCLUSIVE)],
 )
-def test_a_network_that_does_not_pass_is_no_ground(bad: Outcome) -> None:
+def test_a_network_that_does_not_pass_is_no_ground(bad: Evaluation) -> None:
     sound({"i": outcome("i"), "j": outcome("j", Verdict.RECORDED)})
     with pytest.raises(UserError, match=r"does not pass as it is.*\n.*i: said"):
         sound({"i": bad})

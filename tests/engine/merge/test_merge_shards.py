@@ -207,7 +207,7 @@ def test_parts_that_are_there_twice_or_missing(copied: Path) -> None:
     first, second, third = places()
     assert "part 2 of 3 is there twice" in refused([first, second, second, third])
     assert "parts are missing: 2/3; run them with --evals-shard" in refused([first, third])
-    assert "whole run, no part of one" in refused([first, "whole/latest"])
+    assert "whole run, not a part of one" in refused([first, "whole/latest"])
     assert "no such run" in refused([first, "nowhere"])
 
 
@@ -221,7 +221,10 @@ def test_parts_that_are_there_twice_or_missing(copied: Path) -> None:
         (lambda run: run["settings"].update(shard="9/3"), "there is no such part"),
         (lambda run: run["suites"][0].update(sha256="0" * 64), "suite all.toml: "),
         (lambda run: run["classifiers"][1].update(fingerprint="f"), "fingerprint of two: "),
-        (lambda run: run["classifiers"][1].update(unavailable="no weights"), "what two lacks: "),
+        (
+            lambda run: run["classifiers"][1].update(unavailable="no weights"),
+            "why two is unavailable: ",
+        ),
         (lambda run: run["image_sets"][0].update(total=29), "total of images photographs: 28 and"),
         (lambda run: run["environment"]["versions"].update(torch="0.1"), "version of torch: "),
         (lambda run: run["items"][0]["parameters"].update(bins=3), "parameters of all.toml::"),
@@ -232,7 +235,7 @@ def test_parts_that_are_there_twice_or_missing(copied: Path) -> None:
         (lambda run: run["items"][0]["rows"][0].update(n=3), "looked at "),
         (lambda run: run["items"][0]["rows"][0].update(table="../../x"), "not below its folder"),
         (lambda run: run["items"][0]["rows"][0].update(table="tables/x"), "is missing; copy"),
-        (lambda run: run["items"][0].update(suite="other.toml"), "question of all.toml::"),
+        (lambda run: run["items"][0].update(suite="other.toml"), "identity of all.toml::"),
         (lambda run: run["image_sets"][0].update(table=None), "lists no images of"),
     ],
 )
@@ -265,7 +268,9 @@ def test_tables_that_are_damaged_or_overlap(copied: Path) -> None:
     theirs.write_bytes(b"not Parquet")
     assert "cannot be read" in refused()
     shutil.copyfile(ours, theirs)
-    assert "was looked at by part 1 of 3" in refused()
+    message = refused()
+    assert "part 1 of 3 (" in message
+    assert "both have rows of" in message
     theirs.write_bytes(kept)
     listing = log.read(copied / "part2" / "latest").image_sets[0].table
     place = copied / "part2" / "latest" / str(listing)

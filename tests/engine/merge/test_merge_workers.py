@@ -14,7 +14,7 @@ import pytest
 
 from tests.inner import last_run
 from vision_evals import log
-from vision_evals.engine.merge.workers import gather, look
+from vision_evals.engine.merge.workers import gather, write_unfinished_log
 from vision_evals.log import Verdict
 
 pytest_plugins = ("pytester",)
@@ -96,7 +96,7 @@ def test_a_run_that_is_killed_leaves_a_readable_log(project: pytest.Pytester) ->
     # as it lies while processes run
     folder = project.path / "killed"
     shutil.copytree(project.path / "runs" / run.id, folder / "parts" / "gw0")
-    look(folder, "pytest -n 1")
+    write_unfinished_log(folder, "pytest -n 1")
     seen = log.read(folder)
     assert seen.status == "running"
     assert [item.id for item in seen.items] == [item.id for item in run.items]

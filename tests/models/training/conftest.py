@@ -21,7 +21,7 @@ SGD = {"lr": 0.05, "momentum": 0.9}
 
 @contextmanager
 def quiet(title: str, total: int, unit: str = "images") -> Iterator[Advance]:
-    def advance(n: int, said: str = "") -> None:
+    def advance(n: int, message: str = "") -> None:
         pass
 
     yield advance

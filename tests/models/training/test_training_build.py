@@ -137,8 +137,8 @@ def test_progress_says_seed_epoch_and_loss(tmp_path: Path, card_of: Callable[...
     def show(title: str, total: int, unit: str = "images") -> Iterator[Advance]:
         titles.append((title, total, unit))
 
-        def advance(n: int, said: str = "") -> None:
-            words.append(said)
+        def advance(n: int, message: str = "") -> None:
+            words.append(message)
 
         yield advance
 

@@ -53,7 +53,7 @@ def run(
 ) -> log.Training:
     counted: list[int] = []
 
-    def advance(n: int, said: str = "") -> None:
+    def advance(n: int, message: str = "") -> None:
         counted.append(n)
 
     record = train(

@@ -14,10 +14,10 @@ import torch
 from vision_evals.cli.noise.plan import plan, threads
 from vision_evals.core import progress
 from vision_evals.core.errors import UnreadableError, UserError
+from vision_evals.engine.evaluate import evaluate
 from vision_evals.engine.jobs import Catalog
 from vision_evals.engine.resources import Resources
 from vision_evals.engine.tasks import RunConfig
-from vision_evals.engine.trial import trial
 from vision_evals.images.decode import read as decode
 from vision_evals.images.image_set import ImageSet, fingerprint
 from vision_evals.log import Metric, Verdict
@@ -149,7 +149,7 @@ def _run_variation(
             Path(folder),
             Examiner(()),
         )
-        outcomes = trial(jobs, catalog, resources, config, progress.titled(progress.bar, step))
+        outcomes = evaluate(jobs, catalog, resources, config, progress.titled(progress.bar, step))
     for job in jobs:
         item = outcomes[job.id].item
         if item.verdict in {Verdict.INVALID, Verdict.NOT_APPLICABLE} and not item.metrics:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from vision_evals import log
 from vision_evals.cli.selftest.mutant import Mutant
 from vision_evals.core.errors import UserError
-from vision_evals.engine.trial import Outcome
+from vision_evals.engine.evaluate import Evaluation
 from vision_evals.log import Notice, Verdict
 from vision_evals.models.classifier import Classifier
 from vision_evals.validity.check import ValidityCheck
@@ -18,7 +18,7 @@ from vision_evals.verdict.job import Job
 NOT_PASSED = {Verdict.FAILED, Verdict.INCONCLUSIVE}
 """Verdicts that a gate does not let pass."""
 
-Outcomes = Mapping[str, Outcome]
+Evaluations = Mapping[str, Evaluation]
 """By id of the item."""
 
 
@@ -30,7 +30,7 @@ class SuiteRound:
     jobs: tuple[Job, ...]
 
 
-Judge = Callable[[SuiteRound, Classifier, bool], Outcomes]
+Judge = Callable[[SuiteRound, Classifier, bool], Evaluations]
 """Judges a round with a classifier; the last argument says whether validity checks run."""
 
 
@@ -42,7 +42,7 @@ class OpenChecks:
     _measures: set[str] = field(default_factory=set)
     _passed: set[str] = field(default_factory=set)
 
-    def add(self, one_round: SuiteRound, outcomes: Outcomes) -> None:
+    def add(self, one_round: SuiteRound, outcomes: Evaluations) -> None:
         """Add the answers of a round."""
         self._measures |= {job.measure.name for job in one_round.jobs}
         for outcome in outcomes.values():
@@ -65,7 +65,7 @@ class OpenChecks:
         )
 
 
-def sound(outcomes: Outcomes) -> None:
+def sound(outcomes: Evaluations) -> None:
     """Refuse a classifier that does not pass its suites unbroken.
 
     Raises:
@@ -93,7 +93,7 @@ def attempt(
     mutant: Mutant,
     classifier: Classifier,
     rounds: Sequence[SuiteRound],
-    before: Outcomes,
+    before: Evaluations,
     judge: Judge,
     checks: Sequence[ValidityCheck] = (),
 ) -> log.Mutant:
@@ -141,7 +141,7 @@ def attempt(
     )
 
 
-def _behaviour(before: Outcomes, after: Outcomes) -> Iterator[Notice]:
+def _behaviour(before: Evaluations, after: Evaluations) -> Iterator[Notice]:
     """Yield every expectation that failed in an item that passed before."""
     for name, outcome in after.items():
         if before[name].behaviour.verdict is not Verdict.PASSED:
@@ -152,7 +152,7 @@ def _behaviour(before: Outcomes, after: Outcomes) -> Iterator[Notice]:
                 yield _notice(outcome, judgement.metric, judgement.sentence)
 
 
-def _structure(before: Outcomes, after: Outcomes) -> Iterator[Notice]:
+def _structure(before: Evaluations, after: Evaluations) -> Iterator[Notice]:
     """Yield every validity check that failed and had not failed before."""
     for name, outcome in after.items():
         failed = {check.name for check in before[name].item.validity if check.invalidates}
@@ -162,7 +162,7 @@ def _structure(before: Outcomes, after: Outcomes) -> Iterator[Notice]:
                 yield _notice(outcome, title, check.evidence)
 
 
-def _notice(outcome: Outcome, name: str, sentence: str) -> Notice:
+def _notice(outcome: Evaluation, name: str, sentence: str) -> Notice:
     item = outcome.item
     return Notice(
         item=item.id, check=item.check, classifier=item.classifier, name=name, sentence=sentence

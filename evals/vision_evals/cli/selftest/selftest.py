@@ -11,16 +11,16 @@ from pathlib import Path
 from vision_evals import log
 from vision_evals.cli.args import jobs_of
 from vision_evals.cli.selftest.expected import Expected, with_expectation
-from vision_evals.cli.selftest.matrix import Outcomes, SuiteRound, attempt, sound
+from vision_evals.cli.selftest.matrix import Evaluations, SuiteRound, attempt, sound
 from vision_evals.cli.selftest.mutant import Mutant
 from vision_evals.core.errors import UserError
 from vision_evals.core.paths import data_folder
 from vision_evals.core.progress import Progress, titled
 from vision_evals.core.run_dirs import point_latest
+from vision_evals.engine.evaluate import evaluate
 from vision_evals.engine.jobs import Catalog
 from vision_evals.engine.resources import Resources
 from vision_evals.engine.setup import device_of, first_log, run_config
-from vision_evals.engine.trial import trial
 from vision_evals.models.classifier import Classifier
 from vision_evals.models.request import Request
 from vision_evals.validity.examine import Examiner
@@ -130,7 +130,7 @@ class Selftest:
         finally:
             self._write(status)
 
-    def _unbroken(self) -> Outcomes:
+    def _unbroken(self) -> Evaluations:
         before = {
             name: outcome
             for suite_round in self._plan.rounds
@@ -143,24 +143,24 @@ class Selftest:
         sound(before)
         return before
 
-    def _attempts(self, before: Outcomes) -> Iterator[log.Mutant]:
+    def _attempts(self, before: Evaluations) -> Iterator[log.Mutant]:
         thorough = self._config.depth == "thorough"
         checks = [c for c in self._config.examiner.checks if thorough or c.cost == "cheap"]
         for mutant in self._plan.mutants:
 
             def judge(
                 suite_round: SuiteRound, broken: Classifier, validity: bool, name: str = mutant.name
-            ) -> Outcomes:
+            ) -> Evaluations:
                 return self._judge(suite_round, broken, name, validity=validity)
 
             yield attempt(mutant, self._classifier, self._plan.rounds, before, judge, checks)
 
     def _judge(
         self, suite_round: SuiteRound, classifier: Classifier, name: str, *, validity: bool
-    ) -> Outcomes:
+    ) -> Evaluations:
         config = self._config if validity else replace(self._config, examiner=Examiner(()))
-        resources = self._resources.standing_in(classifier)
-        return trial(
+        resources = self._resources.with_classifier(classifier)
+        return evaluate(
             suite_round.jobs, self._catalog, resources, config, titled(self._progress, name)
         )
 

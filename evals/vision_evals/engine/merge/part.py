@@ -1,4 +1,4 @@
-"""A part of a run: what it leaves for who joins the parts, and what it leaves to others."""
+"""A part of a run (`--evals-shard K/N`): its entries have rows and no verdict."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from vision_evals.verdict.check_input import CheckInput, SeedResults, seed_of
 from vision_evals.verdict.job import Job
 from vision_evals.verdict.judge import gather_validity, unjudged
 
-JOINED = "judged by `evals merge`"
+JUDGED_BY_MERGE = "judged by `evals merge`"
 
 
 def elsewhere(job: Job, partition: Partition | None) -> None:
-    """Leave what looks at no image to the first part: it cannot be cut.
+    """Leave measures without images to the first part: they cannot be partitioned.
 
     Raises:
         NotApplicableError: this is another part.
@@ -28,13 +28,13 @@ def elsewhere(job: Job, partition: Partition | None) -> None:
         )
 
 
-def set_aside(
+def partial_item(
     check_input: CheckInput, role: str | None, against: str | None, partition: Partition
 ) -> log.Item:
-    """Return the entry of a job of which a part of the images was seen: its rows, and no number.
+    """Return the entry of a job in a part of a run: its rows, without metrics.
 
     Args:
-        check_input: what was asked, and the rows.
+        check_input: the job and its rows.
         role: name of the image set; None for a measure that looks at none.
         against: name of the second image set.
         partition: which part.
@@ -43,19 +43,19 @@ def set_aside(
     validity = gather_validity([*check_input.measured, *check_input.against.get(job.alias, ())])
     invalid = any(check.invalidates for check in validity)
     outcome = Verdict.INVALID if invalid else Verdict.RECORDED
-    said = f"{partition.words}, {JOINED}"
-    sentence = verdict.summary(outcome, (), validity) if invalid else said
+    message = f"{partition.words}, {JUDGED_BY_MERGE}"
+    sentence = verdict.summary(outcome, (), validity) if invalid else message
     item = unjudged(job, outcome, sentence, role, validity, against)
     return item.model_copy(update={"rows": tuple(_rows(check_input, role, against))})
 
 
 def _rows(check_input: CheckInput, role: str | None, against: str | None) -> Iterator[log.Rows]:
-    """Yield an entry for each table that a metric of the question could read."""
+    """Yield an entry for each table that a metric of the job could read."""
     job = check_input.job
     named = {job.alias, *job.check.references(job.alias)}
     compared = set(check_input.others) if check_input.measure.compares else set()
-    everyone = {**check_input.others, job.alias: check_input.measured}
-    yield from _entries(everyone, named | compared, role, second=False)
+    seed_results = {**check_input.others, job.alias: check_input.measured}
+    yield from _entries(seed_results, named | compared, role, second=False)
     yield from _entries(check_input.against, named, against, second=True)
 
 

@@ -1,4 +1,4 @@
-"""The parts of one run: read, and refused unless they are parts of one."""
+"""Reads the parts of a run, and refuses parts of different runs."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from vision_evals import log
 from vision_evals.core.errors import UserError
 from vision_evals.core.partition import Partition
 
-ELSEWHERE = {"device", "device_name", "noise", "shard"}
-"""Settings in which parts may differ: machines do."""
+MACHINE_SETTINGS = {"device", "device_name", "noise", "shard"}
+"""Settings that may differ between parts, because machines differ."""
 
-TIMES = {"load_seconds", "trainings", "weights"}
-"""What may differ of a classifier: its fingerprint says whether it is the same."""
+CLASSIFIER_EXTRAS = {"load_seconds", "trainings", "weights"}
+"""Fields of a classifier that may differ; its fingerprint identifies it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class RunPart:
     """One part of a run."""
 
     partition: Partition
@@ -31,76 +31,78 @@ class Part:
         return f"{self.partition.words} ({self.directory})"
 
 
-def parts(places: Sequence[Path]) -> tuple[Part, ...]:
+def read_parts(directories: Sequence[Path]) -> tuple[RunPart, ...]:
     """Read the parts of a run, and return them in their order.
 
     Args:
-        places: run directories, or their ``run.json``.
+        directories: run directories, or their ``run.json``.
 
     Raises:
-        UserError: a log cannot be read, is no part, is unfinished or there twice; parts are
-            missing, or are parts of different runs. It names what differs.
+        UserError: a log cannot be read, is not of a part or is unfinished; a part is missing or
+            named twice; or parts are of different runs. The message names the difference.
     """
-    found = sorted((_part(place) for place in places), key=lambda part: part.partition.k)
-    first = found[0]
-    for part in found[1:]:
+    parts = sorted(map(_part, directories), key=lambda part: part.partition.k)
+    first = parts[0]
+    for part in parts[1:]:
         if part.partition.n != first.partition.n:
             raise UserError(
                 f"{first} and {part} were not cut into equally many parts; merge parts of one run"
             )
-    for one, other in pairwise(found):
-        if one.partition == other.partition:
+    for part, other in pairwise(parts):
+        if part.partition == other.partition:
             raise UserError(
-                f"{one.partition.words} is there twice: {one.directory} and {other.directory}; "
+                f"{part.partition.words} is there twice: {part.directory} and {other.directory}; "
                 "their images would count twice, so leave one of them out"
             )
-    missing = sorted(set(range(1, first.partition.n + 1)) - {part.partition.k for part in found})
+    missing = sorted(set(range(1, first.partition.n + 1)) - {part.partition.k for part in parts})
     if missing:
-        named = ", ".join(f"{k}/{first.partition.n}" for k in missing)
-        raise UserError(f"parts are missing: {named}; run them with --evals-shard, or name them")
-    for part in found[1:]:
-        _same_run(first, part)
-    return tuple(found)
+        listed = ", ".join(f"{k}/{first.partition.n}" for k in missing)
+        raise UserError(f"parts are missing: {listed}; run them with --evals-shard, or name them")
+    for part in parts[1:]:
+        _check_same_run(first, part)
+    return tuple(parts)
 
 
-def _part(place: Path) -> Part:
+def _part(place: Path) -> RunPart:
     run = log.read(place)
     directory = place if place.is_dir() else place.parent
     if run.settings.shard is None:
-        raise UserError(f"{place}: is a whole run, no part of one (--evals-shard K/N)")
+        raise UserError(f"{place}: is a whole run, not a part of one (--evals-shard K/N)")
     try:
         partition = Partition.parse(run.settings.shard)
     except ValueError as error:
         raise UserError(f"{place}: not a run log: settings.shard: {error}") from None
     if run.status != "finished" or run.not_run:
-        left = f", {len(run.not_run)} checks did not run" if run.not_run else ""
-        raise UserError(f"{place}: {partition.words} is {run.status}{left}; run it again")
-    return Part(partition, directory, run)
+        unfinished = f", {len(run.not_run)} checks did not run" if run.not_run else ""
+        raise UserError(f"{place}: {partition.words} is {run.status}{unfinished}; run it again")
+    return RunPart(partition, directory, run)
 
 
-def _same_run(one: Part, other: Part) -> None:
-    ours, theirs = dict(_identity(one.log)), dict(_identity(other.log))
+def _check_same_run(first: RunPart, other: RunPart) -> None:
+    ours, theirs = dict(_identity(first.log)), dict(_identity(other.log))
     differing = [key for key in ours if key in theirs and ours[key] != theirs[key]]
     if not differing:
         return
-    said = [f"{k}: {_short(ours[k])} and {_short(theirs[k])}" for k in differing[:FEW]]
-    more = f"; and {len(differing) - FEW} more" if len(differing) > FEW else ""
+    shown = differing[:MAX_DIFFERENCES]
+    differences = [f"{key}: {_shortened(ours[key])} and {_shortened(theirs[key])}" for key in shown]
+    if len(differing) > len(shown):
+        differences.append(f"and {len(differing) - len(shown)} more")
     raise UserError(
-        f"{one} and {other} are parts of different runs: {'; '.join(said)}{more}. Run all parts "
+        f"{first} and {other} are parts of different runs: {'; '.join(differences)}. Run all parts "
         "with one command on one checkout, with the same packages and files"
     )
 
 
-FEW = 5
-"""Differences that are named."""
+MAX_DIFFERENCES = 5
+"""Differences that a message names."""
 
 
 def _identity(run: log.Run) -> Iterator[tuple[str, Any]]:
-    """Yield everything in which the parts of one run are equal, and what to call it.
+    """Yield everything that is equal in all parts of a run, with its name.
 
-    What only some parts loaded, for measures that look at no image, is held against nothing.
+    A classifier that only some parts loaded, for measures without images, is not compared.
     """
-    for key, value in run.settings.model_dump(exclude=ELSEWHERE).items():
+    for key, value in run.settings.model_dump(exclude=MACHINE_SETTINGS).items():
         yield key.replace("_", " "), value
     for package, version in run.environment.versions.items():
         yield f"version of {package}", version
@@ -110,37 +112,38 @@ def _identity(run: log.Run) -> Iterator[tuple[str, Any]]:
         yield f"suite {suite.path}", suite.sha256
     yield from _classifiers(run)
     for images in run.image_sets:
-        told = images.model_dump(include={"source", "n", "total", "limit", "sample_of"})
-        yield from ((f"{key} of images {images.role}", value) for key, value in told.items())
-    for walk in run.passes:
-        yield f"batch size on {walk.images}", walk.batch_size
+        fields = images.model_dump(include={"source", "n", "total", "limit", "sample_of"})
+        yield from ((f"{key} of images {images.role}", value) for key, value in fields.items())
+    for record in run.passes:
+        yield f"batch size on {record.images}", record.batch_size
     yield "selected checks", run.selected
     for item in run.items:
-        asked = (item.suite, item.check, item.classifier, item.measure)
-        yield f"question of {item.id}", ", ".join(asked)
+        identity = (item.suite, item.check, item.classifier, item.measure)
+        yield f"identity of {item.id}", ", ".join(identity)
         yield f"parameters of {item.id}", item.parameters
 
 
 def _classifiers(run: log.Run) -> Iterator[tuple[str, Any]]:
-    for one in run.classifiers:
-        yield f"what {one.alias} lacks", one.unavailable
-        if one.unavailable is not None:
+    for classifier in run.classifiers:
+        yield f"why {classifier.alias} is unavailable", classifier.unavailable
+        if classifier.unavailable is not None:
             continue
-        yield f"fingerprint of {one.alias}", one.fingerprint
-        told = one.model_dump(exclude={*TIMES, "fingerprint"})
-        yield from ((f"{key} of {one.alias}", value) for key, value in told.items())
-        yield f"seeds of {one.alias}", tuple(training.seed for training in one.trainings)
+        yield f"fingerprint of {classifier.alias}", classifier.fingerprint
+        fields = classifier.model_dump(exclude={*CLASSIFIER_EXTRAS, "fingerprint"})
+        yield from ((f"{key} of {classifier.alias}", value) for key, value in fields.items())
+        seeds = tuple(training.seed for training in classifier.trainings)
+        yield f"seeds of {classifier.alias}", seeds
 
 
-def _short(value: object) -> str:
-    said = "nothing" if value is None else str(value)
-    return said if len(said) <= LONG else f"{said[: LONG - 3]}..."
+def _shortened(value: object) -> str:
+    text = "nothing" if value is None else str(value)
+    return text if len(text) <= MAX_VALUE_CHARS else f"{text[: MAX_VALUE_CHARS - 3]}..."
 
 
-LONG = 60
-"""Characters of a value that are shown."""
+MAX_VALUE_CHARS = 60
+"""Characters of a value that a message shows."""
 
 
-def by_id(run: log.Run) -> Mapping[str, log.Item]:
+def items_by_id(run: log.Run) -> Mapping[str, log.Item]:
     """Return the items of a run by their ids."""
     return {item.id: item for item in run.items}

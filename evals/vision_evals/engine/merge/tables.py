@@ -10,17 +10,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vision_evals.core.errors import UserError
-from vision_evals.engine.merge.read import Part
+from vision_evals.engine.merge.read import RunPart
 from vision_evals.engine.tables import Join
 from vision_evals.images.image_set import Image, ImageSet, fingerprint
 from vision_evals.measures.measure import Measure
 
 
-def below(part: Part, file: str) -> Path:
-    """Return where a file of a part is.
+def path_in(part: RunPart, file: str) -> Path:
+    """Return the path of a file of a part.
 
     Raises:
-        UserError: there is none, or the log names a place outside its folder.
+        UserError: the file is missing, or outside the folder of the part.
     """
     root = part.directory.resolve()
     path = (root / file).resolve()
@@ -31,9 +31,9 @@ def below(part: Part, file: str) -> Path:
     return path
 
 
-def read(part: Part, file: str) -> pa.Table:
+def read(part: RunPart, file: str) -> pa.Table:
     """Return a table of a part; UserError where it is missing or damaged."""
-    path = below(part, file)
+    path = path_in(part, file)
     try:
         return pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
@@ -41,79 +41,78 @@ def read(part: Part, file: str) -> pa.Table:
         raise UserError(f"{part}: {file} cannot be read: {reason}; copy it again") from None
 
 
-def joined(found: Sequence[tuple[Part, str]], measure: Measure) -> pa.Table | None:
-    """Return the rows of one question to one classifier, in the order of the parts.
+def join_rows(files: Sequence[tuple[RunPart, str]], measure: Measure) -> pa.Table:
+    """Return the rows of one measure on one classifier, in the order of the parts.
 
-    Rows that name no images become one a key, as the measure declares.
+    Rows without images are reduced to one row per key, as the measure declares.
 
     Args:
-        found: each part that has rows of it, and the file they are in.
-        measure: what was asked.
+        files: each part that has rows, and their file.
+        measure: whose rows they are.
 
     Raises:
         UserError: a file is missing or damaged, or does not fit the others.
     """
-    if not found:
-        return None
     try:
-        table = pa.concat_tables([read(part, file) for part, file in found])
+        table = pa.concat_tables([read(part, file) for part, file in files])
         if measure.reduce:
             table = Join(measure.keys, measure.reduce)(table)
     except pa.ArrowException as error:
-        parts, reason = ", ".join(str(part) for part, _ in found), str(error).partition("\n")[0]
+        parts, reason = ", ".join(str(part) for part, _ in files), str(error).partition("\n")[0]
         raise UserError(
             f"rows of {measure.name} in {parts} do not fit together: {reason}"
         ) from None
     if "image" in measure.keys and "image" in table.column_names:
-        _hold_apart(measure, found)
+        _refuse_repeated_images(measure, files)
     return table
 
 
-def _hold_apart(measure: Measure, found: Sequence[tuple[Part, str]]) -> None:
-    """Refuse rows of one image in two parts: it would count twice."""
-    seen: dict[str, Part] = {}
-    for part, file in found:
+def _refuse_repeated_images(measure: Measure, files: Sequence[tuple[RunPart, str]]) -> None:
+    """Refuse an image with rows in two parts: it would count twice."""
+    part_by_image: dict[str, RunPart] = {}
+    for part, file in files:
         for image in dict.fromkeys(read(part, file).column("image").to_pylist()):
-            if image in seen:
+            if image in part_by_image:
                 raise UserError(
-                    f"{measure.name}: {image} was looked at by {seen[image]} and by {part}; merge "
-                    "parts of one run"
+                    f"{measure.name}: {part_by_image[image]} and {part} both have rows of {image}; "
+                    "merge parts of one run"
                 )
-            seen[image] = part
+            part_by_image[image] = part
 
 
-def whole(parts: Sequence[Part], files: Sequence[str]) -> str:
+def joined_fingerprint(parts: Sequence[RunPart], files: Sequence[str]) -> str:
     """Return the fingerprint of an image set, from the bytes that each part has read.
 
     Args:
         parts: all of them.
-        files: table of each that lists the images.
+        files: of each, the table that lists the images.
 
     Raises:
-        UserError: the parts list other images.
+        UserError: the parts list different images.
     """
     tables = [read(part, file).to_pandas() for part, file in zip(parts, files, strict=True)]
     first, digests = tables[0], dict[str, str]()
     for part, table in zip(parts, tables, strict=True):
         for column in ("image", "label", "accepted"):
-            ours, theirs = _plain(first[column]), _plain(table[column])
+            ours, theirs = _plain_values(first[column]), _plain_values(table[column])
             if ours != theirs:
-                unequal = ((a, b) for a, b in zip(ours, theirs, strict=False) if a != b)
-                differs = next(unequal, (len(ours), len(theirs)))
+                pairs = ((a, b) for a, b in zip(ours, theirs, strict=False) if a != b)
+                pair = next(pairs, (len(ours), len(theirs)))
                 raise UserError(
                     f"{parts[0]} and {part} are parts of different runs: their image sets differ "
-                    f"in {column}: {differs[0]} and {differs[1]}"
+                    f"in {column}: {pair[0]} and {pair[1]}"
                 )
-        known = table[table["sha256"].notna()]
-        digests |= dict(zip(known["image"], known["sha256"], strict=True))
+        readable = table[table["sha256"].notna()]
+        digests |= dict(zip(readable["image"], readable["sha256"], strict=True))
     images = tuple(
         Image(image, Path(), label, tuple(accepted))
         for image, label, accepted in zip(
-            *(_plain(first[column]) for column in ("image", "label", "accepted")), strict=True
+            *(_plain_values(first[column]) for column in ("image", "label", "accepted")),
+            strict=True,
         )
     )
     return fingerprint(ImageSet("", images, (), len(images)), digests)
 
 
-def _plain(column: pd.Series) -> list[object]:
+def _plain_values(column: pd.Series) -> list[object]:
     return [None if v is None else v if isinstance(v, str) else tuple(v) for v in column]

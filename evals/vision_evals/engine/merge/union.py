@@ -1,4 +1,4 @@
-"""What the logs of several parts know together: each classifier, image set and remark once."""
+"""Joins the logs of several parts: each classifier, image set and warning once."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ def alias_of(item: str) -> str:
     return item.rpartition("[")[2].removesuffix("]")
 
 
-def classifiers(found: Iterable[Classifier], selected: Sequence[str]) -> tuple[Classifier, ...]:
-    """Return each classifier once, in the order of what was selected; those named aside come last.
+def classifiers(cards: Iterable[Classifier], selected: Sequence[str]) -> tuple[Classifier, ...]:
+    """Return each classifier once, in the order of what was selected; others come last.
 
     Args:
-        found: of all parts; of one alias the first that could be loaded stays.
+        cards: of all parts; of one alias the first that could be loaded stays.
         selected: ids of all items.
     """
     by_alias: dict[str, Classifier] = {}
-    for one in found:
-        if one.alias not in by_alias or by_alias[one.alias].unavailable is not None:
-            by_alias[one.alias] = one
+    for card in cards:
+        if card.alias not in by_alias or by_alias[card.alias].unavailable is not None:
+            by_alias[card.alias] = card
     order = [*dict.fromkeys(map(alias_of, selected)), *sorted(by_alias)]
     return tuple(by_alias[alias] for alias in dict.fromkeys(order) if alias in by_alias)
 
 
-def image_sets(found: Iterable[ImageSet]) -> tuple[ImageSet, ...]:
-    """Return each image set once; of one role the first whose walk was through stays."""
+def image_sets(records: Iterable[ImageSet]) -> tuple[ImageSet, ...]:
+    """Return each image set once; of one role the first with a fingerprint stays."""
     by_role: dict[str, ImageSet] = {}
-    for one in found:
-        if one.role not in by_role or by_role[one.role].fingerprint is None:
-            by_role[one.role] = one
+    for record in records:
+        if record.role not in by_role or by_role[record.role].fingerprint is None:
+            by_role[record.role] = record
     return tuple(by_role.values())
 
 
 def settings(runs: Sequence[Run]) -> Settings:
     """Return the settings, with every device that was used."""
-    devices = once(run.settings.device for run in runs)
-    names = ", ".join(once(run.settings.device_name for run in runs))
+    devices = unique(run.settings.device for run in runs)
+    names = ", ".join(unique(run.settings.device_name for run in runs))
     return runs[0].settings.model_copy(
         update={
             "device": ", ".join(devices),
@@ -49,28 +49,28 @@ def settings(runs: Sequence[Run]) -> Settings:
     )
 
 
-def joined(
-    runs: Sequence[Run], command: str, said: Iterable[str], update: Mapping[str, object]
+def join_logs(
+    runs: Sequence[Run], command: str, remarks: Iterable[str], update: Mapping[str, object]
 ) -> Run:
-    """Return one log of several that were asked the same.
+    """Return one log from those of parts with the same selection.
 
     Args:
         runs: of all parts.
-        command: as somebody typed it.
-        said: further remarks.
-        update: fields that are joined otherwise.
+        command: as typed.
+        remarks: further remarks.
+        update: further fields.
     """
     common = {
         "started": min(run.started for run in runs),
         "command": command,
         "settings": settings(runs),
         "classifiers": classifiers((c for run in runs for c in run.classifiers), runs[0].selected),
-        "passes": tuple(walk for run in runs for walk in run.passes),
-        "warnings": once([*(w for run in runs for w in run.warnings), *said]),
+        "passes": tuple(record for run in runs for record in run.passes),
+        "warnings": unique([*(w for run in runs for w in run.warnings), *remarks]),
     }
     return runs[0].model_copy(update={**common, **update})
 
 
-def once(said: Iterable[str]) -> tuple[str, ...]:
-    """Return each remark once, in order."""
-    return tuple(dict.fromkeys(said))
+def unique(values: Iterable[str]) -> tuple[str, ...]:
+    """Return each value once, in order."""
+    return tuple(dict.fromkeys(values))

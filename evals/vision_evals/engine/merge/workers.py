@@ -1,4 +1,4 @@
-"""One log from the parts that the processes of a run on one machine have left."""
+"""One log from those of the processes that share a run on one machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from vision_evals import log
 from vision_evals.core.errors import UserError
 from vision_evals.core.worker import PARTS, number
-from vision_evals.engine.merge.union import image_sets, joined
+from vision_evals.engine.merge.union import image_sets, join_logs
 from vision_evals.log import Status
 
 
@@ -23,39 +23,41 @@ class Gathered:
 
 
 def gather(directory: Path, command: str, *, interrupted: bool) -> Gathered | None:
-    """Join what the processes left below a run directory into one log beside their tables.
+    """Join the logs and tables of all processes below a run directory into one run.
 
     Args:
         directory: of the run.
-        command: as somebody typed it.
+        command: as typed.
         interrupted: whether the run was.
 
     Returns:
-        The run, or None where no process left anything.
+        The run, or None if no process wrote a log.
     """
     parts = dict(_parts(directory))
     if not parts:
         return None
     died = [folder.name for folder, run in parts.items() if run.status == "running"]
     status: Status = "interrupted" if interrupted or died else "finished"
-    said = [f"process {who} died; what it was judging is not in the log" for who in died]
-    run = _joined(directory.name, list(parts.values()), command, status, said)
+    remarks = [f"process {process} died; what it was judging is not in the log" for process in died]
+    run = _join(directory.name, list(parts.values()), command, status, remarks)
     for folder in parts:
-        _move(folder, directory)
+        _move_files(folder, directory)
     log.write(run, directory)
     shutil.rmtree(directory / PARTS, ignore_errors=True)
     return Gathered(run, directory)
 
 
-def look(directory: Path, command: str) -> None:
-    """Write what is finished so far, so that a run that is killed leaves a readable log."""
-    runs = [_lying(run, folder.relative_to(directory)) for folder, run in _parts(directory)]
+def write_unfinished_log(directory: Path, command: str) -> None:
+    """Write a log of what is finished, so that a killed run leaves a readable one."""
+    runs = [
+        _with_files_below(run, folder.relative_to(directory)) for folder, run in _parts(directory)
+    ]
     if runs:
-        log.write(_joined(directory.name, runs, command, "running"), directory)
+        log.write(_join(directory.name, runs, command, "running"), directory)
 
 
-def _lying(run: log.Run, folder: Path) -> log.Run:
-    """Return a part's log with its files where they lie until the end."""
+def _with_files_below(run: log.Run, folder: Path) -> log.Run:
+    """Return a part's log with the paths that its files have until the end."""
 
     def moved(item: log.Item) -> log.Item:
         table = item.table and str(folder / item.table)
@@ -74,8 +76,8 @@ def _parts(directory: Path) -> Iterator[tuple[Path, log.Run]]:
             continue  # it died before it had written anything
 
 
-def _joined(
-    name: str, runs: Sequence[log.Run], command: str, status: Status, said: Sequence[str] = ()
+def _join(
+    name: str, runs: Sequence[log.Run], command: str, status: Status, remarks: Sequence[str] = ()
 ) -> log.Run:
     items, selected = {item.id: item for run in runs for item in run.items}, runs[0].selected
     update = {
@@ -86,10 +88,10 @@ def _joined(
         "items": tuple(items[item] for item in selected if item in items),
         "not_run": tuple(item for item in selected if item not in items),
     }
-    return joined(runs, command, said, update)
+    return join_logs(runs, command, remarks, update)
 
 
-def _move(folder: Path, directory: Path) -> None:
+def _move_files(folder: Path, directory: Path) -> None:
     """Move tables and pictures of a part to their places in the run; of equal ones one stays."""
     for file in sorted(folder.rglob("*")):
         place = file.relative_to(folder)

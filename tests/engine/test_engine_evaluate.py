@@ -12,10 +12,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from vision_evals.core.progress import lines
+from vision_evals.engine.evaluate import Evaluation, evaluate
 from vision_evals.engine.jobs import Catalog
 from vision_evals.engine.resources import Resources
 from vision_evals.engine.tasks import RunConfig
-from vision_evals.engine.trial import Outcome, trial
 from vision_evals.log import Verdict
 from vision_evals.models.classifier import Classifier
 from vision_evals.suite.options import read
@@ -59,7 +59,7 @@ class Crash(nn.Module):
 
 
 @pytest.fixture
-def judge(tmp_path: Path, small: Callable[..., Classifier]) -> Callable[[nn.Module], Outcome]:
+def judge(tmp_path: Path, small: Callable[..., Classifier]) -> Callable[[nn.Module], Evaluation]:
     for name, colour in (("red", (200, 30, 20)), ("blue", (20, 30, 200)), ("green", (200, 9, 8))):
         (tmp_path / "pictures" / name).mkdir(parents=True)
         for i in range(10):
@@ -75,16 +75,16 @@ def judge(tmp_path: Path, small: Callable[..., Classifier]) -> Callable[[nn.Modu
     whole = Resources(catalog.registry, cpu, None, frozenset(), tmp_path, silent)
     config = RunConfig(cpu, "fp32", None, 0, tmp_path, Examiner(()))
 
-    def ask(network: nn.Module) -> Outcome:
-        resources = whole.standing_in(small(network))
-        (outcome,) = trial(jobs, catalog, resources, config, silent).values()
+    def ask(network: nn.Module) -> Evaluation:
+        resources = whole.with_classifier(small(network))
+        (outcome,) = evaluate(jobs, catalog, resources, config, silent).values()
         return outcome
 
     return ask
 
 
 def test_both_readings_agree_where_every_check_holds(
-    judge: Callable[[nn.Module], Outcome], tmp_path: Path
+    judge: Callable[[nn.Module], Evaluation], tmp_path: Path
 ) -> None:
     before = sorted(tmp_path.iterdir())
     outcome = judge(Color())
@@ -98,7 +98,7 @@ def test_both_readings_agree_where_every_check_holds(
     json.loads(outcome.item.model_dump_json())
 
 
-def test_an_invalid_item_has_its_behaviour(judge: Callable[[nn.Module], Outcome]) -> None:
+def test_an_invalid_item_has_its_behaviour(judge: Callable[[nn.Module], Evaluation]) -> None:
     outcome = judge(Dice())
     assert outcome.item.verdict is Verdict.INVALID
     assert [v.name for v in outcome.item.validity if v.invalidates] == ["deterministic"]
@@ -107,7 +107,7 @@ def test_an_invalid_item_has_its_behaviour(judge: Callable[[nn.Module], Outcome]
     assert outcome.behaviour.metrics == judge(Color()).behaviour.metrics
 
 
-def test_a_crash_has_no_behaviour(judge: Callable[[nn.Module], Outcome]) -> None:
+def test_a_crash_has_no_behaviour(judge: Callable[[nn.Module], Evaluation]) -> None:
     outcome = judge(Crash())
     fallen = [v for v in outcome.item.validity if v.invalidates]
     assert [v.name for v in fallen] == ["the network ran"]
@@ -116,7 +116,7 @@ def test_a_crash_has_no_behaviour(judge: Callable[[nn.Module], Outcome]) -> None
     assert not outcome.behaviour.judgements
 
 
-def test_one_stands_in_and_the_others_stay(judge: Callable[[nn.Module], Outcome]) -> None:
+def test_one_stands_in_and_the_others_stay(judge: Callable[[nn.Module], Evaluation]) -> None:
     assert judge(Color()).behaviour == judge(Color()).behaviour
     wrong = judge(nn.Sequential(Color(), nn.Softmin(1)))
     assert wrong.behaviour.verdict is Verdict.FAILED

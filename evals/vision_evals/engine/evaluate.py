@@ -1,4 +1,4 @@
-"""Jobs without pytest: the same passes and the same judgement, with no pictures and no log."""
+"""Judges jobs as a run does, without pictures and without a log."""
 
 from __future__ import annotations
 
@@ -24,34 +24,34 @@ from vision_evals.verdict.job import Job
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a job came to, twice."""
+class Evaluation:
+    """The entry of a job, judged twice."""
 
     item: log.Item
-    """As a run would log it: INVALID where a validity check fell."""
+    """As a run would log it: INVALID where a validity check failed."""
     behaviour: log.Item
-    """Judged as if every validity check held, so that it has its metrics and judgements."""
+    """Judged as if every validity check passed, so that it has its metrics and judgements."""
 
 
-def trial(
+def evaluate(
     jobs: Sequence[Job],
     catalog: Catalog,
     resources: Resources,
     config: RunConfig,
     progress: Progress,
-) -> dict[str, Outcome]:
-    """Return what each job came to, by its id. Nothing is kept and nothing is read back.
+) -> dict[str, Evaluation]:
+    """Return the evaluation of each job, by its id; the cache is neither read nor written.
 
     Args:
-        jobs: about images that are there, and classifiers that are not trained here.
+        jobs: on images that exist, and on classifiers that are not trained here.
         catalog: for the classifiers that thresholds name.
-        resources: classifiers and image sets; what they hold is what is judged.
-        config: how to compute; rows lie below its directory while this runs. Its examiner's
-            checks are asked anew.
-        progress: shown each pass.
+        resources: the classifiers and image sets to judge.
+        config: how to compute; rows are below its directory while this runs. Its validity checks
+            run again.
+        progress: shows each pass.
 
     Raises:
-        UserError: a classifier or an image set is not to be had.
+        UserError: a classifier or an image set is unavailable.
     """
     refused: dict[str, NotApplicableError] = {}
     for job in jobs:
@@ -62,18 +62,22 @@ def trial(
             refused[job.id] = error
     with tempfile.TemporaryDirectory(dir=config.directory, prefix=".trial-") as folder:
         (Path(folder) / "tables").mkdir()
-        own = replace(config, directory=Path(folder), examiner=Examiner(config.examiner.checks))
-        able = [job for job in jobs if job.id not in refused]
-        passes = _passes(able, catalog, resources, own, progress)
+        own_config = replace(
+            config, directory=Path(folder), examiner=Examiner(config.examiner.checks)
+        )
+        applicable = [job for job in jobs if job.id not in refused]
+        passes = _passes(applicable, catalog, resources, own_config, progress)
         return {
-            job.id: _refused(job, refused[job.id]) if job.id in refused else _outcome(job, passes)
+            job.id: _refused(job, refused[job.id])
+            if job.id in refused
+            else _evaluation(job, passes)
             for job in jobs
         }
 
 
-def _refused(job: Job, error: Exception, role: str | None = None) -> Outcome:
+def _refused(job: Job, error: Exception, role: str | None = None) -> Evaluation:
     nothing = failed(job, error, role)
-    return Outcome(nothing, nothing)
+    return Evaluation(nothing, nothing)
 
 
 def _passes(
@@ -83,30 +87,30 @@ def _passes(
     config: RunConfig,
     progress: Progress,
 ) -> dict[Source, Pass]:
-    """Walk every image set once, with all that the jobs ask of it."""
+    """Run one pass over every image set, with the tasks of all jobs."""
     passes: dict[Source, Pass] = {}
     for source, role in (named for job in jobs for named in job.roles):
         if source not in passes:
             together = [job for job in jobs if source in job.sources]
-            groups = plan.groups(together, source, catalog, resources)
+            groups = plan.task_groups_of(together, source, catalog, resources)
             passes[source] = Pass(source, role, resources.image_set(source), groups, config)
             passes[source].run(progress)
     return passes
 
 
-def _outcome(job: Job, passes: Mapping[Source, Pass]) -> Outcome:
-    own = [passes[source] for source in job.sources]
-    role = own[0].role
+def _evaluation(job: Job, passes: Mapping[Source, Pass]) -> Evaluation:
+    job_passes = [passes[source] for source in job.sources]
+    role = job_passes[0].role
     try:
-        seed_results_by_alias = [one.seed_results_by_alias(job) for one in own]
+        seed_results_by_alias = [image_pass.seed_results_by_alias(job) for image_pass in job_passes]
     except NotApplicableError as error:
         return _refused(job, error, role)
-    results = Results.of(job, seed_results_by_alias, map(image_set_of, own))
-    trusting = Results.of(job, [*map(_trusted, seed_results_by_alias)], results.images)
-    return Outcome(_judged(results, role), _judged(trusting, role))
+    results = Results.of(job, seed_results_by_alias, map(image_set_of, job_passes))
+    trusting = Results.of(job, [*map(_without_validity, seed_results_by_alias)], results.images)
+    return Evaluation(_judged(results, role), _judged(trusting, role))
 
 
-def _trusted(seed_results_by_alias: Mapping[str, SeedResults]) -> dict[str, SeedResults]:
+def _without_validity(seed_results_by_alias: Mapping[str, SeedResults]) -> dict[str, SeedResults]:
     return {
         alias: tuple(replace(member, validity=()) for member in seed_results)
         for alias, seed_results in seed_results_by_alias.items()
@@ -114,7 +118,7 @@ def _trusted(seed_results_by_alias: Mapping[str, SeedResults]) -> dict[str, Seed
 
 
 def _judged(results: Results, role: str) -> log.Item:
-    """Return the entry; where there are no numbers to judge, an INVALID one that says why."""
+    """Return the entry; an INVALID one with the reason where there are no numbers to judge."""
     try:
         return item_of(results, Standards())
     except Exception as error:  # noqa: BLE001 - metrics of rows that validity checks refuse

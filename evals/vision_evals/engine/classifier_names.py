@@ -1,4 +1,4 @@
-"""Whether every classifier that a suite names is one that there is. No torch."""
+"""Checks that every classifier that a suite names exists. No torch."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from vision_evals.models.request import parse_request
 from vision_evals.suite.suite import Suite
 
 
-def check_names(suite: Suite, registry: Registry, requests: Requests) -> None:
-    """Hold every classifier that a suite names against the model cards and the command line.
+def check_classifier_names(suite: Suite, registry: Registry, requests: Requests) -> None:
+    """Check every classifier that a suite names against model cards and command line.
 
     Raises:
-        UserError: one of them is not there, or a recipe among them cannot be trained.
+        UserError: one of them does not exist, or is a recipe that cannot be trained.
     """
     named = {alias for check in suite.checks for alias in check.references(None)}
     typed = requests.by_alias.keys() | (requests.series.keys() - named)
@@ -31,21 +31,21 @@ def _check(name: str, where: str, registry: Registry, requests: Requests) -> Non
     try:
         card, base = registry.card(name)
     except UserError as error:
-        near = did_you_mean(name, requests.by_alias) if requests.by_alias else ""
+        hint = did_you_mean(name, requests.by_alias) if requests.by_alias else ""
         if members := requests.series.get(name):
-            near = f"; it is a series: name one of its checkpoints, such as {members[-1]}"
-        raise UserError(f'{where}: classifier "{name}": {error}{near}') from None
+            hint = f"; it is a series: name one of its checkpoints, such as {members[-1]}"
+        raise UserError(f'{where}: classifier "{name}": {error}{hint}') from None
     if card.recipe is not None:
         try:
             _check_recipe(card, name, base, registry)
         except UnavailableError:
-            return  # data that is not here is said when it is needed
+            return  # missing data is reported when it is needed
         except UserError as error:
             raise UserError(f'{where}: classifier "{name}": {error}') from None
 
 
 def _check_recipe(card: Card, name: str, base: Path, registry: Registry) -> None:
-    """Hold a recipe against what there is."""
+    """Check a recipe, and the network that it starts from."""
     from vision_evals.models.training.checks import check_recipe
 
     if card.start is not None:
