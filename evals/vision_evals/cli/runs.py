@@ -57,7 +57,7 @@ def _accept(options: argparse.Namespace) -> None:
 def _merge(options: argparse.Namespace) -> int:
     from vision_evals.cli.merge import command
     from vision_evals.log.outcome import exit_code
-    from vision_evals.report.export.files import tell
+    from vision_evals.report.export.files import write_markdown
     from vision_evals.report.terminal import counts, remarks, table
 
     asked = told(options)
@@ -68,7 +68,7 @@ def _merge(options: argparse.Namespace) -> int:
     print(*remarks(run.log), counts(run.log), f"log: {run.directory / 'run.json'}", sep="\n")
     for place in filter(None, (published.page, published.folder)):
         print(f"report: {place}")
-    said += tell(run.log, run.directory, published.where, asked.markdown, os.environ)
+    said += write_markdown(run.log, run.directory, published.where, asked.markdown, os.environ)
     for trouble in said:
         print(f"warning: {printable(trouble)}", file=sys.stderr)
     return exit_code(run.log, lenient=asked.table.inconclusive == "skip")

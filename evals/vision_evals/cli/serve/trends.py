@@ -111,7 +111,7 @@ def _frame(key: At, metric: Metric, place: _Place) -> Frame | None:
         for alias in dict.fromkeys(alias for one in place.many for alias in one.items)
         if (plot := _plot(key, metric, alias, place, said)).lines
     ]
-    if not any(sum(map(lines.known, plot.lines)) > 1 for _, plot in drawn):
+    if not any(sum(map(lines.count_values, plot.lines)) > 1 for _, plot in drawn):
         return None
     return plots.frame(drawn, place.colours, plots.scale([plot for _, plot in drawn]))
 

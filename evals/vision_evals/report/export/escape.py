@@ -29,8 +29,8 @@ def markdown(text: str, most: int = 500) -> str:
         line = line[: most - 1] + "\N{HORIZONTAL ELLIPSIS}"
     safe = "".join(_ENTITIES.get(c, c) for c in _MARKUP.sub(_escaped, line))
     safe = _WWW.sub(lambda www: www[0][:-1] + "&#46;", safe)
-    for found, instead in _LINKS:
-        safe = safe.replace(found, instead)
+    for pattern, instead in _LINKS:
+        safe = safe.replace(pattern, instead)
     return safe
 
 
