@@ -51,7 +51,7 @@ class AnswerColumn:
 
     @property
     def overconfident(self) -> bool:
-        """Whether it is sure although nobody says what is right."""
+        """Whether it is confident although the image has no label."""
         return not self.labelled and (self.confidence or 0.0) > self.limit
 
     @property

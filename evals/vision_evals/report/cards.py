@@ -1,4 +1,4 @@
-"""The networks side by side: of each the few numbers that a reviewer asks for first."""
+"""The networks side by side: the few numbers of each that a reviewer reads first."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class CardNumber:
 
     label: str
     line: CheckLine
-    """Of what is worst said of it; its check may say another."""
+    """With the worst of its verdicts; the verdict of its check may differ."""
     gauge: Gauge | None
     check: CheckView
     shift: Shift | None
@@ -71,7 +71,7 @@ def _key(entry: CardNumber) -> tuple[str, str, str | None]:
 
 
 def _headlines(checks: Sequence[CheckView]) -> Iterator[CardNumber]:
-    """Yield each headline once: of several checks where it fell the deepest, or has changed."""
+    """Yield each headline once: of several checks the worst verdict, or a change."""
     candidates: dict[tuple[str, str], list[tuple[Metric, CheckView]]] = {}
     for check in checks:
         named: dict[tuple[str, str], list[Metric]] = {}
@@ -102,7 +102,7 @@ def _headline(metric: Metric) -> Headline:
 
 
 def _judged(checks: Sequence[CheckView]) -> Iterator[CardNumber]:
-    """Yield what expectations are about, the deepest falls first."""
+    """Yield what expectations are about, the worst verdicts first."""
     judged = {
         (check.anchor, metric.name, metric.at): (metric, check)
         for check in checks

@@ -144,7 +144,7 @@ def _metric_lines(item: Item) -> Iterator[MetricLines]:
 
 
 def _summary(folded: Sequence[CheckLine], *, more: bool) -> str:
-    """Return ``7 more points recorded``, or what else is said of points that nobody judged."""
+    """Return ``7 more points recorded``, or the verdicts of points without an expectation."""
     counts = Counter(line.verdict for line in folded)
     points = words.plural(len(folded), "more point" if more else "point")
     if set(counts) == {Verdict.RECORDED}:
@@ -186,7 +186,7 @@ def _line(metric: Metric, judgement: Judgement | None, item: Item) -> CheckLine:
 def _verdict(metric: Metric, judgement: Judgement | None, item: Item) -> Verdict:
     refused = any(other.verdict is Verdict.INVALID for other in item.judgements)
     if item.verdict is Verdict.INVALID and not refused:
-        # A number that cannot be trusted passes nothing, whatever was said of it alone.
+        # A number that cannot be trusted passes nothing, whatever its own verdict.
         return Verdict.INVALID
     if judgement is not None:
         return judgement.verdict
@@ -204,7 +204,7 @@ def _failed(judgement: Judgement, item: Item, colour: str) -> FailedExpectation:
 
 
 def _short(judgement: Judgement, metric: Metric | None) -> str | None:
-    """Say by how much a number fell, or why it is not known whether it did."""
+    """Say by how much a number missed its threshold, or why that is not known."""
     if metric is None or judgement.value is None or judgement.threshold is None:
         return None
     if judgement.verdict is Verdict.INCONCLUSIVE:

@@ -105,13 +105,13 @@ def rows(directory: Path, file: str, images: Collection[str]) -> dict[str, Table
 
 
 def _inside(directory: Path, file: str) -> Path:
-    """Return a path below the run directory: a log may come from somebody else."""
+    """Return a path below the run directory: a log may come from an untrusted source."""
     root = directory.resolve()
     try:
         path = (root / file).resolve()
     except RuntimeError as error:  # links in a circle
         raise ValueError(file) from error
-    # A pipe would be waited for until somebody writes to it.
+    # Opening a pipe would block until something writes to it.
     if not path.is_relative_to(root) or (path.exists() and not path.is_file()):
         raise ValueError(file)
     return path

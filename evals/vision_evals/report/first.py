@@ -1,4 +1,4 @@
-"""The first screen: how often each verdict was given, what fell, and what was not judged."""
+"""The first screen: how often each verdict was given, what failed, and what was not judged."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Folded(Generic[Shown]):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One fall in a sentence, where its evidence stands, and how to see it again."""
+    """One failure in a sentence, where its evidence is, and how to reproduce it."""
 
     sentence: Sentence
     anchor: str
@@ -47,7 +47,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What fell and fails nothing: how often, and where it stands."""
+    """What failed without failing the run: how often, and where the page shows it."""
 
     text: str
     anchor: str
@@ -70,10 +70,10 @@ def folded(shown: Sequence[Shown], most: int = MAX_OPEN) -> Folded[Shown]:
 
 
 def failures(bad: Sequence[CheckView]) -> Folded[Failure]:
-    """Return a sentence for each fall of the checks, the worst first.
+    """Return a sentence for each failure of the checks, the worst first.
 
     Args:
-        bad: checks that ask for attention; the evidence of the first stands at ``failure-1``.
+        bad: checks that need attention; the evidence of the first stands at ``failure-1``.
     """
     all_sentences = [
         Failure(sentence, f"failure-{number}", check.command)
@@ -86,7 +86,7 @@ def failures(bad: Sequence[CheckView]) -> Folded[Failure]:
 
 
 def notes(checks: Sequence[CheckView]) -> tuple[Note, ...]:
-    """Return how much fell that the suites excuse or only warn of."""
+    """Return how much failed that the suites excuse or only warn of."""
     excused = [entry.judgement for check in checks for entry in check.excused]
     known = sum(judgement.known is not None for judgement in excused)
     validity = sum(len(check.warned) for check in checks)

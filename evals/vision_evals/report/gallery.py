@@ -46,7 +46,7 @@ def collection(subject: PickedPicture, sets: Mapping[str, ImageSet]) -> ImageSet
 def album(
     pictures: Sequence[tuple[PickedPicture, Tile]], sets: Mapping[str, ImageSet]
 ) -> PictureAlbum:
-    """Return what is to be said of the pictures of an album.
+    """Return the description of an album.
 
     Args:
         pictures: the pictures.
@@ -164,7 +164,7 @@ def _wanted(subject: PickedPicture, sets: Mapping[str, ImageSet]) -> picture_bud
 def _tables(
     items: Sequence[Item], pictures: Sequence[PickedPicture], directory: Path
 ) -> tuple[dict[str, dict[str, files.TableRow]], list[str]]:
-    """Return item to image to row, and what cannot be told because a table is missing."""
+    """Return item to image to row, and what is not shown because a table is missing."""
     images: dict[tuple[str, ...], set[str]] = {}
     for subject in pictures:
         key = (subject.item.id,) if subject.alone else subject.key[:2]

@@ -18,7 +18,7 @@ from vision_evals.report.templates import environment, template_errors
 
 CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 """What no page may hold: controls other than white space, halves of characters, and orders to
-write backwards, by which a name turns round the numbers beside it or a command to copy."""
+write backwards, by which a name reverses the numbers next to it or a command to copy."""
 
 
 def render(run: Run, directory: Path, templates: Path | None = None) -> str:
@@ -44,7 +44,7 @@ def write(run: Run, directory: Path, path: Path, templates: Path | None = None) 
 def write_folder(
     run: Run, run_directory: Path, folder: Path, templates: Path | None = None
 ) -> Path:
-    """Write the same report as ``index.html`` with all pictures beside it, below ``pictures/``.
+    """Write the same report as ``index.html`` with all pictures as files below ``pictures/``.
 
     Args:
         run: the log.
@@ -52,11 +52,11 @@ def write_folder(
         folder: of the report. Pictures of an older report there are replaced; other files stay.
         templates: as for `render`.
     """
-    beside = ExternalFiles()
-    html = _report(run, run_directory, beside, templates)
-    beside.put(folder)
+    external = ExternalFiles()
+    html = _report(run, run_directory, external, templates)
+    external.put(folder)
     page = _put(html, folder / "index.html")
-    beside.clear(folder)  # last: until now somebody may have read the older page
+    external.clear(folder)  # last: until now a reader may have the older page open
     return page
 
 

@@ -37,7 +37,7 @@ class PickedPicture:
 
     @property
     def fair(self) -> bool:
-        """Whether nobody picked it for its answers."""
+        """Whether no check picked it for its answers."""
         return all(picture.sample == "fair" for _, picture in self.picks)
 
 
@@ -71,7 +71,7 @@ _NOT_HOW_OFTEN = "The worst show how a network fails, not how often."
 
 
 def worst(item: Item) -> WorstFirst:
-    """Return what is said of the pictures that the measure of an item puts first."""
+    """Return what the pictures are that the measure of an item ranks first."""
     return item.worst_first or WorstFirst(
         meaning=f"The worst are those that {item.measure} itself ranks first."
     )

@@ -139,7 +139,7 @@ def frame(
 
 
 def _lines(drawn: Sequence[Drawn]) -> Iterator[tuple[str, Line]]:
-    """Yield every line with its alias; what nobody measured is the same for all, and drawn once."""
+    """Yield every line with its alias; a reference line is the same for all and drawn once."""
     references: list[Line] = []
     for alias, line in ((alias, line) for alias, plot in drawn for line in plot.lines):
         if line not in references:

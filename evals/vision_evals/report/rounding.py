@@ -87,7 +87,7 @@ def point(metric: Metric) -> str:
 
 
 def unit(metric: Metric) -> str:
-    """Return the unit where it must be said: a fraction goes without."""
+    """Return the unit; empty for a fraction."""
     return "" if metric.unit == "fraction" or metric.value is None else metric.unit
 
 
@@ -117,7 +117,7 @@ def percent_interval(metric: Metric) -> str | None:
 
 
 def share(part: float) -> str:
-    """Return one confidence in percent; certainty is said only where there is no rest at all."""
+    """Return one confidence in percent; 0 and 100 % only where they are exact."""
     if 0 < part < 0.01:
         return "< 1 %"
     if 0.99 < part < 1:

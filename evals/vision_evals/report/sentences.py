@@ -1,4 +1,4 @@
-"""What fell, as plain sentences: check, network, number, what was wanted, and the evidence."""
+"""What failed, as plain sentences: check, network, number, expectation and evidence."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vision_evals.report.checks import metric_of
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """One fall, for a reviewer who reads nothing else."""
+    """One failure, for a reviewer who reads nothing else."""
 
     verdict: Verdict
     subject: str
@@ -22,9 +22,9 @@ class Sentence:
 
 
 def sentences(item: Item) -> tuple[Sentence, ...]:
-    """Return a sentence for each validity check and each expectation that fell, worst first.
+    """Return a sentence for each validity check and each expectation that failed, worst first.
 
-    An item that fell without either, such as one whose network cannot be loaded, has the log's.
+    An item that failed without either, such as one whose network cannot be loaded, has the log's.
     """
     subject = f"{item.check}, {item.classifier}"
     texts = [(Verdict.INVALID, _invalid(check)) for check in item.validity if check.invalidates]
@@ -62,8 +62,8 @@ def _held(judgement: Judgement, item: Item) -> str:
 def _known(judgement: Judgement, metric: Metric) -> bool:
     """Whether the log holds the numbers that decided.
 
-    A suite may ask for another confidence than the log's intervals have. Its interval then stands
-    in the sentence of the judgement only.
+    A suite may set another confidence than that of the log's intervals. Its interval is then only
+    in the sentence of the judgement.
     """
     if judgement.value is None or judgement.threshold is None:
         return False

@@ -94,7 +94,7 @@ def _frames(
 ) -> Iterator[Frame]:
     """Yield the frame of a metric that some series has at two places at least.
 
-    Of several series each point of the metric's axis has a frame: nobody can follow more lines.
+    Of several series each point of the metric's axis has a frame: more lines are hard to follow.
     """
     items = [item for members in series.values() for _, item in members]
     ats = list(dict.fromkeys(m.at for item in items for m in item.metrics if m.name == metric.name))

@@ -64,7 +64,7 @@ class FlippedImages:
 
 @dataclass(frozen=True, slots=True)
 class ComparedCheck:
-    """One check beside that of the other run."""
+    """One check next to that of the other run."""
 
     item: Item
     colour: str

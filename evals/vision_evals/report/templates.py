@@ -158,10 +158,10 @@ def _error_message(error: Exception, templates: Path) -> str:
         )
     if isinstance(error, TemplateSyntaxError):
         original = data_folder("reports") / (error.name or "")
-        beside = (
+        original_file = (
             f"; the built-in template to compare with: {original}" if original.is_file() else ""
         )
-        return f"{error.filename}:{error.lineno}: {message}{beside}"
+        return f"{error.filename}:{error.lineno}: {message}{original_file}"
     frames = traceback.extract_tb(error.__traceback__)
     roots = [templates.resolve(), data_folder("reports").resolve()]
     for root in roots:  # the user's own line before one of ours that it led to

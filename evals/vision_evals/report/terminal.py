@@ -91,7 +91,7 @@ def _flipped(run: Run) -> Iterator[str]:
 
 
 def profile(run: Run) -> list[str]:
-    """Return where the time went, a line each; nothing where nobody asked."""
+    """Return where the time went, a line each; nothing without a profile."""
     record = run.profile
     if record is None:
         return []
@@ -131,7 +131,7 @@ MIN_WIDTH = 150
 """Characters of a line at least: a narrower table would cut its thresholds."""
 
 MAX_RECORDED_METRICS = 4
-"""Metrics of an item that nobody judged and the table shows all the same; the report has all."""
+"""Metrics without an expectation that the table shows of an item; the report has all."""
 
 _Row: TypeAlias = tuple[str, str, str, str, Verdict, str]
 

@@ -179,7 +179,7 @@ def _frame(alias: str, plot: Plot | None, colours: Mapping[str, str]) -> Frame |
 
 
 def _together(plain_facets: Iterable[Facet], agreed: bool | None) -> Iterator[Facet]:
-    """Yield the facets, and in each whether the networks agree where nobody says who is right."""
+    """Yield the facets, and in each whether the networks agree where the image has no label."""
     word = {True: ("the networks agree",), False: ("the networks disagree",), None: ()}[agreed]
     for facet in plain_facets:
         yield replace(facet, answers=(*facet.answers, *word))

@@ -45,7 +45,7 @@ class Trace:
     thin: bool
     """One seed of several."""
     reference: bool
-    """Drawn for comparison: nobody measured it."""
+    """Drawn for comparison, not measured."""
     steps: bool
     """Each y holds from its x to the next; the last x only ends it."""
     spots: tuple[Spot, ...]

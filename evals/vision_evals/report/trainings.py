@@ -1,4 +1,4 @@
-"""How networks were trained here: their recipes, and what became of each seed, epoch by epoch."""
+"""How networks were trained here: their recipes, and the result of each seed, epoch by epoch."""
 
 from __future__ import annotations
 
@@ -237,7 +237,7 @@ def _lines(
 
 
 def _with_changes(frame: Frame, trainings: Sequence[Training]) -> Frame:
-    """Say beside each share how many units died and revived since the epoch before."""
+    """Write next to each share how many units died and revived since the epoch before."""
     columns = []
     for column, training in zip(frame.columns, trainings, strict=True):
         changes = {

@@ -10,10 +10,10 @@ from datetime import datetime
 from vision_evals.log import Judgement, Run, Verdict
 
 BAD = (Verdict.INVALID, Verdict.FAILED, Verdict.INCONCLUSIVE)
-"""Verdicts that ask for somebody's attention, worst first."""
+"""Verdicts that need attention, worst first."""
 
 MAX_LIST_LINES = 200
-"""Lines of a list that images or warnings make long; how many follow is said."""
+"""Lines of a list that images or warnings make long; the page says how many follow."""
 
 SYMBOLS = {
     Verdict.INVALID: "!",
@@ -66,7 +66,7 @@ def headline(run: Run, counts: Mapping[Verdict, int]) -> str:
 
 
 def alert(run: Run) -> str | None:
-    """Return what must be said loudly of a run that did not finish."""
+    """Return the alert of a run that did not finish."""
     return _ALERTS[run.status]
 
 
@@ -89,7 +89,7 @@ def _judged(counts: Mapping[Verdict, int]) -> str:
 
 
 def excuse(judgement: Judgement) -> str | None:
-    """Return why a fall fails nothing; None where it does, or where nothing fell."""
+    """Return why a failed expectation fails no check; None where it does or nothing failed."""
     if not judgement.excused:
         return None
     if judgement.known is not None:

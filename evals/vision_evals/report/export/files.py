@@ -1,4 +1,4 @@
-"""Where the Markdown of a run goes: a file somebody names, and GitHub's job summary."""
+"""Where the Markdown of a run goes: a file that the user names, and GitHub's job summary."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def write_markdown(
         run: its log.
         directory: where the log is.
         report: the HTML report, if there is one.
-        path: of ``--evals-markdown``, if somebody named one.
+        path: of ``--evals-markdown``, if the user named one.
         environment: of the process.
     """
     return tuple(_problems(run, _where(directory, report), path, environment))

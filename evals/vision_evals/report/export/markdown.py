@@ -23,7 +23,7 @@ def changes(run: Run, most: int) -> Iterator[str]:
 
     Args:
         run: the log.
-        most: checks that are told in full.
+        most: checks that are shown in full.
     """
     compared = [item for item in run.items if item.comparison is not None]
     gates = run.gates
@@ -163,7 +163,7 @@ def _value(judgement: Judgement, metric: Metric | None) -> str:
 
 
 def _asides(run: Run, most: int) -> Iterator[str]:
-    """Yield what was not judged and why nobody need look, a line each."""
+    """Yield what was not judged and needs no attention, a line each."""
     for verdict in (Verdict.UNAVAILABLE, Verdict.NOT_APPLICABLE):
         names = [_name(item) for item in run.items if item.verdict is verdict]
         if names:

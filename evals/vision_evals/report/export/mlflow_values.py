@@ -1,4 +1,4 @@
-"""What MLflow is told of a run: parameters, metrics and tags, under names that it takes."""
+"""What MLflow stores of a run: parameters, metrics and tags, under names that it takes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def settings(run: Run) -> dict[str, str]:
 
 
 def parameters(classifier: Classifier | None, items: Sequence[Item]) -> dict[str, str]:
-    """Return what a classifier is, and what its checks were asked with; some ask none."""
+    """Return what a classifier is, and the parameters of its checks."""
     facts = {} if classifier is None else classifier.model_dump(include=FACTS)
     values = {key: _text(value) for key, value in facts.items() if value is not None}
     for item in items:

@@ -1,8 +1,8 @@
 """A finished run sent to MLflow from a process of its own.
 
-MLflow keeps its address, its log levels and its telemetry in globals, imports for seconds, and asks
-a server that does not answer again for minutes. In a child none of that reaches the session, its
-warning filters or its screen, and a limit on its time is one that holds.
+MLflow keeps its address, its log levels and its telemetry in globals, takes seconds to import, and
+retries for minutes when a server does not answer. In a child process none of that reaches the
+session, its warning filters or its screen, and a limit on its time can be enforced.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_MESSAGE_CHARS = 700
 """Characters of MLflow's words that are passed on."""
 
 _QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
-"""Nobody is told that somebody judged a network."""
+"""Nothing about the run is sent to third parties."""
 
 _PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
 """Unless the user's environment says otherwise."""
@@ -74,7 +74,7 @@ def track(
 
 
 def settled(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment in which MLflow tells nobody, and gives up on a silent server."""
+    """Return an environment in which MLflow sends no telemetry and gives up on a silent server."""
     return {**_PATIENCE, **environment, **_QUIET}
 
 

@@ -83,7 +83,7 @@ def line_offset(place: int, frame: Frame) -> int:
 
 
 def worded(frame: Frame) -> bool:
-    """Whether places on the x axis are said in words: by their names, or as bins."""
+    """Whether places on the x axis are written as words: names or bins."""
     return bool(frame.ticks) or frame.steps
 
 
