@@ -38,8 +38,8 @@ def by_loop(file: Path) -> list[tuple[object, ...]]:
                     (*about, m["name"], m["axis"], m["at"], *number, j["threshold"], j["verdict"])
                 )
         for j in left:
-            number = (j["metric"], None, j["at"], j["value"], None, None, None)
-            found.append((*about, *number, j["threshold"], j["verdict"]))
+            lost = (j["metric"], None, j["at"], j["value"], None, None, None)
+            found.append((*about, *lost, j["threshold"], j["verdict"]))
         if not item["metrics"] and not item["judgements"]:
             found.append((*about, *[None] * 8, item["verdict"]))
     return found

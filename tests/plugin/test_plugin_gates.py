@@ -144,7 +144,7 @@ def test_flips_are_told_with_both_answers_and_a_picture(baseline: pytest.Pyteste
     page = (baseline.path / "runs" / "latest" / "report.html").read_text(encoding="utf-8")
     assert "20 images turned wrong" in page
     assert page.index('id="beside"') < page.index('id="failed"')
-    assert "1 paired gate held, of 1 written" in page
+    assert "1 paired gate applied, of 1 written" in page
     assert "0.05 of them would fail" in page
     assert run.baseline is not None
     assert run.suites[0].gates == 1
@@ -496,7 +496,8 @@ def test_the_terminal_says_what_turned_and_how_many_gates(baseline: pytest.Pytes
     result.stdout.fnmatch_lines(
         [
             "net, colors: 20 of 120 images turned wrong, 0 right since the baseline (top1_acc*",
-            "paired gates: 1; 0.05 would fail by chance if every network lay just on its margin",
+            "paired gates: 1; 0.05 would fail by chance if every network were exactly at its "
+            "margin",
         ]
     )
 

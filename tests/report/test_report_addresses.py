@@ -51,7 +51,7 @@ def test_the_folder_shows_what_the_file_shows(runs: ModuleType, tmp_path: Path) 
 def test_beside_the_page_there_is_room_for_all(
     runs: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(picture_budget, "PICTURES", 0)
+    monkeypatch.setattr(picture_budget, "MAX_GALLERY_BYTES", 0)
     run = runs.make_run(runs.accuracy_item(tmp_path, "a"))
     assert not runs.Page(report.render(run, tmp_path)).attributes("src")
     page = report.write_folder(run, tmp_path, tmp_path / "site")
@@ -124,13 +124,16 @@ def test_a_page_that_cannot_be_filled_leaves_the_older_one(
 
 
 def test_pictures_have_what_the_words_leave() -> None:
-    assert picture_budget.room(0) == picture_budget.PICTURES
+    assert picture_budget.gallery_bytes(0) == picture_budget.MAX_GALLERY_BYTES
     assert (
-        picture_budget.room(21)
-        == 5_000_000 - 1_000_000 - picture_budget.FLIPS - 21 * picture_budget.CHECK
+        picture_budget.gallery_bytes(21)
+        == 5_000_000
+        - 1_000_000
+        - picture_budget.MAX_FLIP_BYTES
+        - 21 * picture_budget.BYTES_PER_CHECK
     )
-    assert picture_budget.room(40) < picture_budget.room(21)
-    assert picture_budget.room(1000) == picture_budget.LEAST, (
+    assert picture_budget.gallery_bytes(40) < picture_budget.gallery_bytes(21)
+    assert picture_budget.gallery_bytes(1000) == picture_budget.MIN_GALLERY_BYTES, (
         "a page of many checks shows some, too"
     )
 

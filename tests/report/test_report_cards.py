@@ -12,7 +12,7 @@ from vision_evals import log, report
 from vision_evals.log import Verdict
 from vision_evals.report import view
 from vision_evals.report.addresses import Inline
-from vision_evals.report.cards import Card
+from vision_evals.report.cards import NetworkCard
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -26,14 +26,14 @@ def item(measure: str, *metrics: log.Metric, check: str = "c", **more: Any) -> l
     return log.Item(**fields | more)
 
 
-def card(runs: ModuleType, directory: Path, *items: log.Item) -> Card:
+def card(runs: ModuleType, directory: Path, *items: log.Item) -> NetworkCard:
     run = runs.make_run(*items, classifiers=(runs.classifier("net"),))
     (found,) = view.page(run, directory, Inline()).cards.open
     return found
 
 
-def lines(found: Card) -> list[tuple[str, str | None, str]]:
-    return [(entry.label, entry.line.at, entry.line.value) for entry in found.entries]
+def lines(found: NetworkCard) -> list[tuple[str, str | None, str]]:
+    return [(entry.label, entry.line.at, entry.line.reading.value) for entry in found.entries]
 
 
 def test_a_card_leads_with_the_numbers_that_are_asked_for_first(
@@ -59,12 +59,12 @@ def test_a_card_leads_with_the_numbers_that_are_asked_for_first(
         ("confidence on art", None, "0.25"),
     ]
     first, *_ = found.entries
-    assert first.line.interval == "0.76 to 0.99", "19 of 20, by Wilson"
-    assert (first.line.n, first.line.denominator) == ("20", "images")
+    assert first.line.reading.interval == "0.76 to 0.99", "19 of 20, by Wilson"
+    assert (first.line.reading.n, first.line.denominator) == ("20", "images")
     assert first.gauge is not None
     assert first.gauge.value == pytest.approx(0.95)
     assert first.gauge.low == pytest.approx(0.7638, abs=1e-4)
-    assert found.entries[4].line.interval == "median of 3 seeds, 0.20 to 0.30"
+    assert found.entries[4].line.reading.interval == "median of 3 seeds, 0.20 to 0.30"
     assert found.entries[5].gauge is None, "a gap is no share of anything"
 
 
@@ -96,7 +96,7 @@ def test_of_two_checks_the_one_that_fell_is_shown(runs: ModuleType, tmp_path: Pa
     entry = card(
         runs, tmp_path, item("accuracy", runs.share("top5_accuracy", 19), check="photos"), fell
     ).entries[0]
-    assert (entry.line.value, entry.check.item.check) == ("0.45", "sketches")
+    assert (entry.line.reading.value, entry.check.item.check) == ("0.45", "sketches")
     assert entry.check.anchor == "check-2"
 
 
@@ -139,7 +139,7 @@ def test_a_card_with_few_headlines_goes_on_with_what_is_expected(
     ]
     assert len(found.entries) == 5
     assert found.entries[0].gauge is None
-    assert found.entries[0].line.unit == "nats"
+    assert found.entries[0].line.reading.unit == "nats"
     assert found.entries[1].gauge is not None
 
 

@@ -25,7 +25,7 @@ def test_shares_of_the_same_images_stand_in_one_chart_a_classifier(
 ) -> None:
     items = [runs.fgsm_item(tmp_path, alias) for alias in ("a", "b")]
     accuracy, success, confidence, p_value = sweeps(items, COLOURS)
-    drawn = {q.name: q.dash for q in accuracy.quantities}
+    drawn = {q.metric.name: q.dash for q in accuracy.quantities}
     assert drawn == {
         "robust_accuracy": 0, "robust_accuracy_8bit": DOTTED, "noise_accuracy": 1,
     }  # fmt: skip

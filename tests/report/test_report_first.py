@@ -21,7 +21,7 @@ MINUS = "\N{MINUS SIGN}"
 
 
 def whole(sentence: Sentence) -> str:
-    return f"{sentence.subject}: {sentence.said}"
+    return f"{sentence.subject}: {sentence.text}"
 
 
 def item(metrics: tuple[log.Metric, ...], *judgements: log.Judgement, **more: Any) -> log.Item:
@@ -114,7 +114,7 @@ def test_an_inconclusive_one_says_that_the_interval_holds_the_threshold_and_what
     unclear = runs.every_verdict(tmp_path)[2]
     assert [whole(one) for one in sentences(unclear)] == [
         "photographs, unclear: top-5 accuracy 0.95, at least 0.9 wanted; 95 % interval 0.76 to "
-        "0.99 holds the threshold, n = 20; about 120 more images would decide"
+        "0.99 contains the threshold, n = 20; about 120 more images would decide"
     ]
 
 
@@ -156,7 +156,7 @@ def test_a_gate_says_the_paired_difference_and_the_flips(runs: ModuleType) -> No
     more = "; about 412 more images would give this gate a power of 80 % to pass an equal network"
     (unclear,) = gated(runs, Verdict.INCONCLUSIVE, 0.02, f", 80 worse and 30 better{more}")
     assert unclear.endswith(
-        f"90 % interval {MINUS}0.08 to +0.02 holds the margin of {MINUS}0.01, n = 1,000, "
+        f"90 % interval {MINUS}0.08 to +0.02 contains the margin of {MINUS}0.01, n = 1,000, "
         f"80 worse and 30 better{more}"
     )
 
@@ -171,7 +171,7 @@ def test_an_invalid_one_says_the_validity_check_that_fell_and_no_number(
         assert [(one.verdict, whole(one)) for one in sentences(found)] == [
             (
                 Verdict.INVALID,
-                "photographs, broken: validity check “class order” falls; another order of the "
+                "photographs, broken: validity check “class order” failed; another order of the "
                 "classes is right on 19 of 20, this one on 1",
             )
         ]
@@ -252,13 +252,13 @@ def test_the_list_is_ordered_worst_first_and_folds_what_is_long(
 ) -> None:
     more = [runs.failed_item(tmp_path, f"net{number}") for number in range(8)]
     run = runs.make_run(*reversed(runs.every_verdict(tmp_path)), *more)
-    found = view.page(run, tmp_path, Inline()).findings
+    found = view.page(run, tmp_path, Inline()).failures
     verdicts = [one.sentence.verdict for one in (*found.open, *found.more)]
     assert verdicts == [Verdict.INVALID, *[Verdict.FAILED] * 9, Verdict.INCONCLUSIVE]
     assert (len(found.open), len(found.more)) == (8, 3)
     page = runs.Page(report.render(run, tmp_path))
-    assert "3 more falls" in page.text
-    assert page.text.index("net0 : top-5") < page.text.index("3 more falls")
+    assert "3 more failures" in page.text
+    assert page.text.index("net0 : top-5") < page.text.index("3 more failures")
     assert first.folded(range(8)).more == ()
 
 
@@ -270,12 +270,12 @@ def test_every_sentence_links_to_its_evidence_and_stands_with_its_command(
     page = runs.Page(report.render(run, tmp_path))
     ids = page.attributes("id")
     assert {href[1:] for href in page.attributes("href")} <= set(ids)
-    assert [one.anchor for one in shown.findings.open] == ["failure-1", "failure-2", "failure-3"]
+    assert [one.anchor for one in shown.failures.open] == ["failure-1", "failure-2", "failure-3"]
     order = ("broken", "fails", "unclear")
     for number, alias in enumerate(order, 1):
         article = page.html.partition(f'id="failure-{number}"')[2].partition("</article>")[0]
         assert f"</span>{alias}</span>" in article
-    for one, alias in zip(shown.findings.open, order, strict=True):
+    for one, alias in zip(shown.failures.open, order, strict=True):
         command = ["pytest", f"suites/accuracy.toml::photographs[{alias}]"]
         assert shlex.split(one.command)[:2] == command
     # right behind the headline, before counts, cards and everything else
@@ -304,10 +304,10 @@ def test_what_fails_nothing_is_counted_and_linked(runs: ModuleType, tmp_path: Pa
     )
     warns = log.Validity(name="steps", outcome="failed", severity="warn", evidence="e", meaning="m")
     one = item((metric,), *held, verdict=Verdict.PASSED, validity=(warns,))
-    asides = view.page(runs.make_run(one), tmp_path, Inline()).asides
-    assert [(aside.said, aside.anchor) for aside in asides] == [
+    notes = view.page(runs.make_run(one), tmp_path, Inline()).notes
+    assert [(note.text, note.anchor) for note in notes] == [
         ("2 expectations that only warn", "excused"),
-        ("1 expectation known to fall", "excused"),
+        ("1 expectation known to fail", "excused"),
         ("1 validity check that warns", "warned"),
     ]
     page = runs.Page(report.render(runs.make_run(one), tmp_path))
@@ -343,7 +343,7 @@ def test_hostile_names_are_text_and_one_word_of_the_shell(
         update={"id": f"suites/a.toml::{name}[net]", "check": name, "classifier": name}
     )
     run = runs.make_run(fell)
-    (one,) = view.page(run, tmp_path, Inline()).findings.open
+    (one,) = view.page(run, tmp_path, Inline()).failures.open
     assert shlex.split(one.command)[:2] == ["pytest", fell.id]
     page = runs.Page(report.render(run, tmp_path))
     assert f"{name}, {name} : top-5 accuracy 0.55" in page.text

@@ -16,8 +16,7 @@ import pytest
 
 from vision_evals import log, report
 from vision_evals.log import Verdict
-from vision_evals.report.glossary import LONGEST, glossary
-from vision_evals.report.meanings import INTERVALS, VERDICTS
+from vision_evals.report.glossary import INTERVALS, MAX_ANCHOR_CHARS, VERDICTS, glossary
 
 two = importlib.import_module("tests.report.test_report_side_by_side")
 
@@ -94,7 +93,7 @@ def test_names_may_be_anything_and_anchors_stay_safe_and_unique(
     anchors = [entry.anchor for entry in found.values()]
     assert len(set(anchors)) == len(anchors) == len(VERDICTS) + 2 * len(NAMES)
     assert all(re.fullmatch(r"term-[a-z]+-[A-Za-z0-9_-]*", anchor) for anchor in anchors)
-    assert max(map(len, anchors)) < LONGEST + 5
+    assert max(map(len, anchors)) < MAX_ANCHOR_CHARS + 5
     for number, name in enumerate(NAMES):
         assert found["metric", name].meaning == f"About number {number}."
         assert found["validity", name].meaning == f"Against {number}."
@@ -137,7 +136,7 @@ def test_measures_that_mean_different_things_by_a_name_are_told_apart() -> None:
     assert entry.meaning == "In fgsm and own: One step. In adversarial: Every attack."
     assert entry.source == "A 2015; B 2019"
     assert glossary(items[::2])["metric", "m"].meaning == "One step."
-    assert "Nothing more is said" in glossary(items[3:])["metric", "m"].meaning
+    assert "Its definition does not explain it" in glossary(items[3:])["metric", "m"].meaning
 
 
 def test_intervals_are_those_of_metrics_gates_and_comparisons(
@@ -156,8 +155,8 @@ def test_intervals_are_those_of_metrics_gates_and_comparisons(
         if kind == "interval"
     )
     unknown = glossary([item_of(metrics=(other, sure))])["interval", "guess <b>"]
-    assert (unknown.term, unknown.source) == ("guess <b>", "")
-    assert "no sentence about it" in unknown.meaning
+    assert (unknown.label, unknown.source) == ("guess <b>", "")
+    assert "this page does not describe" in unknown.meaning
     assert unknown.meaning.endswith(" Two-sided confidence here: 90 % and 99 %.")
 
 
@@ -177,5 +176,5 @@ def test_validity_checks_stand_by_number_and_each_once() -> None:
 
     checks = (check("", "free"), check("S13", "noise"), check("S5", "logits"), check("S5", "soft"))
     found = glossary([item_of(validity=checks), item_of(measure="b", validity=checks[1:])])
-    shown = [(e.number, e.term) for e in found.values() if e.kind == "validity"]
+    shown = [(e.number, e.label) for e in found.values() if e.kind == "validity"]
     assert shown == [("S5", "logits"), ("S5", "soft"), ("S13", "noise"), ("", "free")]

@@ -144,7 +144,7 @@ def test_tables_of_other_types_are_named_or_say_nothing(
 
 
 def test_a_table_that_unpacks_to_too_many_rows_is_named(runs: ModuleType, tmp_path: Path) -> None:
-    names = pa.DictionaryArray.from_arrays(np.zeros(files.MOST + 1, dtype="int32"), ["a"])
+    names = pa.DictionaryArray.from_arrays(np.zeros(files.MAX_TABLE_ROWS + 1, dtype="int32"), ["a"])
     pq.write_table(pa.table({"image": names}), tmp_path / "t.parquet")
     assert (tmp_path / "t.parquet").stat().st_size < 10_000
     page = shown(runs, tmp_path, "t.parquet")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vision_evals import log
-from vision_evals.report.panels import Pair, pair
+from vision_evals.report.facets import Pair, pair
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def test_the_worst_come_first_works_together_and_the_fair_sample_last(
 
 def test_a_measure_without_words_has_some(runs: ModuleType, tmp_path: Path, read: Read) -> None:
     page = read(runs.make_run(runs.fgsm_item(tmp_path, "a", measure="mine:blur")))
-    assert "The worst are those that mine:blur itself puts first." in _section(page)
+    assert "The worst are those that mine:blur itself ranks first." in _section(page)
 
 
 def test_works_are_told_with_title_artist_and_answers(
@@ -152,7 +152,7 @@ def test_the_lecture_fits_into_five_megabytes(
     assert len([tag for tag, _ in page.tags if tag == "img"]) > 40
     assert len(page.html.encode()) < 5_000_000
     without = len(re.sub(r"base64,[\w+/=]+", "", page.html).encode())
-    monkeypatch.setattr(picture_budget, "PICTURES", 400_000)
+    monkeypatch.setattr(picture_budget, "MAX_GALLERY_BYTES", 400_000)
     page = read(run)
     assert len(page.html.encode()) < without + 410_000
     assert "left out to keep this page small" in page.text

@@ -99,7 +99,7 @@ def test_rounding_costs_little_of_the_interval_and_keeps_its_order(
     if digits is None:
         assert low == high
         return
-    if digits < rounding.MOST:
+    if digits < rounding.MAX_DECIMALS:
         assert 0.5 * 10.0**-digits <= 0.05 * (high - low) * (1 + 1e-9)
     ends = [float(rounding.fixed(end, digits)) for end in (low, value, high)]
     assert ends == sorted(ends)

@@ -11,13 +11,13 @@ from typing import Any
 from vision_evals import log
 from vision_evals.log import Verdict
 from vision_evals.report.colours import coloured
-from vision_evals.report.series import Trend
+from vision_evals.report.series import SeriesTrend
 from vision_evals.report.series import trends as trends_of
 
 Read = Callable[[log.Run], Any]
 
 
-def trends(run: log.Run) -> tuple[Trend, ...]:
+def trends(run: log.Run) -> tuple[SeriesTrend, ...]:
     return trends_of(run, coloured(card.alias for card in run.classifiers))
 
 

@@ -108,7 +108,7 @@ def test_gates_and_false_alarms_are_added_up(runs: ModuleType, tmp_path: Path) -
     run = run_beside(runs, tmp_path)
     said = gates(run)
     assert said is not None
-    assert said.startswith("1 paired gate held, of 2 written in the suites.")
+    assert said.startswith("1 paired gate applied, of 2 written in the suites.")
     assert "0.05 of them would fail by chance" in said
     twice = run.model_copy(update={"items": run.items * 2})
     assert "0.1 of them" in (gates(twice) or "")
@@ -120,17 +120,19 @@ def test_a_page_holds_only_so_many_thumbnails(
 ) -> None:
     run = run_beside(runs, tmp_path, flips=5)
     one = (tmp_path / "pictures" / "l0.webp").stat().st_size
-    monkeypatch.setattr(picture_budget, "FLIPS", 3 * one)  # two, as they stand there as text
+    monkeypatch.setattr(
+        picture_budget, "MAX_FLIP_BYTES", 3 * one
+    )  # two, as they stand there as text
     colours = {item.classifier: "c0" for item in run.items}
     found = compared(run, colours, tmp_path, Inline())
     assert found is not None
-    assert found.entries[0].sides is not None
-    assert [turned.shown is not None for turned in found.entries[0].sides.lost] == [
+    assert found.entries[0].flipped is not None
+    assert [turned.shown is not None for turned in found.entries[0].flipped.lost] == [
         True, True, False, False, False,
     ]  # fmt: skip
-    assert found.untold == 3
+    assert found.without_picture == 3
     assert (
-        "3 further flips are told without the picture"
+        "3 further flips are listed without the picture"
         in runs.Page(report.render(run, tmp_path)).text
     )
 
@@ -138,7 +140,7 @@ def test_a_page_holds_only_so_many_thumbnails(
 def test_what_differs_and_what_is_refused_is_said(runs: ModuleType, tmp_path: Path) -> None:
     run = run_beside(runs, tmp_path, differs=("precision: fp32 there, bf16 here",))
     assert (
-        "precision: fp32 there, bf16 here. No gate holds across it."
+        "precision: fp32 there, bf16 here. No gate applies to this comparison."
         in runs.Page(report.render(run, tmp_path)).text
     )
     told = log.Comparison(run="r", alias="net", refused="other images: 1 only here (x)")

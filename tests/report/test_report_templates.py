@@ -114,7 +114,10 @@ def test_the_example_of_the_page_about_reports(
     [
         ("glossary_html_jinja", "a\n{% if %}", r"glossary.html.jinja:2: Expected an expression"),
         ("glossary_html_jinja", "{{ 1 | nofilter }}", r":1: No filter named 'nofilter'"),
-        ("glossary_html_jinja", "{% endif %}", "ours to compare with: .*reports.glossary.html"),
+        (
+            "glossary_html_jinja", "{% endif %}",
+            "the built-in template to compare with: .*reports.glossary.html",
+        ),
         (
             "glossary_html_jinja", '\n\n{% include "gloss.html.jinja" %}',
             r':3: there is no template "gloss.html.jinja"; did you mean "glossary.html.jinja"',
@@ -147,7 +150,7 @@ def test_files_that_nothing_uses_are_named_with_the_nearest_of_ours(tmp_path: Pa
     (own / ".git").mkdir()
     (own / ".git" / "config").write_text("")
     (said,) = report.check(own)
-    assert said.startswith(f"{own / 'glosary.html.jinja'}: overrides no template of ours")
+    assert said.startswith(f"{own / 'glosary.html.jinja'}: overrides no built-in template")
     assert 'did you mean "glossary.html.jinja"' in said
 
 
@@ -217,7 +220,7 @@ def test_a_run_takes_them_from_the_command_line_or_tool_evals(project: pytest.Py
     result = project.runpytest("colors.toml", "--evals-templates", "own")
     assert result.ret == 0
     assert "<p>House words</p>" in latest(project)
-    result.stdout.fnmatch_lines(["warning: *more.css: overrides no template of ours*"])
+    result.stdout.fnmatch_lines(["warning: *more.css: overrides no built-in template*"])
     text = '[tool.evals]\ntemplates = "own"\n' + PROJECT
     (project.path / "pyproject.toml").write_text(text, encoding="utf-8")
     assert project.runpytest("colors.toml").ret == 0

@@ -33,4 +33,4 @@ def test_a_fast_path_with_what_was_measured() -> None:
 
 def test_a_path_that_was_given_up() -> None:
     path = said(refused="not finite", logit_error=None)
-    assert path.endswith("; the plain path, since of a faster one: not finite")
+    assert path.endswith("; plain path, because the faster path was refused: not finite")

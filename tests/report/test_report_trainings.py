@@ -1,4 +1,4 @@
-"""Trainings: recipes in words, curves on common axes, and what became of each seed."""
+"""Trainings: recipes in words, curves on common axes, and the result of each seed."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ def test_a_recipe_in_words(runs: ModuleType, tmp_path: Path, read: Read) -> None
     text = course(page, runs, 1).text
     for words in (
         "optimizer sgd, lr 0.05, momentum 0.9, weight decay 0, l1 0", "epochs 6", "batch 64",
-        "activation the network's own", "first weights default", "dropout 0.5",
+        "activation the network's own", "initial weights default", "dropout 0.5",
         "seeds 0, 1, 2, 3, 4", "data digits: 1,437 images, validated on 360 others",
         "early stopping after 3 epochs without a lower validation loss",
-        "came to 5 seeds, 2 found in the cache; 7.6 s of training",
+        "result 5 seeds, 2 found in the cache; 7.6 s of training",
         "validation accuracy 0.843 (median of 5 seeds, 0.815 to 0.871)",
     ):  # fmt: skip
         assert words in text, words

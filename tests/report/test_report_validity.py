@@ -7,7 +7,7 @@ from types import ModuleType
 
 from vision_evals import log, report
 from vision_evals.log import Validity
-from vision_evals.report.checks import trust
+from vision_evals.report.checks import validity_counts
 
 
 def one(name: str, outcome: str, severity: str = "error") -> Validity:
@@ -20,7 +20,7 @@ def one(name: str, outcome: str, severity: str = "error") -> Validity:
     )  # fmt: skip
 
 
-def test_what_warns_is_on_the_first_screen_and_what_cannot_be_told_is_not(
+def test_what_warns_is_on_the_first_screen_and_what_is_undecided_is_not(
     runs: ModuleType, tmp_path: Path
 ) -> None:
     found = (
@@ -30,9 +30,9 @@ def test_what_warns_is_on_the_first_screen_and_what_cannot_be_told_is_not(
         one("sample", "undecided"),
     )
     item = runs.accuracy_item(tmp_path, "a", validity=found)
-    assert trust(item) == "2 validity checks hold, 1 warns, 1 cannot tell"
+    assert validity_counts(item) == "2 validity checks passed, 1 warns, 1 undecided"
     page = runs.Page(report.render(runs.make_run(item), tmp_path))
-    assert "2 validity checks hold, 1 warns, 1 cannot tell" in page.text
+    assert "2 validity checks passed, 1 warns, 1 undecided" in page.text
     for check in found:
         assert f"{check.evidence}." in page.text
         assert f"{check.meaning} Carlini et al. 2019" in page.text, "in the glossary"

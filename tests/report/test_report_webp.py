@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from vision_evals.report import webp
+from vision_evals.report import files
 
 SIZES = [(1, 1), (16, 9), (224, 224), (672, 224), (1000, 3)]
 
@@ -31,7 +31,7 @@ def encoded(size: tuple[int, int], mode: str = "RGB", **how: Any) -> bytes:
 def test_each_kind_tells_its_size(size: tuple[int, int], kind: bytes, how: dict[str, Any]) -> None:
     content = encoded(size, **how)
     assert content[12:16] == kind
-    assert webp.extent(content) == size
+    assert files.extent(content) == size
 
 
 @pytest.mark.parametrize(
@@ -39,4 +39,4 @@ def test_each_kind_tells_its_size(size: tuple[int, int], kind: bytes, how: dict[
     [b"", b"RIFF....WEBPsecret", encoded((3, 3))[:25], b"GIF8" + encoded((3, 3))[4:], b"RIFF" * 9],
 )
 def test_other_bytes_have_no_size(content: bytes) -> None:
-    assert webp.extent(content) is None
+    assert files.extent(content) is None

@@ -37,7 +37,7 @@ def test_all_that_can_be_told_holds_and_nothing_is_left_behind(packaged: Evidenc
         cheap = Examiner(CHECKS).examine(packaged, "cheap")
         assert torch.equal(torch.get_rng_state(), dice)
     hook.remove()
-    assert changes.found == {}
+    assert changes.by_alias == {}
     assert sum(forwards) <= 200
     everything = (
         *cheap,

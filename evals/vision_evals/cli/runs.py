@@ -49,7 +49,7 @@ def _accept(options: argparse.Namespace) -> None:
 def _merge(options: argparse.Namespace) -> int:
     from vision_evals.cli.merge import command
     from vision_evals.log.outcome import exit_code
-    from vision_evals.report.export.files import tell
+    from vision_evals.report.export.files import write_markdown
     from vision_evals.report.terminal import counts, remarks, table
 
     checked = options_from_args(options)
@@ -60,7 +60,9 @@ def _merge(options: argparse.Namespace) -> int:
     print(*remarks(run.log), counts(run.log), f"log: {run.directory / 'run.json'}", sep="\n")
     for path in filter(None, (published.page, published.folder)):
         print(f"report: {path}")
-    warnings += tell(run.log, run.directory, published.where, checked.markdown, os.environ)
+    warnings += write_markdown(
+        run.log, run.directory, published.where, checked.markdown, os.environ
+    )
     for warning in warnings:
         print(f"warning: {printable(warning)}", file=sys.stderr)
     return exit_code(run.log, lenient=checked.table.inconclusive == "skip")

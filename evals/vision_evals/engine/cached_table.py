@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from vision_evals.core.cache.store import Cache, Entry
+from vision_evals.core.cache.store import Cache, CacheEntry
 from vision_evals.engine.cache_keys import KeyedTask
 from vision_evals.engine.pictures import file_name
 from vision_evals.log import Picture, Validity
@@ -37,7 +37,7 @@ class CachedTable:
 
     def keep_validity(self, validity: Sequence[Validity], n: int, *about: object) -> None:
         """Store the validity of numbers on n images."""
-        entry = Entry(self.keyed_task.describe_entry(n), _VALIDITY.dump_json(tuple(validity)))
+        entry = CacheEntry(self.keyed_task.describe_entry(n), _VALIDITY.dump_json(tuple(validity)))
         self.cache.put("measured", self.keyed_task.derived_key(*about), self.images_key, entry)
 
     def pictures(self, count: int, directory: Path) -> tuple[Picture, ...] | None:
@@ -62,7 +62,7 @@ class CachedTable:
         """Store pictures of a run."""
         files = [(directory / picture.file).read_bytes() for picture in pictures]
         payload = _SavedPictures(pictures=tuple(pictures), files=tuple(files)).model_dump_json()
-        entry = Entry(self.keyed_task.describe_entry(len(pictures)), payload.encode())
+        entry = CacheEntry(self.keyed_task.describe_entry(len(pictures)), payload.encode())
         self.cache.put("pictures", self.keyed_task.derived_key(count), self.images_key, entry)
 
 

@@ -113,7 +113,9 @@ class Examination:
             entry.keep_validity(validity, n, *self._basis(group, task))
 
     def _entry(self, task: Task) -> CachedTable | None:
-        return self.shard_cache and self.shard_cache.table_entry(task.table, self.images_key)
+        if self.shard_cache is None:
+            return None
+        return self.shard_cache.table_entry(task.table, self.images_key)
 
     def _basis(self, group: TaskGroup, task: Task) -> tuple[object, ...]:
         """Return what the validity of a task depends on, in addition to rows and images.

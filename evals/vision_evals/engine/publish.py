@@ -60,10 +60,10 @@ def announce(
 
     No verdict depends on either. An interrupted run is not sent to MLflow.
     """
-    from vision_evals.report.export.files import tell
+    from vision_evals.report.export.files import write_markdown
     from vision_evals.report.export.tracking import track
 
-    trouble = [*tell(run, directory, published.where, options.markdown, os.environ)]
+    trouble = [*write_markdown(run, directory, published.where, options.markdown, os.environ)]
     if options.table.mlflow is not None and not interrupted:
         trouble += filter(None, [track(options.table.mlflow, directory, published.page)])
     return trouble

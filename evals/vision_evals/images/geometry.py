@@ -89,8 +89,10 @@ def _resized(picture: Image, geometry: Geometry, resize: int | tuple[int, int]) 
     mode = functional.InterpolationMode(geometry.interpolation)
     if not geometry.antialias:  # PIL always smooths; tensors need not
         rough = functional.resize(functional.pil_to_tensor(picture), size, mode, antialias=False)
-        return functional.to_pil_image(rough)
-    return functional.resize(picture, size, mode)
+        smaller: Image = functional.to_pil_image(rough)
+        return smaller
+    smaller = functional.resize(picture, size, mode)
+    return smaller
 
 
 def _refuse_oblong(picture: Image, geometry: Geometry) -> None:

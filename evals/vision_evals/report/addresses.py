@@ -1,4 +1,4 @@
-"""How the pictures of a page reach its reader: inside it, or as files beside it."""
+"""How the pictures of a page reach its reader: inside it, or as files next to it."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class ExternalFiles:
     _pictures: dict[str, bytes] = field(default_factory=dict)
 
     def cost(self, content: bytes) -> int:
-        """Return nothing: beside the page is room enough."""
+        """Return 0: files next to the page take none of it."""
         del content
         return 0
 
@@ -73,7 +73,7 @@ class ExternalFiles:
         return f"{FOLDER}/{name}"
 
     def put(self, folder: Path) -> None:
-        """Write the pictures beside a page in this folder."""
+        """Write the pictures next to a page in this folder."""
         for name, content in self._pictures.items():
             with whole_file(folder / FOLDER / name) as partial:
                 partial.write_bytes(content)

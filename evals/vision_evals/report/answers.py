@@ -28,7 +28,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class AnswerColumn:
     """One classifier's answers to one image."""
 
     classifier: str
@@ -51,7 +51,7 @@ class Column:
 
     @property
     def overconfident(self) -> bool:
-        """Whether it is sure although nobody says what is right."""
+        """Whether it is confident although the image has no label."""
         return not self.labelled and (self.confidence or 0.0) > self.limit
 
     @property
@@ -82,10 +82,10 @@ def set_of(item: Item) -> tuple[str, str]:
 def columns_of(
     key: Key,
     items: Sequence[Item],
-    tables: Mapping[str, Mapping[str, files.Row]],
+    tables: Mapping[str, Mapping[str, files.TableRow]],
     classifiers: Mapping[str, Classifier],
     colours: Mapping[str, str],
-) -> Iterator[Column]:
+) -> Iterator[AnswerColumn]:
     """Yield a column a classifier; checks that saw the same share one."""
     same: dict[tuple[str, tuple[Answer, ...], bool | None], list[Item]] = {}
     labelled: dict[str, bool] = {}
@@ -100,7 +100,7 @@ def columns_of(
     aliases = [alias for alias, _, _ in same]
     for (alias, answers, stable), sharing in same.items():
         several = aliases.count(alias) > 1
-        yield Column(
+        yield AnswerColumn(
             classifier=alias,
             colour=colours[alias],
             checks=listed([item.check for item in sharing]) if several else "",
@@ -116,14 +116,14 @@ def _limit(item: Item) -> float:
     return float(limit) if isinstance(limit, int | float) else OVERCONFIDENT
 
 
-def agree(columns: Sequence[Column]) -> bool | None:
+def agree(columns: Sequence[AnswerColumn]) -> bool | None:
     """Whether the classifiers find the same class likeliest; None for fewer than two."""
     if len({column.classifier for column in columns}) < 2:
         return None
     return len({column.answers[0].name for column in columns}) == 1
 
 
-def agreement(columns: Sequence[Column]) -> str | None:
+def agreement(columns: Sequence[AnswerColumn]) -> str | None:
     """Say where the classifiers agree; None for fewer than two."""
     agreed = agree(columns)
     if agreed is None:
@@ -138,21 +138,21 @@ def agreement(columns: Sequence[Column]) -> str | None:
     return f"The networks disagree.{more}"
 
 
-def right_classes(row: files.Row) -> set[int]:
+def right_classes(row: files.TableRow) -> set[int]:
     """Return every class that counts as right, the label among them."""
     right = {index for index in row.get("accepted") or () if index is not None}
     label = row.get("label")
     return right | ({int(label)} if label is not None else set())
 
 
-def right_names(row: files.Row, card: Classifier | None) -> list[str]:
+def right_names(row: files.TableRow, card: Classifier | None) -> list[str]:
     """Return what the right classes are called, the label first."""
     first = row.get("label")
     order = sorted(right_classes(row), key=lambda index: (index != first, index))
     return [class_name(index, card) for index in order]
 
 
-def answers_of(row: files.Row, card: Classifier | None) -> tuple[Answer, ...]:
+def answers_of(row: files.TableRow, card: Classifier | None) -> tuple[Answer, ...]:
     """Return the likeliest classes of a row that holds them, the likeliest first."""
     right = right_classes(row)
     confidences = row.get("top5_confidence") or [None] * len(row["top5"])

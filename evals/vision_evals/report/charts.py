@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from string import ascii_lowercase
 
 from vision_evals.log import Classifier, Item, Metric, Reference
-from vision_evals.report import rounding, words
+from vision_evals.report import rounding
 from vision_evals.report.curves import swept
+from vision_evals.report.rounding import Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +22,10 @@ class Bar:
     low: float | None
     high: float | None
     seeds: tuple[float, ...]
-    text: str
-    interval: str | None
-    n: str
+    reading: Reading
+    """In percent."""
     published: float | None
     published_text: str | None
-    reason: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +60,8 @@ class Figure:
     at: str | None
     classifier: str
     colour: str
-    value: str
-    interval: str | None
-    n: str
-    unit: str
+    reading: Reading
     better: str
-    reason: str | None
 
 
 def charts(
@@ -85,12 +80,8 @@ def figures(items: Sequence[Item], colours: Mapping[str, str]) -> tuple[Figure, 
             at=metric.at,
             classifier=item.classifier,
             colour=colours[item.classifier],
-            value=rounding.point(metric),
-            interval=rounding.interval(metric),
-            n=rounding.count(metric.n),
-            unit=rounding.unit(metric),
+            reading=rounding.reading(metric),
             better="higher is better" if metric.higher_is_better else "lower is better",
-            reason=words.reason(metric),
         )
         for item in items
         for metric in item.metrics
@@ -109,12 +100,9 @@ def bar(metric: Metric, item: Item, colour: str, published: float | None = None)
         low=metric.low,
         high=metric.high,
         seeds=metric.spread,
-        text=rounding.percent(metric),
-        interval=rounding.percent_interval(metric),
-        n=rounding.count(metric.n),
+        reading=rounding.reading(metric, in_percent=True),
         published=published,
         published_text=None if published is None else f"{rounding.fixed(100 * published, 1)} %",
-        reason=words.reason(metric),
     )
 
 
@@ -135,17 +123,17 @@ def _chart(
     classifiers: Mapping[str, Classifier],
     colours: Mapping[str, str],
 ) -> Chart:
-    found = [(item, m) for item in items for m in item.metrics if m.name == name]
+    pairs = [(item, m) for item in items for m in item.metrics if m.name == name]
     bars = []
-    for item, metric in found:
+    for item, metric in pairs:
         card = classifiers.get(item.classifier)
         published = card.published.get(name) if card else None
         bars.append(bar(metric, item, colours[item.classifier], published))
-    references = dict.fromkeys(r for item, _ in found for r in item.references if r.metric == name)
+    references = dict.fromkeys(r for item, _ in pairs for r in item.references if r.metric == name)
     return Chart(
         metric=name,
-        about=found[0][1].about or None,
-        denominator=found[0][1].denominator,
+        about=pairs[0][1].about or None,
+        denominator=pairs[0][1].denominator,
         bars=tuple(bars),
         bands=tuple(_band(index, reference) for index, reference in enumerate(references)),
     )

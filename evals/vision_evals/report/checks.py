@@ -1,4 +1,4 @@
-"""One item of the log: its numbers, what fell and by how much, and how to see it again."""
+"""One item of the log: its numbers, what failed and by how much, and how to see it again."""
 
 from __future__ import annotations
 
@@ -6,70 +6,91 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from vision_evals.log import Item, Judgement, Metric, Validity, Verdict
+from vision_evals.log import Change, Item, Judgement, Metric, Validity, Verdict
 from vision_evals.report import rounding, words
-from vision_evals.report.gauges import Gauge, gauge
+from vision_evals.report.rounding import Reading
 
-FEW = 2
+
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """Where a share lies between 0 and 1, with its interval, or a dot for each seed."""
+
+    colour: str
+    value: float
+    low: float | None
+    high: float | None
+    seeds: tuple[float, ...]
+    threshold: float | None
+
+
+def gauge(metric: Metric, colour: str, threshold: float | None = None) -> Gauge | None:
+    """Return a metric as a gauge; None where a bar from 0 to 1 would say something else."""
+    places = (metric.value, metric.low, metric.high, *metric.spread)
+    if metric.unit != "fraction" or metric.value is None:
+        return None
+    if any(place is not None and not 0 <= place <= 1 for place in places):
+        return None
+    return Gauge(colour, metric.value, metric.low, metric.high, metric.spread, threshold)
+
+
+MAX_OPEN_POINTS = 2
 """Points of an axis that all stand in the table; of more only those do that are judged."""
 
 
 @dataclass(frozen=True, slots=True)
-class Fall:
+class FailedExpectation:
     """An expectation that does not hold."""
 
     judgement: Judgement
     short: str | None
+    excuse: str | None
+    """Why it fails nothing."""
     gauge: Gauge | None
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class CheckLine:
     """One metric in the table of all checks, with one of its expectations if it has any."""
 
     metric: str
     at: str | None
-    value: str
-    unit: str
-    interval: str | None
-    n: str
+    reading: Reading
     denominator: str
-    reason: str | None
     wanted: str | None
     verdict: Verdict
     excuse: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class MetricLines:
     """All lines of one metric: of a long axis only the judged points stand in the open."""
 
     metric: str
-    lines: tuple[Line, ...]
-    folded: tuple[Line, ...]
-    said: str
+    lines: tuple[CheckLine, ...]
+    folded: tuple[CheckLine, ...]
+    summary: str
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class CheckView:
     """One item: a check on a classifier."""
 
     anchor: str
     item: Item
     colour: str
-    families: tuple[Family, ...]
-    falls: tuple[Fall, ...]
-    excused: tuple[Fall, ...]
-    broken: tuple[Validity, ...]
+    metric_lines: tuple[MetricLines, ...]
+    failed_expectations: tuple[FailedExpectation, ...]
+    excused: tuple[FailedExpectation, ...]
+    failed_validity: tuple[Validity, ...]
     warned: tuple[Validity, ...]
-    unsure: tuple[Validity, ...]
-    holding: tuple[Validity, ...]
-    trust: str
-    """How many validity checks hold, fall, warn or cannot tell."""
+    undecided: tuple[Validity, ...]
+    passed: tuple[Validity, ...]
+    validity_counts: str
+    """How many validity checks passed, failed, warn or are undecided."""
     command: str
 
 
-def check(anchor: str, item: Item, colour: str, command: str) -> Check:
+def check(anchor: str, item: Item, colour: str, command: str) -> CheckView:
     """Return the view of an item.
 
     Args:
@@ -78,51 +99,52 @@ def check(anchor: str, item: Item, colour: str, command: str) -> Check:
         colour: its classifier's.
         command: what was typed to start the run.
     """
-    falls = [
-        (judgement, _fall(judgement, item, colour))
+    failed = [
+        _failed(judgement, item, colour)
         for judgement in item.judgements
         if judgement.verdict in words.BAD
     ]
-    return Check(
+    return CheckView(
         anchor=anchor,
         item=item,
         colour=colour,
-        families=tuple(_families(item)),
-        falls=tuple(fall for judgement, fall in falls if not words.excuse(judgement)),
-        excused=tuple(fall for judgement, fall in falls if words.excuse(judgement)),
-        broken=tuple(v for v in item.validity if v.invalidates),
+        metric_lines=tuple(_metric_lines(item)),
+        failed_expectations=tuple(entry for entry in failed if entry.excuse is None),
+        excused=tuple(entry for entry in failed if entry.excuse is not None),
+        failed_validity=tuple(v for v in item.validity if v.invalidates),
         warned=tuple(v for v in item.validity if v.outcome == "failed" and not v.invalidates),
-        unsure=tuple(v for v in item.validity if v.outcome == "undecided"),
-        holding=tuple(v for v in item.validity if v.outcome == "passed"),
-        trust=trust(item),
+        undecided=tuple(v for v in item.validity if v.outcome == "undecided"),
+        passed=tuple(v for v in item.validity if v.outcome == "passed"),
+        validity_counts=validity_counts(item),
         command=words.reproduce(item.id, command),
     )
 
 
-def trust(item: Item) -> str:
-    """Return ``12 validity checks hold, 1 falls, 1 warns, 2 cannot tell``."""
-    holding = sum(v.outcome == "passed" for v in item.validity)
-    fallen = sum(v.invalidates for v in item.validity)
-    warned = sum(v.outcome == "failed" for v in item.validity) - fallen
-    unsure = len(item.validity) - holding - fallen - warned
-    said = [f"{words.plural(holding, 'validity check')} {'holds' if holding == 1 else 'hold'}"]
-    said += [f"{fallen} {'falls' if fallen == 1 else 'fall'}"] if fallen else []
-    said += [f"{warned} {'warns' if warned == 1 else 'warn'}"] if warned else []
-    said += [f"{unsure} cannot tell"] if unsure else []
-    return ", ".join(said)
+def validity_counts(item: Item) -> str:
+    """Return ``12 validity checks passed, 1 failed, 1 warns, 2 undecided``."""
+    failed = sum(v.invalidates for v in item.validity)
+    outcomes = Counter(v.outcome for v in item.validity)
+    warned = outcomes["failed"] - failed
+    counts = [f"{words.plural(outcomes['passed'], 'validity check')} passed"]
+    counts += [f"{failed} failed"] if failed else []
+    counts += [f"{warned} {'warns' if warned == 1 else 'warn'}"] if warned else []
+    counts += [f"{outcomes['undecided']} undecided"] if outcomes["undecided"] else []
+    return ", ".join(counts)
 
 
-def _families(item: Item) -> Iterator[Family]:
+def _metric_lines(item: Item) -> Iterator[MetricLines]:
     for name in dict.fromkeys(metric.name for metric in item.metrics):
         lines = [line for m in item.metrics if m.name == name for line in lines_of(m, item)]
         quiet = [line for line in lines if line.at is not None and line.wanted is None]
-        folded = quiet if len(lines) > FEW else []
-        shown = tuple(line for line in lines if line not in folded)
-        yield Family(name, shown, tuple(folded), _said_of(folded, more=bool(shown)))
+        folded = quiet if len(lines) > MAX_OPEN_POINTS else []
+        shown_lines = tuple(line for line in lines if line not in folded)
+        yield MetricLines(
+            name, shown_lines, tuple(folded), _summary(folded, more=bool(shown_lines))
+        )
 
 
-def _said_of(folded: Sequence[Line], *, more: bool) -> str:
-    """Return ``7 more points recorded``, or what else is said of points that nobody judged."""
+def _summary(folded: Sequence[CheckLine], *, more: bool) -> str:
+    """Return ``7 more points recorded``, or the verdicts of points without an expectation."""
     counts = Counter(line.verdict for line in folded)
     points = words.plural(len(folded), "more point" if more else "point")
     if set(counts) == {Verdict.RECORDED}:
@@ -130,58 +152,63 @@ def _said_of(folded: Sequence[Line], *, more: bool) -> str:
     return f"{points}: {words.listed([f'{n} {verdict}' for verdict, n in counts.items()])}"
 
 
-def lines_of(metric: Metric, item: Item) -> list[Line]:
+def metric_of(judgement: Judgement | Change, item: Item) -> Metric | None:
+    """Return the metric of an item that a judgement or a change is about; None if it has none."""
+    wanted = (judgement.metric, judgement.at)
+    return next((metric for metric in item.metrics if (metric.name, metric.at) == wanted), None)
+
+
+def judgements_of(metric: Metric, item: Item) -> list[Judgement]:
+    """Return what an item expects of a metric."""
+    return [j for j in item.judgements if (j.metric, j.at) == (metric.name, metric.at)]
+
+
+def lines_of(metric: Metric, item: Item) -> list[CheckLine]:
     """Return a line for each expectation that an item holds of a metric, or one without any."""
-    held = [j for j in item.judgements if (j.metric, j.at) == (metric.name, metric.at)]
-    return [_line(metric, judgement, item) for judgement in held] or [_line(metric, None, item)]
+    return [_line(metric, judgement, item) for judgement in judgements_of(metric, item) or [None]]
 
 
-def _line(metric: Metric, judgement: Judgement | None, item: Item) -> Line:
-    value = rounding.point(metric)
+def _line(metric: Metric, judgement: Judgement | None, item: Item) -> CheckLine:
+    value = None
     if judgement and metric.value is not None and judgement.threshold is not None:
         value = rounding.apart(metric.value, judgement.threshold, rounding.places(metric))
-    return Line(
+    return CheckLine(
         metric=metric.name,
         at=metric.at,
-        value=value,
-        unit=rounding.unit(metric),
-        interval=rounding.interval(metric),
-        n=rounding.count(metric.n),
+        reading=rounding.reading(metric, value),
         denominator=metric.denominator,
-        reason=words.reason(metric),
         wanted=judgement.wanted if judgement else None,
-        verdict=_said(metric, judgement, item),
+        verdict=_verdict(metric, judgement, item),
         excuse=words.excuse(judgement) if judgement else None,
     )
 
 
-def _said(metric: Metric, judgement: Judgement | None, item: Item) -> Verdict:
-    refused = any(one.verdict is Verdict.INVALID for one in item.judgements)
+def _verdict(metric: Metric, judgement: Judgement | None, item: Item) -> Verdict:
+    refused = any(other.verdict is Verdict.INVALID for other in item.judgements)
     if item.verdict is Verdict.INVALID and not refused:
-        # A number that cannot be trusted passes nothing, whatever was said of it alone.
+        # A number that cannot be trusted passes nothing, whatever its own verdict.
         return Verdict.INVALID
     if judgement is not None:
         return judgement.verdict
     return Verdict.NOT_APPLICABLE if metric.value is None else Verdict.RECORDED
 
 
-def _fall(judgement: Judgement, item: Item, colour: str) -> Fall:
-    metric = next(
-        (m for m in item.metrics if (m.name, m.at) == (judgement.metric, judgement.at)), None
-    )
-    return Fall(
+def _failed(judgement: Judgement, item: Item, colour: str) -> FailedExpectation:
+    metric = metric_of(judgement, item)
+    return FailedExpectation(
         judgement=judgement,
         short=_short(judgement, metric),
+        excuse=words.excuse(judgement),
         gauge=None if metric is None else gauge(metric, colour, judgement.threshold),
     )
 
 
 def _short(judgement: Judgement, metric: Metric | None) -> str | None:
-    """Say by how much a number fell, or why it is not known whether it did."""
+    """Say by how much a number missed its threshold, or why that is not known."""
     if metric is None or judgement.value is None or judgement.threshold is None:
         return None
     if judgement.verdict is Verdict.INCONCLUSIVE:
-        return f"the interval holds the threshold of {rounding.written(judgement.threshold)}"
+        return f"the interval contains the threshold of {rounding.written(judgement.threshold)}"
     gap = judgement.value - judgement.threshold
     size = rounding.apart(abs(gap), 0.0, rounding.places(metric))
     side = "below" if gap < 0 else "above"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from vision_evals.log import Item, Metric
-from vision_evals.report import rounding, words
+from vision_evals.report.rounding import Reading, reading
 from vision_evals.report.scales import SHARES
 from vision_evals.report.words import listed
 
@@ -27,11 +27,7 @@ class Point:
     value: float | None
     low: float | None
     high: float | None
-    text: str
-    unit: str
-    interval: str | None
-    n: str
-    reason: str | None
+    reading: Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +44,7 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
-class Plot:
+class SweepPlot:
     """Curves in one frame."""
 
     checks: str
@@ -61,10 +57,8 @@ class Plot:
 class Quantity:
     """One metric of a chart and how it is drawn."""
 
-    name: str
-    about: str
-    denominator: str
-    higher_is_better: bool
+    metric: Metric
+    """At one of its points."""
     dash: int
     shape: int
 
@@ -83,24 +77,24 @@ class Sweep:
     drawn: bool
     intervals: bool
     seeds: bool
-    plots: tuple[Plot, ...]
+    plots: tuple[SweepPlot, ...]
     checks: tuple[str, ...]
 
 
-_Family = tuple[str, str, str, str, tuple[str, ...]]
+_ChartKey = tuple[str, str, str, str, tuple[str, ...]]
 """Measure, unit, name or nothing, denominator, axis: metrics that agree in these share a chart."""
 
 
 def sweeps(items: Sequence[Item], colours: Mapping[str, str]) -> tuple[Sweep, ...]:
     """Return the curves of one suite, those of several checks side by side."""
-    families: dict[_Family, dict[str, list[Item]]] = {}
+    by_key: dict[_ChartKey, dict[str, list[Item]]] = {}
     for check in dict.fromkeys(item.check for item in items):
         members = [item for item in items if item.check == check]
         for name, metrics in _on_axes(members).items():
-            key = _family(members[0].measure, metrics)
-            names = families.setdefault(key, {})
+            key = _chart_key(members[0].measure, metrics)
+            names = by_key.setdefault(key, {})
             names.setdefault(name, []).extend(members)
-    return tuple(_sweep(key, names, colours) for key, names in families.items())
+    return tuple(_sweep(key, names, colours) for key, names in by_key.items())
 
 
 def swept(items: Sequence[Item]) -> set[str]:
@@ -109,14 +103,14 @@ def swept(items: Sequence[Item]) -> set[str]:
 
 
 def _on_axes(items: Sequence[Item]) -> dict[str, list[Metric]]:
-    found: dict[str, list[Metric]] = {}
+    by_name: dict[str, list[Metric]] = {}
     for metric in (metric for item in items for metric in item.metrics):
         if metric.at is not None:
-            found.setdefault(metric.name, []).append(metric)
-    return {name: every for name, every in found.items() if len({m.at for m in every}) > 1}
+            by_name.setdefault(metric.name, []).append(metric)
+    return {name: metrics for name, metrics in by_name.items() if len({m.at for m in metrics}) > 1}
 
 
-def _family(measure: str, metrics: Sequence[Metric]) -> _Family:
+def _chart_key(measure: str, metrics: Sequence[Metric]) -> _ChartKey:
     method = next((metric.method for metric in metrics if metric.method), None)
     axis = tuple(_ordered(metric.at for metric in metrics if metric.at is not None)[0])
     # Shares counted over the same images can be compared. Means of a similarity and of a
@@ -148,7 +142,9 @@ def number(text: str) -> float:
     return value
 
 
-def _sweep(key: _Family, names: Mapping[str, Sequence[Item]], colours: Mapping[str, str]) -> Sweep:
+def _sweep(
+    key: _ChartKey, names: Mapping[str, Sequence[Item]], colours: Mapping[str, str]
+) -> Sweep:
     _, unit, _, _, axis = key
     items = {item.id: item for members in names.values() for item in members}
     quantities = tuple(_quantities(names))
@@ -186,10 +182,7 @@ def _quantities(names: Mapping[str, Sequence[Item]]) -> Iterator[Quantity]:
         variant = name not in main
         place = list(names).index(name) if variant else main.index(name)
         yield Quantity(
-            name=name,
-            about=metric.about,
-            denominator=metric.denominator,
-            higher_is_better=metric.higher_is_better,
+            metric=metric,
             dash=DOTTED if variant else place % DASHES,
             shape=place,
         )
@@ -201,7 +194,7 @@ def _plots(
     items: Sequence[Item],
     ticks: Sequence[str],
     colours: Mapping[str, str],
-) -> Iterator[Plot]:
+) -> Iterator[SweepPlot]:
     """Yield a plot a check, or a plot a classifier where several metrics are compared."""
     aliases = list(dict.fromkeys(item.classifier for item in items))
     for check in dict.fromkeys(item.check for item in items):
@@ -209,23 +202,25 @@ def _plots(
         drawn: dict[str, list[Curve]] = {}
         for item in members:
             alias = aliases.index(item.classifier)
-            for one in quantities:
-                curve = _curve(one, item, ticks, colours, one.shape if compared else alias)
+            for quantity in quantities:
+                curve = _curve(
+                    quantity, item, ticks, colours, quantity.shape if compared else alias
+                )
                 drawn.setdefault(item.classifier, []).append(curve)
         if compared:
             for name, curves in drawn.items():
-                yield Plot(check, name, colours[name], tuple(curves))
+                yield SweepPlot(check, name, colours[name], tuple(curves))
         elif drawn:
-            yield Plot(check, None, "", tuple(chain.from_iterable(drawn.values())))
+            yield SweepPlot(check, None, "", tuple(chain.from_iterable(drawn.values())))
 
 
 def _has(item: Item, quantities: Sequence[Quantity]) -> bool:
-    return bool({metric.name for metric in item.metrics} & {q.name for q in quantities})
+    return bool({metric.name for metric in item.metrics} & {q.metric.name for q in quantities})
 
 
-def _shared(plots: Iterable[Plot]) -> Iterator[Plot]:
+def _shared(plots: Iterable[SweepPlot]) -> Iterator[SweepPlot]:
     """Yield plots, one for checks that measured the same."""
-    same: dict[Plot, list[str]] = {}
+    same: dict[SweepPlot, list[str]] = {}
     for plot in plots:
         same.setdefault(replace(plot, checks=""), []).append(plot.checks)
     for plot, checks in same.items():
@@ -235,9 +230,9 @@ def _shared(plots: Iterable[Plot]) -> Iterator[Plot]:
 def _curve(
     quantity: Quantity, item: Item, ticks: Sequence[str], colours: Mapping[str, str], shape: int
 ) -> Curve:
-    metrics = {metric.at: metric for metric in item.metrics if metric.name == quantity.name}
+    metrics = {metric.at: metric for metric in item.metrics if metric.name == quantity.metric.name}
     return Curve(
-        metric=quantity.name,
+        metric=quantity.metric.name,
         classifier=item.classifier,
         colour=colours[item.classifier],
         dash=quantity.dash,
@@ -249,15 +244,5 @@ def _curve(
 
 def _point(metric: Metric | None, at: str) -> Point:
     if metric is None:
-        return Point(at, None, None, None, "none", "", None, "0", "not measured here")
-    return Point(
-        at=at,
-        value=metric.value,
-        low=metric.low,
-        high=metric.high,
-        text=rounding.point(metric),
-        unit=rounding.unit(metric),
-        interval=rounding.interval(metric),
-        n=rounding.count(metric.n),
-        reason=words.reason(metric),
-    )
+        return Point(at, None, None, None, Reading("none", "", None, "0", "not measured here"))
+    return Point(at, metric.value, metric.low, metric.high, reading(metric))

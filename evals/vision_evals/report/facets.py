@@ -6,9 +6,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from vision_evals.log import Classifier, Item, Panel
-from vision_evals.report import panels
 from vision_evals.report.answers import answers_of, right_classes, right_names
-from vision_evals.report.files import Row
+from vision_evals.report.files import TableRow
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The panels that a reader slides between, by their places from 0."""
+
+    before: int
+    after: int
+
+
+def pair(panels: Sequence[Panel]) -> Pair | None:
+    """Return the image and the last panel, which is what became of it; None without both."""
+    original = [place for place, panel in enumerate(panels[:-1]) if panel.original]
+    return Pair(original[0], len(panels) - 1) if original else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +41,7 @@ class Facet:
     """In its answer; in that to the changed image where there is one."""
 
 
-def of_row(item: Item, suite: str, sample: str, row: Row, card: Classifier | None) -> Facet:
+def of_row(item: Item, suite: str, sample: str, row: TableRow, card: Classifier | None) -> Facet:
     """Return the facet of an image whose row holds the likeliest classes.
 
     Args:
@@ -55,17 +68,17 @@ def of_panels(
     item: Item,
     suite: str,
     sample: str,
-    row: Row,
+    row: TableRow,
     card: Classifier | None,
     parts: Sequence[Panel],
 ) -> Facet:
     """Return the facet of a picture of panels; the other arguments are those of `of_row`."""
-    pair = panels.pair(parts)
-    shown = [parts[pair.before], parts[pair.after]] if pair else parts[:1]
-    said = [(panel.answer, panel.confidence) for panel in shown]
-    named = [(name, sure) for name, sure in said if name is not None and sure is not None]
+    both = pair(parts)
+    shown_panels = [parts[both.before], parts[both.after]] if both else parts[:1]
+    answered = [(panel.answer, panel.confidence) for panel in shown_panels]
+    named = [(name, sure) for name, sure in answered if name is not None and sure is not None]
     names = [name for name, _ in named]
-    answers = [*_judged(names[0], row, card)] if named and named[0] == said[0] else []
+    answers = [*_judged(names[0], row, card)] if named and named[0] == answered[0] else []
     if len(named) == 2:
         answers += _changed(names[0], names[1], _target(item, card))
     return Facet(
@@ -79,15 +92,16 @@ def of_panels(
     )
 
 
-def _judged(name: str, row: Row, card: Classifier | None) -> Iterator[str]:
+def _judged(name: str, row: TableRow, card: Classifier | None) -> Iterator[str]:
     """Say whether a class is right by its name; nothing where two classes share the name."""
     right = right_classes(row)
-    found = {i for i, known in enumerate(card.class_names if card else ()) if known == name}
+    names = card.class_names if card else ()
+    indices = {index for index, class_name in enumerate(names) if class_name == name}
     if not right:
         yield "no label"
-    elif found and found <= right:
+    elif indices and indices <= right:
         yield "right"
-    elif found and found.isdisjoint(right):
+    elif indices and indices.isdisjoint(right):
         yield "wrong"
 
 

@@ -7,17 +7,42 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vision_evals.report import webp
+FIRST_CHUNK = 20
+"""Where the first chunk's data begin: behind ``RIFF``, size, ``WEBP``, its name and its size."""
 
-Row = Mapping[str, Any]
+
+def extent(content: bytes) -> tuple[int, int] | None:
+    """Return width and height in pixels; None where these bytes are no WebP picture.
+
+    The three kinds of first chunk are those of RFC 9649, sections 2.5 to 2.7.
+    """
+    if content[:4] != b"RIFF" or content[8:12] != b"WEBP" or len(content) < FIRST_CHUNK + 10:
+        return None
+    kind, data = content[12:16], content[FIRST_CHUNK : FIRST_CHUNK + 10]
+    if kind == b"VP8 " and data[3:6] == b"\x9d\x01\x2a":
+        return _bits(data[6:8]), _bits(data[8:10])
+    if kind == b"VP8L" and data[0] == 0x2F:
+        both = int.from_bytes(data[1:5], "little")
+        return (both & 0x3FFF) + 1, (both >> 14 & 0x3FFF) + 1
+    if kind == b"VP8X":
+        return int.from_bytes(data[4:7], "little") + 1, int.from_bytes(data[7:10], "little") + 1
+    return None
+
+
+def _bits(two: bytes) -> int:
+    """Return the lower 14 of 16 bits; the others say how a player should scale."""
+    return int.from_bytes(two, "little") & 0x3FFF
+
+
+TableRow = Mapping[str, Any]
 
 COLUMNS = ("image", "label", "accepted", "top5", "top5_confidence", "stable")
 """What the gallery shows of a row; the others stay on disk."""
 
-LARGEST = 32_000_000
+MAX_PICTURE_BYTES = 32_000_000
 """Bytes of a picture: no run writes a larger one."""
 
-MOST = 200_000
+MAX_TABLE_ROWS = 200_000
 """Rows of the pictures on a page, all of one table: a small file may unpack to a billion."""
 
 
@@ -42,16 +67,16 @@ def picture(directory: Path, file: str) -> WebP:
     """
     try:
         with _inside(directory, file).open("rb") as stream:
-            content = stream.read(LARGEST + 1)
+            content = stream.read(MAX_PICTURE_BYTES + 1)
     except (OSError, ValueError):
         raise Missing(f"{file} is missing") from None
-    extent = webp.extent(content)
-    if extent is None or len(content) > LARGEST:
+    size = extent(content)
+    if size is None or len(content) > MAX_PICTURE_BYTES:
         raise Missing(f"{file} is not a WebP picture")
-    return WebP(content, *extent)
+    return WebP(content, *size)
 
 
-def rows(directory: Path, file: str, images: Collection[str]) -> dict[str, Row]:
+def rows(directory: Path, file: str, images: Collection[str]) -> dict[str, TableRow]:
     """Return the rows of some images by id, with those of ``COLUMNS`` that the table has.
 
     Raises:
@@ -65,27 +90,28 @@ def rows(directory: Path, file: str, images: Collection[str]) -> dict[str, Row]:
     types = (pa.string(), pa.int64(), whole, whole, pa.list_(pa.float64()), pa.bool_())
     try:
         stored = dataset.dataset(_inside(directory, file), format="parquet")
-        known = {n: t for n, t in zip(COLUMNS, types, strict=True) if n in stored.schema.names}
-        shown = dataset.field("image").isin(sorted(images))
-        table = stored.head(MOST + 1, columns=list(known), filter=shown).cast(pa.schema(known))
+        columns = {n: t for n, t in zip(COLUMNS, types, strict=True) if n in stored.schema.names}
+        selected = dataset.field("image").isin(sorted(images))
+        table = stored.head(MAX_TABLE_ROWS + 1, columns=list(columns), filter=selected)
+        table = table.cast(pa.schema(columns))
     except FileNotFoundError:
         raise Missing(f"{file} is missing") from None
     except (pa.ArrowException, OSError, ValueError):
         raise Missing(f"{file} is not a readable Parquet table with a column image") from None
-    if table.num_rows > MOST:
-        raise Missing(f"{file} has more than {MOST:,} rows of the pictures shown")
+    if table.num_rows > MAX_TABLE_ROWS:
+        raise Missing(f"{file} has more than {MAX_TABLE_ROWS:,} rows of the pictures shown")
     rows = table.to_pylist()
     return {row["image"]: row for row in rows if None not in (row.get("top5") or ())}
 
 
 def _inside(directory: Path, file: str) -> Path:
-    """Return a path below the run directory: a log may come from somebody else."""
+    """Return a path below the run directory: a log may come from an untrusted source."""
     root = directory.resolve()
     try:
         path = (root / file).resolve()
     except RuntimeError as error:  # links in a circle
         raise ValueError(file) from error
-    # A pipe would be waited for until somebody writes to it.
+    # Opening a pipe would block until something writes to it.
     if not path.is_relative_to(root) or (path.exists() and not path.is_file()):
         raise ValueError(file)
     return path

@@ -1,4 +1,4 @@
-"""The first screen: how often each verdict was given, what fell, and what was not judged."""
+"""The first screen: how often each verdict was given, what failed, and what was not judged."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Generic, TypeVar
 
 from vision_evals.log import Item, Run, Verdict
 from vision_evals.report import words
-from vision_evals.report.checks import Check
+from vision_evals.report.checks import CheckView
 from vision_evals.report.sentences import Sentence, sentences
 
-MOST = 8
+MAX_OPEN = 8
 """Of a long list on the first screen that much stands in the open."""
 
 Shown = TypeVar("Shown")
@@ -27,8 +27,8 @@ class Folded(Generic[Shown]):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One fall in a sentence, where its evidence stands, and how to see it again."""
+class Failure:
+    """One failure in a sentence, where its evidence is, and how to reproduce it."""
 
     sentence: Sentence
     anchor: str
@@ -46,10 +46,10 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True)
-class Aside:
-    """What fell and fails nothing: how often, and where it stands."""
+class Note:
+    """What failed without failing the run: how often, and where the page shows it."""
 
-    said: str
+    text: str
     anchor: str
 
 
@@ -64,47 +64,48 @@ class Unjudged:
     reason: str
 
 
-def folded(shown: Sequence[Shown], most: int = MOST) -> Folded[Shown]:
+def folded(shown: Sequence[Shown], most: int = MAX_OPEN) -> Folded[Shown]:
     """Return a list of which ``most`` stand in the open."""
     return Folded(tuple(shown[:most]), tuple(shown[most:]))
 
 
-def findings(bad: Sequence[Check]) -> Folded[Finding]:
-    """Return a sentence for each fall of the checks, the worst first.
+def failures(bad: Sequence[CheckView]) -> Folded[Failure]:
+    """Return a sentence for each failure of the checks, the worst first.
 
     Args:
-        bad: checks that ask for attention; the evidence of the first stands at ``failure-1``.
+        bad: checks that need attention; the evidence of the first stands at ``failure-1``.
     """
-    found = [
-        Finding(sentence, f"failure-{number}", check.command)
+    all_sentences = [
+        Failure(sentence, f"failure-{number}", check.command)
         for number, check in enumerate(bad, 1)
         for sentence in sentences(check.item)
     ]
-    return folded(sorted(found, key=lambda one: words.BAD.index(one.sentence.verdict)))
+    return folded(
+        sorted(all_sentences, key=lambda finding: words.BAD.index(finding.sentence.verdict))
+    )
 
 
-def asides(checks: Sequence[Check]) -> tuple[Aside, ...]:
-    """Return how much fell that the suites excuse or only warn of."""
-    excused = [fall.judgement for check in checks for fall in check.excused]
+def notes(checks: Sequence[CheckView]) -> tuple[Note, ...]:
+    """Return how much failed that the suites excuse or only warn of."""
+    excused = [entry.judgement for check in checks for entry in check.excused]
     known = sum(judgement.known is not None for judgement in excused)
     validity = sum(len(check.warned) for check in checks)
-    told = (
-        (len(excused) - known, "expectation that only warns", "expectations that only warn"),
-        (known, "expectation known to fall", "expectations known to fall"),
-        (validity, "validity check that warns", "validity checks that warn"),
+    counts = (
+        (len(excused) - known, "expectation", "that only warns", "that only warn", "excused"),
+        (known, "expectation", "known to fail", "known to fail", "excused"),
+        (validity, "validity check", "that warns", "that warn", "warned"),
     )
-    anchors = ("excused", "excused", "warned")
     return tuple(
-        Aside(words.plural(*said), anchor)
-        for said, anchor in zip(told, anchors, strict=True)
-        if said[0]
+        Note(words.plural(n, f"{noun} {singular}", f"{noun}s {plural}"), anchor)
+        for n, noun, singular, plural, anchor in counts
+        if n
     )
 
 
 def counts(run: Run) -> tuple[Count, ...]:
     """Return how often each verdict was given."""
-    given = Counter(item.verdict for item in run.items)
-    return tuple(_count(verdict, given[verdict], run) for verdict in Verdict)
+    counted = Counter(item.verdict for item in run.items)
+    return tuple(_count(verdict, counted[verdict], run) for verdict in Verdict)
 
 
 def _count(verdict: Verdict, n: int, run: Run) -> Count:
@@ -117,32 +118,30 @@ def _count(verdict: Verdict, n: int, run: Run) -> Count:
         names, anchor = (f"{item.check} ({item.classifier})" for item in items), "unjudged"
     elif verdict is Verdict.UNAVAILABLE:
         away = [item.classifier for item in items]
-        names, anchor = [*away, *(alias for alias, _ in _away(run))], "unjudged"
-    said = words.named(names)
-    return Count(verdict, n, said, anchor if said else None)
+        names, anchor = [*away, *(alias for alias, _ in _unavailable(run))], "unjudged"
+    names_text = words.named(names)
+    return Count(verdict, n, names_text, anchor if names_text else None)
 
 
 def unjudged(run: Run, colours: Mapping[str, str]) -> Folded[Unjudged]:
     """Return what was not judged and why, the checks of one network and reason together."""
-    silent = {Verdict.NOT_APPLICABLE, Verdict.UNAVAILABLE}
     groups: dict[tuple[Verdict, str, str], list[Item]] = {}
-    for item in (item for item in run.items if item.verdict in silent):
-        groups.setdefault((item.verdict, item.classifier, item.sentence), []).append(item)
-    found = [
-        Unjudged(verdict, alias, colours[alias], _checks(items), reason)
-        for (verdict, alias, reason), items in groups.items()
-    ]
-    away = (Unjudged(Verdict.UNAVAILABLE, a, colours[a], "", reason) for a, reason in _away(run))
-    return folded((*sorted(found, key=lambda one: one.verdict), *away))
+    for item in run.items:
+        if item.verdict in {Verdict.NOT_APPLICABLE, Verdict.UNAVAILABLE}:
+            groups.setdefault((item.verdict, item.classifier, item.sentence), []).append(item)
+    reasons = [(*key, _checks(items)) for key, items in groups.items()]
+    reasons.sort(key=lambda reason: reason[0])
+    reasons += [(Verdict.UNAVAILABLE, alias, reason, "") for alias, reason in _unavailable(run)]
+    return folded([Unjudged(v, a, colours[a], checks, why) for v, a, why, checks in reasons])
 
 
 def _checks(items: Sequence[Item]) -> str:
     return items[0].check if len(items) == 1 else words.plural(len(items), "check")
 
 
-def _away(run: Run) -> Iterator[tuple[str, str]]:
+def _unavailable(run: Run) -> Iterator[tuple[str, str]]:
     """Yield networks that no check was held against because they are unavailable, and why."""
-    asked = {item.classifier for item in run.items}
+    judged = {item.classifier for item in run.items}
     for card in run.classifiers:
-        if card.unavailable is not None and card.alias not in asked:
+        if card.unavailable is not None and card.alias not in judged:
             yield card.alias, card.unavailable

@@ -2,17 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vision_evals.log import ImageSet, Item, Run
-from vision_evals.report import albums, files, picture_budget, samples
+from vision_evals.report import files, picked, picture_budget, rounding, tiles
 from vision_evals.report.addresses import Addresses
-from vision_evals.report.albums import Album
 from vision_evals.report.answers import set_of
-from vision_evals.report.subjects import Subject, subjects
-from vision_evals.report.tiles import Known, Tile, tile
+from vision_evals.report.picked import PickedPicture, picked_pictures
+from vision_evals.report.tiles import GalleryData, Tile
+from vision_evals.report.words import listed
+
+AlbumKey = tuple[str, str, bool]
+"""Suite and check; of images that several classifiers look at, their set and measure."""
+
+
+@dataclass(frozen=True, slots=True)
+class PictureAlbum:
+    """The pictures of one check, or of one collection."""
+
+    title: str
+    suites: str
+    n: int
+    meaning: str
+    remarks: tuple[str, ...]
+    collection: bool
+    """Whether its images are known by title: works of art."""
+
+
+def key_of(subject: PickedPicture) -> AlbumKey:
+    """Return which album a picture is in."""
+    item = subject.item
+    return (item.suite, item.check, True) if subject.alone else (*set_of(item), False)
+
+
+def collection(subject: PickedPicture, sets: Mapping[str, ImageSet]) -> ImageSet | None:
+    """Return the image set of a picture that stays with the others of it: it knows their titles."""
+    images = sets.get(subject.item.images or "")
+    return None if subject.alone or images is None or not images.about else images
+
+
+def album(
+    pictures: Sequence[tuple[PickedPicture, Tile]], sets: Mapping[str, ImageSet]
+) -> PictureAlbum:
+    """Return the description of an album.
+
+    Args:
+        pictures: the pictures.
+        sets: role to image set.
+    """
+    items = [item for subject, _ in pictures for item, _ in subject.picks]
+    works = collection(pictures[0][0], sets)
+    checks = listed(_once(item.check for item in items))
+    return PictureAlbum(
+        title=checks if works is None else works.role.capitalize(),
+        suites=listed(_once(item.suite for item in items)),
+        n=len(pictures),
+        meaning=_meaning([subject for subject, _ in pictures], works),
+        remarks=() if works is None else tuple(_overconfident([tile for _, tile in pictures])),
+        collection=works is not None,
+    )
+
+
+def _meaning(subjects: Sequence[PickedPicture], works: ImageSet | None) -> str:
+    if works is not None:
+        return f"{len(subjects)} of {works.n} works, the most confident answer first."
+    if all(subject.fair for subject in subjects):
+        return ""
+    return picked.worst(subjects[0].item).meaning
+
+
+def _overconfident(entries: Sequence[Tile]) -> Iterator[str]:
+    named: dict[tuple[str, float], list[str]] = {}
+    for tile in entries:
+        for column in tile.columns:
+            names = named.setdefault((column.classifier, column.limit), [])
+            if column.overconfident and tile.heading not in names:
+                names.append(tile.heading)
+    for (classifier, limit), names in named.items():
+        works = f"on {listed(names)}" if names else "on none of them"
+        yield f"{classifier} is more than {rounding.share(limit)} confident {works}."
+
+
+def _once(words: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(words))
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +94,7 @@ class Gallery:
     """All pictures of a run."""
 
     note: str
-    albums: tuple[Album, ...]
+    albums: tuple[PictureAlbum, ...]
     tiles: tuple[Tile, ...]
     """In the order of the page; each says the place of its album."""
     left_out: tuple[str, ...]
@@ -37,14 +111,14 @@ def gallery(run: Run, colours: Mapping[str, str], directory: Path, addresses: Ad
         addresses: how pictures reach the reader.
     """
     sets = {images.role: images for images in run.image_sets}
-    every = [(subject, _wanted(subject, sets)) for subject in subjects(run.items)]
+    pictures = [(subject, _wanted(subject, sets)) for subject in picked_pictures(run.items)]
     judged = sum(item.verdict.judged for item in run.items)
     stock = picture_budget.select(
-        [one for _, one in every], directory, addresses, picture_budget.room(judged)
+        [wish for _, wish in pictures], directory, addresses, picture_budget.gallery_bytes(judged)
     )
-    kept = [(subject, one) for subject, one in every if one not in stock.left_out]
-    tables, missing = _tables(run.items, [subject for subject, _ in kept], directory)
-    known = Known(
+    fitting = [(subject, wish) for subject, wish in pictures if wish not in stock.left_out]
+    tables, missing = _tables(run.items, [subject for subject, _ in fitting], directory)
+    data = GalleryData(
         items=run.items,
         classifiers={card.alias: card for card in run.classifiers},
         sets=sets,
@@ -52,49 +126,49 @@ def gallery(run: Run, colours: Mapping[str, str], directory: Path, addresses: Ad
         colours=colours,
         tables=tables,
     )
-    found: dict[albums.Key, list[tuple[Subject, Tile]]] = {}
-    for subject, one in kept:
-        key = albums.key_of(subject)
-        pairs = found.setdefault(key, [])
-        place = list(found).index(key)
-        shown, lost = stock.shown.get(one), stock.missing.get(one)
-        pairs.append((subject, tile(subject, place, known, shown, lost)))
-    told = [albums.album(pairs, sets) for pairs in found.values()]
-    tiles = [one for pairs in found.values() for _, one in pairs]
+    albums_of_pictures: dict[AlbumKey, list[tuple[PickedPicture, Tile]]] = {}
+    for subject, wish in fitting:
+        key = key_of(subject)
+        pairs = albums_of_pictures.setdefault(key, [])
+        place = list(albums_of_pictures).index(key)
+        shown, lost = stock.shown.get(wish), stock.missing.get(wish)
+        pairs.append((subject, tiles.tile(subject, place, data, shown, lost)))
+    described = [album(pairs, sets) for pairs in albums_of_pictures.values()]
+    all_tiles = [entry for pairs in albums_of_pictures.values() for _, entry in pairs]
     return Gallery(
-        samples.note({one.word for one in tiles}),
-        tuple(told),
-        tuple(_in_order(tiles, told)),
-        tuple(one.name for one in stock.left_out),
+        picked.note({entry.word for entry in all_tiles}),
+        tuple(described),
+        tuple(_in_order(all_tiles, described)),
+        tuple(entry.name for entry in stock.left_out),
         (*stock.missing.values(), *missing),
     )
 
 
-def _in_order(tiles: Sequence[Tile], told: Sequence[Album]) -> Iterator[Tile]:
+def _in_order(entries: Sequence[Tile], all_albums: Sequence[PictureAlbum]) -> Iterator[Tile]:
     """Yield the worst in the order of the log, collections, and what no answer picked."""
-    works = [one for one in tiles if told[one.album].collection]
-    others = [one for one in tiles if not told[one.album].collection]
-    yield from (one for one in others if not one.fair)
-    yield from sorted(works, key=lambda one: (one.album, -one.surest))
-    yield from (one for one in others if one.fair)
+    works = [entry for entry in entries if all_albums[entry.album].collection]
+    others = [entry for entry in entries if not all_albums[entry.album].collection]
+    yield from (entry for entry in others if not entry.fair)
+    yield from sorted(works, key=lambda entry: (entry.album, -entry.surest))
+    yield from (entry for entry in others if entry.fair)
 
 
-def _wanted(subject: Subject, sets: Mapping[str, ImageSet]) -> picture_budget.Wanted:
+def _wanted(subject: PickedPicture, sets: Mapping[str, ImageSet]) -> picture_budget.Wanted:
     item, picture = subject.item, subject.picture
     name = f"{picture.image} ({item.check}, {item.classifier})" if subject.alone else picture.image
     # A collection is shown whole: none of it waits until the worst of the others are there.
-    fair = subject.fair and albums.collection(subject, sets) is None
+    fair = subject.fair and collection(subject, sets) is None
     return picture_budget.Wanted(picture.file, name, item.id, fair)
 
 
 def _tables(
-    items: Sequence[Item], seen: Sequence[Subject], directory: Path
-) -> tuple[dict[str, dict[str, files.Row]], list[str]]:
-    """Return item to image to row, and what cannot be told because a table is missing."""
+    items: Sequence[Item], pictures: Sequence[PickedPicture], directory: Path
+) -> tuple[dict[str, dict[str, files.TableRow]], list[str]]:
+    """Return item to image to row, and what is not shown because a table is missing."""
     images: dict[tuple[str, ...], set[str]] = {}
-    for subject in seen:
-        of = (subject.item.id,) if subject.alone else subject.key[:2]
-        images.setdefault(of, set()).add(subject.picture.image)
+    for subject in pictures:
+        key = (subject.item.id,) if subject.alone else subject.key[:2]
+        images.setdefault(key, set()).add(subject.picture.image)
     tables, missing = {}, []
     for item in items:
         wanted = images.get((item.id,), set()) | images.get(set_of(item), set())

@@ -4,149 +4,177 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, count
-from typing import Literal, NamedTuple
+from typing import Literal
 
-from vision_evals.log import Item
-from vision_evals.report.meanings import INTERVALS, VERDICTS
+from vision_evals.log import Item, Verdict
 from vision_evals.report.words import listed
+
+VERDICTS = {
+    Verdict.INVALID: "The evaluation itself cannot be trusted, for the reason given; its numbers "
+    "can neither pass nor fail anything.",
+    Verdict.FAILED: "A number is on the wrong side of the threshold that the suite sets; where "
+    "it asks for an interval with a confidence, the whole interval is.",
+    Verdict.INCONCLUSIVE: "The suite asks for an interval, and the threshold lies inside it: "
+    "too few images to decide either way.",
+    Verdict.PASSED: "Every expectation of the suite is met, and no validity check makes it "
+    "invalid.",
+    Verdict.RECORDED: "Measured and logged; the suite deliberately sets no expectation for it.",
+    Verdict.NOT_APPLICABLE: "The question does not apply to this classifier or these images. "
+    "That is never a pass.",
+    Verdict.UNAVAILABLE: "The weights or a package are not available here: nothing was measured.",
+}
+
+INTERVALS: dict[str, tuple[str, str, str]] = {
+    "wilson": (
+        "Wilson",
+        "For a share of n images counted once each; honest for small n and near 0 and 1, where it "
+        "is not symmetric.",
+        "Wilson 1927; Brown, Cai & DasGupta 2001",
+    ),
+    "bootstrap": (
+        "bootstrap",
+        "The images are drawn again with replacement, many times and from a fixed seed; it holds "
+        "the middle share of the results.",
+        "Efron 1979; Efron & Tibshirani 1993",
+    ),
+    "score": (
+        "score",
+        "For the difference of two shares of the same images: every difference that the score "
+        "test would not reject. It has a width even where no image changed.",
+        "Tango 1998, section 3",
+    ),
+    "paired t": (
+        "paired t",
+        "For the mean of differences on the same images, where these are many.",
+        "Student 1908",
+    ),
+}
+"""By the method that the log names: what it is called, what it is, and who described it."""
+
 
 Kind = Literal["verdict", "metric", "interval", "validity"]
 
-LONGEST = 80
+MAX_ANCHOR_CHARS = 80
 """Characters of an anchor: a name may be as long as its author likes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Term:
     """One word."""
 
-    anchor: str
-    """Its place on the page: a safe id, whatever the word is."""
     kind: Kind
     name: str
     """As the log has it."""
-    term: str
-    """As a reader calls it: its name, but for intervals."""
-    number: str
-    """Of a validity check in the literature list, such as ``S5``; empty for other words."""
     meaning: str
     source: str
     """Paper and section; empty where it comes from none."""
-
-
-class _Word(NamedTuple):
-    """What is said of a name, here or by one item."""
-
-    name: str
-    meaning: str
-    source: str
     number: str = ""
-    term: str = ""
-    """What a reader calls it, where that is not its name."""
-    measure: str = ""
-    """Who says so."""
+    """Of a validity check in the literature list, such as ``S5``; empty for other words."""
+    label: str = ""
+    """As a reader calls it: its name, but for intervals."""
+    anchor: str = ""
+    """Its place on the page: a safe id, whatever the word is."""
 
 
-def glossary(items: Iterable[Item]) -> Mapping[tuple[Kind, str], Entry]:
+_Sense = tuple[str, Term]
+"""A measure, and what it says of a word."""
+
+
+def glossary(items: Iterable[Item]) -> Mapping[tuple[Kind, str], Term]:
     """Return by kind and name every verdict, and each word that these items use."""
-    every = tuple(items)
-    words: dict[Kind, Iterable[_Word]] = {
-        "verdict": (_Word(verdict.value, said, "") for verdict, said in VERDICTS.items()),
-        "metric": _metrics(every),
-        "interval": _intervals(every),
-        "validity": sorted(_validity(every), key=_place),
-    }
-    found: dict[tuple[Kind, str], Entry] = {}
-    taken: set[str] = set()
-    for kind, said in words.items():
-        for word in said:
-            anchor = _anchor(f"term-{kind}-{word.name}", taken)
-            taken.add(anchor)
-            found[kind, word.name] = Entry(
-                anchor=anchor,
-                kind=kind,
-                name=word.name,
-                term=word.term or word.name,
-                number=word.number,
-                meaning=word.meaning,
-                source=word.source,
-            )
-    return found
+    all_items = tuple(items)
+    terms: dict[tuple[Kind, str], Term] = {}
+    anchors: set[str] = set()
+    for term in chain(
+        (Term("verdict", verdict.value, meaning, "") for verdict, meaning in VERDICTS.items()),
+        _metrics(all_items),
+        _intervals(all_items),
+        sorted(_validity(all_items), key=_place),
+    ):
+        anchor = _anchor(f"term-{term.kind}-{term.name}", anchors)
+        anchors.add(anchor)
+        terms[term.kind, term.name] = replace(term, anchor=anchor, label=term.label or term.name)
+    return terms
 
 
-def _metrics(items: Sequence[Item]) -> Iterator[_Word]:
+def _metrics(items: Sequence[Item]) -> Iterator[Term]:
     return _agreed(
-        _Word(metric.name, metric.about, metric.source, measure=item.measure)
+        (item.measure, Term("metric", metric.name, metric.about, metric.source))
         for item in items
         for metric in item.metrics
     )
 
 
-def _validity(items: Sequence[Item]) -> Iterator[_Word]:
+def _validity(items: Sequence[Item]) -> Iterator[Term]:
     return _agreed(
-        _Word(one.name, one.meaning, one.source, one.id, measure=item.measure)
+        (item.measure, Term("validity", check.name, check.meaning, check.source, check.id))
         for item in items
-        for one in item.validity
+        for check in item.validity
     )
 
 
-def _place(word: _Word) -> tuple[bool, int, str]:
+def _place(term: Term) -> tuple[bool, int, str]:
     """Sort S5 before S13, and what has no number last."""
-    digits = re.search(r"\d+", word.number)
-    return not word.number, int(digits[0]) if digits else 0, word.number
+    digits = re.search(r"\d+", term.number)
+    return not term.number, int(digits[0]) if digits else 0, term.number
 
 
-def _intervals(items: Sequence[Item]) -> Iterator[_Word]:
-    found: dict[str, set[float]] = {}
+def _intervals(items: Sequence[Item]) -> Iterator[Term]:
+    by_method: dict[str, set[float]] = {}
     for method, confidence in chain.from_iterable(map(_methods, items)):
-        found.setdefault(method, set()).update([] if confidence is None else [confidence])
-    for method, confidences in found.items():
-        unknown = method, "How an interval was made; this page has no sentence about it.", ""
-        term, meaning, source = INTERVALS.get(method, unknown)
-        known = listed([f"{100 * one:.4g} %" for one in sorted(confidences)])
-        said = f"{meaning} Two-sided confidence here: {known}." if known else meaning
-        yield _Word(method, said, source, term=term)
+        by_method.setdefault(method, set()).update([] if confidence is None else [confidence])
+    for method, confidences in by_method.items():
+        unknown = method, "A method for intervals that this page does not describe.", ""
+        label, meaning, source = INTERVALS.get(method, unknown)
+        levels = listed([f"{100 * level:.4g} %" for level in sorted(confidences)])
+        text = f"{meaning} Two-sided confidence here: {levels}." if levels else meaning
+        yield Term("interval", method, text, source, label=label)
 
 
 def _methods(item: Item) -> Iterator[tuple[str, float | None]]:
     yield from ((metric.method, metric.confidence) for metric in item.metrics if metric.method)
     changes = item.comparison.changes if item.comparison is not None else ()
     gates = (judgement.gate for judgement in item.judgements)
-    for one in (*gates, *changes):
-        if one is not None and one.paired is not None:
-            yield one.paired.method, one.paired.confidence
+    for source in (*gates, *changes):
+        if source is not None and source.paired is not None:
+            yield source.paired.method, source.paired.confidence
 
 
-def _agreed(words: Iterable[_Word]) -> Iterator[_Word]:
-    """Yield one word a name, however many items say something of it."""
-    found: dict[str, list[_Word]] = {}
-    for word in dict.fromkeys(words):
-        found.setdefault(word.name, []).append(word)
-    for name, senses in found.items():
-        source, number = _once(one.source for one in senses), _once(one.number for one in senses)
-        yield _Word(name, _meaning(senses), source, number)
+def _agreed(senses: Iterable[_Sense]) -> Iterator[Term]:
+    """Yield one term a name, however many items say something of it."""
+    by_name: dict[str, list[_Sense]] = {}
+    for sense in dict.fromkeys(senses):
+        by_name.setdefault(sense[1].name, []).append(sense)
+    for same in by_name.values():
+        terms = [term for _, term in same]
+        yield replace(
+            terms[0],
+            meaning=_meaning(same),
+            source=_once(term.source for term in terms),
+            number=_once(term.number for term in terms),
+        )
 
 
-def _meaning(senses: Iterable[_Word]) -> str:
+def _meaning(senses: Iterable[_Sense]) -> str:
     """Return what a word means: to each measure, where they do not agree."""
     measures: dict[str, dict[str, None]] = {}
-    for one in senses:
-        if one.meaning:
-            measures.setdefault(one.meaning, {})[one.measure] = None
+    for measure, term in senses:
+        if term.meaning:
+            measures.setdefault(term.meaning, {})[measure] = None
     if not measures:
-        return "Nothing more is said of it where it is defined."
+        return "Its definition does not explain it."
     if len(measures) == 1:
         return next(iter(measures))
-    return " ".join(f"In {listed(list(of))}: {said}" for said, of in measures.items())
+    return " ".join(f"In {listed(list(of))}: {meaning}" for meaning, of in measures.items())
 
 
 def _once(words: Iterable[str]) -> str:
     return "; ".join(dict.fromkeys(filter(None, words)))
 
 
-def _anchor(wanted: str, taken: set[str]) -> str:
-    safe = re.sub(r"[^A-Za-z0-9_]+", "-", wanted)[:LONGEST]
-    every = chain([safe], (f"{safe}-{number}" for number in count(2)))
-    return next(anchor for anchor in every if anchor not in taken)
+def _anchor(wanted: str, anchors: set[str]) -> str:
+    safe = re.sub(r"[^A-Za-z0-9_]+", "-", wanted)[:MAX_ANCHOR_CHARS]
+    candidates = chain([safe], (f"{safe}-{number}" for number in count(2)))
+    return next(anchor for anchor in candidates if anchor not in anchors)

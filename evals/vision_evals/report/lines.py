@@ -14,17 +14,17 @@ At = tuple[str, str | None]
 
 def line(name: str, points: Sequence[tuple[float, Metric | None]]) -> Line:
     """Return a metric at some places as a line with intervals; where there is none, it breaks."""
-    found = [metric for _, metric in points]
+    metrics = [metric for _, metric in points]
 
-    def every(of: Callable[[Metric], float | None]) -> tuple[float | None, ...]:
-        return tuple(None if metric is None else of(metric) for metric in found)
+    def values(of: Callable[[Metric], float | None]) -> tuple[float | None, ...]:
+        return tuple(None if metric is None else of(metric) for metric in metrics)
 
     return Line(
         name=name,
         x=tuple(place for place, _ in points),
-        y=every(lambda metric: metric.value),
-        low=every(lambda metric: metric.low),
-        high=every(lambda metric: metric.high),
+        y=values(lambda metric: metric.value),
+        low=values(lambda metric: metric.low),
+        high=values(lambda metric: metric.high),
     )
 
 
@@ -33,7 +33,7 @@ def plot(
     at: str | None,
     lines: Sequence[Line],
     x_label: str,
-    said: Sequence[str] = (),
+    remarks: Sequence[str] = (),
     ticks: Sequence[str] = (),
 ) -> Plot:
     """Return the plot of a metric.
@@ -43,12 +43,12 @@ def plot(
         at: value of its axis that all lines are at; None without one, or of several.
         lines: those without a value are left out.
         x_label: of the places.
-        said: what else must be known to read it.
+        remarks: what else must be known to read it.
         ticks: names of the places 0, 1, 2, ... where they have any.
     """
-    drawn = tuple(one for one in lines if known(one))
-    ends = [end for one in drawn for end in (*one.y, *one.low, *one.high) if end is not None]
-    about = [metric.about, "" if metric.higher_is_better else "Lower is better.", *said]
+    drawn = tuple(line for line in lines if count_values(line))
+    ends = [end for line in drawn for end in (*line.y, *line.low, *line.high) if end is not None]
+    about = [metric.about, "" if metric.higher_is_better else "Lower is better.", *remarks]
     return Plot(
         title=metric.name if at is None else f"{metric.name} at {at}",
         about=" ".join(filter(None, about)),
@@ -61,21 +61,21 @@ def plot(
     )
 
 
-def grounds(found: Iterable[Metric]) -> Iterator[str]:
+def grounds(metrics: Iterable[Metric]) -> Iterator[str]:
     """Yield what the numbers of a chart rest on: their n, and why none of them has an interval."""
-    some = [metric for metric in found if metric.value is not None]
-    if not some:
+    measured = [metric for metric in metrics if metric.value is not None]
+    if not measured:
         return
-    counts = sorted({metric.n for metric in some})
+    counts = sorted({metric.n for metric in measured})
     n = " to ".join(dict.fromkeys(map(rounding.count, (counts[0], counts[-1]))))
-    yield f"n = {n}, counts {some[0].denominator}."
-    if all(metric.low is None for metric in some):
+    yield f"n = {n}, counts {measured[0].denominator}."
+    if all(metric.low is None for metric in measured):
         # what the log says of seeds names the ends of one point
-        reasons = ["a point is the median over seeds" if m.spread else m.reason for m in some]
-        if said := "; ".join(dict.fromkeys(filter(None, reasons))):
-            yield f"No interval: {said}."
+        reasons = ["a point is the median over seeds" if m.spread else m.reason for m in measured]
+        if reason_text := "; ".join(dict.fromkeys(filter(None, reasons))):
+            yield f"No interval: {reason_text}."
 
 
-def known(one: Line) -> int:
+def count_values(line: Line) -> int:
     """Return how many values a line has."""
-    return sum(y is not None for y in one.y)
+    return sum(y is not None for y in line.y)

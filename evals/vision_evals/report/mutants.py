@@ -16,12 +16,12 @@ class Cell:
     """``killed``, ``survives`` or ``does not apply``."""
     by: str
     """Check and metric, or validity check."""
-    said: str
+    evidence: str
     """Its numbers."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class MutantRow:
     """One mutant."""
 
     name: str
@@ -36,8 +36,8 @@ class Row:
 class Matrix:
     """Every mutant of a run."""
 
-    said: str
-    rows: tuple[Row, ...]
+    summary: str
+    rows: tuple[MutantRow, ...]
 
 
 def matrix(mutants: Sequence[Mutant], *, finished: bool) -> Matrix | None:
@@ -51,17 +51,17 @@ def matrix(mutants: Sequence[Mutant], *, finished: bool) -> Matrix | None:
         return None
     applied = [mutant for mutant in mutants if mutant.inapplicable is None]
     killed = sum(mutant.killed for mutant in applied)
-    left = ", ".join(mutant.name for mutant in applied if not mutant.killed)
-    said = f"Killed {killed} of {len(applied)} applicable"
-    said += "" if finished else "; interrupted before all were tried"
-    said += f"; survivors: {left}" if left else "; no survivors" if finished else ""
-    return Matrix(said, tuple(map(_row, mutants)))
+    survivors = ", ".join(mutant.name for mutant in applied if not mutant.killed)
+    summary = f"Killed {killed} of {len(applied)} applicable"
+    summary += "" if finished else "; interrupted before all were tried"
+    summary += f"; survivors: {survivors}" if survivors else "; no survivors" if finished else ""
+    return Matrix(summary, tuple(map(_row, mutants)))
 
 
-def _row(mutant: Mutant) -> Row:
+def _row(mutant: Mutant) -> MutantRow:
     note = mutant.inapplicable or ("" if mutant.killed else mutant.excuse or "no check noticed")
     cells = (_cell(mutant, mutant.behaviour), _cell(mutant, mutant.structure))
-    return Row(mutant.name, mutant.about, *cells, note)
+    return MutantRow(mutant.name, mutant.about, *cells, note)
 
 
 def _cell(mutant: Mutant, notice: Notice | None) -> Cell:

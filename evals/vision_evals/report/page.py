@@ -14,12 +14,11 @@ from vision_evals.core.paths import whole_file
 from vision_evals.log import Run
 from vision_evals.report import scripts, view
 from vision_evals.report.addresses import Addresses, ExternalFiles, Inline
-from vision_evals.report.environment import environment
-from vision_evals.report.templates import blamed
+from vision_evals.report.templates import environment, template_errors
 
 CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 """What no page may hold: controls other than white space, halves of characters, and orders to
-write backwards, by which a name turns round the numbers beside it or a command to copy."""
+write backwards, by which a name reverses the numbers next to it or a command to copy."""
 
 
 def render(run: Run, directory: Path, templates: Path | None = None) -> str:
@@ -45,7 +44,7 @@ def write(run: Run, directory: Path, path: Path, templates: Path | None = None) 
 def write_folder(
     run: Run, run_directory: Path, folder: Path, templates: Path | None = None
 ) -> Path:
-    """Write the same report as ``index.html`` with all pictures beside it, below ``pictures/``.
+    """Write the same report as ``index.html`` with all pictures as files below ``pictures/``.
 
     Args:
         run: the log.
@@ -53,11 +52,11 @@ def write_folder(
         folder: of the report. Pictures of an older report there are replaced; other files stay.
         templates: as for `render`.
     """
-    beside = ExternalFiles()
-    html = _report(run, run_directory, beside, templates)
-    beside.put(folder)
+    external = ExternalFiles()
+    html = _report(run, run_directory, external, templates)
+    external.put(folder)
     page = _put(html, folder / "index.html")
-    beside.clear(folder)  # last: until now somebody may have read the older page
+    external.clear(folder)  # last: until now a reader may have the older page open
     return page
 
 
@@ -77,13 +76,13 @@ def write_comparison(run: Run, directory: Path, path: Path, templates: Path | No
 
 
 def _report(run: Run, directory: Path, addresses: Addresses, templates: Path | None) -> str:
-    shown = {"run": run, "page": view.page(run, directory, addresses)}
-    return filled("report.html.jinja", shown, templates, images=addresses.source)
+    context = {"run": run, "page": view.page(run, directory, addresses)}
+    return filled("report.html.jinja", context, templates, images=addresses.source)
 
 
 def filled(
     template: str,
-    shown: Mapping[str, Any],
+    context: Mapping[str, Any],
     templates: Path | None = None,
     images: str = "data:",
 ) -> str:
@@ -91,17 +90,17 @@ def filled(
 
     Args:
         template: name of ours.
-        shown: what it shows, by name.
+        context: what it shows, by name.
         templates: as for `render`.
         images: where it loads pictures from.
     """
-    ours = environment(templates)
-    with blamed(templates):
+    jinja = environment(templates)
+    with template_errors(templates):
         # Included by the layout as they are rendered here: the browser goes by these hashes.
-        style = ours.get_template("style.css.jinja").render()
-        script = ours.get_template("script.js.jinja").render()
-        html = ours.get_template(template).render(
-            **shown,
+        style = jinja.get_template("style.css.jinja").render()
+        script = jinja.get_template("script.js.jinja").render()
+        html = jinja.get_template(template).render(
+            **context,
             product=f"vision-evals {vision_evals.__version__}",
             vega=scripts.vega,
             policy=functools.partial(scripts.policy, style, script, images=images),

@@ -10,22 +10,22 @@ from pathlib import Path
 from vision_evals.report import files
 from vision_evals.report.addresses import Addresses
 
-PAGE = 5_000_000
+PAGE_BYTES = 5_000_000
 """Bytes of a page of some twenty judged checks, all in all."""
 
-SCRIPTS = 1_000_000
+SCRIPT_BYTES = 1_000_000
 """Of them for scripts and style."""
 
-CHECK = 55_000
+BYTES_PER_CHECK = 55_000
 """Of them for the words and charts of each judged check on a network, about."""
 
-PICTURES = 2_600_000
+MAX_GALLERY_BYTES = 2_600_000
 """Bytes for the pictures of its gallery, as text, at most: some sixty."""
 
-LEAST = 1_000_000
-"""Bytes for them on a page of many checks, which then is longer than ``PAGE``."""
+MIN_GALLERY_BYTES = 1_000_000
+"""Bytes for them on a page of many checks, which then is longer than ``PAGE_BYTES``."""
 
-FLIPS = 250_000
+MAX_FLIP_BYTES = 250_000
 """The same for the thumbnails of images that flipped: some twenty photographs."""
 
 
@@ -61,44 +61,52 @@ class Selection:
     left_out: tuple[Wanted, ...]
 
 
-def room(judged: int) -> int:
+def gallery_bytes(judged: int) -> int:
     """Return the bytes for a gallery: what so many judged checks leave of a page."""
-    return min(PICTURES, max(PAGE - SCRIPTS - FLIPS - CHECK * judged, LEAST))
+    return min(
+        MAX_GALLERY_BYTES,
+        max(
+            PAGE_BYTES - SCRIPT_BYTES - MAX_FLIP_BYTES - BYTES_PER_CHECK * judged, MIN_GALLERY_BYTES
+        ),
+    )
 
 
-def select(wanted: Sequence[Wanted], directory: Path, addresses: Addresses, room: int) -> Selection:
+def select(
+    wanted: Sequence[Wanted], directory: Path, addresses: Addresses, budget: int
+) -> Selection:
     """Take pictures from the run directory until a section is full.
 
     Args:
         wanted: in the order of the page.
         directory: the run's.
         addresses: how they reach the reader.
-        room: bytes that they may take of the page.
+        budget: bytes that they may take of the page.
     """
     shown: dict[Wanted, Shown] = {}
     missing: dict[Wanted, str] = {}
     left_out: set[Wanted] = set()
-    for one in _turns(wanted):
+    for wish in _turns(wanted):
         try:
-            found = files.picture(directory, one.file)
+            picture = files.picture(directory, wish.file)
         except files.Missing as error:
-            missing[one] = str(error)
+            missing[wish] = str(error)
             continue
-        cost = addresses.cost(found.content)
-        if cost > room:
-            left_out.add(one)
+        cost = addresses.cost(picture.content)
+        if cost > budget:
+            left_out.add(wish)
             continue
-        room -= cost
-        address = addresses.address(found.content, one.file)
-        shown[one] = Shown(address, found.width, found.height)
-    return Selection(shown, missing, tuple(one for one in dict.fromkeys(wanted) if one in left_out))
+        budget -= cost
+        address = addresses.address(picture.content, wish.file)
+        shown[wish] = Shown(address, picture.width, picture.height)
+    in_order = tuple(wish for wish in dict.fromkeys(wanted) if wish in left_out)
+    return Selection(shown, missing, in_order)
 
 
 def _turns(wanted: Sequence[Wanted]) -> Iterator[Wanted]:
     """Yield each once: all that an answer picked before any other, one of each check at a time."""
     checks: dict[tuple[bool, str], list[Wanted]] = {}
-    for one in dict.fromkeys(wanted):
-        checks.setdefault((one.fair, one.check), []).append(one)
+    for wish in dict.fromkeys(wanted):
+        checks.setdefault((wish.fair, wish.check), []).append(wish)
     for fair in (False, True):
         rows = [queue for (is_fair, _), queue in checks.items() if is_fair is fair]
         yield from filter(None, chain.from_iterable(zip_longest(*rows)))

@@ -26,7 +26,7 @@ class Flag:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class FrameColumn:
     """The numbers of one line, by row of the table."""
 
     classifier: str
@@ -53,7 +53,7 @@ class Frame:
     traces: tuple[Trace, ...]
     flags: tuple[Flag, ...]
     heads: tuple[str, ...]
-    columns: tuple[Column, ...]
+    columns: tuple[FrameColumn, ...]
 
     @property
     def steps(self) -> bool:
@@ -119,12 +119,12 @@ def frame(
     stepped = any(line.steps for _, line in lines)
     rows = xs[:-1] if stepped else xs
     aliases = list(dict.fromkeys(alias for alias, _ in drawn))
-    one = aliases[0] if len(aliases) == 1 else None
+    alias = aliases[0] if len(aliases) == 1 else None
     return Frame(
         title=plots[0].title,
         about=" ".join(dict.fromkeys(plot.about for plot in plots if plot.about)),
-        classifier=one,
-        colour=colours[one] if one is not None else "",
+        classifier=alias,
+        colour=colours[alias] if alias is not None else "",
         x_label=plots[0].x_label,
         y_label=plots[0].y_label,
         share=all(plot.share for plot in plots),
@@ -139,7 +139,7 @@ def frame(
 
 
 def _lines(drawn: Sequence[Drawn]) -> Iterator[tuple[str, Line]]:
-    """Yield every line with its alias; what nobody measured is the same for all, and drawn once."""
+    """Yield every line with its alias; a reference line is the same for all and drawn once."""
     references: list[Line] = []
     for alias, line in ((alias, line) for alias, plot in drawn for line in plot.lines):
         if line not in references:
@@ -154,8 +154,8 @@ def _sharing(drawn: Sequence[Drawn]) -> list[list[Drawn]]:
     stepped = any(line.steps for line in lines)  # one filled over another hides it
     shared: dict[tuple[object, ...], list[Drawn]] = {}
     for alias, plot in drawn:
-        apart = alias if len(names) > DASHES or stepped else ""
-        shared.setdefault((plot.x_label, plot.ticks, plot.share, apart), []).append((alias, plot))
+        owner = alias if len(names) > DASHES or stepped else ""
+        shared.setdefault((plot.x_label, plot.ticks, plot.share, owner), []).append((alias, plot))
     return list(shared.values())
 
 
@@ -180,7 +180,7 @@ def _head(x: float, ticks: Sequence[str]) -> str:
     return ticks[place] if 0 <= place < len(ticks) else rounding.written(x)
 
 
-def _column(alias: str, line: Line, colours: Mapping[str, str], xs: Sequence[float]) -> Column:
+def _column(alias: str, line: Line, colours: Mapping[str, str], xs: Sequence[float]) -> FrameColumn:
     (trace,) = traces([(alias, line)], colours)
     texts = {spot.x: spot.text for spot in trace.spots}
-    return Column(alias, colours[alias], line.full, tuple(texts.get(x, "") for x in xs))
+    return FrameColumn(alias, colours[alias], line.full, tuple(texts.get(x, "") for x in xs))

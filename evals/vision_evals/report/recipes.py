@@ -9,13 +9,13 @@ from vision_evals.report import rounding
 from vision_evals.report.words import plural
 
 _NAMES = {
-    "root": "data lie in",
+    "root": "data folder",
     "examples": "training images",
     "validation": "set aside to validate",
     "size": "side of the input",
     "batch_size": "batch",
-    "init": "first weights",
-    "bias_start": "first biases",
+    "init": "initial weights",
+    "bias_start": "initial biases",
     "augment": "augmentation",
     "early_stopping": "early stopping",
 }
@@ -34,12 +34,12 @@ _ABSENT = {
 def facts(recipe: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield what a recipe says: name and words, in the order of the log."""
     for key, value in recipe.items():
-        text = _ABSENT.get(key) if value is None else _said(key, value)
+        text = _ABSENT.get(key) if value is None else _value_words(key, value)
         if text:
             yield _NAMES.get(key, key.replace("_", " ")), text
 
 
-def _said(key: str, value: Any) -> str:
+def _value_words(key: str, value: Any) -> str:
     if key == "optimizer" and isinstance(value, Mapping):
         named = {name: number for name, number in value.items() if name != "name"}
         return ", ".join(filter(None, (str(value.get("name", "")), _words(named))))

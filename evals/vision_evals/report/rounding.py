@@ -7,11 +7,41 @@ suites are written in (``0.85``), charts and pictures in percent (``85 %``).
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from vision_evals.log import Metric
 
-MOST = 8
+MAX_DECIMALS = 8
 """Decimals beyond which no measurement here goes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A metric as people read it."""
+
+    value: str
+    unit: str
+    interval: str | None
+    n: str
+    reason: str | None
+    """Why there is no value or no interval, unless its seeds stand in its place."""
+
+
+def reading(metric: Metric, value: str | None = None, *, in_percent: bool = False) -> Reading:
+    """Return a metric as people read it.
+
+    Args:
+        metric: of the log.
+        value: in place of its rounded value.
+        in_percent: for charts; the metric must be a fraction.
+    """
+    return Reading(
+        value=value or (percent(metric) if in_percent else point(metric)),
+        unit="" if in_percent else unit(metric),
+        interval=percent_interval(metric) if in_percent else interval(metric),
+        n=count(metric.n),
+        reason=None if metric.spread and metric.value is not None else metric.reason,
+    )
 
 
 def decimals(low: float, high: float) -> int | None:
@@ -22,15 +52,15 @@ def decimals(low: float, high: float) -> int | None:
     width = high - low
     if width <= 0 or math.isinf(width):
         return None
-    return min(max(1 - math.floor(math.log10(width)), 0), MOST)
+    return min(max(1 - math.floor(math.log10(width)), 0), MAX_DECIMALS)
 
 
 def places(metric: Metric) -> int:
     """Return the decimals of a metric: by interval or seeds, else by its n, else three digits."""
     ends = _ends(metric)
-    known = None if ends is None else decimals(*ends)
-    if known is not None:
-        return known
+    digits = None if ends is None else decimals(*ends)
+    if digits is not None:
+        return digits
     if metric.unit == "fraction":
         return min(max(math.ceil(math.log10(max(metric.n, 1))), 2), 4)
     return _three_digits(metric.value or 0.0)
@@ -57,7 +87,7 @@ def point(metric: Metric) -> str:
 
 
 def unit(metric: Metric) -> str:
-    """Return the unit where it must be said: a fraction goes without."""
+    """Return the unit; empty for a fraction."""
     return "" if metric.unit == "fraction" or metric.value is None else metric.unit
 
 
@@ -87,7 +117,7 @@ def percent_interval(metric: Metric) -> str | None:
 
 
 def share(part: float) -> str:
-    """Return one confidence in percent; certainty is said only where there is no rest at all."""
+    """Return one confidence in percent; 0 and 100 % only where they are exact."""
     if 0 < part < 0.01:
         return "< 1 %"
     if 0.99 < part < 1:
@@ -156,4 +186,4 @@ def _between(metric: Metric, ends: str) -> str:
 def _three_digits(number: float) -> int:
     if number == 0:
         return 2
-    return min(max(2 - math.floor(math.log10(abs(number))), 0), MOST)
+    return min(max(2 - math.floor(math.log10(abs(number))), 0), MAX_DECIMALS)

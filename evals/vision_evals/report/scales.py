@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import overload
 
-LOGARITHMIC = 1000.0
+LOGARITHMIC_RATIO = 1000.0
 """Highest over lowest, above which a straight scale would show nothing but the highest."""
 
-WIDE = 20.0
+BOTH_SCALES_RATIO = 20.0
 """Highest over lowest, above which a reader may choose between both scales."""
 
 _HUGE = 1e300  # sums and differences of this stay finite
@@ -58,14 +58,14 @@ def up(values: Iterable[float]) -> Scale:
     It starts at 0 where that takes at most half of it, and is logarithmic where the values are
     positive and more than a thousandfold apart.
     """
-    known = [_tame(value) for value in values]
-    low, high = _ends(known)
-    apart = max(known) / min(known) if known and min(known) > 0 else 0.0
-    if apart > LOGARITHMIC:
+    numbers = [_tame(value) for value in values]
+    low, high = _ends(numbers)
+    apart = max(numbers) / min(numbers) if numbers and min(numbers) > 0 else 0.0
+    if apart > LOGARITHMIC_RATIO:
         return Scale(low, high, logarithmic=True, both=True)
-    if 0 < low <= high / 2 and apart <= WIDE:
+    if 0 < low <= high / 2 and apart <= BOTH_SCALES_RATIO:
         low = 0.0
-    return Scale(low, high, both=apart > WIDE)
+    return Scale(low, high, both=apart > BOTH_SCALES_RATIO)
 
 
 def places(names: Sequence[str]) -> Scale:

@@ -25,30 +25,30 @@ def vega() -> str:
 
     It takes more than a second to build, so it is kept in the user's cache.
     """
-    kept = _file()
-    if kept is not None:
+    cached = _file()
+    if cached is not None:
         with contextlib.suppress(OSError, UnicodeDecodeError):
-            return _held(kept.read_bytes().decode("utf-8"))
+            return _checked(cached.read_bytes().decode("utf-8"))
     import vl_convert  # a page without charts does without
 
-    bundle = _held(vl_convert.javascript_bundle(SNIPPET))
-    if kept is not None:
-        with contextlib.suppress(OSError), whole_file(kept) as partial:
+    bundle = _checked(vl_convert.javascript_bundle(SNIPPET))
+    if cached is not None:
+        with contextlib.suppress(OSError), whole_file(cached) as partial:
             partial.write_bytes(bundle.encode("utf-8"))
     return bundle
 
 
 def _file() -> Path | None:
     """Return where the script is kept; None for a user without a home."""
-    told = hashlib.sha256(SNIPPET.encode("utf-8")).hexdigest()[:8]
-    name = f"vega-{version('vl-convert-python')}-{told}.js"
+    digest = hashlib.sha256(SNIPPET.encode("utf-8")).hexdigest()[:8]
+    name = f"vega-{version('vl-convert-python')}-{digest}.js"
     try:
         return user_cache() / "scripts" / name
     except RuntimeError:
         return None
 
 
-def _held(bundle: str) -> str:
+def _checked(bundle: str) -> str:
     if "</script" in bundle.lower():  # it would end the element it stands in
         raise AssertionError("the script of vl-convert holds the end of a script element")
     return bundle
@@ -75,8 +75,8 @@ def policy(style: str, *scripts: str, images: str = "data:") -> str:
 
 def policy_of(html: str) -> str:
     """Return the policy that a page states; the strictest for a page that states none."""
-    found = _META.search(html)
-    return "default-src 'none'" if found is None else unescape(found[1])
+    match = _META.search(html)
+    return "default-src 'none'" if match is None else unescape(match[1])
 
 
 def _hash(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What fell, as plain sentences: check, network, number, what was wanted, and the evidence."""
+"""What failed, as plain sentences: check, network, number, expectation and evidence."""
 
 from __future__ import annotations
 
@@ -7,30 +7,31 @@ from dataclasses import dataclass
 
 from vision_evals.log import Gate, Item, Judgement, Metric, Validity, Verdict
 from vision_evals.report import rounding, words
+from vision_evals.report.checks import metric_of
 
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """One fall, for a reviewer who reads nothing else."""
+    """One failure, for a reviewer who reads nothing else."""
 
     verdict: Verdict
     subject: str
     """Check and network."""
-    said: str
+    text: str
     """Without a full stop."""
 
 
 def sentences(item: Item) -> tuple[Sentence, ...]:
-    """Return a sentence for each validity check and each expectation that fell, worst first.
+    """Return a sentence for each validity check and each expectation that failed, worst first.
 
-    An item that fell without either, such as one whose network cannot be loaded, has the log's.
+    An item that failed without either, such as one whose network cannot be loaded, has the log's.
     """
     subject = f"{item.check}, {item.classifier}"
-    said = [(Verdict.INVALID, _invalid(check)) for check in item.validity if check.invalidates]
+    texts = [(Verdict.INVALID, _invalid(check)) for check in item.validity if check.invalidates]
     # What an evaluation that cannot be trusted says of its numbers is no news.
-    said = said or [(held.verdict, _held(held, item)) for held in _fallen(item)]
-    said = said or [(item.verdict, item.sentence)]
-    return tuple(Sentence(verdict, subject, text) for verdict, text in said)
+    texts = texts or [(judgement.verdict, _held(judgement, item)) for judgement in _fallen(item)]
+    texts = texts or [(item.verdict, item.sentence)]
+    return tuple(Sentence(verdict, subject, text) for verdict, text in texts)
 
 
 def _fallen(item: Item) -> Iterator[Judgement]:
@@ -41,28 +42,28 @@ def _fallen(item: Item) -> Iterator[Judgement]:
 
 
 def _invalid(check: Validity) -> str:
-    return f"validity check “{check.name}” falls; {check.evidence}"
+    return f"validity check “{check.name}” failed; {check.evidence}"
 
 
 def _held(judgement: Judgement, item: Item) -> str:
     """Return one expectation in words; the log's own where no number was held against another."""
     name = words.plain(judgement.metric)
-    metric = next(
-        (m for m in item.metrics if (m.name, m.at) == (judgement.metric, judgement.at)), None
-    )
+    metric = metric_of(judgement, item)
     if metric is None or not _known(judgement, metric):
         return judgement.sentence.replace(judgement.metric, name)
     value, wanted = _numbers(judgement, metric)
     at = f" at {judgement.at}" if judgement.at is not None else ""
-    by = _alone(judgement, metric) if judgement.gate is None else _paired(judgement.gate, judgement)
-    return f"{name} {value}{at}, {wanted} wanted; {by}"
+    evidence = (
+        _alone(judgement, metric) if judgement.gate is None else _paired(judgement.gate, judgement)
+    )
+    return f"{name} {value}{at}, {wanted} wanted; {evidence}"
 
 
 def _known(judgement: Judgement, metric: Metric) -> bool:
     """Whether the log holds the numbers that decided.
 
-    A suite may ask for another confidence than the log's intervals have. Its interval then stands
-    in the sentence of the judgement only.
+    A suite may set another confidence than that of the log's intervals. Its interval is then only
+    in the sentence of the judgement.
     """
     if judgement.value is None or judgement.threshold is None:
         return False
@@ -93,30 +94,30 @@ def _alone(judgement: Judgement, metric: Metric) -> str:
         ends = f"no interval{why}"
     elif metric.low is not None and metric.high is not None:
         assert judgement.threshold is not None
-        holds = _holds(judgement, metric.low, judgement.threshold, metric.high)
-        ends = f"{_confidence(metric)} {ends}" + (" holds the threshold" if holds else "")
+        inside = _inside(judgement, metric.low, judgement.threshold, metric.high)
+        ends = f"{_confidence(metric)} {ends}" + (" contains the threshold" if inside else "")
     return f"{ends}, n = {rounding.count(metric.n)}{judgement.further}"
 
 
 def _paired(gate: Gate, judgement: Judgement) -> str:
     """Return the evidence of a metric that was held against another network's, image by image."""
-    found = gate.paired
-    places = rounding.decimals(found.low, found.high) or 3
+    paired = gate.paired
+    places = rounding.decimals(paired.low, paired.high) or 3
     difference, low, high = (
-        rounding.signed(number, places) for number in (found.difference, found.low, found.high)
+        rounding.signed(number, places) for number in (paired.difference, paired.low, paired.high)
     )
-    holds = _holds(judgement, found.low, gate.margin, found.high)
+    inside = _inside(judgement, paired.low, gate.margin, paired.high)
     return (
-        f"{difference} on the same images, {100 * found.confidence:g} % interval {low} to {high}"
-        + (f" holds the margin of {rounding.written(gate.margin)}" if holds else "")
-        + f", n = {rounding.count(found.n)}{judgement.further}"
+        f"{difference} on the same images, {100 * paired.confidence:g} % interval {low} to {high}"
+        + (f" contains the margin of {rounding.written(gate.margin)}" if inside else "")
+        + f", n = {rounding.count(paired.n)}{judgement.further}"
     )
 
 
-def _holds(judgement: Judgement, low: float, border: float, high: float) -> bool:
+def _inside(judgement: Judgement, low: float, border: float, high: float) -> bool:
     return judgement.verdict is Verdict.INCONCLUSIVE and low <= border <= high
 
 
 def _confidence(metric: Metric) -> str:
-    known = metric.confidence
-    return "interval" if known is None else f"{100 * known:g} % interval"
+    level = metric.confidence
+    return "interval" if level is None else f"{100 * level:g} % interval"

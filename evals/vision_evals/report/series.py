@@ -13,7 +13,7 @@ from vision_evals.report.traces import DASHES
 
 
 @dataclass(frozen=True, slots=True)
-class Trend:
+class SeriesTrend:
     """One check of one suite over the series that it judged."""
 
     suite: str
@@ -26,7 +26,7 @@ class Trend:
     """Members without a number, and why."""
 
 
-def trends(run: Run, colours: Mapping[str, str]) -> tuple[Trend, ...]:
+def trends(run: Run, colours: Mapping[str, str]) -> tuple[SeriesTrend, ...]:
     """Return the checks that judged a series of two checkpoints or more."""
     series: dict[str, list[Classifier]] = {}
     for card in run.classifiers:
@@ -34,20 +34,20 @@ def trends(run: Run, colours: Mapping[str, str]) -> tuple[Trend, ...]:
             series.setdefault(card.series, []).append(card)
     series = {name: sorted(cards, key=_place) for name, cards in series.items() if len(cards) > 1}
     titles = {suite.path: suite.title for suite in run.suites}
-    found = []
+    all_trends = []
     for path, check in dict.fromkeys((item.suite, item.check) for item in run.items):
         items = {i.classifier: i for i in run.items if (i.suite, i.check) == (path, check)}
-        told = {
+        members_of = {
             name: [(_place(card), items[card.alias]) for card in cards if card.alias in items]
             for name, cards in series.items()
         }
-        told = {name: members for name, members in told.items() if len(members) > 1}
-        if told:
+        members_of = {name: members for name, members in members_of.items() if len(members) > 1}
+        if members_of:
             placed = {card.alias: card.epoch for cards in series.values() for card in cards}
-            epochs = [placed[item.classifier] for some in told.values() for _, item in some]
+            epochs = [placed[i.classifier] for pairs in members_of.values() for _, i in pairs]
             label = "place in the series" if None in epochs else "epoch"
-            found.append(_trend(titles.get(path, path), check, told, label, colours))
-    return tuple(found)
+            all_trends.append(_trend(titles.get(path, path), check, members_of, label, colours))
+    return tuple(all_trends)
 
 
 _Members = Sequence[tuple[float, Item]]
@@ -63,7 +63,7 @@ def _trend(
     series: Mapping[str, _Members],
     label: str,
     colours: Mapping[str, str],
-) -> Trend:
+) -> SeriesTrend:
     items = [item for members in series.values() for _, item in members]
     metrics: dict[str, Metric] = {}
     for metric in (metric for item in items for metric in item.metrics):
@@ -73,11 +73,13 @@ def _trend(
     colours = {name: colours[members[0][1].classifier] for name, members in series.items()}
     frames = {n: tuple(_frames(m, series, label, colours)) for n, m in metrics.items()}
     judged = [n for n in frames if n in held or not held]
-    return Trend(
+    return SeriesTrend(
         suite=suite,
         check=check,
         judged=tuple(frame for name in judged for frame in frames[name]),
-        further=tuple(f for name, some in frames.items() if name not in judged for f in some),
+        further=tuple(
+            f for name, metric_frames in frames.items() if name not in judged for f in metric_frames
+        ),
         absent=tuple(map(_absent, (item for item in items if not item.metrics))),
     )
 
@@ -92,18 +94,18 @@ def _frames(
 ) -> Iterator[Frame]:
     """Yield the frame of a metric that some series has at two places at least.
 
-    Of several series each point of the metric's axis has a frame: nobody can follow more lines.
+    Of several series each point of the metric's axis has a frame: more lines are hard to follow.
     """
     items = [item for members in series.values() for _, item in members]
     ats = list(dict.fromkeys(m.at for item in items for m in item.metrics if m.name == metric.name))
-    shown = _few(ats)
-    few = f"Drawn at {len(shown)} of {len(ats)} points of its axis."
-    less = [few] if len(shown) < len(ats) else []
-    for together in [shown] if len(series) == 1 else [[at] for at in shown]:
-        said = [*lines.grounds(_at(metric.name, together, items)), *less]
-        drawn = [(n, _plot(metric, together, m, label, said)) for n, m in series.items()]
+    drawn_points = _spread_points(ats)
+    remark = f"Drawn at {len(drawn_points)} of {len(ats)} points of its axis."
+    remarks = [remark] if len(drawn_points) < len(ats) else []
+    for together in [drawn_points] if len(series) == 1 else [[at] for at in drawn_points]:
+        texts = [*lines.grounds(_metrics_at(metric.name, together, items)), *remarks]
+        drawn = [(n, _plot(metric, together, m, label, texts)) for n, m in series.items()]
         drawn = [(name, plot) for name, plot in drawn if plot.lines]
-        if any(lines.known(line) > 1 for _, plot in drawn for line in plot.lines):
+        if any(lines.count_values(line) > 1 for _, plot in drawn for line in plot.lines):
             if len(drawn) == 1:
                 drawn = [(name, _with_best(plot, metric)) for name, plot in drawn]
             yield plots.frame(drawn, colours, plots.scale([plot for _, plot in drawn]))
@@ -114,24 +116,24 @@ def _plot(
     ats: Sequence[str | None],
     members: _Members,
     label: str,
-    said: Sequence[str],
+    remarks: Sequence[str],
 ) -> Plot:
     drawn = [
         lines.line(
             metric.name if at is None else f"at {at}",
-            [(place, _of(item, (metric.name, at))) for place, item in members],
+            [(place, _metric_at(item, (metric.name, at))) for place, item in members],
         )
         for at in ats
     ]
-    return lines.plot(metric, ats[0] if len(ats) == 1 else None, drawn, label, said)
+    return lines.plot(metric, ats[0] if len(ats) == 1 else None, drawn, label, remarks)
 
 
-def _at(name: str, ats: Sequence[str | None], items: Sequence[Item]) -> Iterator[Metric]:
+def _metrics_at(name: str, ats: Sequence[str | None], items: Sequence[Item]) -> Iterator[Metric]:
     return (m for item in items for m in item.metrics if m.name == name and m.at in ats)
 
 
-def _of(item: Item, key: At) -> Metric | None:
-    return next((one for one in item.metrics if (one.name, one.at) == key), None)
+def _metric_at(item: Item, key: At) -> Metric | None:
+    return next((metric for metric in item.metrics if (metric.name, metric.at) == key), None)
 
 
 def _with_best(plot: Plot, metric: Metric) -> Plot:
@@ -140,15 +142,15 @@ def _with_best(plot: Plot, metric: Metric) -> Plot:
         return plot
     (line,) = plot.lines
     sign = 1 if metric.higher_is_better else -1
-    known = [(sign * y, -x) for x, y in zip(line.x, line.y, strict=True) if y is not None]
-    if len({y for y, _ in known}) < 2:
+    values = [(sign * y, -x) for x, y in zip(line.x, line.y, strict=True) if y is not None]
+    if len({y for y, _ in values}) < 2:
         return plot
-    warned = "The best of several looks better than it is: confirm it on other images."
-    mark = Mark(x=-max(known)[1], label="best")
-    return plot.model_copy(update={"marks": (mark,), "about": f"{plot.about} {warned}".strip()})
+    warning = "The best of several looks better than it is: confirm it on other images."
+    mark = Mark(x=-max(values)[1], label="best")
+    return plot.model_copy(update={"marks": (mark,), "about": f"{plot.about} {warning}".strip()})
 
 
-def _few(ats: Sequence[str | None]) -> list[str | None]:
+def _spread_points(ats: Sequence[str | None]) -> list[str | None]:
     """Return as many points of an axis as dashes can tell apart, first and last among them."""
     most = DASHES
     if len(ats) <= most:

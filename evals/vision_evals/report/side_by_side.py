@@ -9,12 +9,13 @@ from pathlib import Path
 from vision_evals.log import Baseline, Change, Comparison, Flip, Item, Run, Seen
 from vision_evals.report import picture_budget, rounding, words
 from vision_evals.report.addresses import Addresses
+from vision_evals.report.checks import metric_of
 from vision_evals.report.picture_budget import Shown, Wanted
 
-NO_PAIRS = "no mean over images, so no interval of the difference"
+NO_PAIRS = "not a mean over images, so the difference has no interval"
 """Why a change has none."""
 
-FOLDED = 6
+MAX_OPEN_CHANGES = 6
 """Changes of a check that stand in the open; those of a longer axis are folded."""
 
 
@@ -36,7 +37,7 @@ class Shift:
 
 
 @dataclass(frozen=True, slots=True)
-class Turned:
+class FlippedImage:
     """An image that flipped."""
 
     image: str
@@ -52,27 +53,25 @@ class Turned:
 
 
 @dataclass(frozen=True, slots=True)
-class Sides:
-    """The images of a check that changed sides."""
+class FlippedImages:
+    """The images of a check that changed flipped."""
 
     measured: str
-    worse: int
-    better: int
     rate: str
-    lost: tuple[Turned, ...]
-    won: tuple[Turned, ...]
+    lost: tuple[FlippedImage, ...]
+    won: tuple[FlippedImage, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class SideBySide:
-    """One check beside that of the other run."""
+class ComparedCheck:
+    """One check next to that of the other run."""
 
     item: Item
     colour: str
-    told: Comparison
+    comparison: Comparison
     shifts: tuple[Shift, ...]
     folded: tuple[Shift, ...]
-    sides: Sides | None
+    flipped: FlippedImages | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +81,10 @@ class Compared:
     baseline: Baseline
     date: str
     gates: str | None
-    entries: tuple[SideBySide, ...]
+    entries: tuple[ComparedCheck, ...]
     headline: str
     """How many images turned wrong, without a full stop."""
-    untold: int
+    without_picture: int
     """Flips that are shown without their picture, to keep the page small."""
 
 
@@ -93,34 +92,35 @@ def compared(
     run: Run, colours: Mapping[str, str], directory: Path, addresses: Addresses
 ) -> Compared | None:
     """Return what changed since the run that this one is held against; None without one."""
-    told = [item for item in run.items if item.comparison is not None]
-    if run.baseline is None or not told:
+    items = [item for item in run.items if item.comparison is not None]
+    if run.baseline is None or not items:
         return None
-    wanted = [(flip, one) for item in told for flip, one in _wanted(item)]
-    stock = picture_budget.select(
-        [one for _, one in wanted], directory, addresses, picture_budget.FLIPS
+    wanted = [(flip, wish) for item in items for flip, wish in _wanted(item)]
+    selection = picture_budget.select(
+        [wish for _, wish in wanted], directory, addresses, picture_budget.MAX_FLIP_BYTES
     )
-    shown = {flip: stock.shown[one] for flip, one in wanted if one in stock.shown}
-    entries = tuple(_beside(item, colours[item.classifier], shown) for item in told)
+    pictures = {flip: selection.shown[wish] for flip, wish in wanted if wish in selection.shown}
+    entries = tuple(_compared_check(item, colours[item.classifier], pictures) for item in items)
     return Compared(
         baseline=run.baseline,
         date=words.date(run.baseline.started),
         gates=gates(run),
         entries=entries,
         headline=_headline(entries),
-        untold=sum(one in stock.left_out for _, one in wanted),
+        without_picture=sum(wish in selection.left_out for _, wish in wanted),
     )
 
 
-def _headline(entries: Sequence[SideBySide]) -> str:
+def _headline(entries: Sequence[ComparedCheck]) -> str:
     """Return the count of the one check, or the largest of several: they share their images."""
-    worse = [one.sides.worse for one in entries if one.sides is not None]
+    flips = [entry.comparison.flips for entry in entries]
+    worse = [counted.worse for counted in flips if counted is not None]
     if not worse:
-        return "No check says who was right"
+        return "No check knows which answers were right"
     if not any(worse):
         return "No image turned wrong"
-    said = words.plural(max(worse), "image")
-    return f"{said} turned wrong" if len(worse) == 1 else f"In one check {said} turned wrong"
+    images = words.plural(max(worse), "image")
+    return f"{images} turned wrong" if len(worse) == 1 else f"In one check {images} turned wrong"
 
 
 def gates(run: Run) -> str | None:
@@ -128,13 +128,14 @@ def gates(run: Run) -> str | None:
     if not run.gates:
         return None
     written = sum(suite.gates for suite in run.suites)
+    familywise = " Gates of a familywise suite share one error rate for each classifier."
     shared = any(suite.familywise for suite in run.suites)
-    held = words.plural(len(run.gates), "paired gate")
+    gates = words.plural(len(run.gates), "paired gate")
     return (
-        f"{held} held, of {written} written in the suites. If every network had lost exactly what "
-        f"its gate allows, {run.false_alarms:.3g} of them would fail by chance "
-        "in a run like this, and far fewer if none had lost anything."
-        + (" Gates of a familywise suite share one error rate a classifier." if shared else "")
+        f"{gates} applied, of {written} written in the suites. If every network had lost exactly "
+        f"what its gate allows, {run.false_alarms:.3g} of them would fail by chance "
+        "in a run like this, and far fewer if no network had lost anything."
+        + (familywise if shared else "")
     )
 
 
@@ -147,18 +148,18 @@ def _wanted(item: Item) -> Iterator[tuple[Flip, Wanted]]:
                 yield flip, Wanted(flip.file, flip.image, item.id, fair=flip not in flips.lost)
 
 
-def _beside(item: Item, colour: str, shown: Mapping[Flip, Shown]) -> SideBySide:
-    told = item.comparison
-    assert told is not None
-    shifts = tuple(shift(change, item) for change in told.changes)
-    open_ = shifts if len(shifts) <= FOLDED else tuple(_first(shifts, item))
-    return SideBySide(
+def _compared_check(item: Item, colour: str, pictures: Mapping[Flip, Shown]) -> ComparedCheck:
+    comparison = item.comparison
+    assert comparison is not None
+    shifts = tuple(shift(change, item) for change in comparison.changes)
+    open_shifts = shifts if len(shifts) <= MAX_OPEN_CHANGES else tuple(_first(shifts, item))
+    return ComparedCheck(
         item=item,
         colour=colour,
-        told=told,
-        shifts=open_,
-        folded=tuple(shift for shift in shifts if shift not in open_),
-        sides=_sides(told, shown),
+        comparison=comparison,
+        shifts=open_shifts,
+        folded=tuple(shift for shift in shifts if shift not in open_shifts),
+        flipped=_flipped(comparison, pictures),
     )
 
 
@@ -170,47 +171,46 @@ def _first(shifts: tuple[Shift, ...], item: Item) -> Iterator[Shift]:
             yield shift
 
 
-def _sides(told: Comparison, shown: Mapping[Flip, Shown]) -> Sides | None:
-    found = told.flips
-    if found is None:
+def _flipped(comparison: Comparison, pictures: Mapping[Flip, Shown]) -> FlippedImages | None:
+    flips = comparison.flips
+    if flips is None:
         return None
-    at = f" at {found.at}" if found.at is not None else ""
-    return Sides(
-        measured=f"{found.metric}{at}",
-        worse=found.worse,
-        better=found.better,
-        rate=f"{rounding.fixed(100 * found.worse / max(found.n, 1), 1)} %",
-        lost=tuple(_turned(flip, shown) for flip in found.lost),
-        won=tuple(_turned(flip, shown) for flip in found.won),
+    at = f" at {flips.at}" if flips.at is not None else ""
+    return FlippedImages(
+        measured=f"{flips.metric}{at}",
+        rate=f"{rounding.fixed(100 * flips.worse / max(flips.n, 1), 1)} %",
+        lost=tuple(_flipped_image(flip, pictures) for flip in flips.lost),
+        won=tuple(_flipped_image(flip, pictures) for flip in flips.won),
     )
 
 
-def _turned(flip: Flip, shown: Mapping[Flip, Shown]) -> Turned:
-    return Turned(
+def _flipped_image(flip: Flip, pictures: Mapping[Flip, Shown]) -> FlippedImage:
+    return FlippedImage(
         image=flip.image,
         label=flip.label,
-        before=_seen(flip.before),
-        now=_seen(flip.now),
-        shown=shown.get(flip),
+        before=_answer(flip.before),
+        now=_answer(flip.now),
+        shown=pictures.get(flip),
     )
 
 
-def _seen(seen: Seen) -> str:
-    if seen.confidence is None:
-        return seen.name
-    return f"{seen.name} {rounding.share(seen.confidence)}"
+def _answer(answer: Seen) -> str:
+    if answer.confidence is None:
+        return answer.name
+    return f"{answer.name} {rounding.share(answer.confidence)}"
 
 
 def shift(change: Change, item: Item) -> Shift:
     """Return a change of a metric of the item in words."""
-    metric = next(m for m in item.metrics if (m.name, m.at) == (change.metric, change.at))
+    metric = metric_of(change, item)
+    assert metric is not None, "changes are logged for metrics that both runs have"
     places = rounding.places(metric)
-    found, difference, ends = change.paired, "", None
-    if found is not None:
-        digits = rounding.decimals(found.low, found.high) or places
-        difference = rounding.signed(found.difference, digits)
-        low, high = (rounding.signed(end, digits) for end in (found.low, found.high))
-        ends = f"{low} to {high}, {rounding.written(found.confidence, in_percent=True)}"
+    paired, difference, ends = change.paired, "", None
+    if paired is not None:
+        digits = rounding.decimals(paired.low, paired.high) or places
+        difference = rounding.signed(paired.difference, digits)
+        low, high = (rounding.signed(end, digits) for end in (paired.low, paired.high))
+        ends = f"{low} to {high}, {rounding.written(paired.confidence, in_percent=True)}"
     elif change.before is not None and change.now is not None:
         difference = rounding.signed(change.now - change.before, places)
     return Shift(
@@ -220,17 +220,17 @@ def shift(change: Change, item: Item) -> Shift:
         now=_number(change.now, places),
         difference=difference,
         interval=ends,
-        reason=NO_PAIRS if found is None and difference else None,
-        n=rounding.count(found.n if found is not None else metric.n),
+        reason=NO_PAIRS if paired is None and difference else None,
+        n=rounding.count(paired.n if paired is not None else metric.n),
         tone=_tone(change, higher_is_better=metric.higher_is_better),
     )
 
 
 def _tone(change: Change, *, higher_is_better: bool) -> str:
-    found = change.paired
-    if found is None or found.low <= 0 <= found.high:
+    paired = change.paired
+    if paired is None or paired.low <= 0 <= paired.high:
         return "open"
-    return "better" if (found.low > 0) == higher_is_better else "worse"
+    return "better" if (paired.low > 0) == higher_is_better else "worse"
 
 
 def _number(value: float | None, places: int) -> str:

@@ -12,6 +12,7 @@ from typing import TypeAlias
 from vision_evals.core.errors import printable
 from vision_evals.log import Item, Judgement, Metric, Run, Verdict
 from vision_evals.log.outcome import verdict_counts
+from vision_evals.report.checks import judgements_of
 
 STYLES = {
     Verdict.INVALID: "bold red",
@@ -27,25 +28,25 @@ def table(items: Iterable[Item], *, color: bool) -> str:
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table(box=None, pad_edge=False, header_style="bold")
+    grid = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("classifier", "check", "metric", "value"):
-        shown.add_column(name, no_wrap=True)
-    shown.add_column("n", justify="right", no_wrap=True)
-    shown.add_column("threshold", overflow="fold")
-    shown.add_column("verdict", no_wrap=True)
+        grid.add_column(name, no_wrap=True)
+    grid.add_column("n", justify="right", no_wrap=True)
+    grid.add_column("threshold", overflow="fold")
+    grid.add_column("verdict", no_wrap=True)
     items = list(items)
     names = Counter(check for _, check in {(item.suite, item.check) for item in items})
     for item in items:
-        several = names[item.check] > 1
-        check = f"{item.check} ({Path(item.suite).stem})" if several else item.check
+        repeated = names[item.check] > 1
+        check = f"{item.check} ({Path(item.suite).stem})" if repeated else item.check
         head = (item.classifier, check)
         for *cells, verdict, mark in _rows(item):
             words = Text(f"{verdict}{mark}", style="yellow" if mark else _style(verdict))
-            shown.add_row(*map(Text, (*head, *cells)), words)
+            grid.add_row(*map(Text, (*head, *cells)), words)
             head = ("", "")
     text = io.StringIO()
-    width = max(shutil.get_terminal_size().columns, WIDTH)
-    Console(file=text, width=width, force_terminal=color).print(shown)
+    width = max(shutil.get_terminal_size().columns, MIN_WIDTH)
+    Console(file=text, width=width, force_terminal=color).print(grid)
     return text.getvalue()
 
 
@@ -72,47 +73,48 @@ def remarks(run: Run) -> list[str]:
 def _flipped(run: Run) -> Iterator[str]:
     """Yield what changed on the images of each item since the baseline."""
     for item in run.items:
-        told = item.comparison
-        if told is not None and told.refused is not None:
-            yield f"{item.classifier}, {item.check}: not compared with the baseline: {told.refused}"
-        if told is not None and told.flips is not None:
-            flips = told.flips
+        name, comparison = f"{item.classifier}, {item.check}", item.comparison
+        if comparison is not None and comparison.refused is not None:
+            yield f"{name}: not compared with the baseline: {comparison.refused}"
+        if comparison is not None and comparison.flips is not None:
+            flips = comparison.flips
             at = f" at {flips.at}" if flips.at is not None else ""
             yield (
-                f"{item.classifier}, {item.check}: {flips.worse:,} of {flips.n:,} images turned "
+                f"{name}: {flips.worse:,} of {flips.n:,} images turned "
                 f"wrong, {flips.better:,} right since the baseline ({flips.metric}{at})"
             )
     if run.gates:
         yield (
             f"paired gates: {len(run.gates)}; {run.false_alarms:.3g} would fail by chance if every "
-            "network lay just on its margin"
+            "network were exactly at its margin"
         )
 
 
 def profile(run: Run) -> list[str]:
-    """Return where the time went, a line each; nothing where nobody asked."""
-    told = run.profile
-    if told is None:
+    """Return where the time went, a line each; nothing without a profile."""
+    record = run.profile
+    if record is None:
         return []
-    lines = [f"where {told.seconds:.1f} s went:"]
-    own = [stage for stage in told.stages if not stage.beside]
-    for stage in own:
-        share = stage.seconds / told.seconds
+    lines = [f"where {record.seconds:.1f} s went:"]
+    stages = [stage for stage in record.stages if not stage.beside]
+    for stage in stages:
+        share = stage.seconds / record.seconds
         lines.append(
             f"  {stage.name:<10} {stage.seconds:8.2f} s {share:6.1%}  {stage.calls:,} times"
         )
-    lines.append(f"  {'the rest':<10} {told.rest:8.2f} s {told.rest / told.seconds:6.1%}")
-    beside = [f"{s.name} {s.seconds:.2f} s" for s in told.stages if s.beside]
-    lines += [f"in threads, added up: {', '.join(beside)}"] if beside else []
-    lines += [f"trace: {printable(file)}" for file in told.trace]
-    lines += ["the device was waited for at every border"] if told.synchronised else []
+    lines.append(f"  {'the rest':<10} {record.rest:8.2f} s {record.rest / record.seconds:6.1%}")
+    in_threads = [f"{s.name} {s.seconds:.2f} s" for s in record.stages if s.beside]
+    lines += [f"in threads, added up: {', '.join(in_threads)}"] if in_threads else []
+    lines += [f"trace: {printable(file)}" for file in record.trace]
+    lines += (
+        ["the device was synchronised at the end of every stage"] if record.synchronised else []
+    )
     return lines
 
 
 def counts(run: Run) -> str:
     """Return how many items got each verdict, worst first."""
-    counted = Counter(item.verdict for item in run.items)
-    judged = any(verdict.judged for verdict in counted)
+    judged = any(item.verdict.judged for item in run.items)
     parts = [
         "interrupted" if run.status == "interrupted" else "",
         verdict_counts(run),
@@ -125,31 +127,31 @@ def _style(verdict: Verdict) -> str:
     return STYLES.get(verdict, "dim")
 
 
-WIDTH = 150
+MIN_WIDTH = 150
 """Characters of a line at least: a narrower table would cut its thresholds."""
 
-QUIET = 4
-"""Metrics of an item that nobody judged and the table shows all the same; the report has all."""
+MAX_RECORDED_METRICS = 4
+"""Metrics without an expectation that the table shows of an item; the report has all."""
 
 _Row: TypeAlias = tuple[str, str, str, str, Verdict, str]
 
 
 def _rows(item: Item) -> Iterator[_Row]:
     quiet = 0
-    for row in _every(item):
+    for row in _all_rows(item):
         quiet += row[4] is Verdict.RECORDED
-        if row[4] is not Verdict.RECORDED or quiet <= QUIET:
+        if row[4] is not Verdict.RECORDED or quiet <= MAX_RECORDED_METRICS:
             yield row
-    if quiet > QUIET:
-        yield f"and {quiet - QUIET} more", "", "", "", Verdict.RECORDED, ""
+    if quiet > MAX_RECORDED_METRICS:
+        yield f"and {quiet - MAX_RECORDED_METRICS} more", "", "", "", Verdict.RECORDED, ""
 
 
-def _every(item: Item) -> Iterator[_Row]:
+def _all_rows(item: Item) -> Iterator[_Row]:
     if not item.metrics:
         yield "", "", "", "", item.verdict, ""
     for metric in item.metrics:
         at = f" at {metric.at}" if metric.at is not None else ""
-        held = [j for j in item.judgements if (j.metric, j.at) == (metric.name, metric.at)]
+        held = judgements_of(metric, item)
         if not held and (metric.value is None or metric.at is not None):
             continue  # a curve belongs into the report
         verdict = _worst(held) if held else Verdict.RECORDED

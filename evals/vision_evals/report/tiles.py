@@ -7,19 +7,18 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from vision_evals.log import Classifier, ImageSet, Item, Panel, Picture, Plot
-from vision_evals.report import answers, facets, panels, plots, samples
-from vision_evals.report.answers import Column
-from vision_evals.report.facets import Facet
-from vision_evals.report.files import Row
-from vision_evals.report.panels import Pair
+from vision_evals.report import answers, facets, picked, plots
+from vision_evals.report.answers import AnswerColumn
+from vision_evals.report.facets import Facet, Pair
+from vision_evals.report.files import TableRow
+from vision_evals.report.picked import PickedPicture
 from vision_evals.report.picture_budget import Shown
 from vision_evals.report.plots import Frame
-from vision_evals.report.subjects import Subject
 from vision_evals.report.words import listed
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class GalleryData:
     """What the log and its tables say of pictures."""
 
     items: Sequence[Item]
@@ -28,10 +27,10 @@ class Known:
     suites: Mapping[str, str]
     """Path to what the suite is called."""
     colours: Mapping[str, str]
-    tables: Mapping[str, Mapping[str, Row]]
+    tables: Mapping[str, Mapping[str, TableRow]]
     """Item to image to row."""
 
-    def row(self, item: Item, image: str) -> Row | None:
+    def row(self, item: Item, image: str) -> TableRow | None:
         """Return what is known of an image."""
         return self.tables.get(item.id, {}).get(image)
 
@@ -71,7 +70,7 @@ class Tile:
     """Of that check on it."""
     caption: str
     agreement: str | None
-    columns: tuple[Column, ...]
+    columns: tuple[AnswerColumn, ...]
     panels: tuple[Panel, ...]
     pair: Pair | None
     frame: Frame | None
@@ -89,20 +88,12 @@ class Tile:
 
 
 def tile(
-    subject: Subject, album: int, known: Known, shown: Shown | None, missing: str | None
+    subject: PickedPicture, album: int, data: GalleryData, shown: Shown | None, missing: str | None
 ) -> Tile:
     """Return what the page shows of a picture, or of one that is ``missing``."""
     item, picture = subject.item, subject.picture
-    columns = (
-        ()
-        if subject.alone
-        else tuple(
-            answers.columns_of(
-                subject.key, known.items, known.tables, known.classifiers, known.colours
-            )
-        )
-    )
-    about, label = _about(known.sets.get(item.images or ""), picture.image), _label(subject, known)
+    columns = () if subject.alone else tuple(_columns(subject, data))
+    about, label = _about(data.sets.get(item.images or ""), picture.image), _label(subject, data)
     heading = about.title or label or picture.image
     return Tile(
         album=album,
@@ -112,69 +103,73 @@ def tile(
         label=label if heading != label else None,
         about=about,
         fair=subject.fair,
-        word=_word(item, picture, known),
-        why=_why(subject, known),
+        word=_word(item, picture, data),
+        why=_why(subject, data),
         shown=shown,
         missing=missing,
         alt=_alt(heading, columns, picture.caption),
         classifier=item.classifier if subject.alone else None,
         check=item.check,
-        suite=known.suites[item.suite],
+        suite=data.suites[item.suite],
         verdict=item.verdict.value,
         caption=picture.caption,
         agreement=None if label else answers.agreement(columns),
         columns=columns,
         panels=picture.panels,
-        pair=panels.pair(picture.panels),
-        frame=_frame(item.classifier, picture.plot, known.colours),
-        facets=tuple(_together(_facets(subject, known), None if label else answers.agree(columns))),
+        pair=facets.pair(picture.panels),
+        frame=_frame(item.classifier, picture.plot, data.colours),
+        facets=tuple(_together(_facets(subject, data), None if label else answers.agree(columns))),
     )
 
 
+def _columns(subject: PickedPicture, data: GalleryData) -> Iterator[AnswerColumn]:
+    return answers.columns_of(subject.key, data.items, data.tables, data.classifiers, data.colours)
+
+
 def _about(images: ImageSet | None, image: str) -> About:
-    known = dict(images.about.get(image, {})) if images is not None else {}
-    title = known.pop("title", None) or None
-    maker = ", ".join(filter(None, (known.pop("artist", ""), known.pop("year", ""))))
-    return About(title, maker, tuple((name, fact) for name, fact in known.items() if fact))
+    fields = dict(images.about.get(image, {})) if images is not None else {}
+    title = fields.pop("title", None) or None
+    maker = ", ".join(filter(None, (fields.pop("artist", ""), fields.pop("year", ""))))
+    return About(title, maker, tuple((name, fact) for name, fact in fields.items() if fact))
 
 
-def _label(subject: Subject, known: Known) -> str | None:
-    for item, picture in subject.found:
-        row = known.row(item, picture.image)
-        if row is not None and (names := answers.right_names(row, _card(item, known))):
+def _label(subject: PickedPicture, data: GalleryData) -> str | None:
+    for item, picture in subject.picks:
+        row = data.row(item, picture.image)
+        if row is not None and (names := answers.right_names(row, _card(item, data))):
             return " or ".join(dict.fromkeys(names))
     return None
 
 
-def _card(item: Item, known: Known) -> Classifier | None:
-    return known.classifiers.get(item.classifier)
+def _card(item: Item, data: GalleryData) -> Classifier | None:
+    return data.classifiers.get(item.classifier)
 
 
-def _alt(heading: str, columns: Sequence[Column], caption: str) -> str:
-    said = [
+def _alt(heading: str, columns: Sequence[AnswerColumn], caption: str) -> str:
+    answers_seen = [
         f"{column.classifier} sees {column.answers[0].name} ({column.answers[0].share})"
         for column in columns
     ]
-    return "; ".join([heading, *said]) if said else f"{heading}: {caption}"
+    return "; ".join([heading, *answers_seen]) if answers_seen else f"{heading}: {caption}"
 
 
-def _why(subject: Subject, known: Known) -> str:
+def _why(subject: PickedPicture, data: GalleryData) -> str:
     aliases: dict[str, list[str]] = {}
-    for item, picture in subject.found:
-        who = aliases.setdefault(_word(item, picture, known), [])
-        if item.classifier not in who:
-            who.append(item.classifier)
-    ranked = sorted(aliases.items(), key=lambda entry: entry[0] == samples.FAIR.word)
-    return "; ".join(f"{word} for {listed(who)}" for word, who in ranked if word)
+    for item, picture in subject.picks:
+        networks = aliases.setdefault(_word(item, picture, data), [])
+        if item.classifier not in networks:
+            networks.append(item.classifier)
+    ranked = sorted(aliases.items(), key=lambda entry: entry[0] == picked.FAIR.word)
+    return "; ".join(f"{word} for {listed(networks)}" for word, networks in ranked if word)
 
 
-def _word(item: Item, picture: Picture, known: Known) -> str:
+def _word(item: Item, picture: Picture, data: GalleryData) -> str:
     """Return as what a picture was picked; of a set that is shown whole the rest was not."""
     if picture.sample == "worst":
-        return samples.worst(item).word
-    images = known.sets.get(item.images or "")
+        return picked.worst(item).word
+    images = data.sets.get(item.images or "")
     whole = images is not None and len(item.pictures) >= images.n
-    return "" if whole else samples.FAIR.word
+    return "" if whole else picked.FAIR.word
 
 
 def _frame(alias: str, plot: Plot | None, colours: Mapping[str, str]) -> Frame | None:
@@ -183,24 +178,24 @@ def _frame(alias: str, plot: Plot | None, colours: Mapping[str, str]) -> Frame |
     return plots.frame([(alias, plot)], colours, plots.scale([plot]))
 
 
-def _together(found: Iterable[Facet], agreed: bool | None) -> Iterator[Facet]:
-    """Yield the facets, and in each whether the networks agree where nobody says who is right."""
+def _together(plain_facets: Iterable[Facet], agreed: bool | None) -> Iterator[Facet]:
+    """Yield the facets, and in each whether the networks agree where the image has no label."""
     word = {True: ("the networks agree",), False: ("the networks disagree",), None: ()}[agreed]
-    for facet in found:
+    for facet in plain_facets:
         yield replace(facet, answers=(*facet.answers, *word))
 
 
-def _facets(subject: Subject, known: Known) -> Iterator[Facet]:
+def _facets(subject: PickedPicture, data: GalleryData) -> Iterator[Facet]:
     image = subject.picture.image
     if subject.alone:
         item, picture = subject.item, subject.picture
-        suite, word = known.suites[item.suite], _word(item, picture, known)
-        only = known.row(item, image) or {}
-        yield facets.of_panels(item, suite, word, only, _card(item, known), picture.panels)
+        suite, word = data.suites[item.suite], _word(item, picture, data)
+        own_row = data.row(item, image) or {}
+        yield facets.of_panels(item, suite, word, own_row, _card(item, data), picture.panels)
         return
-    words = {item.id: _word(item, picture, known) for item, picture in subject.found}
-    for item in known.items:
-        row = known.row(item, image) if answers.set_of(item) == subject.key[:2] else None
+    words = {item.id: _word(item, picture, data) for item, picture in subject.picks}
+    for item in data.items:
+        row = data.row(item, image) if answers.set_of(item) == subject.key[:2] else None
         if row is not None or item.id in words:
-            suite, word = known.suites[item.suite], words.get(item.id, "")
-            yield facets.of_row(item, suite, word, row or {}, _card(item, known))
+            suite, word = data.suites[item.suite], words.get(item.id, "")
+            yield facets.of_row(item, suite, word, row or {}, _card(item, data))

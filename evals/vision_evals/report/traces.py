@@ -45,7 +45,7 @@ class Trace:
     thin: bool
     """One seed of several."""
     reference: bool
-    """Drawn for comparison: nobody measured it."""
+    """Drawn for comparison, not measured."""
     steps: bool
     """Each y holds from its x to the next; the last x only ends it."""
     spots: tuple[Spot, ...]
@@ -95,16 +95,16 @@ def _spots(line: Line) -> list[Spot]:
 def _text(y: float | None, low: float | None, high: float | None, n: int | None) -> str:
     if y is None:
         return ""
-    said = rounding.brief(y)
+    text = rounding.brief(y)
     if low is not None and high is not None:
-        said += f" ({rounding.brief(low)} to {rounding.brief(high)})"
-    return said if n is None else f"{said}, n = {rounding.count(n)}"
+        text += f" ({rounding.brief(low)} to {rounding.brief(high)})"
+    return text if n is None else f"{text}, n = {rounding.count(n)}"
 
 
-def _seeds(found: Sequence[int | None]) -> str:
+def _seeds(values: Sequence[int | None]) -> str:
     """Return ``seeds 0 to 4`` for one line's variants; nothing without seeds."""
-    seeds = sorted({seed for seed in found if seed is not None})
+    seeds = sorted({seed for seed in values if seed is not None})
     if len(seeds) > 2 and seeds[-1] - seeds[0] == len(seeds) - 1:
         return f"seeds {seeds[0]} to {seeds[-1]}"
-    said = listed([str(seed) for seed in seeds])
-    return said and f"{'seed' if len(seeds) == 1 else 'seeds'} {said}"
+    names = listed([str(seed) for seed in seeds])
+    return names and f"{'seed' if len(seeds) == 1 else 'seeds'} {names}"

@@ -1,4 +1,4 @@
-"""How networks were trained here: their recipes, and what became of each seed, epoch by epoch."""
+"""How networks were trained here: their recipes, and the result of each seed, epoch by epoch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NONE = Epoch(epoch=0, steps=0)
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class SeedOutcome:
     """What one seed came to; numbers are those of the epoch whose weights were returned."""
 
     seed: int
@@ -63,7 +63,7 @@ class Course:
     colour: str
     network: str
     facts: tuple[tuple[str, str], ...]
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[SeedOutcome, ...]
     frames: tuple[Frame, ...]
     grid: Grid | None
 
@@ -81,59 +81,61 @@ def lessons(run: Run, colours: Mapping[str, str]) -> tuple[Lesson, ...]:
     judges: dict[str, str] = {}
     for item in run.items:
         judges.setdefault(item.classifier, item.suite)
-    taught: dict[str | None, list[tuple[str, Classifier]]] = {}
+    by_suite: dict[str | None, list[tuple[str, Classifier]]] = {}
     trained = [card for card in run.classifiers if card.trainings]
     for number, card in enumerate(trained, 1):
-        taught.setdefault(judges.get(card.alias), []).append((f"training-{number}", card))
+        by_suite.setdefault(judges.get(card.alias), []).append((f"training-{number}", card))
     titles: dict[str | None, str] = {suite.path: suite.title for suite in run.suites}
     return tuple(
-        Lesson(titles.get(suite, suite or "Judged by no check"), tuple(_courses(found, colours)))
-        for suite, found in taught.items()
+        Lesson(titles.get(suite, suite or "Judged by no check"), tuple(_courses(cards, colours)))
+        for suite, cards in by_suite.items()
     )
 
 
 def _courses(
-    found: Sequence[tuple[str, Classifier]], colours: Mapping[str, str]
+    cards: Sequence[tuple[str, Classifier]], colours: Mapping[str, str]
 ) -> Iterator[Course]:
-    trainings = [training for _, card in found for training in card.trainings]
+    trainings = [training for _, card in cards for training in card.trainings]
     # A loss on its way to infinity would leave nothing to see of the others: it leaves the frame.
     settled = [training for training in trainings if training.diverged is None]
     up, across = plots.scale([_losses(settled or trainings)]), plots.width([_losses(trainings)])
-    for anchor, card in found:
+    for anchor, card in cards:
         loss = _losses(card.trainings, stops=card.recipe.get("early_stopping") is not None)
-        drawn = [plots.frame([(card.alias, loss)], colours, up, across)]
-        drawn += _units(card, colours, across)
+        frames = [plots.frame([(card.alias, loss)], colours, up, across)]
+        frames += _units(card, colours, across)
         yield Course(
             anchor=anchor,
             classifier=card.alias,
             colour=colours[card.alias],
             network=card.network,
-            facts=(*_said(card.trainings), *facts(_rest(card.recipe))),
+            facts=(*_summary(card.trainings), *facts(_rest(card.recipe))),
             outcomes=tuple(map(_outcome, card.trainings)),
-            frames=tuple(replace(frame, classifier=None) for frame in drawn),  # the heading's
+            frames=tuple(replace(frame, classifier=None) for frame in frames),  # the heading's
             grid=_grid(card, colours[card.alias]),
         )
 
 
-def _said(trainings: Sequence[Training]) -> Iterator[tuple[str, str]]:
+def _summary(trainings: Sequence[Training]) -> Iterator[tuple[str, str]]:
     """Yield what the trainings came to, and on what they were made."""
     ends = [
         (len(trainings), "seed"),
-        (sum(one.diverged is not None for one in trainings), "diverged"),
-        (sum(one.stopped_early for one in trainings), "stopped early"),
-        (sum(one.cached for one in trainings), "found in the cache"),
+        (sum(training.diverged is not None for training in trainings), "diverged"),
+        (sum(training.stopped_early for training in trainings), "stopped early"),
+        (sum(training.cached for training in trainings), "found in the cache"),
     ]
-    seconds = rounding.seconds(sum(one.seconds for one in trainings))
+    seconds = rounding.seconds(sum(training.seconds for training in trainings))
     words = [plural(n, word, word if rank else None) for rank, (n, word) in enumerate(ends) if n]
-    yield "came to", f"{', '.join(words)}; {seconds} of training"
-    right = [back.validation_accuracy for back in map(_returned, trainings)]
-    known = [share for share in right if share is not None]
-    if known:
-        middle, low, high = (rounding.fixed(of(known), 3) for of in (statistics.median, min, max))
-        seeds = plural(len(known), "seed")
+    yield "result", f"{', '.join(words)}; {seconds} of training"
+    accuracies = [epoch.validation_accuracy for epoch in map(_returned, trainings)]
+    measured = [share for share in accuracies if share is not None]
+    if measured:
+        middle, low, high = (
+            rounding.fixed(of(measured), 3) for of in (statistics.median, min, max)
+        )
+        seeds = plural(len(measured), "seed")
         yield "validation accuracy", f"{middle} (median of {seeds}, {low} to {high})"
     for data, train, validation in dict.fromkeys(
-        (one.data, one.train_images, one.validation_images) for one in trainings
+        (training.data, training.train_images, training.validation_images) for training in trainings
     ):
         yield "data", f"{data}: {train:,} images, validated on {validation:,} others"
 
@@ -147,53 +149,46 @@ def _rest(recipe: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _losses(trainings: Sequence[Training], *, stops: bool = False) -> Plot:
-    back = dict.fromkeys(one.returned_epoch for one in trainings) if stops else {}
+    returned = dict.fromkeys(training.returned_epoch for training in trainings) if stops else {}
     return _plot(
         "Loss",
         "cross-entropy in nats",
         [
-            _line(one, name, value)
-            for name, value in (
-                ("training", lambda epoch: epoch.train_loss),
-                ("validation", lambda epoch: epoch.validation_loss),
-            )
-            for one in trainings
+            *_lines(trainings, "training", lambda epoch: epoch.train_loss),
+            *_lines(trainings, "validation", lambda epoch: epoch.validation_loss),
         ],
-        marks=tuple(Mark(x=x, label="weights returned") for x in back if x is not None),
+        marks=tuple(Mark(x=x, label="weights returned") for x in returned if x is not None),
     )
 
 
 def _units(card: Classifier, colours: Mapping[str, str], across: Scale) -> Iterator[Frame]:
     """Yield the shares of dead units, or of saturated ones where nothing can die."""
-    epochs = [epoch for one in card.trainings for epoch in one.epochs]
+    epochs = [epoch for training in card.trainings for epoch in training.epochs]
     if any(epoch.dead_fraction is not None for epoch in epochs):
         died, revived = sum(epoch.died for epoch in epochs), sum(epoch.revived for epoch in epochs)
         about = f"Over all seeds and epochs {plural(died, 'unit')} died and {revived:,} revived."
-        lines = [_line(one, "dead", lambda epoch: epoch.dead_fraction) for one in card.trainings]
+        lines = _lines(card.trainings, "dead", lambda epoch: epoch.dead_fraction)
         plot = _plot("Dead units", "share of rectified units", lines, about, share=True)
         frame = plots.frame([(card.alias, plot)], colours, plots.scale([plot]), across)
         yield _with_changes(frame, card.trainings)
     elif any(epoch.saturated_fraction is not None for epoch in epochs):
-        lines = [
-            _line(one, "saturated", lambda epoch: epoch.saturated_fraction)
-            for one in card.trainings
-        ]
+        lines = _lines(card.trainings, "saturated", lambda epoch: epoch.saturated_fraction)
         plot = _plot("Saturated activations", "share of activations", lines, share=True)
         yield plots.frame([(card.alias, plot)], colours, plots.scale([plot]), across)
 
 
 def _grid(card: Classifier, colour: str) -> Grid | None:
     """Return where units died: nothing for a network without rectifiers, or of one alone."""
-    found: dict[str, dict[int, list[float]]] = {}
-    for epoch in (epoch for one in card.trainings for epoch in one.epochs):
+    by_layer: dict[str, dict[int, list[float]]] = {}
+    for epoch in (epoch for training in card.trainings for epoch in training.epochs):
         for layer, dead in epoch.dead_by_layer.items():
-            found.setdefault(layer, {}).setdefault(epoch.epoch, []).append(dead)
-    if len(found) < 2:
+            by_layer.setdefault(layer, {}).setdefault(epoch.epoch, []).append(dead)
+    if len(by_layer) < 2:
         return None
-    heads = sorted({epoch for epochs in found.values() for epoch in epochs})
+    heads = sorted({epoch for epochs in by_layer.values() for epoch in epochs})
     rows = tuple(
         (layer, tuple(statistics.fmean(epochs[e]) if e in epochs else None for e in heads))
-        for layer, epochs in found.items()
+        for layer, epochs in by_layer.items()
     )
     seeds = len(card.trainings)
     return Grid(
@@ -227,41 +222,46 @@ def _plot(
     )
 
 
-def _line(training: Training, name: str, value: Callable[[Epoch], float | None]) -> Line:
-    return Line(
-        name=name,
-        seed=training.seed,
-        x=tuple(float(epoch.epoch) for epoch in training.epochs),
-        y=tuple(map(value, training.epochs)),
-    )
+def _lines(
+    trainings: Sequence[Training], name: str, value: Callable[[Epoch], float | None]
+) -> list[Line]:
+    return [
+        Line(
+            name=name,
+            seed=training.seed,
+            x=tuple(float(epoch.epoch) for epoch in training.epochs),
+            y=tuple(map(value, training.epochs)),
+        )
+        for training in trainings
+    ]
 
 
 def _with_changes(frame: Frame, trainings: Sequence[Training]) -> Frame:
-    """Say beside each share how many units died and revived since the epoch before."""
+    """Write next to each share how many units died and revived since the epoch before."""
     columns = []
     for column, training in zip(frame.columns, trainings, strict=True):
-        said = {
+        changes = {
             rounding.written(e.epoch): f" +{e.died} \N{MINUS SIGN}{e.revived}"
             for e in training.epochs
         }
         cells = zip(frame.heads, column.cells, strict=True)
-        changed = tuple(cell and cell + said.get(head, "") for head, cell in cells)
+        changed = tuple(cell and cell + changes.get(head, "") for head, cell in cells)
         columns.append(replace(column, cells=changed))
     return replace(frame, columns=tuple(columns))
 
 
-def _outcome(training: Training) -> Outcome:
-    back = _returned(training)
+def _outcome(training: Training) -> SeedOutcome:
+    returned = _returned(training)
     last = training.epochs[-1].epoch if training.epochs else 0
     ended = f"stopped early after epoch {last}" if training.stopped_early else f"{last} epochs"
-    return Outcome(
+    return SeedOutcome(
         seed=training.seed,
         ended=ended if training.diverged is None else f"diverged: {training.diverged}",
         returned="none" if training.returned_epoch is None else f"epoch {training.returned_epoch}",
-        train_loss=_brief(back.train_loss),
-        validation_loss=_brief(back.validation_loss),
-        train_accuracy=_brief(back.train_accuracy),
-        validation_accuracy=_brief(back.validation_accuracy),
+        train_loss=_brief(returned.train_loss),
+        validation_loss=_brief(returned.validation_loss),
+        train_accuracy=_brief(returned.train_accuracy),
+        validation_accuracy=_brief(returned.validation_accuracy),
         small_weights=_brief(training.small_weight_fraction),
         seconds=rounding.seconds(training.seconds) + (", cached" if training.cached else ""),
     )

@@ -11,17 +11,17 @@ from typing import TypeVar
 from vision_evals.log import Classifier, Item, Run, Suite, Verdict
 from vision_evals.report import first, words
 from vision_evals.report.addresses import Addresses
-from vision_evals.report.cards import Card, cards
+from vision_evals.report.cards import NetworkCard, cards
 from vision_evals.report.charts import Chart, Figure, charts, figures
-from vision_evals.report.checks import Check, check
+from vision_evals.report.checks import CheckView, check
 from vision_evals.report.colours import coloured
 from vision_evals.report.curves import Sweep, sweeps
-from vision_evals.report.first import Aside, Count, Finding, Folded, Unjudged
+from vision_evals.report.first import Count, Failure, Folded, Note, Unjudged
 from vision_evals.report.gallery import Gallery, gallery
-from vision_evals.report.glossary import Entry, Kind, glossary
+from vision_evals.report.glossary import Kind, Term, glossary
 from vision_evals.report.mutants import Matrix, matrix
 from vision_evals.report.plots import Frame, frames
-from vision_evals.report.series import Trend, trends
+from vision_evals.report.series import SeriesTrend, trends
 from vision_evals.report.side_by_side import Compared, compared
 from vision_evals.report.timing import Timing, timing
 from vision_evals.report.trainings import Lesson, lessons
@@ -61,17 +61,17 @@ class Page:
     alert: str | None
     tone: str
     date: str
-    findings: Folded[Finding]
-    asides: tuple[Aside, ...]
+    failures: Folded[Failure]
+    notes: tuple[Note, ...]
     counts: tuple[Count, ...]
-    cards: Folded[Card]
-    bad: tuple[Check, ...]
-    excused: tuple[Check, ...]
-    warned: tuple[Check, ...]
+    cards: Folded[NetworkCard]
+    bad: tuple[CheckView, ...]
+    excused: tuple[CheckView, ...]
+    warned: tuple[CheckView, ...]
     unjudged: Folded[Unjudged]
-    checks: tuple[Check, ...]
+    checks: tuple[CheckView, ...]
     colours: Mapping[str, str]
-    trends: tuple[Trend, ...]
+    trends: tuple[SeriesTrend, ...]
     chapters: tuple[Chapter, ...]
     lessons: tuple[Lesson, ...]
     trained: Mapping[str, str]
@@ -79,18 +79,23 @@ class Page:
     mutants: Matrix | None
     compared: Compared | None
     timings: tuple[Timing, ...]
-    glossary: Mapping[tuple[Kind, str], Entry]
+    glossary: Mapping[tuple[Kind, str], Term]
 
 
 def page(run: Run, directory: Path, addresses: Addresses) -> Page:
     """Return the view of a run whose tables and pictures lie in ``directory``."""
     colours = coloured([*(c.alias for c in run.classifiers), *(i.classifier for i in run.items)])
-    known = {card.alias: card for card in run.classifiers}
+    cards_by_alias = {card.alias: card for card in run.classifiers}
     checks = tuple(
         check(f"check-{number}", item, colours[item.classifier], run.command)
         for number, item in enumerate(run.items, 1)
     )
-    bad = tuple(one for verdict in words.BAD for one in checks if one.item.verdict is verdict)
+    bad = tuple(
+        check_view
+        for verdict in words.BAD
+        for check_view in checks
+        if check_view.item.verdict is verdict
+    )
     counts = Counter(item.verdict for item in run.items)
     taught = lessons(run, colours)
     courses = [course for lesson in taught for course in lesson.courses]
@@ -99,18 +104,18 @@ def page(run: Run, directory: Path, addresses: Addresses) -> Page:
         alert=words.alert(run),
         tone=tone(run, counts),
         date=words.date(run.started),
-        findings=first.findings(bad),
-        asides=first.asides(checks),
+        failures=first.failures(bad),
+        notes=first.notes(checks),
         counts=first.counts(run),
         cards=first.folded(cards(run, checks, colours)),
         bad=bad,
-        excused=tuple(one for one in checks if one.excused),
-        warned=tuple(one for one in checks if one.warned),
+        excused=tuple(check_view for check_view in checks if check_view.excused),
+        warned=tuple(check_view for check_view in checks if check_view.warned),
         unjudged=first.unjudged(run, colours),
         checks=checks,
         colours=colours,
         trends=trends(run, colours),
-        chapters=_chapters(run, known, colours),
+        chapters=_chapters(run, cards_by_alias, colours),
         lessons=taught,
         trained={course.classifier: course.anchor for course in courses},
         gallery=gallery(run, colours, directory, addresses),
@@ -133,12 +138,12 @@ def tone(run: Run, counts: Mapping[Verdict, int]) -> str:
 def _chapters(
     run: Run, cards: Mapping[str, Classifier], colours: Mapping[str, str]
 ) -> tuple[Chapter, ...]:
-    told = {suite.path: suite for suite in run.suites}
-    paths = dict.fromkeys([*told, *(item.suite for item in run.items)])
+    suites = {suite.path: suite for suite in run.suites}
+    paths = dict.fromkeys([*suites, *(item.suite for item in run.items)])
     return tuple(
         _chapter(
             f"suite-{number}",
-            told.get(path) or Suite(path=path, title=path),
+            suites.get(path) or Suite(path=path, title=path),
             [item for item in run.items if item.suite == path],
             cards,
             colours,
@@ -168,12 +173,12 @@ def _chapter(
             _unseen(drawn[1], [figure for group in groups for figure in group.figures]),
             _unseen(drawn[2], [frame for group in groups for frame in group.frames]),
         )
-        own = tuple(sweep for sweep in curves if sweep.checks == (name,))
+        own_sweeps = tuple(sweep for sweep in curves if sweep.checks == (name,))
         above = any(name in sweep.checks for sweep in curves if len(sweep.checks) > 1)
-        if above and not (own or new_charts or new_figures or new_frames):
+        if above and not (own_sweeps or new_charts or new_figures or new_frames):
             continue  # its plot bears its name
         repeated = above or (new_charts, new_figures, new_frames) != drawn
-        groups.append(Group(name, new_charts, own, new_figures, new_frames, repeated))
+        groups.append(Group(name, new_charts, own_sweeps, new_figures, new_frames, repeated))
     paragraphs = (" ".join(part.split()) for part in suite.about.split("\n\n"))
     compared = tuple(sweep for sweep in curves if len(sweep.checks) > 1)
     judged = dict.fromkeys(item.classifier for item in items)
@@ -187,5 +192,5 @@ def _chapter(
     )
 
 
-def _unseen(found: Iterable[Shown], before: Container[Shown]) -> tuple[Shown, ...]:
-    return tuple(one for one in found if one not in before)
+def _unseen(parts: Iterable[Shown], before: Container[Shown]) -> tuple[Shown, ...]:
+    return tuple(part for part in parts if part not in before)

@@ -7,13 +7,13 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
-from vision_evals.log import Judgement, Metric, Run, Verdict
+from vision_evals.log import Judgement, Run, Verdict
 
 BAD = (Verdict.INVALID, Verdict.FAILED, Verdict.INCONCLUSIVE)
-"""Verdicts that ask for somebody's attention, worst first."""
+"""Verdicts that need attention, worst first."""
 
-MOST = 200
-"""Lines of a list that images or warnings make long; how many follow is said."""
+MAX_LIST_LINES = 200
+"""Lines of a list that images or warnings make long; the page says how many follow."""
 
 SYMBOLS = {
     Verdict.INVALID: "!",
@@ -35,13 +35,10 @@ _ENDED = {
 _ALERTS = {
     "finished": None,
     "running": (
-        "This run has not finished. It is still running, or it was killed. What had been judged "
-        "when its log was last written stands below and speaks for nothing else."
+        "This run has not finished: it is still running, or it was killed. This page shows only "
+        "what was judged before its log was last written."
     ),
-    "interrupted": (
-        "This run was interrupted. What had been judged by then stands below and speaks for "
-        "nothing else."
-    ),
+    "interrupted": ("This run was interrupted. This page shows only what was judged before that."),
 }
 
 # Of the run's own options: they say where results go, and change none.
@@ -62,14 +59,14 @@ _PYTEST = {"-c", "--config-file", "--rootdir"}
 
 def headline(run: Run, counts: Mapping[Verdict, int]) -> str:
     """Return the verdict over the whole run in one sentence without a full stop."""
-    said = _judged(counts) + _ENDED[run.status]
+    sentence = _judged(counts) + _ENDED[run.status]
     if run.not_run and run.status == "finished":
-        said += f", and {len(run.not_run):,} did not run"
-    return said
+        sentence += f", and {len(run.not_run):,} did not run"
+    return sentence
 
 
 def alert(run: Run) -> str | None:
-    """Return what must be said loudly of a run that did not finish."""
+    """Return the alert of a run that did not finish."""
     return _ALERTS[run.status]
 
 
@@ -79,8 +76,8 @@ def _judged(counts: Mapping[Verdict, int]) -> str:
     if not judged:
         return "Nothing was judged"
     if not bad:
-        few = {1: "The one judged check passed", 2: "Both judged checks passed"}
-        return few.get(judged, f"All {judged} judged checks passed")
+        short_sentences = {1: "The one judged check passed", 2: "Both judged checks passed"}
+        return short_sentences.get(judged, f"All {judged} judged checks passed")
     total = sum(bad.values())
     of = f"{total} of {judged} judged checks" if judged > 1 else "The one judged check"
     if len(bad) > 1:
@@ -91,13 +88,8 @@ def _judged(counts: Mapping[Verdict, int]) -> str:
     return f"{of} {'is' if total == 1 else 'are'} {verdict}"
 
 
-def reason(metric: Metric) -> str | None:
-    """Return why there is no value or no interval, unless its seeds stand in its place."""
-    return None if metric.spread and metric.value is not None else metric.reason
-
-
 def excuse(judgement: Judgement) -> str | None:
-    """Return why a fall fails nothing; None where it does, or where nothing fell."""
+    """Return why a failed expectation fails no check; None where it does or nothing failed."""
     if not judgement.excused:
         return None
     if judgement.known is not None:
@@ -110,9 +102,9 @@ def plain(name: str) -> str:
     return re.sub(r"\btop(?=\d)", "top-", name.replace("_", " "))
 
 
-def plural(number: int, one: str, many: str | None = None) -> str:
+def plural(number: int, singular: str, plural_form: str | None = None) -> str:
     """Return ``1 picture``, ``1,500 pictures``."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+    return f"{number:,} {singular if number == 1 else plural_form or singular + 's'}"
 
 
 def listed(words: list[str]) -> str:
@@ -122,9 +114,9 @@ def listed(words: list[str]) -> str:
 
 def named(names: Iterable[str], most: int = 5) -> str:
     """Return `listed` of names, each once, and how many more there are than ``most``."""
-    every = list(dict.fromkeys(names))
-    more = [f"{len(every) - most} more"] if len(every) > most else []
-    return listed(every[:most] + more)
+    unique = list(dict.fromkeys(names))
+    more = [f"{len(unique) - most} more"] if len(unique) > most else []
+    return listed(unique[:most] + more)
 
 
 def date(iso: str) -> str:
@@ -152,13 +144,13 @@ def _kept(command: str) -> Iterator[str]:
         words = shlex.split(command)
     except ValueError:  # an open quote: better no options than wrong ones
         return
-    rest = iter(words)
-    for word in rest:
+    remaining = iter(words)
+    for word in remaining:
         name, equals, _ = word.partition("=")
         if not (name.startswith("--evals-") or name in _PYTEST):
             continue
         alone = equals or name in _FLAGS
-        values = [] if alone else [value for value in [next(rest, None)] if value is not None]
+        values = [] if alone else [value for value in [next(remaining, None)] if value is not None]
         if name not in _ELSEWHERE:
             yield word
             yield from values

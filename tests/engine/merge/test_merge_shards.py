@@ -15,7 +15,7 @@ from tests import inner
 from vision_evals import log
 from vision_evals.cli import main
 from vision_evals.core.errors import UserError
-from vision_evals.engine.merge.read import parts
+from vision_evals.engine.merge.read import read_parts
 from vision_evals.log import Verdict
 
 Furnish = Callable[[Path], None]
@@ -315,7 +315,7 @@ def test_a_part_that_fell_makes_the_whole_invalid(copied: Path) -> None:
 
 
 def test_reading_parts_in_any_order(project: Path) -> None:
-    found = parts([project / place for place in reversed(places())])
+    found = read_parts([project / place for place in reversed(places())])
     assert [part.partition.k for part in found] == [1, 2, 3]
 
 

@@ -217,7 +217,7 @@ def test_nothing_else_changes(small: Make) -> None:
     with watch({"small": network}, changes):
         under = masked_logits(classifier, pixels, draws(5)).logits
         assert torch.equal(torch.get_rng_state(), before)
-    assert changes.found == {}
+    assert changes.by_alias == {}
     assert not torch.allclose(under, eval_mode)
     assert torch.equal(classifier.logits(pixels), eval_mode)
 

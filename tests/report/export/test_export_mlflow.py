@@ -10,8 +10,15 @@ from mlflow.utils import validation
 
 from vision_evals import log
 from vision_evals.log import Verdict
-from vision_evals.report.export.mlflow import BATCH
-from vision_evals.report.export.mlflow_values import KEY, VALUE, _text, metrics, named, parameters
+from vision_evals.report.export.mlflow import MAX_BATCH_ENTRIES
+from vision_evals.report.export.mlflow_values import (
+    MAX_NAME_CHARS,
+    MAX_VALUE_CHARS,
+    _text,
+    metrics,
+    named,
+    parameters,
+)
 
 RULES: Any = validation
 """Untyped there."""
@@ -25,7 +32,7 @@ def test_every_name_is_taken_and_none_is_lost(names: list[str]) -> None:
     found = named({name: f"of {name}" for name in names})
     assert sorted(found.values()) == sorted(f"of {name}" for name in names)
     for key, value in found.items():
-        assert len(key) <= KEY
+        assert len(key) <= MAX_NAME_CHARS
         RULES._validate_metric_name(key)
         RULES._validate_tag(key, value)
         RULES._validate_param(key, value)
@@ -42,11 +49,11 @@ def test_a_name_with_two_readings_gets_a_mark_of_its_own() -> None:
     assert two.startswith("a_b-")
 
 
-@given(st.text(max_size=3 * VALUE))
+@given(st.text(max_size=3 * MAX_VALUE_CHARS))
 def test_values_are_cut_to_what_mlflow_takes(text: str) -> None:
     said = _text(text)
-    assert len(said) <= VALUE
-    assert said == text or (len(text) > VALUE and said.endswith("..."))
+    assert len(said) <= MAX_VALUE_CHARS
+    assert said == text or (len(text) > MAX_VALUE_CHARS and said.endswith("..."))
     assert _text({"a": 1}) == '{"a": 1}'
 
 
@@ -64,7 +71,8 @@ def item() -> log.Item:
     )  # fmt: skip
     return log.Item(
         id="s.toml::c[a]", suite="s.toml", check="c", classifier="a", measure="fgsm",
-        parameters={"many": list(range(3 * BATCH))}, verdict=Verdict.FAILED, sentence="0.5",
+        parameters={"many": list(range(3 * MAX_BATCH_ENTRIES))}, verdict=Verdict.FAILED,
+        sentence="0.5",
         metrics=(metric, none), judgements=(judgement,),
     )  # fmt: skip
 

@@ -123,7 +123,7 @@ def _frame(key: At, metric: Metric, chart: _Chart) -> Frame | None:
         for alias in dict.fromkeys(alias for check in chart.checks for alias in check.items)
         if (plot := _plot(key, metric, alias, chart, grounds)).lines
     ]
-    if not any(sum(map(lines.known, plot.lines)) > 1 for _, plot in drawn):
+    if not any(sum(map(lines.count_values, plot.lines)) > 1 for _, plot in drawn):
         return None
     return plots.frame(drawn, chart.colours, plots.scale([plot for _, plot in drawn]))
 

@@ -21,7 +21,7 @@ from vision_evals.engine.merge.union import classifiers, join_logs, settings, un
 from vision_evals.engine.pictures import ADVERSARIALS, pick
 from vision_evals.log import Verdict
 from vision_evals.suite.suite import Suite
-from vision_evals.verdict.baseline.baseline import BaselineRun
+from vision_evals.verdict.baseline.baseline import BaselineRun, CurrentRun
 from vision_evals.verdict.job import Job
 from vision_evals.verdict.noise_floor import Noise
 

@@ -1,1 +1,1 @@
-"""What machines are told of a run: JUnit, Markdown, GitHub, MLflow. Reads the log only."""
+"""A run for other programs: JUnit, Markdown, GitHub, MLflow. Reads the log only."""

@@ -9,7 +9,7 @@ from vision_evals.core.errors import printable
 from vision_evals.log import Item, Run, Verdict
 from vision_evals.report.export.escape import attribute, message
 
-MOST = 4000
+MAX_MESSAGE_CHARS = 4000
 """Characters of a message: GitHub shows a remark, not a log."""
 
 
@@ -27,16 +27,13 @@ def commands(
     if environment.get("GITHUB_ACTIONS") != "true":
         return ()
     workspace = Path(environment.get("GITHUB_WORKSPACE") or root)
-    said = [
+    remarks = [
         (level, _command(level, item, title, text, _file(root / item.suite, workspace)))
         for item in sorted(run.items, key=lambda item: list(Verdict).index(item.verdict))
         for level, title, text in _remarks(item, lenient=lenient)
     ]
-    return tuple(command for wanted in ("error", "warning") for _, command in _of(said, wanted))
-
-
-def _of(said: list[tuple[str, str]], level: str) -> list[tuple[str, str]]:
-    return [one for one in said if one[0] == level]
+    remarks.sort(key=lambda remark: remark[0])  # errors before warnings
+    return tuple(command for _, command in remarks)
 
 
 def _remarks(item: Item, *, lenient: bool) -> Iterator[tuple[str, str, str]]:
@@ -57,8 +54,8 @@ def _command(level: str, item: Item, title: str, text: str, file: str | None) ->
         "line": None if file is None or item.line is None else str(item.line),
         "title": f"{item.check}[{item.classifier}]: {title}",
     }
-    said = (f"{k}={attribute(printable(v))}" for k, v in properties.items() if v is not None)
-    return f"::{level} {','.join(said)}::{message(printable(text)[:MOST])}"
+    fields = (f"{k}={attribute(printable(v))}" for k, v in properties.items() if v is not None)
+    return f"::{level} {','.join(fields)}::{message(printable(text)[:MAX_MESSAGE_CHARS])}"
 
 
 def _file(suite: Path, workspace: Path) -> str | None:

@@ -6,7 +6,7 @@ import re
 
 REPLACED = "\N{REPLACEMENT CHARACTER}"
 GAP = "&#8203;"
-"""A space without width: what stands behind it is no longer somebody's name."""
+"""A space without width: what follows it is no longer a user's name."""
 
 _MARKUP = re.compile(r"[\\`*_\[\]|~#]")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "$": "&#36;"}
@@ -21,7 +21,7 @@ def markdown(text: str, most: int = 500) -> str:
     (``::error``) comes of it. It must not begin a line: there a number or a dash would be a list.
 
     Args:
-        text: whatever somebody wrote.
+        text: any text.
         most: characters after which it is cut.
     """
     line = _one_line(text)
@@ -29,8 +29,8 @@ def markdown(text: str, most: int = 500) -> str:
         line = line[: most - 1] + "\N{HORIZONTAL ELLIPSIS}"
     safe = "".join(_ENTITIES.get(c, c) for c in _MARKUP.sub(_escaped, line))
     safe = _WWW.sub(lambda www: www[0][:-1] + "&#46;", safe)
-    for found, instead in _LINKS:
-        safe = safe.replace(found, instead)
+    for pattern, instead in _LINKS:
+        safe = safe.replace(pattern, instead)
     return safe
 
 

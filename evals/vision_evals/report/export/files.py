@@ -1,4 +1,4 @@
-"""Where the Markdown of a run goes: a file somebody names, and GitHub's job summary."""
+"""Where the Markdown of a run goes: a file that the user names, and GitHub's job summary."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from vision_evals.report.export.markdown import render
 SUMMARY = "GITHUB_STEP_SUMMARY"
 """Environment variable that names the file GitHub shows on the page of a job."""
 
-MOST = 1024 * 1024
+MAX_SUMMARY_BYTES = 1024 * 1024
 """Bytes: of a longer summary GitHub shows nothing."""
 
 
-def tell(
+def write_markdown(
     run: Run,
     directory: Path,
     report: Path | None,
@@ -30,13 +30,15 @@ def tell(
         run: its log.
         directory: where the log is.
         report: the HTML report, if there is one.
-        path: of ``--evals-markdown``, if somebody named one.
+        path: of ``--evals-markdown``, if the user named one.
         environment: of the process.
     """
-    return tuple(_told(run, _where(directory, report), path, environment))
+    return tuple(_problems(run, _where(directory, report), path, environment))
 
 
-def _told(run: Run, where: str, path: Path | None, environment: Mapping[str, str]) -> Iterator[str]:
+def _problems(
+    run: Run, where: str, path: Path | None, environment: Mapping[str, str]
+) -> Iterator[str]:
     if path is not None:
         try:
             with whole_file(path) as partial:
@@ -53,9 +55,9 @@ def _told(run: Run, where: str, path: Path | None, environment: Mapping[str, str
 def _append(run: Run, where: str, summary: Path) -> None:
     """Append to what stands there already, all of it together short enough."""
     before = summary.stat().st_size if summary.exists() else 0
-    text = ("\n" if before else "") + render(run, where, MOST - before - 1)
-    if before + len(text.encode()) > MOST:
-        raise OSError(0, "what stands there leaves no room below GitHub's limit of 1 MiB")
+    text = ("\n" if before else "") + render(run, where, MAX_SUMMARY_BYTES - before - 1)
+    if before + len(text.encode()) > MAX_SUMMARY_BYTES:
+        raise OSError(0, "its present content leaves no room below GitHub's limit of 1 MiB")
     with summary.open("a", encoding="utf-8") as file:
         file.write(text)
 
@@ -67,5 +69,5 @@ def _where(directory: Path, report: Path | None) -> str:
 
 
 def _short(path: Path) -> str:
-    here = Path.cwd()
-    return os.fspath(path.relative_to(here) if path.is_relative_to(here) else path)
+    folder = Path.cwd()
+    return os.fspath(path.relative_to(folder) if path.is_relative_to(folder) else path)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from vision_evals.log import Item, Judgement, Metric
+from vision_evals.report.checks import metric_of
 
 
 def properties(item: Item) -> list[tuple[str, str]]:
@@ -16,25 +17,20 @@ def properties(item: Item) -> list[tuple[str, str]]:
     one metric adds ``_2``. Names are made of letters, digits, ``_``, ``.`` and ``-``. Numbers keep
     every digit; what does not exist is left out.
     """
-    found = [("evals_verdict", str(item.verdict)), ("evals_seconds", f"{item.seconds:.6f}")]
-    taken: set[str] = set()
+    values = [("evals_verdict", str(item.verdict)), ("evals_seconds", f"{item.seconds:.6f}")]
+    names: set[str] = set()
     for judgement in item.judgements:
-        name = _unique(_name(judgement), taken)
-        found += [
+        name = _unique(_name(judgement), names)
+        values += [
             (f"evals_{name}_{key}", value)
-            for key, value in _facts(judgement, _metric(item, judgement))
+            for key, value in _facts(judgement, metric_of(judgement, item))
         ]
-    return found
-
-
-def _metric(item: Item, judgement: Judgement) -> Metric | None:
-    wanted = judgement.metric, judgement.at
-    return next((m for m in item.metrics if (m.name, m.at) == wanted), None)
+    return values
 
 
 def _facts(judgement: Judgement, metric: Metric | None) -> Iterator[tuple[str, str]]:
     """Yield what is known, in the order people read it."""
-    known: dict[str, object] = {
+    fields: dict[str, object] = {
         "verdict": judgement.verdict,
         "at": judgement.at,
         "value": judgement.value,
@@ -44,11 +40,11 @@ def _facts(judgement: Judgement, metric: Metric | None) -> Iterator[tuple[str, s
         "known": judgement.known,
     }
     if metric is not None:
-        known |= {"low": metric.low, "high": metric.high, "confidence": metric.confidence}
-        known |= {"n": metric.n}
+        fields |= {"low": metric.low, "high": metric.high, "confidence": metric.confidence}
+        fields |= {"n": metric.n}
     if judgement.gate is not None:
         paired = judgement.gate.paired
-        known |= {
+        fields |= {
             "gate_of": judgement.gate.of,
             "gate_margin": judgement.gate.margin,
             "gate_difference": paired.difference,
@@ -57,7 +53,7 @@ def _facts(judgement: Judgement, metric: Metric | None) -> Iterator[tuple[str, s
             "gate_confidence": paired.confidence,
             "gate_n": paired.n,
         }
-    for key, value in known.items():
+    for key, value in fields.items():
         if value is not None:
             yield key, repr(value) if isinstance(value, float) else str(value)
 
@@ -67,10 +63,10 @@ def _name(judgement: Judgement) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]", "-", judgement.metric + at)
 
 
-def _unique(name: str, taken: set[str]) -> str:
+def _unique(name: str, names: set[str]) -> str:
     number = 2
     unique = name
-    while unique in taken:
+    while unique in names:
         unique, number = f"{name}_{number}", number + 1
-    taken.add(unique)
+    names.add(unique)
     return unique

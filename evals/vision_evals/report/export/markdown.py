@@ -7,11 +7,78 @@ from collections.abc import Iterator
 from itertools import islice
 
 from vision_evals.core.errors import printable
-from vision_evals.log import Item, Judgement, Metric, Run, Verdict
+from vision_evals.log import Flip, Item, Judgement, Metric, Run, Seen, Verdict
 from vision_evals.report import rounding
-from vision_evals.report.export.changes import changes
+from vision_evals.report.checks import metric_of
 from vision_evals.report.export.escape import fenced, markdown
-from vision_evals.report.words import BAD, SYMBOLS, alert, headline, listed, plural, reproduce
+from vision_evals.report.rounding import fixed, share
+from vision_evals.report.words import BAD, SYMBOLS, alert, date, headline, listed, plural, reproduce
+
+MAX_IMAGES_NAMED = 5
+"""Images named of a check."""
+
+
+def changes(run: Run, most: int) -> Iterator[str]:
+    """Yield paragraphs; none of a run that was compared with nothing.
+
+    Args:
+        run: the log.
+        most: checks that are shown in full.
+    """
+    compared = [item for item in run.items if item.comparison is not None]
+    gates = run.gates
+    if run.baseline is None and not compared and not gates:
+        return
+    yield "### Against the baseline"
+    if run.baseline is not None:
+        commit = f", commit {markdown(run.baseline.commit)}" if run.baseline.commit else ""
+        started = markdown(date(run.baseline.started))
+        yield f"<b>{markdown(run.baseline.id)}</b> of {started}{commit}"
+    if gates:
+        yield (
+            f"{plural(len(gates), 'gate')}; if every gate were exactly at its margin, "
+            f"at most {fixed(run.false_alarms, 2)} false alarms are expected."
+        )
+    lines = [line for item in islice(compared, most) for line in _item(item)]
+    if lines:
+        yield "\n".join(lines)
+    if len(compared) > most:
+        yield f"{plural(len(compared) - most, 'comparison')} left out here."
+
+
+def _item(item: Item) -> Iterator[str]:
+    assert item.comparison is not None
+    name = _name(item)
+    if item.comparison.refused is not None:
+        yield f"- {name}: not compared: {markdown(item.comparison.refused)}"
+        return
+    for differs in item.comparison.differs:
+        yield f"- {name}: differs in more than the network: {markdown(differs)}"
+    if item.comparison.different_paths is not None:
+        yield f"- {name}: {markdown(item.comparison.different_paths)}"
+    flips = item.comparison.flips
+    if flips is None:
+        compared = plural(len(item.comparison.changes), "metric")
+        yield f"- {name}: {compared} compared; its rows do not say who was right"
+        return
+    yield (
+        f"- {name}: {flips.worse:,} right before and wrong now, {flips.better:,} the reverse, "
+        f"of {plural(flips.n, 'image')}"
+    )
+    yield from (f"  - {_flip(flip)}" for flip in flips.lost[:MAX_IMAGES_NAMED])
+    if (more := flips.worse - len(flips.lost[:MAX_IMAGES_NAMED])) and flips.lost:
+        yield f"  - <b>and {more:,} more</b>"
+
+
+def _flip(flip: Flip) -> str:
+    answers = f"{_seen(flip.before)} before, {_seen(flip.now)} now"
+    return f"<b>{markdown(flip.image)}</b> ({markdown(flip.label)}): {answers}"
+
+
+def _seen(seen: Seen) -> str:
+    sure = "" if seen.confidence is None else f" {share(seen.confidence)}"
+    return markdown(seen.name, most=120) + sure
+
 
 _LEVELS = (10_000, 1000, 200, 50, 10, 0)
 """Entries of a part, tried in this order until the page is short enough."""
@@ -33,15 +100,15 @@ def render(run: Run, where: str, most: int = 1_000_000) -> str:
 def _page(run: Run, where: str, most: int) -> Iterator[str]:
     counts = Counter(item.verdict for item in run.items)
     yield f"## {headline(run, counts)}"
-    if said := alert(run):
-        yield said
+    if sentence := alert(run):
+        yield sentence
     yield (
         ", ".join(
             f"{SYMBOLS[verdict]} {counts[verdict]} {verdict}"
             for verdict in Verdict
             if counts[verdict]
         )
-        or "No check was asked."
+        or "No check was selected."
     )
     yield from _fallen(run, most)
     yield from changes(run, most)
@@ -74,8 +141,7 @@ def _judged(run: Run, most: int) -> Iterator[str]:
 
 
 def _cells(item: Item, judgement: Judgement) -> Iterator[str]:
-    wanted = judgement.metric, judgement.at
-    metric = next((m for m in item.metrics if (m.name, m.at) == wanted), None)
+    metric = metric_of(judgement, item)
     at = "" if judgement.at is None else f" at {judgement.at}"
     yield _name(item)
     yield markdown(judgement.metric + at)
@@ -90,20 +156,20 @@ def _value(judgement: Judgement, metric: Metric | None) -> str:
     """Return the value that was judged, never rounded onto its threshold, and its interval."""
     if metric is None or judgement.value is None or judgement.threshold is None:
         return "none" if judgement.value is None else rounding.brief(judgement.value)
-    said = rounding.apart(judgement.value, judgement.threshold, rounding.places(metric))
+    text = rounding.apart(judgement.value, judgement.threshold, rounding.places(metric))
     interval = rounding.interval(metric)
     unit = f" {markdown(unit)}" if (unit := rounding.unit(metric)) else ""
-    return f"{said}{unit}" + (f" ({interval})" if interval else "")
+    return f"{text}{unit}" + (f" ({interval})" if interval else "")
 
 
 def _asides(run: Run, most: int) -> Iterator[str]:
-    """Yield what was not judged and why nobody need look, a line each."""
+    """Yield what was not judged and needs no attention, a line each."""
     for verdict in (Verdict.UNAVAILABLE, Verdict.NOT_APPLICABLE):
         names = [_name(item) for item in run.items if item.verdict is verdict]
         if names:
             more = len(names) - most
-            some = [*names[:most], *([f"{more:,} more"] if more > 0 else [])]
-            yield f"{str(verdict).capitalize()}: {listed(some)}."
+            listed_names = [*names[:most], *([f"{more:,} more"] if more > 0 else [])]
+            yield f"{str(verdict).capitalize()}: {listed(listed_names)}."
     if run.not_run:
         yield f"{plural(len(run.not_run), 'selected check')} did not run."
     if run.warnings:

@@ -29,7 +29,7 @@ EXPERIMENT = "vision-evals"
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 """Schemes of stores that ``mlflow-skinny`` comes without."""
 
-BATCH = 100
+MAX_BATCH_ENTRIES = 100
 """Entries of a request, MLflow's limit."""
 
 
@@ -57,8 +57,8 @@ def record(run: Run, directory: Path, report: Path | None, uri: str) -> str:
 
 def _record(client: MlflowClient, run: Run, directory: Path, report: Path | None) -> str:
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
-    known = client.get_experiment_by_name(name)
-    experiment = client.create_experiment(name) if known is None else known.experiment_id
+    entry = client.get_experiment_by_name(name)
+    experiment = client.create_experiment(name) if entry is None else entry.experiment_id
     started = _milliseconds(run.started)
     ended = started + round(1000 * run.seconds)
     parent = client.create_run(experiment, started, tags(run), run.id).info.run_id
@@ -86,10 +86,10 @@ def _log(
     params = [Param(key, value) for key, value in values.items()]
     now = round(1000 * time.time())
     points = [Point(key, value, now, 0) for key, value in numbers.items()]
-    for first in range(0, len(params), BATCH):
-        client.log_batch(run_id, params=params[first : first + BATCH])
-    for first in range(0, len(points), BATCH):
-        client.log_batch(run_id, metrics=points[first : first + BATCH])
+    for first in range(0, len(params), MAX_BATCH_ENTRIES):
+        client.log_batch(run_id, params=params[first : first + MAX_BATCH_ENTRIES])
+    for first in range(0, len(points), MAX_BATCH_ENTRIES):
+        client.log_batch(run_id, metrics=points[first : first + MAX_BATCH_ENTRIES])
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""What MLflow is told of a run: parameters, metrics and tags, under names that it takes."""
+"""What MLflow stores of a run: parameters, metrics and tags, under names that it takes."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ T = TypeVar("T")
 FACTS = {"network", "weights", "sha256", "fingerprint", "input", "classes", "parameters"}
 """Fields of a classifier that are parameters."""
 
-KEY, VALUE = 250, 6000
+MAX_NAME_CHARS, MAX_VALUE_CHARS = 250, 6000
 """MLflow's limits: characters of a name and of a parameter."""
 
 
 def settings(run: Run) -> dict[str, str]:
     """Return what changes every number of a run, for its parent."""
-    known = run.settings.model_dump() | {
+    values = run.settings.model_dump() | {
         "torch": run.environment.versions.get("torch"),
         "baseline": None if run.baseline is None else run.baseline.id,
         "command": run.command,
     }
     images = {f"images.{i.role}": f"{i.source}, n = {i.n}" for i in run.image_sets}
     return named(
-        {key: _text(value) for key, value in (known | images).items() if value is not None}
+        {key: _text(value) for key, value in (values | images).items() if value is not None}
     )
 
 
 def parameters(classifier: Classifier | None, items: Sequence[Item]) -> dict[str, str]:
-    """Return what a classifier is, and what its checks were asked with; some ask none."""
+    """Return what a classifier is, and the parameters of its checks."""
     facts = {} if classifier is None else classifier.model_dump(include=FACTS)
-    known = {key: _text(value) for key, value in facts.items() if value is not None}
+    values = {key: _text(value) for key, value in facts.items() if value is not None}
     for item in items:
-        known |= {f"{_check(item)}/{k}": _text(v) for k, v in item.parameters.items()}
-    return named(known)
+        values |= {f"{_check(item)}/{k}": _text(v) for k, v in item.parameters.items()}
+    return named(values)
 
 
 def metrics(items: Sequence[Item]) -> dict[str, float]:
@@ -76,17 +76,18 @@ def _ends(metric: Metric) -> Iterator[tuple[str, float]]:
 
 def tags(run: Run, items: Sequence[Item] | None = None) -> dict[str, str]:
     """Return how many of each verdict; of a classifier, the verdict of each check, too."""
-    every = run.items if items is None else items
-    counts = Counter(item.verdict for item in every)
-    found = {f"evals.{verdict}": str(counts[verdict]) for verdict in Verdict if counts[verdict]}
-    found |= {"evals.run": run.id, "evals.status": run.status, "mlflow.source.name": "vision-evals"}
+    judged = run.items if items is None else items
+    counts = Counter(item.verdict for item in judged)
+    values = {f"evals.{verdict}": str(counts[verdict]) for verdict in Verdict if counts[verdict]}
+    values["mlflow.source.name"] = "vision-evals"
+    values |= {"evals.run": run.id, "evals.status": run.status}
     if run.environment.commit is not None:
-        found["mlflow.source.git.commit"] = run.environment.commit
+        values["mlflow.source.git.commit"] = run.environment.commit
     if items is not None:
         worst = min((i.verdict for i in items), key=list(Verdict).index, default=None)
-        found |= {} if worst is None else {"evals.verdict": str(worst)}
-        found |= {f"evals.check/{_check(item)}": str(item.verdict) for item in items}
-    return named(found)
+        values |= {} if worst is None else {"evals.verdict": str(worst)}
+        values |= {f"evals.check/{_check(item)}": str(item.verdict) for item in items}
+    return named(values)
 
 
 def _check(item: Item) -> str:
@@ -95,14 +96,14 @@ def _check(item: Item) -> str:
 
 def named(values: Mapping[str, T]) -> dict[str, T]:
     """Return values under names that MLflow takes: one for each, whatever had to be replaced."""
-    taken: dict[str, T] = {}
+    by_key: dict[str, T] = {}
     for name, value in values.items():
         key = _key(name)
-        if key in taken or len(key) > KEY:
+        if key in by_key or len(key) > MAX_NAME_CHARS:
             digest = hashlib.sha256(name.encode()).hexdigest()[:8]
-            key = f"{key[: KEY - 9]}-{digest}"
-        taken[key] = value
-    return taken
+            key = f"{key[: MAX_NAME_CHARS - 9]}-{digest}"
+        by_key[key] = value
+    return by_key
 
 
 def _key(name: str) -> str:
@@ -113,4 +114,4 @@ def _key(name: str) -> str:
 
 def _text(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value)
-    return text if len(text) <= VALUE else text[: VALUE - 3] + "..."
+    return text if len(text) <= MAX_VALUE_CHARS else text[: MAX_VALUE_CHARS - 3] + "..."

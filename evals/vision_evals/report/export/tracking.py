@@ -1,8 +1,8 @@
 """A finished run sent to MLflow from a process of its own.
 
-MLflow keeps its address, its log levels and its telemetry in globals, imports for seconds, and asks
-a server that does not answer again for minutes. In a child none of that reaches the session, its
-warning filters or its screen, and a limit on its time is one that holds.
+MLflow keeps its address, its log levels and its telemetry in globals, takes seconds to import, and
+retries for minutes when a server does not answer. In a child process none of that reaches the
+session, its warning filters or its screen, and a limit on its time can be enforced.
 """
 
 from __future__ import annotations
@@ -16,22 +16,25 @@ from pathlib import Path
 
 from vision_evals.report.export.escape import without_password
 
-SECONDS = 120
+TIMEOUT_SECONDS = 120
 """That logging a run may take, the report's upload included; a new SQLite store needs about ten."""
 
-MOST = 700
+MAX_MESSAGE_CHARS = 700
 """Characters of MLflow's words that are passed on."""
 
 _QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
-"""Nobody is told that somebody judged a network."""
+"""Nothing about the run is sent to third parties."""
 
 _PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
 """Unless the user's environment says otherwise."""
 
+_PYTHON = (sys.executable, "-P", "-W", "ignore", "-c")
 _COMMAND = "from vision_evals.cli import main; raise SystemExit(main())"
 
 
-def track(uri: str, directory: Path, report: Path | None, seconds: float = SECONDS) -> str | None:
+def track(
+    uri: str, directory: Path, report: Path | None, seconds: float = TIMEOUT_SECONDS
+) -> str | None:
     """Log a run to MLflow; return None, or what went wrong and what to do, in a sentence.
 
     Args:
@@ -40,11 +43,11 @@ def track(uri: str, directory: Path, report: Path | None, seconds: float = SECON
         report: the HTML report, if there is one.
         seconds: after which the attempt is given up.
     """
-    words = [sys.executable, "-P", "-W", "ignore", "-c", _COMMAND, "mlflow", os.fspath(directory)]
-    words += [] if report is None else ["--report", os.fspath(report)]
+    arguments = [*_PYTHON, _COMMAND, "mlflow", os.fspath(directory)]
+    arguments += [] if report is None else ["--report", os.fspath(report)]
     try:
-        done = subprocess.run(  # noqa: S603 - our own interpreter and command
-            words,
+        process = subprocess.run(  # noqa: S603 - our own interpreter and command
+            arguments,
             env=_environment(uri, os.environ),
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -54,24 +57,24 @@ def track(uri: str, directory: Path, report: Path | None, seconds: float = SECON
             check=False,
         )
     except subprocess.TimeoutExpired:
-        said = f"no answer within {seconds:g} s"
+        message = f"no answer within {seconds:g} s"
     except KeyboardInterrupt:  # who does not want to wait for it loses nothing else
-        said = "given up"
+        message = "given up"
     else:
-        if done.returncode == 0:
+        if process.returncode == 0:
             return None
-        lines = done.stderr.strip().splitlines()
+        lines = process.stderr.strip().splitlines()
         last = next((n for n in reversed(lines) if n.startswith("evals: ")), (lines or ["?"])[-1])
-        said = last.removeprefix("evals: ")[:MOST]
+        message = last.removeprefix("evals: ")[:MAX_MESSAGE_CHARS]
     where = without_password(uri)
     return (
-        f"the run was not logged to MLflow at {where}: {without_password(said)}; the verdicts "
+        f"the run was not logged to MLflow at {where}: {without_password(message)}; the verdicts "
         f"stand, and `evals mlflow {directory} --to {where}` logs it later"
     )
 
 
 def settled(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment in which MLflow tells nobody, and gives up on a silent server."""
+    """Return an environment in which MLflow sends no telemetry and gives up on a silent server."""
     return {**_PATIENCE, **environment, **_QUIET}
 
 

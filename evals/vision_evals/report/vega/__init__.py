@@ -6,8 +6,8 @@ one of them through the whole page.
 
 from vision_evals.report.vega.bars import bars
 from vision_evals.report.vega.curves import curves
-from vision_evals.report.vega.drawing import Drawing
+from vision_evals.report.vega.drawing import ChartSpec
 from vision_evals.report.vega.grid import grid
 from vision_evals.report.vega.lines import lines
 
-__all__ = ["Drawing", "bars", "curves", "grid", "lines"]
+__all__ = ["ChartSpec", "bars", "curves", "grid", "lines"]

@@ -17,19 +17,19 @@ DASHES = ([1, 0], [6, 4], [8, 3, 2, 3], [2, 3])
 
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
 
-HEIGHT = 240
+FRAME_HEIGHT = 240
 """Of a frame, in pixels; the width is what the page has."""
 
-ASIDE = 5
+OFFSET_PIXELS = 5
 """Pixels between networks at one point, so that none hides another."""
 
-LONG = 20
+LONG_NAME_CHARS = 20
 """Letters of a name above which a narrow screen holds one column of a legend."""
 
 LAYER = ("data", "transform", "mark", "encoding")
 """What a layer says itself; a configuration is the script's, one for all charts."""
 
-Row = Mapping[str, object]
+ChartRow = Mapping[str, object]
 
 unchecked = debug_mode(False)
 """Decorates what builds charts: the tests hold them against Vega-Lite's schema, which takes longer
@@ -37,7 +37,7 @@ than building them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Drawing:
+class ChartSpec:
     """A chart as the page holds it."""
 
     spec: Mapping[str, Any]
@@ -48,7 +48,7 @@ class Drawing:
     """Vega's type of that scale and the word for it; the first is drawn first."""
 
 
-def layered(layers: Sequence[alt.Chart], height: int = HEIGHT) -> dict[str, Any]:
+def layered(layers: Sequence[alt.Chart], height: int = FRAME_HEIGHT) -> dict[str, Any]:
     """Return the specification of layers as wide as the page lets them be, without their rows."""
     specs = [layer.to_dict(validate=False) for layer in layers]
     # Altair's own layers copy each one several times over: half of what a page takes.
@@ -60,22 +60,22 @@ def layered(layers: Sequence[alt.Chart], height: int = HEIGHT) -> dict[str, Any]
     }
 
 
-def filled(spec: Mapping[str, Any], said: str, **rows: Sequence[Row]) -> dict[str, Any]:
+def filled(spec: Mapping[str, Any], description: str, **rows: Sequence[ChartRow]) -> dict[str, Any]:
     """Return a specification with the rows that its layers name; what is None is left out.
 
     Args:
         spec: of `layered`.
-        said: what the chart shows, for those who cannot see it.
+        description: what the chart shows, for those who cannot see it.
         rows: by name.
     """
-    kept = {
-        name: [{k: v for k, v in row.items() if v is not None} for row in some]
-        for name, some in rows.items()
+    datasets = {
+        name: [{k: v for k, v in row.items() if v is not None} for row in table]
+        for name, table in rows.items()
     }
-    return {**spec, "description": said, "datasets": kept}
+    return {**spec, "description": description, "datasets": datasets}
 
 
-def of(rows: str) -> alt.Chart:
+def chart_of(rows: str) -> alt.Chart:
     """Return a chart of the rows of this name, without marks yet."""
     return alt.Chart(alt.NamedData(rows))
 
@@ -110,15 +110,51 @@ def signs(values: Sequence[str], signs_of: Sequence[Any]) -> alt.Scale:
     return alt.Scale(domain=list(pairs), range=list(pairs.values()))
 
 
-def share_scale() -> alt.Scale:
-    """Return the scale of shares, from 0 to 100 %."""
-    return alt.Scale(domain=[0, 1], nice=False)
-
-
-def share_axis(**more: Any) -> alt.Axis:
-    """Return its axis, in quarters."""
+def share(field: str, title: str | None = None, **more: Any) -> dict[str, Any]:
+    """Return the arguments of an axis of shares, from 0 to 100 % in quarters."""
     written = "format(100 * datum.value, '~g') + (datum.value == 1 ? ' %' : '')"
-    return alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], labelExpr=written, **more)
+    axis = alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], labelExpr=written, **more)
+    scale = alt.Scale(domain=[0, 1], nice=False)
+    return {
+        "shorthand": field,
+        "type": "quantitative",
+        "title": title,
+        "scale": scale,
+        "axis": axis,
+    }
+
+
+def by_classifier(aliases: Sequence[str], colours: Sequence[str]) -> alt.Color:
+    """Return the colour of each classifier, with a legend where there are several."""
+    scale = signs(aliases, [colour(name) for name in colours])
+    return alt.Color("who:N", scale=scale, legend=legend(shown=len(set(aliases)) > 1))
+
+
+def shape(rank: int) -> str:
+    """Return the shape of this rank; they repeat."""
+    return SHAPES[rank % len(SHAPES)]
+
+
+def shapes(aliases: Sequence[str], ranks: Sequence[int]) -> alt.Shape:
+    """Return shapes; the legend of several classifiers shows colours and shapes in one."""
+    if len(set(aliases)) < 2:
+        return alt.Shape("sign:N", scale=None)
+    scale = signs(aliases, [shape(rank) for rank in ranks])
+    return alt.Shape("who:N", scale=scale, legend=legend(shown=True))
+
+
+def offset_of(place: int, n: int) -> int:
+    """Return by how many pixels one of ``n`` stands to the side, so that all are seen."""
+    return round(OFFSET_PIXELS * (place - (n - 1) / 2)) if n <= len(SHAPES) else 0
+
+
+def whiskers(base: alt.Chart, low: alt.Y, **more: Any) -> alt.Chart:
+    """Return the intervals of a chart as pale bars, where it has any."""
+    ends = base.transform_filter("isValid(datum.low)")
+    offset = alt.expr("datum.offset")
+    drawn = ends.mark_rule(xOffset=offset, strokeWidth=4, opacity=0.38, **more)
+    whole: alt.Chart = drawn.encode(y=low, y2="high:Q")
+    return whole
 
 
 def legend(*, shown: bool, **more: Any) -> alt.Legend | None:
@@ -129,9 +165,9 @@ def legend(*, shown: bool, **more: Any) -> alt.Legend | None:
 def dashes(names: Sequence[str], ranks: Sequence[int], field: str) -> alt.StrokeDash:
     """Return dashes by the values of a field, with a legend where there are several."""
     unique = set(names)
-    long = any(len(name) > LONG for name in unique)
-    shown = legend(
+    long = any(len(name) > LONG_NAME_CHARS for name in unique)
+    shown_legend = legend(
         shown=len(unique) > 1, symbolType="stroke", symbolSize=300, columns=1 if long else 2
     )
     scale = signs(names, [DASHES[rank] for rank in ranks])
-    return alt.StrokeDash(field, type="nominal", scale=scale, legend=shown)
+    return alt.StrokeDash(field, type="nominal", scale=scale, legend=shown_legend)

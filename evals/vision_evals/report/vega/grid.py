@@ -5,36 +5,44 @@ from __future__ import annotations
 import altair as alt
 
 from vision_evals.report.trainings import Grid
-from vision_evals.report.vega.drawing import Drawing, colour, filled, layered, of, tips, unchecked
+from vision_evals.report.vega.drawing import (
+    ChartSpec,
+    chart_of,
+    colour,
+    filled,
+    layered,
+    tips,
+    unchecked,
+)
 
-ROW = 22
+ROW_HEIGHT = 22
 """Height of one layer, in pixels."""
 
 
 @unchecked
-def grid(field: Grid) -> Drawing:
+def grid(shares: Grid) -> ChartSpec:
     """Return the chart of a grid: a row a layer, a column an epoch, the darker the more."""
     rows = [
         {"head": head, "layer": layer, "value": value, "text": f"{100 * value:.3g} %"}
-        for layer, values in field.rows
-        for head, value in zip(field.heads, values, strict=True)
+        for layer, values in shares.rows
+        for head, value in zip(shares.heads, values, strict=True)
         if value is not None
     ]
     axis = alt.Axis(labelOverlap="greedy", labelAngle=0)
     squares = (
-        of("rows")
+        chart_of("rows")
         .mark_rect()
         .encode(
-            x=alt.X("head:O", title=field.x_label, sort=list(field.heads), axis=axis),
+            x=alt.X("head:O", title=shares.x_label, sort=list(shares.heads), axis=axis),
             y=alt.Y("layer:N", title=None, sort=None, axis=alt.Axis(labelLimit=130)),
-            color=alt.ColorValue(colour(field.colour)),
+            color=alt.ColorValue(colour(shares.colour)),
             opacity=alt.Opacity(
                 "value:Q",
                 scale=alt.Scale(domain=[0, 1], range=[0.04, 1]),
                 legend=alt.Legend(title=None, format="%"),
             ),
-            tooltip=tips(("layer", "layer"), ("head", field.x_label), ("text", field.title)),
+            tooltip=tips(("layer", "layer"), ("head", shares.x_label), ("text", shares.title)),
         )
     )
-    said = f"{field.title}, over {field.x_label}"
-    return Drawing(filled(layered([squares], ROW * len(field.rows)), said, rows=rows))
+    text = f"{shares.title}, over {shares.x_label}"
+    return ChartSpec(filled(layered([squares], ROW_HEIGHT * len(shares.rows)), text, rows=rows))

@@ -9,16 +9,16 @@ from typing import Any
 from vision_evals.report.plots import Frame
 from vision_evals.report.scales import tidy
 from vision_evals.report.traces import Spot, Trace
-from vision_evals.report.vega.drawing import ASIDE, SHAPES, Row, colour
+from vision_evals.report.vega.drawing import ChartRow, colour, offset_of, shape
 
 
-def row(trace: Trace, place: int, frame: Frame) -> Row:
+def row(trace: Trace, place: int, frame: Frame) -> ChartRow:
     """Return a line with its points in lists, a tenth of what a row a point takes."""
     spots = trace.spots
     lists: dict[str, list[Any]] = {
         "x": [tidy(spot.x) for spot in spots],
-        "y": [None if one.y is None else tidy(frame.up.near(one.y)) for one in spots],
-        "seen": [int(seen) for seen in _seen(trace)],
+        "y": [None if spot.y is None else tidy(frame.up.near(spot.y)) for spot in spots],
+        "seen": [int(visible) for visible in _seen(trace)],
     }
     if worded(frame):
         lists["at"] = list(_places(trace, frame))
@@ -30,8 +30,8 @@ def row(trace: Trace, place: int, frame: Frame) -> Row:
         lists["value"] = [tidy(spot.y) for spot in spots]
     if whiskered(frame):
         lists |= {
-            "low": [tidy(one.low) for one in spots],
-            "high": [tidy(one.high) for one in spots],
+            "low": [tidy(spot.low) for spot in spots],
+            "high": [tidy(spot.high) for spot in spots],
         }
     if counted(frame):
         lists["n"] = [spot.n for spot in spots]
@@ -40,8 +40,8 @@ def row(trace: Trace, place: int, frame: Frame) -> Row:
         "name": trace.name,
         "line": trace.full,
         "key": f"{place}",
-        "sign": SHAPES[(trace.shape or 0) % len(SHAPES)],
-        "aside": aside(place, frame),
+        "sign": shape(trace.shape or 0),
+        "offset": line_offset(place, frame),
         "width": 1.2 if trace.thin or trace.reference else 2.2,
         "filled": (place == 0) or None,
         **lists,
@@ -50,42 +50,40 @@ def row(trace: Trace, place: int, frame: Frame) -> Row:
 
 def _seen(trace: Trace) -> Iterator[bool]:
     """Yield whether the mark of each point is seen: a line shows nothing of a lone one."""
-    known = [None, *(spot.y for spot in trace.spots), None]
-    for spot, before, after in zip(trace.spots, known[:-2], known[2:], strict=True):
+    values = [None, *(spot.y for spot in trace.spots), None]
+    for spot, before, after in zip(trace.spots, values[:-2], values[2:], strict=True):
         alone = before is None and after is None
         yield trace.shape is not None or spot.low is not None or alone
 
 
 def counted(frame: Frame) -> bool:
     """Whether points say how many observations they rest on."""
-    return any(spot.n is not None for one in frame.traces for spot in one.spots)
+    return any(spot.n is not None for trace in frame.traces for spot in trace.spots)
 
 
 def whiskered(frame: Frame) -> bool:
     """Whether points have intervals."""
-    return any(spot.low is not None for one in frame.traces for spot in one.spots)
+    return any(spot.low is not None for trace in frame.traces for spot in trace.spots)
 
 
-def flags(frame: Frame) -> Iterator[Row]:
+def flags(frame: Frame) -> Iterator[ChartRow]:
     """Yield the upright lines; one word stands for all that mean the same."""
-    said: set[str] = set()
+    labels: set[str] = set()
     for flag in frame.flags:
-        first = flag.label not in said
-        said.add(flag.label)
+        first = flag.label not in labels
+        labels.add(flag.label)
         label = flag.label if first else None
         yield {"x": tidy(flag.x), "label": label, "tip": flag.label, "colour": colour(flag.colour)}
 
 
-def aside(place: int, frame: Frame) -> int:
-    """Return by how many pixels a line stands aside: of networks that are equal all are seen."""
+def line_offset(place: int, frame: Frame) -> int:
+    """Return by how many pixels a line stands offset: of networks that are equal all are seen."""
     aliases = list(dict.fromkeys(trace.classifier for trace in frame.traces))
-    if not 1 < len(aliases) <= len(SHAPES):
-        return 0
-    return round(ASIDE * (aliases.index(frame.traces[place].classifier) - (len(aliases) - 1) / 2))
+    return offset_of(aliases.index(frame.traces[place].classifier), len(aliases))
 
 
 def worded(frame: Frame) -> bool:
-    """Whether places on the x axis are said in words: by their names, or as bins."""
+    """Whether places on the x axis are written as words: names or bins."""
     return bool(frame.ticks) or frame.steps
 
 
