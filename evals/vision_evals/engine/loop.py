@@ -66,12 +66,19 @@ def run_loop(
             with timed("cache"):
                 shard_cache.keep(shard, work_by_shard[shard.plan.index].groups, result)
 
-    geometries = {g.classifier.geometry for work in work_by_shard.values() for g in work.groups}
-    spans = [span for work in work_by_shard.values() for span in work.plan.spans]
-    batches = prefetch(image_set.images, spans, geometries, device)
+    batches = _batches(image_set, work_by_shard.values(), device)
     _run_batches(batches, work_by_shard, directory, result, advance, finish, start)
     result.spent["total"] = time.perf_counter() - start
     result.finished = True
+
+
+def _batches(
+    image_set: ImageSet, works: Collection[ShardWork], device: torch.device
+) -> Iterator[Batch]:
+    """Yield the batches of the shards that are computed, read ahead."""
+    geometries = {group.classifier.geometry for work in works for group in work.groups}
+    spans = [span for work in works for span in work.plan.spans]
+    return prefetch(image_set.images, spans, geometries, device)
 
 
 def _run_batches(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from vision_evals.core.errors import UnreadableError
 from vision_evals.images.decode import MAX_PIXELS
@@ -89,10 +89,8 @@ def _resized(picture: Image, geometry: Geometry, resize: int | tuple[int, int]) 
     mode = functional.InterpolationMode(geometry.interpolation)
     if not geometry.antialias:  # PIL always smooths; tensors need not
         rough = functional.resize(functional.pil_to_tensor(picture), size, mode, antialias=False)
-        smaller: Image = functional.to_pil_image(rough)
-        return smaller
-    smaller = functional.resize(picture, size, mode)
-    return smaller
+        return cast("Image", functional.to_pil_image(rough))
+    return cast("Image", functional.resize(picture, size, mode))
 
 
 def _refuse_oblong(picture: Image, geometry: Geometry) -> None:

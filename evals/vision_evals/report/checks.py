@@ -165,7 +165,8 @@ def judgements_of(metric: Metric, item: Item) -> list[Judgement]:
 
 def lines_of(metric: Metric, item: Item) -> list[CheckLine]:
     """Return a line for each expectation that an item holds of a metric, or one without any."""
-    return [_line(metric, judgement, item) for judgement in judgements_of(metric, item) or [None]]
+    judgements: Sequence[Judgement | None] = judgements_of(metric, item) or [None]
+    return [_line(metric, judgement, item) for judgement in judgements]
 
 
 def _line(metric: Metric, judgement: Judgement | None, item: Item) -> CheckLine:
