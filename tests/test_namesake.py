@@ -106,6 +106,7 @@ def test_without_a_suite_nothing_of_ours_is_felt(project: Path, command: tuple[s
     assert not (project / "runs").exists()
 
 
+@pytest.mark.slow
 def test_with_a_suite_the_networks_of_that_package_are_judged(project: Path) -> None:
     """Editing it is seen: another fingerprint, and nothing of the old rows is found again."""
     (project / "own.toml").write_text(SUITE, encoding="utf-8")

@@ -259,6 +259,7 @@ def test_the_job_installs_what_the_repository_asks_for(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_the_job_judges_what_needs_no_baseline(tmp_path: Path) -> None:
     furnish(tmp_path)
     suite = tmp_path / "suites/gate.toml"
@@ -279,6 +280,7 @@ def test_the_job_judges_what_needs_no_baseline(tmp_path: Path) -> None:
     assert f"\n{head}failed::" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_job_gates_against_the_run_that_it_accepted(tmp_path: Path) -> None:
     furnish(tmp_path)
     first = step(tmp_path, "Judge")

@@ -62,6 +62,7 @@ def test_files_of_before_2018_and_old_names() -> None:
     assert sentence(matches(old)) == "it fits densenet121"
 
 
+@pytest.mark.slow
 def test_what_differs_is_said() -> None:
     state = state_of("resnet18")
     del state["layer1.0.conv1.weight"]
@@ -84,6 +85,7 @@ def test_integers_are_no_weights() -> None:
     assert [match.share < 1 for match in matches(state)] == [True]
 
 
+@pytest.mark.slow
 def test_a_network_that_nobody_knows() -> None:
     found = matches(nn.Linear(3, 2).state_dict())
     assert found == ()

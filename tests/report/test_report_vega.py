@@ -62,6 +62,7 @@ def drawn(*items: log.Item) -> dict[str, Any]:
     return dict(vega.lines(frame).spec)
 
 
+@pytest.mark.slow
 def test_every_chart_of_a_page_is_valid_vega_lite_and_nothing_is_styled_in_it(
     runs: ModuleType, tmp_path: Path, read: Read
 ) -> None:

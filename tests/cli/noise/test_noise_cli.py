@@ -16,6 +16,8 @@ from tests.project import CLASSES, COLORS, card, pictures, write
 from vision_evals import log
 from vision_evals.log import Verdict
 
+pytestmark = pytest.mark.slow  # real processes
+
 NETS = '''
 from torch import nn
 

@@ -86,6 +86,7 @@ def test_a_sweep_decides_as_on_the_plain_path(shown: Probe, precision: str) -> N
     assert error < (1e-3 if precision == "fp32" else 2)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
 def test_compiled_decides_as_eager(small: Small, tmp_path: Path) -> None:
     torch.manual_seed(0)

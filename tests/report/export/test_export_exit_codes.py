@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+pytestmark = pytest.mark.slow  # real processes
+
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable

@@ -167,6 +167,7 @@ def runs(client: MlflowClient) -> dict[str, Any]:
     return {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
 
 
+@pytest.mark.slow
 def test_mlflow_has_a_run_and_a_child_for_each_classifier(
     judged: Judged, client: MlflowClient
 ) -> None:
@@ -190,6 +191,7 @@ def test_mlflow_has_a_run_and_a_child_for_each_classifier(
     assert found["color"].data.params["suites/each/stepped/epsilons"] == '[0, "4/255"]'
 
 
+@pytest.mark.slow
 def test_mlflow_has_every_number_of_the_log(judged: Judged, client: MlflowClient) -> None:
     wanted: dict[str, float] = {}
     for item in judged.run.items:
@@ -204,6 +206,7 @@ def test_mlflow_has_every_number_of_the_log(judged: Judged, client: MlflowClient
     assert runs(client)["nan"].data.metrics == {}
 
 
+@pytest.mark.slow
 def test_mlflow_has_log_and_report(judged: Judged, client: MlflowClient, tmp_path: Path) -> None:
     parent = runs(client)[judged.run.id].info.run_id
     assert {file.path for file in client.list_artifacts(parent)} == {"run.json", "report.html"}
@@ -211,6 +214,7 @@ def test_mlflow_has_log_and_report(judged: Judged, client: MlflowClient, tmp_pat
     assert log.read(Path(copy)) == judged.run
 
 
+@pytest.mark.slow
 def test_a_file_store_holds_the_same_where_mlflow_still_allows_one(
     judged: Judged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -229,6 +233,7 @@ def test_a_file_store_holds_the_same_where_mlflow_still_allows_one(
     assert len(client.search_runs([known.experiment_id])) == 4
 
 
+@pytest.mark.slow
 def test_a_server_that_is_not_there_is_a_warning_and_the_verdict_stands(
     judged: Judged, python: Python
 ) -> None:
@@ -248,6 +253,7 @@ def test_a_server_that_is_not_there_is_a_warning_and_the_verdict_stands(
     assert "secret" not in everywhere.replace(words[3], "")
 
 
+@pytest.mark.slow
 def test_a_server_that_never_answers_is_given_up(judged: Judged) -> None:
     with socket.socket() as silent:  # takes connections and says nothing
         silent.bind(("127.0.0.1", 0))
@@ -258,6 +264,7 @@ def test_a_server_that_never_answers_is_given_up(judged: Judged) -> None:
     assert "no answer within 6 s" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("uri", "said"),
     [("foo://bar", "unsupported URI"), ("sqlite:///nets.py/at.db", "not logged to MLflow")],
@@ -272,6 +279,7 @@ def test_an_address_that_is_none_is_a_sentence(
     assert "\n" not in told
 
 
+@pytest.mark.slow
 def test_mlflow_that_is_not_installed_names_the_extra(
     judged: Judged, python: Python, tmp_path: Path
 ) -> None:
@@ -287,6 +295,7 @@ def test_mlflow_that_is_not_installed_names_the_extra(
     assert "give --to URI, or set MLFLOW_TRACKING_URI" in done.stderr
 
 
+@pytest.mark.slow
 def test_mlflow_tells_nobody(python: Python, tmp_path: Path) -> None:
     """In the environment we give it, its telemetry has no client."""
     code = "import mlflow.telemetry.client as c; print(c.get_telemetry_client() is None)"
