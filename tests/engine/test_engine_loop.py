@@ -253,7 +253,7 @@ def test_pixels_that_a_device_made_are_held_against_those_of_pil(
                 batch, pixels=made, plain=batch.pixels, by_device=tuple(range(len(batch.ids)))
             )
 
-    monkeypatch.setattr("vision_evals.engine.loop.ahead", swapped)
+    monkeypatch.setattr("vision_evals.engine.loop.prefetch", swapped)
     classifier = small()
     fast_path = FastPath(classifier, FastPathPlan("fp32"))
     result = go(image_set, [replace(group(classifier, image_set), fast_path=fast_path)], tmp_path)
@@ -276,7 +276,7 @@ def test_a_network_that_fails_there_fails_alone(
             every = tuple(range(len(batch.ids)))
             yield replace(batch, plain=batch.pixels, by_device=every)
 
-    monkeypatch.setattr("vision_evals.engine.loop.ahead", compared)
+    monkeypatch.setattr("vision_evals.engine.loop.prefetch", compared)
     broken, whole = small(nn.Flatten(), alias="bad"), small(alias="good")
     both = [
         replace(group(one, image_set, Task(MEASURE, Parameters(), one.alias)), fast_path=fast_path)

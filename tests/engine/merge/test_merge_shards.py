@@ -232,7 +232,7 @@ def test_parts_that_are_there_twice_or_missing(copied: Path) -> None:
         (lambda run: run["passes"][0].update(batch_size=5), "batch size on photographs: 4 and 5"),
         (lambda run: run.update(status="interrupted"), "part 2 of 3 is interrupted"),
         (lambda run: run.update(not_run=["x"]), "1 checks did not run"),
-        (lambda run: run["items"][0]["rows"][0].update(n=3), "looked at "),
+        (lambda run: run["items"][0]["rows"][0].update(n=3), "the parts read "),
         (lambda run: run["items"][0]["rows"][0].update(table="../../x"), "not below its folder"),
         (lambda run: run["items"][0]["rows"][0].update(table="tables/x"), "is missing; copy"),
         (lambda run: run["items"][0].update(suite="other.toml"), "identity of all.toml::"),
