@@ -218,7 +218,7 @@ def on_half_precision(folder: Path, changed: int) -> None:
         (0, "BY_DECISION", Verdict.PASSED, "(0 of 1,000 decisions changed, logits by up to 0.02)"),
         (49, "BY_DECISION", Verdict.PASSED, "(49 of 1,000 decisions changed, "),
         (50, "BY_DECISION", Verdict.INVALID, "move standing by 0.05, and the gate allows 0.05"),
-        (0, "None", Verdict.INVALID, "follows from nothing that is measured"),
+        (0, "None", Verdict.INVALID, "no error bound of standing is known"),
     ],
 )
 def test_its_gate_compares_paths_within_its_numeric_error(

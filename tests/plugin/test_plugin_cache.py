@@ -265,7 +265,7 @@ def test_entries_of_an_older_layout_are_computed_again(project: pytest.Pytester)
         file.write_bytes(written(CacheEntry(about, payload)))
     run = go(project)
     assert cached(run) == [0, 0]
-    assert plain(run) == plain(first)
+    assert [item.metrics for item in run.items] == [item.metrics for item in first.items]
     assert cached(go(project)) == [N, N]
 
 
