@@ -457,7 +457,7 @@ def test_a_network_that_changes_while_it_is_looked_at_is_invalid(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--evals-device=cuda:7"], 'device "cuda:7" is not to be had'),
+        (["--evals-device=cuda:7"], 'device "cuda:7" is not available'),
         (["--evals-device=gpu"], 'no kind of device "gpu"; available: cpu'),
         (["--evals-precision=fp64"], "--evals-precision"),
         (["--evals-precision=tf32", "--evals-device=cpu"], "tf32 is a mode of CUDA devices"),

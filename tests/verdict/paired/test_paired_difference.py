@@ -78,7 +78,7 @@ def test_equal_differences_have_no_width(n: int, value: float) -> None:
 
 @pytest.mark.parametrize(("n", "said"), [(1, "1 image is"), (9, "9 images are")])
 def test_a_handful_is_refused_with_the_repair(n: int, said: str) -> None:
-    with pytest.raises(UserError, match=f"{said} too little .* at least 10"):
+    with pytest.raises(UserError, match=f"{said} too few .* at least 10"):
         mean_interval(np.arange(float(n)), generator(0, "x"), 0.9)
 
 
