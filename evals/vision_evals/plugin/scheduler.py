@@ -109,7 +109,7 @@ class Waiting:
         if self._first and any(map(scope, collection)):
             nodes = self._chosen.nodes
             self._chosen = self._suites()
-            for node in nodes:
-                self._chosen.add_node(node)
+            for earlier in nodes:
+                self._chosen.add_node(earlier)
         self._first = False
         self._chosen.add_node_collection(node, collection)
