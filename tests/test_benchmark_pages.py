@@ -36,6 +36,7 @@ def test_parts_of_a_page_add_up_to_it() -> None:
     assert sum(found.values()) == len(html.encode())
 
 
+@pytest.mark.slow
 def test_a_picture_of_the_readme_is_small_or_refused() -> None:
     rng, small = np.random.default_rng(0), script("screenshots").small
     flat = png(np.full((900, 1440, 3), 250, dtype=np.uint8))

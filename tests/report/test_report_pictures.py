@@ -29,7 +29,7 @@ def _tiles(page: Any) -> list[str]:
 def test_panels_are_told_under_their_parts(runs: ModuleType, tmp_path: Path, read: Read) -> None:
     page = read(runs.make_run(runs.fgsm_item(tmp_path, "a")))
     section = _section(page)
-    assert "became most confidently wrong" in section
+    assert "became most confident of a wrong class" in section
     part = "image bull mastiff 0.87 perturbation x 63.8 dishrag, dishcloth 0.21 adversarial at"
     assert part in section
     assert section.count(" worst imagenet_") == 4
@@ -54,7 +54,7 @@ def test_the_same_image_is_shown_for_each_check_and_classifier(
     section = _section(page)
     for title in ("All 24", "one-step 16 suites/fgsm.toml", "iterative 8 suites/airplane.toml"):
         assert title in section
-    assert "surest of the target" in section
+    assert "the smallest budget gave the target the highest confidence" in section
 
 
 def test_the_worst_come_first_works_together_and_the_fair_sample_last(
@@ -104,7 +104,9 @@ def test_unlabelled_pictures_of_no_collection_are_called_by_their_ids(
 ) -> None:
     page = read(runs.make_run(runs.art_item(tmp_path, "a"), image_sets=()))
     section = _section(page)
-    assert "The most confident are those of which a network was surest." in section
+    assert (
+        "The most confident are the images on which the likeliest class has the highest" in section
+    )
     assert "The worst" not in section
     assert "fair sample for a art / leonardo-mona-lisa.jpg" not in section
     assert "most confident for a art / leonardo-mona-lisa.jpg" in section

@@ -24,6 +24,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "vision-evals" / "scripts"
 
 
+@pytest.mark.slow
 def test_it_is_kept_as_vl_convert_builds_it(cache: Path) -> None:
     bundle = scripts.vega()
     assert bundle == vl_convert.javascript_bundle(scripts.SNIPPET)
@@ -39,6 +40,7 @@ def test_what_is_kept_is_not_built_again(cache: Path) -> None:
     assert scripts.vega() == "kept\r\n", "to the byte: the page's policy counts each"
 
 
+@pytest.mark.slow
 def test_what_cannot_be_read_is_built_anew(cache: Path) -> None:
     scripts.vega()
     (kept,) = cache.iterdir()
@@ -48,6 +50,7 @@ def test_what_cannot_be_read_is_built_anew(cache: Path) -> None:
     assert kept.read_bytes() == scripts.vega().encode()
 
 
+@pytest.mark.slow
 def test_where_nothing_can_be_kept_it_is_built_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

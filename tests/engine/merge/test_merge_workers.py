@@ -35,6 +35,7 @@ def project(pytester: pytest.Pytester, furnish: Furnish) -> pytest.Pytester:
     return pytester
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("whole_run")
 def test_one_log_equal_to_the_sequential_run(project: pytest.Pytester, facts: Facts) -> None:
     alone = project.runpytest("all.toml")
