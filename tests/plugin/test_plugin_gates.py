@@ -170,7 +170,7 @@ def test_a_log_of_an_older_format_is_a_baseline(
         picture.unlink()
     older = Path(__file__).parents[1] / "log_fixtures" / "gate"
     assert json.loads((older / "run.json").read_text("utf-8"))["version"] < log.VERSION
-    item = gate(project, "even", f"--evals-baseline={older}")
+    item = gate(project, "even", f"--evals-baseline={older}", "--evals-device=cpu")
     assert item.verdict is Verdict.PASSED, item.sentence
     assert item.judgements[0].gate is not None
     found = item.judgements[0].gate.paired
