@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib.util
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +20,14 @@ from vision_evals.models.classifier import Classifier
 
 # how the tests themselves are run is no option of the runs that they start
 os.environ.pop("PYTEST_ADDOPTS", None)
+
+# a shell has jobs in the background ignore Ctrl-C, and all that they start would inherit that
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# the processes of xdist share the cores: two that take all of them wait for one another
+workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+torch.set_num_threads(max(1, torch.get_num_threads() // workers))
+os.environ["OMP_NUM_THREADS"] = str(torch.get_num_threads())  # of the processes that tests start
 
 # a busy machine fails no test; all else stays as hypothesis chooses it, in CI or at a desk
 settings.register_profile("patient", settings(), deadline=None)

@@ -272,7 +272,10 @@ def test_the_command_listens_on_loopback_and_ends_quietly(made: ModuleType, fold
         assert answer.status == 200
         assert "2 runs" in html
         server.send_signal(signal.SIGINT)
-        out, err = server.communicate(timeout=60)
+        try:
+            out, err = server.communicate(timeout=60)
+        finally:
+            server.kill()
         assert (server.returncode, out, err) == (0, "", "")
 
 
