@@ -234,15 +234,17 @@ def test_its_gate_compares_paths_within_its_numeric_error(
     mine = MINE.replace("numeric_error=BY_DECISION", f"numeric_error={bound}")
     pytester.path.joinpath("mine.py").write_text(mine, encoding="utf-8")
     pytester.runpytest("push.toml", "--evals-model=net@even.safetensors")
-    name = last_run(pytester).id
-    on_half_precision(pytester.path / "runs" / name, changed)
+    first = last_run(pytester)
+    on_half_precision(pytester.path / "runs" / first.id, changed)
     pytester.runpytest(
-        "push.toml", "--evals-model=net@near.safetensors", f"--evals-baseline=runs/{name}"
+        "push.toml", "--evals-model=net@near.safetensors", f"--evals-baseline=runs/{first.id}"
     )
     item, _ = items(last_run(pytester))
     (judgement,) = item.judgements
     assert judgement.verdict is verdict
-    assert "on different paths, forwards: bf16 on cpu (contiguous)" in judgement.sentence
+    device = first.settings.device.partition(":")[0]
+    path = f"bf16 on {device} (contiguous)"
+    assert f"on different paths, forwards: {path}" in judgement.sentence
     assert reason in judgement.sentence
     assert (judgement.gate is None) == (verdict is Verdict.INVALID)
 

@@ -45,7 +45,7 @@ class Detached(Plain):
 
 class Dice(Plain):
     def forward(self, pixels):
-        return self.logits(pixels) + 3 * torch.randn(len(pixels), 3)
+        return self.logits(pixels) + 3 * torch.randn(len(pixels), 3, device=pixels.device)
 """
 
 SUITE = """
