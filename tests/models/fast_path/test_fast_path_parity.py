@@ -14,6 +14,7 @@ from torch import nn
 from vision_evals.images import sources
 from vision_evals.images.decode import read
 from vision_evals.images.geometry import pixels, to_unit
+from vision_evals.images.image_set import limited
 from vision_evals.images.labels import targets
 from vision_evals.measures import fgsm
 from vision_evals.measures.probe import Probe, answers
@@ -27,6 +28,8 @@ from vision_evals.models.fast_path.policy import FastPathPlan
 from vision_evals.models.registry import Registry
 
 CPU = torch.device("cpu")
+
+PHOTOGRAPHS = 8
 Small = Callable[..., Classifier]
 
 
@@ -40,10 +43,10 @@ def classifier(request: pytest.FixtureRequest) -> Classifier:
 
 @pytest.fixture(scope="module")
 def shown(classifier: Classifier) -> Probe:
-    image_set = sources.load("imagenet_samples", Path())
+    image_set = limited(sources.load("imagenet_samples", Path()), PHOTOGRAPHS)
     raw = [pixels(read(i.path).picture, classifier.geometry) for i in image_set.images]
     x = to_unit(torch.stack(raw), CPU)
-    known = answers(targets(image_set, classifier.classes)).of(range(20), CPU)
+    known = answers(targets(image_set, classifier.classes)).of(range(PHOTOGRAPHS), CPU)
     return Probe(classifier, tuple(i.id for i in image_set.images), x, known, differentiate=True)
 
 
@@ -75,7 +78,7 @@ def test_a_sweep_decides_as_on_the_plain_path(shown: Probe, precision: str) -> N
     assert told.refused is None
     assert told.folded == (49 if classifier.alias == "efficientnet_lite0" else 0)
     assert told.changed == 0
-    assert told.answers == 20 * 21
+    assert told.answers == PHOTOGRAPHS * 21
     # on equal batches, as in the calibration, paths differ by what was done to the copy alone
     done = told.folded > 0 or precision == "bf16"
     assert (told.logit_error > 0) == done  # type: ignore[operator]
