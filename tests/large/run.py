@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+
+import pytest
 
 from tests.large.judged import Shown, item
 from tests.large.rows import Network
 from vision_evals import log
 from vision_evals.images.labels import ClassMap, class_map
-from vision_evals.measures import lookup
+from vision_evals.measures import lookup, metrics
+from vision_evals.measures.intervals import bootstrap
 from vision_evals.suite.parse import parse
 from vision_evals.suite.suite import Suite
 
@@ -98,12 +102,15 @@ def write(directory: Path, images: int, networks: int) -> log.Run:
     }
     shown = Shown(directory, BASELINE, _settings(), classes, ids)
     cards = {network: _card(network.alias, classes) for network in asked}
-    items = tuple(
-        item(shown, suite, check, network, cards[network])
-        for suite in suites.values()
-        for check in suite.checks
-        for network in asked
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        # a page is as large and as fast after 50 resamples as after 1,000, which take minutes
+        patch.setattr(metrics, "bootstrap", partial(bootstrap, resamples=50))
+        items = tuple(
+            item(shown, suite, check, network, cards[network])
+            for suite in suites.values()
+            for check in suite.checks
+            for network in asked
+        )
     run = _run(directory.name, suites, items, tuple(cards.values()), ids)
     log.write(run, directory)
     return run
