@@ -12,9 +12,8 @@ import pandas as pd
 from vision_evals import log
 from vision_evals.engine import state_guard
 from vision_evals.engine.batch_step import probe_of
-from vision_evals.engine.cached_table import CachedTable
 from vision_evals.engine.observed import observed
-from vision_evals.engine.shard_cache import ShardCache
+from vision_evals.engine.shard_cache import CachedTable, ShardCache
 from vision_evals.engine.tasks import PassResult, RunConfig, Task, TaskGroup, tasks_of
 from vision_evals.images.image_set import ImageSet
 from vision_evals.log import Validity

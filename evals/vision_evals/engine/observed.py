@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pandas as pd
 
 from vision_evals import log
@@ -24,7 +26,7 @@ def observed(
         result: of the pass.
         changes: of the networks' state.
     """
-    name, refused = group.classifier.name, _refused(task, result)
+    name, refused = group.classifier.name, tuple(_refused(task, result))
     return (
         *_trained(group.classifier),
         _ran(name, result),
@@ -37,32 +39,25 @@ def observed(
     )
 
 
-def _refused(task: Task, result: PassResult) -> tuple[Validity, ...]:
-    """Return why a measure refused this network, if it did."""
-    if task.table not in result.invalid:
-        return ()
-    return (
-        Validity(
+def _refused(task: Task, result: PassResult) -> Iterator[Validity]:
+    """Yield why a measure refused this network, if it did."""
+    if task.table in result.invalid:
+        yield Validity(
             name=f"{task.measure.name} can be measured",
             outcome="failed",
             evidence=result.invalid[task.table],
             meaning="A measure that cannot see what it counts would still give a number.",
-        ),
-    )
+        )
 
 
-def _trained(classifier: Classifier) -> tuple[Validity, ...]:
-    training = classifier.training
-    if training is None:
-        return ()
-    return (
-        Validity(
+def _trained(classifier: Classifier) -> Iterator[Validity]:
+    if (training := classifier.training) is not None:
+        yield Validity(
             name="the training converged",
             outcome="failed" if training.diverged else "passed",
             evidence=training.diverged or f"weights of epoch {training.returned_epoch}",
             meaning="A network whose training diverged is not what its recipe describes.",
-        ),
-    )
+        )
 
 
 def _ran(name: str, result: PassResult) -> Validity:
@@ -83,13 +78,11 @@ def fast_path_record(group: TaskGroup, result: PassResult) -> log.FastPath | Non
     return fast_path.record()
 
 
-def _fast_path_decisions(fast_path: log.FastPath | None) -> tuple[Validity, ...]:
-    """Return whether a fast path kept the plain path's decisions on images that ran both."""
-    if fast_path is None or fast_path.plain:
-        return ()
-    unchanged = fast_path.rechecked and not fast_path.changed
-    return (
-        Validity(
+def _fast_path_decisions(fast_path: log.FastPath | None) -> Iterator[Validity]:
+    """Yield whether a fast path kept the plain path's decisions on images that ran both."""
+    if fast_path is not None and not fast_path.plain:
+        unchanged = fast_path.rechecked and not fast_path.changed
+        yield Validity(
             name="decisions of the fast path",
             outcome="passed" if unchanged else "failed" if fast_path.changed else "undecided",
             # in fp32 the fast path claims to be the same network; bf16 is another precision
@@ -100,8 +93,7 @@ def _fast_path_decisions(fast_path: log.FastPath | None) -> tuple[Validity, ...]
                 "repeated"
             ),
             meaning="A fast path may change the last digits of a number, but not a decision.",
-        ),
-    )
+        )
 
 
 def _drew(name: str, result: PassResult) -> Validity:
