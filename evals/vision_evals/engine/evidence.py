@@ -40,8 +40,6 @@ class Examination:
     shard_cache: ShardCache | None
     images_key: str | None
     """Key of all its images in the cache."""
-    seconds: float = 0.0
-    """Time of the checks."""
 
     def evidence(self, rows: Mapping[str, pd.DataFrame]) -> ValidityByTable:
         """Return the validity of every task that applies.
@@ -94,7 +92,7 @@ class Examination:
                     )
                     depth = self._depth(task)
                     validity[task.table] = self.config.examiner.examine(evidence, depth)
-        self.seconds = time.perf_counter() - started
+        self.result.spent["validity"] = time.perf_counter() - started
         return validity
 
     def _cached(self) -> ValidityByTable:
@@ -112,9 +110,7 @@ class Examination:
             entry.keep_validity(validity, n, *self._basis(group, task))
 
     def _entry(self, task: Task) -> CachedTable | None:
-        if self.shard_cache is None:
-            return None
-        return self.shard_cache.table_entry(task.table, self.images_key)
+        return self.shard_cache and self.shard_cache.table_entry(task.table, self.images_key)
 
     def _basis(self, group: TaskGroup, task: Task) -> tuple[object, ...]:
         """Return what the validity of a task depends on, in addition to rows and images.

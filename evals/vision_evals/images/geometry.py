@@ -68,7 +68,11 @@ def pixels(picture: Image, geometry: Geometry) -> torch.Tensor:
     from torchvision.transforms import functional
 
     if geometry.resize is not None:
-        _refuse_oblong(picture, geometry)
+        if not geometry.fits(*picture.size):
+            raise UnreadableError(
+                f"{picture.width} x {picture.height} pixels at {geometry}: resized it would have "
+                f"more than {MAX_PIXELS:,} pixels; crop it"
+            )
         picture = _resized(picture, geometry, geometry.resize)
     if geometry.crop is not None:
         crop = [geometry.crop] if isinstance(geometry.crop, int) else [*geometry.crop]
@@ -91,14 +95,6 @@ def _resized(picture: Image, geometry: Geometry, resize: int | tuple[int, int]) 
         rough = functional.resize(functional.pil_to_tensor(picture), size, mode, antialias=False)
         return cast("Image", functional.to_pil_image(rough))
     return cast("Image", functional.resize(picture, size, mode))
-
-
-def _refuse_oblong(picture: Image, geometry: Geometry) -> None:
-    if not geometry.fits(*picture.size):
-        raise UnreadableError(
-            f"{picture.width} x {picture.height} pixels at {geometry}: resized it would have "
-            f"more than {MAX_PIXELS:,} pixels; crop it"
-        )
 
 
 def _sides(size: int | tuple[int, int]) -> str:

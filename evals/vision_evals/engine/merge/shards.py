@@ -114,7 +114,7 @@ class Merge:
         image_sets = self.rows.image_sets
         images = tuple(image_sets[role] for role in roles if role in image_sets)
         against = self.rows.seed_results_by_alias(entries, job.measure, against=True)
-        return Results(job, seed_results, against, images)
+        return Results(job, seed_results, against, images=images)
 
     def _judge(self, results: Results) -> log.Item:
         """Return the verdict; a check that cannot be judged is INVALID with the reason."""
