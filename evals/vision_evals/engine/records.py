@@ -9,7 +9,7 @@ import torch
 
 from vision_evals import log
 from vision_evals.engine import tables
-from vision_evals.engine.observed import fast_path_record
+from vision_evals.engine.evidence import fast_path_record
 from vision_evals.engine.run_pass import Pass
 from vision_evals.images.image_set import ImageSet, fingerprint
 
