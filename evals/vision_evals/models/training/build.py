@@ -16,12 +16,10 @@ from vision_evals.models.classifier import Classifier, Normalise
 from vision_evals.models.device import numerics
 from vision_evals.models.fingerprint import fingerprint
 from vision_evals.models.recipe import BUILT_IN_DATA, Recipe
-from vision_evals.models.training import store
+from vision_evals.models.training import networks, store
 from vision_evals.models.training.checks import refuse_contradictions
 from vision_evals.models.training.data import Data, load
-from vision_evals.models.training.layers import prepare
 from vision_evals.models.training.loop import seeded, train
-from vision_evals.models.training.networks import build_untrained, continue_from, refuse_unfit
 from vision_evals.models.user_modules import as_user_error
 
 
@@ -96,12 +94,13 @@ class _Shared:
         cpu = torch.device("cpu")
         with seeded(seed, "init", cpu):
             if self.start is None:
-                network = build_untrained(self.card, self.base, len(classes), size, alias).cpu()
+                built = networks.build_untrained(self.card, self.base, len(classes), size, alias)
+                network = built.cpu()
             else:
-                network = continue_from(self.start, classes, alias)
-            prepare(network, self.recipe, alias)
+                network = networks.continue_from(self.start, classes, alias)
+            networks.prepare(network, self.recipe, alias)
         network.requires_grad_(requires_grad=True)
-        refuse_unfit(network, self.recipe, size, len(classes), alias, cpu)
+        networks.refuse_unfit(network, self.recipe, size, len(classes), alias, cpu)
         return network
 
     def train(self, title: str, network: nn.Module, seed: int, show: Progress) -> log.Training:

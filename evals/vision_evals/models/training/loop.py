@@ -19,7 +19,7 @@ from vision_evals.models.recipe import Optimizer, Recipe
 from vision_evals.models.training import history
 from vision_evals.models.training.data import Data
 from vision_evals.models.training.history import EpochSteps, EpochValidation
-from vision_evals.models.training.layers import layers, small_weight_fraction
+from vision_evals.models.training.networks import layers, small_weight_fraction
 
 _OPTIMIZERS: Mapping[str, type[torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
