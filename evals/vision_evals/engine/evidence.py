@@ -58,8 +58,10 @@ class Examination:
                     *observed(group, task, rows[table], self.result, self.changes),
                     *new.get(table, ()),
                 )
-                if group.classifier.name not in self.result.failures:
-                    self._store(group, task, validity[table])
+                entry = self._entry(task)
+                if entry and group.classifier.name not in self.result.failures:
+                    n = len(self.image_set.images)
+                    entry.keep_validity(validity[table], n, *self._basis(group, task))
         return validity
 
     def _examine(
@@ -91,8 +93,8 @@ class Examination:
                         task.parameters,
                         table,
                     )
-                    depth = self._depth(task)
-                    validity[task.table] = self.config.examiner.examine(evidence, depth)
+                    examined = self.config.examiner.examine(evidence, self._depth(task))
+                    validity[task.table] = examined
         self.result.spent["validity"] = time.perf_counter() - started
         return validity
 
@@ -105,13 +107,10 @@ class Examination:
                 cached[task.table] = entry.validity(*self._basis(group, task))
         return {table: validity for table, validity in cached.items() if validity}
 
-    def _store(self, group: TaskGroup, task: Task, validity: tuple[Validity, ...]) -> None:
-        if entry := self._entry(task):
-            n = len(self.image_set.images)
-            entry.keep_validity(validity, n, *self._basis(group, task))
-
     def _entry(self, task: Task) -> CachedTable | None:
-        return self.shard_cache and self.shard_cache.table_entry(task.table, self.images_key)
+        if self.shard_cache is None:
+            return None
+        return self.shard_cache.table_entry(task.table, self.images_key)
 
     def _basis(self, group: TaskGroup, task: Task) -> tuple[object, ...]:
         """Return what the validity of a task depends on, in addition to rows and images.

@@ -72,11 +72,10 @@ class Catalog:
                 self._check_classifier(name, f'{suite.path}:{check.line}, check "{check.name}"')
 
     def _check_classifier(self, name: str, where: str) -> None:
-        by_alias = self.named.by_alias
         try:
             card, base = self.registry.card(name)
         except UserError as error:
-            hint = did_you_mean(name, by_alias) if by_alias else ""
+            hint = did_you_mean(name, self.named.by_alias)
             if members := self.named.series.get(name):
                 hint = f"; it is a series: name one of its checkpoints, such as {members[-1]}"
             raise UserError(f'{where}: classifier "{name}": {error}{hint}') from None
@@ -107,7 +106,8 @@ class Catalog:
             images = sources(self.options, suite, check, folder)
             for request, named in self._requests_of(suite, check):
                 name = f"{suite.path}::{check.name}[{request.alias}]"
-                trained = self._trained(check, request)
+                formula = check.spec.subject is not None
+                trained = formula or self.registry.card(request.name)[0].recipe is not None
                 yield Job(name, suite, check, request, named, trained, *images)
 
     def _requests_of(self, suite: Suite, check: Check) -> tuple[tuple[Request, bool], ...]:
@@ -121,12 +121,6 @@ class Catalog:
         else:
             names, named = suite.models or DEFAULTS, False
         return tuple((request, named) for name in names for request in self.named.matching(name))
-
-    def _trained(self, check: Check, request: Request) -> bool:
-        """Return whether a check is on a recipe, which is trained here, or on a formula."""
-        if check.spec.subject is not None:
-            return True
-        return self.registry.card(request.name)[0].recipe is not None
 
     def left_out(self, job: Job) -> bool:
         """Return whether a job is left out because the command line names classifiers.

@@ -39,14 +39,12 @@ class Passes:
         """Return the finished pass over a source that a job needs."""
         owner, asking = self._jobs_sharing(source, job)
         if (source, owner) not in self.begun:
+            jobs_on_source = [other for other in asking if source in other.sources]
             new = Pass(
                 source,
                 role_names(self.jobs)[source],
                 self.resources.image_set(source),
-                plan.task_groups_of(
-                    [other for other in asking if source in other.sources],
-                    *(source, self.catalog, self.resources),
-                ),
+                plan.task_groups_of(jobs_on_source, source, self.catalog, self.resources),
                 self.config,
                 area=largest_area(self.jobs, source, self.catalog),
                 gradients=gradients(self.jobs, source),

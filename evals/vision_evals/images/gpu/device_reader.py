@@ -124,10 +124,10 @@ class _Maker:
         pictures = self._pictures(images, files, datas, made, compare)
         readable = [i for i, picture in enumerate(pictures) if picture.unreadable is None]
         batch = gather(span, [replace(picture, pixels={}) for picture in pictures])
-        wanted = self.geometries if readable else ()
+        geometries = self.geometries if readable else ()
         hosted = [pictures[i].pixels for i in readable]
-        pixels = {g: joined(hosted, readable, made, g) for g in wanted}
-        plain = {g: torch.stack([by_pil[g] for by_pil in hosted]) for g in wanted if compare}
+        pixels = {g: joined(hosted, readable, made, g) for g in geometries}
+        plain = {g: torch.stack([by_pil[g] for by_pil in hosted]) for g in geometries if compare}
         return replace(
             batch,
             pixels={g: tensor.to(self.device) for g, tensor in pixels.items()},
@@ -152,8 +152,8 @@ class _Maker:
                 sha256, oriented = files.hashes[i], made.oriented[i]
                 pictures.append(ReadImage(image.id, {}, sha256, oriented, None, Spent()))
             else:
-                wanted = rest if by_device and not compare else self.geometries
-                pictures.append(self.decoders.submit(_read_image, image, data, error, wanted))
+                by_pil = rest if by_device and not compare else self.geometries
+                pictures.append(self.decoders.submit(_read_image, image, data, error, by_pil))
         return [p.result() if isinstance(p, Future) else p for p in pictures]
 
 
