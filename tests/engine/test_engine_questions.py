@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vision_evals.engine.jobs import Catalog
-from vision_evals.engine.questions import jobs_of_process, role_names
+from vision_evals.engine.passes import jobs_of_process, role_names
 from vision_evals.suite.options import read
 from vision_evals.verdict.job import Job
 

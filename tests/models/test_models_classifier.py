@@ -137,7 +137,8 @@ def test_it_computes_on_the_device_that_it_was_told(build: Callable[[], nn.Modul
     network = build()
     there = classifier(network).to(OTHER)
     logits = there.logits(pixels.to(OTHER))
-    assert there.device.type == logits.device.type == FastPath(there, PLAIN).device == OTHER
+    assert there.device.type == logits.device.type == OTHER
+    assert FastPath(there, PLAIN).record().device == OTHER
     # a copy of the classifier and a mistake made in one are where it is
     for other in (replace(there, alias="other"), with_step(there, Normalise(INPUT))):
         assert other.logits(pixels.to(OTHER)).device.type == OTHER

@@ -82,15 +82,15 @@ def _refuse_namesakes(module: str, base: Path, where: str) -> None:
     for name in _chain(module):
         imported = _file(getattr(sys.modules.get(name), "__spec__", None))
         spec = _spec(name, folders)
-        wanted = _file(spec)
+        named = _file(spec)
         if imported and spec is None and folders is None:
             raise UserError(
                 f"{where}: {base} holds no module {name} and none is installed; "
                 f"{imported}, which is already imported, is another"
             )
-        if imported and wanted and wanted.resolve() != imported.resolve():
+        if imported and named and named.resolve() != imported.resolve():
             raise UserError(
-                f"{where}: {wanted} and {imported} have one name, and the second is "
+                f"{where}: {named} and {imported} have one name, and the second is "
                 "already imported; rename the first"
             )
         if spec is None or spec.submodule_search_locations is None:

@@ -19,20 +19,16 @@ def data_folder(name: str) -> Path:
     Raises:
         FileNotFoundError: the installation is incomplete.
     """
-    for parent in _data_parents():
+    checkout = _PACKAGE.parents[1]
+    parents = [_PACKAGE / "data"]  # in a wheel; in a checkout at its top
+    if _PACKAGE.parent.name == "evals" and (checkout / "pyproject.toml").is_file():
+        parents.append(checkout)
+    for parent in parents:
         if (parent / name).is_dir():
             return parent / name
     raise FileNotFoundError(
         f"{name}/ is missing next to and inside {_PACKAGE}; reinstall vision-evals"
     )
-
-
-def _data_parents() -> Iterator[Path]:
-    """Yield where data folders may lie: in a wheel inside the package, in a checkout at its top."""
-    yield _PACKAGE / "data"
-    checkout = _PACKAGE.parents[1]
-    if _PACKAGE.parent.name == "evals" and (checkout / "pyproject.toml").is_file():
-        yield checkout
 
 
 def user_cache() -> Path:

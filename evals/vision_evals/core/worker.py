@@ -22,11 +22,6 @@ class Worker:
     run: str
     """Name of the run directory that all of them write for."""
 
-    @property
-    def number(self) -> int:
-        """The number in its name."""
-        return number(self.id)
-
     def directory(self, run_dir: Path) -> Path:
         """Return where it writes."""
         return run_dir / self.run / PARTS / self.id

@@ -75,7 +75,7 @@ def draw(image_pass: Pass, name: str, task: Task, count: int) -> tuple[log.Pictu
     saved = pictures.save(drawings, samples, directory, task.table)
     if entry:
         entry.keep_pictures(count, saved, directory)
-    image_pass.picture_seconds += time.perf_counter() - started
+    image_pass.result.spent["pictures"] += time.perf_counter() - started
     return saved
 
 

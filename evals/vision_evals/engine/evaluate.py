@@ -105,8 +105,9 @@ def _evaluation(job: Job, passes: Mapping[Source, Pass]) -> Evaluation:
         seed_results_by_alias = [image_pass.seed_results_by_alias(job) for image_pass in job_passes]
     except NotApplicableError as error:
         return _refused(job, error, role)
-    results = Results.of(job, seed_results_by_alias, map(image_set_of, job_passes))
-    trusting = Results.of(job, [*map(_without_validity, seed_results_by_alias)], results.images)
+    images = tuple(map(image_set_of, job_passes))
+    results = Results(job, *seed_results_by_alias, images=images)
+    trusting = Results(job, *map(_without_validity, seed_results_by_alias), images=images)
     return Evaluation(_judged(results, role), _judged(trusting, role))
 
 

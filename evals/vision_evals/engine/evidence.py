@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -12,14 +12,14 @@ import pandas as pd
 from vision_evals import log
 from vision_evals.engine import state_guard
 from vision_evals.engine.batch_step import probe_of
-from vision_evals.engine.cached_table import CachedTable
-from vision_evals.engine.observed import observed
-from vision_evals.engine.shard_cache import ShardCache
+from vision_evals.engine.shard_cache import CachedTable, ShardCache
 from vision_evals.engine.tasks import PassResult, RunConfig, Task, TaskGroup, tasks_of
 from vision_evals.images.image_set import ImageSet
 from vision_evals.log import Validity
+from vision_evals.models.classifier import Classifier
 from vision_evals.models.device import numerics
 from vision_evals.validity.check import Evidence
+from vision_evals.verdict.judge import check_finite
 
 MAX_VALIDITY_IMAGES = 16
 """Images of the batch that validity checks see."""
@@ -41,8 +41,6 @@ class Examination:
     shard_cache: ShardCache | None
     images_key: str | None
     """Key of all its images in the cache."""
-    seconds: float = 0.0
-    """Time of the checks."""
 
     def evidence(self, rows: Mapping[str, pd.DataFrame]) -> ValidityByTable:
         """Return the validity of every task that applies.
@@ -60,8 +58,10 @@ class Examination:
                     *observed(group, task, rows[table], self.result, self.changes),
                     *new.get(table, ()),
                 )
-                if group.classifier.name not in self.result.failures:
-                    self._store(group, task, validity[table])
+                entry = self._entry(task)
+                if entry and group.classifier.name not in self.result.failures:
+                    n = len(self.image_set.images)
+                    entry.keep_validity(validity[table], n, *self._basis(group, task))
         return validity
 
     def _examine(
@@ -93,9 +93,9 @@ class Examination:
                         task.parameters,
                         table,
                     )
-                    depth = self._depth(task)
-                    validity[task.table] = self.config.examiner.examine(evidence, depth)
-        self.seconds = time.perf_counter() - started
+                    examined = self.config.examiner.examine(evidence, self._depth(task))
+                    validity[task.table] = examined
+        self.result.spent["validity"] = time.perf_counter() - started
         return validity
 
     def _cached(self) -> ValidityByTable:
@@ -106,11 +106,6 @@ class Examination:
             if entry and rows == self.result.n:
                 cached[task.table] = entry.validity(*self._basis(group, task))
         return {table: validity for table, validity in cached.items() if validity}
-
-    def _store(self, group: TaskGroup, task: Task, validity: tuple[Validity, ...]) -> None:
-        if entry := self._entry(task):
-            n = len(self.image_set.images)
-            entry.keep_validity(validity, n, *self._basis(group, task))
 
     def _entry(self, task: Task) -> CachedTable | None:
         if self.shard_cache is None:
@@ -143,3 +138,103 @@ def validity_batch(image_set: ImageSet, readable: Collection[str]) -> tuple[int,
     places = [i for i, image in enumerate(image_set.images) if image.id in readable]
     chosen = sorted(places, key=lambda i: hashlib.sha256(image_set.images[i].id.encode()).digest())
     return tuple(sorted(chosen[:MAX_VALIDITY_IMAGES]))
+
+
+def observed(
+    group: TaskGroup,
+    task: Task,
+    table: pd.DataFrame,
+    result: PassResult,
+    changes: state_guard.Changes,
+) -> tuple[Validity, ...]:
+    """Return the validity of a task's rows, as far as the pass itself shows it.
+
+    Args:
+        group: of the task.
+        task: the task.
+        table: its rows.
+        result: of the pass.
+        changes: of the networks' state.
+    """
+    name, refused = group.classifier.name, tuple(_refused(task, result))
+    return (
+        *_trained(group.classifier),
+        _ran(name, result),
+        changes.validity(name),
+        _drew(name, result),
+        *_fast_path_decisions(fast_path_record(group, result)),
+        *refused,
+        *(() if refused or table.empty else task.measure.vouch(group.classifier.network, table)),
+        check_finite(table),
+    )
+
+
+def _refused(task: Task, result: PassResult) -> Iterator[Validity]:
+    """Yield why a measure refused this network, if it did."""
+    if task.table in result.invalid:
+        yield Validity(
+            name=f"{task.measure.name} can be measured",
+            outcome="failed",
+            evidence=result.invalid[task.table],
+            meaning="A measure that cannot see what it counts would still give a number.",
+        )
+
+
+def _trained(classifier: Classifier) -> Iterator[Validity]:
+    if (training := classifier.training) is not None:
+        yield Validity(
+            name="the training converged",
+            outcome="failed" if training.diverged else "passed",
+            evidence=training.diverged or f"weights of epoch {training.returned_epoch}",
+            meaning="A network whose training diverged is not what its recipe describes.",
+        )
+
+
+def _ran(name: str, result: PassResult) -> Validity:
+    failure = result.failures.get(name)
+    return Validity(
+        name="the network ran",
+        outcome="passed" if failure is None else "failed",
+        evidence=failure or f"on all of {result.n} images",
+        meaning="Numbers from the images before a crash are not numbers of the whole set.",
+    )
+
+
+def fast_path_record(group: TaskGroup, result: PassResult) -> log.FastPath | None:
+    """Return the fast path of a classifier, of this run or of the run that cached its rows."""
+    fast_path, cached = group.fast_path, result.fast_paths.get(group.classifier.name)
+    if fast_path is None or (cached is not None and not fast_path.used):
+        return cached
+    return fast_path.record()
+
+
+def _fast_path_decisions(fast_path: log.FastPath | None) -> Iterator[Validity]:
+    """Yield whether a fast path kept the plain path's decisions on images that ran both."""
+    if fast_path is not None and not fast_path.plain:
+        unchanged = fast_path.rechecked and not fast_path.changed
+        yield Validity(
+            name="decisions of the fast path",
+            outcome="passed" if unchanged else "failed" if fast_path.changed else "undecided",
+            # in fp32 the fast path claims to be the same network; bf16 is another precision
+            severity="warn" if fast_path.precision == "bf16" else "error",
+            evidence=(
+                f"{fast_path.changed} of {fast_path.rechecked:,} sure answers that were computed "
+                f"again differ; {fast_path.repeated:,} of {fast_path.answers:,} were close and "
+                "repeated"
+            ),
+            meaning="A fast path may change the last digits of a number, but not a decision.",
+        )
+
+
+def _drew(name: str, result: PassResult) -> Validity:
+    drew = name in result.drew
+    return Validity(
+        id="S4",
+        name="deterministic",
+        outcome="failed" if drew else "passed",
+        evidence="drew from a global generator in eval mode"
+        if drew
+        else "no draw from a global generator",
+        meaning="A network that draws random numbers in eval mode answers differently next time.",
+        source="Croce & Hein 2020, AutoAttack's flag for randomised defences",
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -28,23 +28,8 @@ class Results:
     """Of its classifier and those that it is compared with, by alias."""
     against: Mapping[str, SeedResults] = field(default_factory=dict)
     """The same of the second image set, for checks that compare two."""
-    images: tuple[log.ImageSet, ...] = ()
+    images: tuple[log.ImageSet, ...] = field(default=(), kw_only=True)
     """The image set, and the second one; none for a measure without images."""
-
-    @classmethod
-    def of(
-        cls,
-        job: Job,
-        seed_results_by_alias: Sequence[Mapping[str, SeedResults]],
-        images: Iterable[log.ImageSet],
-    ) -> Results:
-        """Return those of a job on one image set, or on the two that it compares."""
-        return cls(
-            job,
-            seed_results_by_alias[0],
-            seed_results_by_alias[1] if len(seed_results_by_alias) > 1 else {},
-            tuple(images),
-        )
 
     @property
     def measured(self) -> SeedResults:

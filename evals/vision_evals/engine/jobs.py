@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from vision_evals.core.errors import UserError, did_you_mean
-from vision_evals.engine.classifier_names import check_classifier_names
+from vision_evals.core.errors import UnavailableError, UserError, did_you_mean
 from vision_evals.engine.requests import Requests
 from vision_evals.engine.roles import sources
 from vision_evals.measures import lookup
+from vision_evals.models.card import Card
 from vision_evals.models.registry import Registry
-from vision_evals.models.request import Request
+from vision_evals.models.request import Request, parse_request
 from vision_evals.suite.options import Options
 from vision_evals.suite.parse import parse
 from vision_evals.suite.suite import Check, Suite
@@ -54,8 +54,51 @@ class Catalog:
             raise UserError(f"{path}: cannot be read as UTF-8: {error}; save it as UTF-8") from None
         suite = parse(text, path, lambda name: lookup(name, file.parent))
         suite = self.named.with_series_members(suite)
-        check_classifier_names(suite, self.registry, self.named)
+        self._check_classifiers(suite)
         return suite
+
+    def _check_classifiers(self, suite: Suite) -> None:
+        """Check every classifier that a suite names against model cards and command line.
+
+        Raises:
+            UserError: one of them does not exist, or is a recipe that cannot be trained.
+        """
+        referenced = {alias for check in suite.checks for alias in check.references(None)}
+        typed = self.named.by_alias.keys() | (self.named.series.keys() - referenced)
+        for name in sorted({*suite.models, *suite.references()} - typed):
+            self._check_classifier(name, suite.path)
+        for check in suite.checks:
+            for name in check.table.models or ():
+                self._check_classifier(name, f'{suite.path}:{check.line}, check "{check.name}"')
+
+    def _check_classifier(self, name: str, where: str) -> None:
+        try:
+            card, base = self.registry.card(name)
+        except UserError as error:
+            hint = did_you_mean(name, self.named.by_alias)
+            if members := self.named.series.get(name):
+                hint = f"; it is a series: name one of its checkpoints, such as {members[-1]}"
+            raise UserError(f'{where}: classifier "{name}": {error}{hint}') from None
+        if card.recipe is not None:
+            try:
+                self._check_recipe(card, name, base)
+            except UnavailableError:
+                return  # missing data is reported when it is needed
+            except UserError as error:
+                raise UserError(f'{where}: classifier "{name}": {error}') from None
+
+    def _check_recipe(self, card: Card, name: str, base: Path) -> None:
+        """Check a recipe, and the network that it starts from."""
+        from vision_evals.models.training.checks import check_recipe
+
+        if card.start is not None:
+            start, _ = self.registry.card(parse_request(card.start, base).name)
+            if start.recipe is not None:
+                raise UserError(
+                    f'start = "{card.start}" is a recipe itself; start from a network that has '
+                    "weights, or save what it trained as a checkpoint and give that a card"
+                )
+        check_recipe(card, name, base)
 
     def jobs(self, suite: Suite, folder: Path) -> Iterator[Job]:
         """Yield a job for each check and classifier of a suite in ``folder``."""
@@ -63,7 +106,8 @@ class Catalog:
             images = sources(self.options, suite, check, folder)
             for request, named in self._requests_of(suite, check):
                 name = f"{suite.path}::{check.name}[{request.alias}]"
-                trained = self._trained(check, request)
+                formula = check.spec.subject is not None
+                trained = formula or self.registry.card(request.name)[0].recipe is not None
                 yield Job(name, suite, check, request, named, trained, *images)
 
     def _requests_of(self, suite: Suite, check: Check) -> tuple[tuple[Request, bool], ...]:
@@ -77,12 +121,6 @@ class Catalog:
         else:
             names, named = suite.models or DEFAULTS, False
         return tuple((request, named) for name in names for request in self.named.matching(name))
-
-    def _trained(self, check: Check, request: Request) -> bool:
-        """Return whether a check is on a recipe, which is trained here, or on a formula."""
-        if check.spec.subject is not None:
-            return True
-        return self.registry.card(request.name)[0].recipe is not None
 
     def left_out(self, job: Job) -> bool:
         """Return whether a job is left out because the command line names classifiers.

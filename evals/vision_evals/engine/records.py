@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 
 import pandas as pd
 import torch
 
 from vision_evals import log
 from vision_evals.engine import tables
-from vision_evals.engine.observed import fast_path_record
+from vision_evals.engine.evidence import fast_path_record
 from vision_evals.engine.run_pass import Pass
 from vision_evals.images.image_set import ImageSet, fingerprint
 
@@ -72,6 +71,7 @@ def list_images(image_pass: Pass) -> None:
 def pass_record(image_pass: Pass) -> log.PassRecord:
     """Return the entry of a pass: its batches, decoder and time."""
     result, spent = image_pass.result, image_pass.result.spent
+    errors = result.pixel_error
     fast_paths = (fast_path_record(group, result) for group in image_pass.groups.values())
     return log.PassRecord(
         images=image_pass.role,
@@ -82,15 +82,11 @@ def pass_record(image_pass: Pass) -> log.PassRecord:
         wait_seconds=spent["wait"],
         forward_seconds=spent["look"],
         rows_seconds=spent["rows"],
-        picture_seconds=image_pass.picture_seconds,
-        validity_seconds=image_pass.validity_seconds,
+        picture_seconds=spent["pictures"],
+        validity_seconds=spent["validity"],
         decoder="nvjpeg" if result.on_device else "pil",
         on_device=result.on_device,
-        pixel_difference=_mean(result.pixel_error),
+        pixel_difference=float(torch.stack(errors).mean()) if errors else None,
         fitting=dict(result.fitting),
         fast_paths=tuple(filter(None, fast_paths)),
     )
-
-
-def _mean(errors: Sequence[torch.Tensor]) -> float | None:
-    return float(torch.stack(list(errors)).mean()) if errors else None

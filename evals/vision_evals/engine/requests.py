@@ -79,27 +79,24 @@ class Requests:
             return suite
         checks = []
         for check in suite.checks:
-            expect = tuple(
-                _with_series_members(expectation, self.series) for expectation in check.table.expect
-            )
+            expect = tuple(map(self._with_members, check.table.expect))
             table = check.table.model_copy(update={"expect": expect})
             checks.append(replace(check, table=table))
         return replace(suite, checks=tuple(checks))
 
+    def _with_members(self, expectation: Expectation) -> Expectation:
+        """Return an expectation whose ``for`` names the members of each series that it names.
 
-def _with_series_members(
-    expectation: Expectation, series: Mapping[str, Sequence[str]]
-) -> Expectation:
-    """Return an expectation whose ``for`` names the members of each series that it names.
-
-    The member that its threshold is taken from is left out: it is not judged.
-    """
-    if expectation.for_ is None:
-        return expectation
-    references = {bound.of for _, bound in expectation.bounds if isinstance(bound, Reference)}
-    members = [a for name in expectation.for_ for a in series.get(name, ()) if a not in references]
-    aliases = tuple(dict.fromkeys([*expectation.for_, *members]))
-    return expectation.model_copy(update={"for_": aliases})
+        The member that its threshold is taken from is left out: it is not judged.
+        """
+        names = expectation.for_
+        if names is None:
+            return expectation
+        references = {bound.of for _, bound in expectation.bounds if isinstance(bound, Reference)}
+        members = (alias for name in names for alias in self.series.get(name, ()))
+        judged = [alias for alias in members if alias not in references]
+        aliases = tuple(dict.fromkeys([*names, *judged]))
+        return expectation.model_copy(update={"for_": aliases})
 
 
 def _refuse_equal_series(request_groups: Sequence[Sequence[Request]]) -> None:

@@ -104,7 +104,8 @@ class Resources:
             raise
         seconds = time.perf_counter() - start
         self.records[request.alias] = record(classifiers, seconds, request)
-        unsaved = classifiers[0].sha256 is None and _user_defined(card) and card.recipe is None
+        user_defined = card.source not in {"torchvision", "timm", "packaged"}
+        unsaved = classifiers[0].sha256 is None and user_defined and card.recipe is None
         if unsaved and not (card.checkpoint or request.checkpoint):
             remark = f"{request.alias}: no checkpoint; judged with the weights {card.network} made"
             self.remarks[remark] = None
@@ -196,10 +197,6 @@ def _fingerprint(classifiers: Sequence[Classifier]) -> str:
     if len(classifiers) == 1:
         return classifiers[0].fingerprint
     return hashlib.sha256(" ".join(c.fingerprint for c in classifiers).encode()).hexdigest()
-
-
-def _user_defined(card: Card) -> bool:
-    return card.network.partition(":")[0] not in {"torchvision", "timm", "packaged"}
 
 
 def _once(results: dict[K, T | UserError], key: K, make: Callable[[], T]) -> T:

@@ -203,8 +203,8 @@ def _finish(
         published = session.close(interrupted=interrupted, warn=trouble.append)
     except (OSError, UserError) as error:
         return None, [*trouble, f"log or report could not be written: {error}"]
-    directory, made = session.directory, catalog.options
-    trouble += announce(session.log, directory, published, made, interrupted=interrupted)
+    directory, options = session.directory, catalog.options
+    trouble += announce(session.log, directory, published, options, interrupted=interrupted)
     return published, trouble
 
 

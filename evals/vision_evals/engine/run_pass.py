@@ -57,8 +57,6 @@ class Pass:
     """The cache as this pass sees it."""
     images_key: str | None = None
     """Key of all its images in the cache; None before the end of the pass, or without a cache."""
-    picture_seconds: float = 0.0
-    validity_seconds: float = 0.0
 
     @property
     def largest(self) -> int:
@@ -198,9 +196,7 @@ class Pass:
         seen = self.image_set, self.groups, self.result
         examination = Examination(*seen, changes, self.config, self.shard_cache, self.images_key)
         with timed("validity"):
-            validity = examination.evidence(rows)
-        self.validity_seconds += examination.seconds
-        return validity
+            return examination.evidence(rows)
 
     def _hold(
         self, rows: Mapping[str, pd.DataFrame], evidence: Mapping[str, tuple[Validity, ...]]

@@ -66,7 +66,8 @@ class Session:
         """
         code_digest()  # as it is now, not when the last pass begins
         start, options = time.perf_counter(), catalog.options
-        remarks = dict.fromkeys(_templates(options))
+        templates = () if options.templates is None else report.check(options.templates)
+        remarks = dict.fromkeys(templates)
         warn = partial(_add_remark, remarks)
         self._baseline = baseline.read(options)
         device = device_of(options, worker)
@@ -143,7 +144,7 @@ class Session:
             passes.append(self._passes.over(source, job))
             seed_results_by_alias.append(passes[-1].seed_results_by_alias(job))
         options = self._passes.catalog.options
-        results = Results.of(job, seed_results_by_alias, map(image_set_of, passes))
+        results = Results(job, *seed_results_by_alias, images=tuple(map(image_set_of, passes)))
         item = item_of(results, self._standards())
         if options.pictures:
             paths = {image.id: image.path for image in passes[0].image_set.images}
@@ -204,11 +205,6 @@ def _caching(
         return config, config.directory / RUN_CACHE
     cache = Cache(options.cache, warn)
     return replace(config, cache=cache, kernels=user_kernels()), options.cache
-
-
-def _templates(options: Options) -> Sequence[str]:
-    """Return what is wrong with the user's templates."""
-    return () if options.templates is None else tuple(report.check(options.templates))
 
 
 def _add_remark(remarks: dict[str, None], message: str) -> None:

@@ -12,7 +12,7 @@ import torch
 from vision_evals import log
 from vision_evals.core.errors import UserError
 from vision_evals.core.run_dirs import new_directory
-from vision_evals.core.worker import Worker
+from vision_evals.core.worker import Worker, number
 from vision_evals.engine.tasks import RunConfig
 from vision_evals.log.environment import environment
 from vision_evals.models.device import by_turn, default_batch, name_of, numerics, resolve
@@ -34,7 +34,7 @@ def device_of(options: Options, worker: Worker | None = None) -> torch.device:
     """
     name = options.table.device
     if worker is not None:
-        name = by_turn(name, worker.number, torch.cuda.device_count())
+        name = by_turn(name, number(worker.id), torch.cuda.device_count())
     device = resolve(name)
     with numerics(device, options.table.precision):
         return device

@@ -49,8 +49,7 @@ def _rows(
     measure, parameters = job.measure, job.check.parameters
     table = tables.file(_name(job, alias))
     if measure.subject is not None:
-        rows = measure.tabulate(None, parameters)
-        return (Measured(None, rows, config.seed, table=table),)
+        return (Measured(None, measure.tabulate(None, parameters), config.seed, table=table),)
     request = job.request if alias == job.alias else catalog.request(alias)
     return tuple(
         Measured(

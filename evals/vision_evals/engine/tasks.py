@@ -149,5 +149,5 @@ class PassResult:
     cached: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     """Table to the number of images whose rows came from the cache."""
     spent: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
-    """``total``, ``read``, ``decode``, ``preprocess``, ``wait``, ``look``, ``rows``: times in
-    seconds."""
+    """``total``, ``read``, ``decode``, ``preprocess``, ``wait``, ``look``, ``rows``, ``validity``,
+    ``pictures``: times in seconds."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -60,56 +61,49 @@ def art(root: Path) -> tuple[Image, ...]:
         for number, data in enumerate(table.work, 1)
     ]
     files = {image.id: image.path for image in folder(root)}
-    mistakes = [*_unmatched(path, works, files), *_half_labelled(path, works)]
-    mistakes = mistakes or [line for work in works for line in _other_file(path, work, files)]
+    mistakes = [*_mistakes(path, works, files)]
+    hashed = (work for work in works if work.sha256 is not None)
+    mistakes = mistakes or [line for work in hashed for line in _other_file(path, work, files)]
     if mistakes:
         raise UserError("\n".join(mistakes))
     return tuple(Image(work.file, files[work.file], work.label, (), _about(work)) for work in works)
 
 
-def _unmatched(path: Path, works: list[Work], files: dict[str, Path]) -> list[str]:
+def _mistakes(path: Path, works: list[Work], files: dict[str, Path]) -> Iterator[str]:
+    """Yield what is wrong with the list as a whole."""
     listed = [work.file for work in works]
-    return [
-        *(
-            f'{path}: file = "{file}" is not there{did_you_mean(file, set(files) - set(listed))}; '
-            f"put the picture next to {LIST}, or remove its entry"
-            for file in listed
-            if file not in files
-        ),
-        *(
-            f'{path}: file = "{file}" is listed {listed.count(file)} times; keep one entry'
-            for file in dict.fromkeys(listed)
-            if listed.count(file) > 1
-        ),
-        *(
+    unlisted = [file for file in files if file not in listed]
+    for file in listed:
+        if file not in files:
+            yield (
+                f'{path}: file = "{file}" is not there{did_you_mean(file, unlisted)}; '
+                f"put the picture next to {LIST}, or remove its entry"
+            )
+    for file in dict.fromkeys(listed):
+        if listed.count(file) > 1:
+            yield f'{path}: file = "{file}" is listed {listed.count(file)} times; keep one entry'
+    for file in unlisted:
+        yield (
             f'{path}: says nothing of "{file}"; add an entry to {LIST}: '
             f'[[work]] file = "{file}", title = ..., artist = ..., year = ..., a line each'
-            for file in files
-            if file not in listed
-        ),
-    ]
-
-
-def _half_labelled(path: Path, works: list[Work]) -> list[str]:
+        )
     without = [work.file for work in works if work.label is None]
-    if len(without) in {0, len(works)}:
-        return []
-    return [f'{path}: "{without[0]}" has no label and others do; label all works or none']
+    if 0 < len(without) < len(works):
+        yield f'{path}: "{without[0]}" has no label and others do; label all works or none'
 
 
-def _other_file(path: Path, work: Work, files: dict[str, Path]) -> list[str]:
-    if work.sha256 is None:
-        return []
+def _other_file(path: Path, work: Work, files: dict[str, Path]) -> Iterator[str]:
+    """Yield why a file is not the listed one, if that is so."""
     try:
         digest = hashlib.sha256(files[work.file].read_bytes()).hexdigest()
     except OSError as error:
-        return [f"{files[work.file]}: cannot be read: {error.strerror}"]
-    if digest == work.sha256:
-        return []
-    return [
-        f'{path}, "{work.file}": sha256 = "{work.sha256}", and the file has {digest}; '
-        "put the listed picture back, or write its own sha256 down"
-    ]
+        yield f"{files[work.file]}: cannot be read: {error.strerror}"
+        return
+    if digest != work.sha256:
+        yield (
+            f'{path}, "{work.file}": sha256 = "{work.sha256}", and the file has {digest}; '
+            "put the listed picture back, or write its own sha256 down"
+        )
 
 
 def _about(work: Work) -> tuple[tuple[str, str], ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
 from vision_evals.core.errors import UnreadableError
 from vision_evals.images.decode import MAX_PIXELS
@@ -68,8 +68,19 @@ def pixels(picture: Image, geometry: Geometry) -> torch.Tensor:
     from torchvision.transforms import functional
 
     if geometry.resize is not None:
-        _refuse_oblong(picture, geometry)
-        picture = _resized(picture, geometry, geometry.resize)
+        if not geometry.fits(*picture.size):
+            raise UnreadableError(
+                f"{picture.width} x {picture.height} pixels at {geometry}: resized it would have "
+                f"more than {MAX_PIXELS:,} pixels; crop it"
+            )
+        size = [geometry.resize] if isinstance(geometry.resize, int) else [*geometry.resize]
+        mode = functional.InterpolationMode(geometry.interpolation)
+        if geometry.antialias:
+            picture = functional.resize(picture, size, mode)
+        else:  # PIL always smooths; tensors need not
+            levels = functional.pil_to_tensor(picture)
+            rough = functional.resize(levels, size, mode, antialias=False)
+            picture = functional.to_pil_image(rough)
     if geometry.crop is not None:
         crop = [geometry.crop] if isinstance(geometry.crop, int) else [*geometry.crop]
         picture = functional.center_crop(picture, crop)
@@ -80,25 +91,6 @@ def pixels(picture: Image, geometry: Geometry) -> torch.Tensor:
 def to_unit(pixels: torch.Tensor, device: torch.device) -> torch.Tensor:
     """Return uint8 pixels of any shape as fp32 in [0, 1] on the device."""
     return pixels.to(device, non_blocking=True).float().div_(255)
-
-
-def _resized(picture: Image, geometry: Geometry, resize: int | tuple[int, int]) -> Image:
-    from torchvision.transforms import functional
-
-    size = [resize] if isinstance(resize, int) else [*resize]
-    mode = functional.InterpolationMode(geometry.interpolation)
-    if not geometry.antialias:  # PIL always smooths; tensors need not
-        rough = functional.resize(functional.pil_to_tensor(picture), size, mode, antialias=False)
-        return cast("Image", functional.to_pil_image(rough))
-    return cast("Image", functional.resize(picture, size, mode))
-
-
-def _refuse_oblong(picture: Image, geometry: Geometry) -> None:
-    if not geometry.fits(*picture.size):
-        raise UnreadableError(
-            f"{picture.width} x {picture.height} pixels at {geometry}: resized it would have "
-            f"more than {MAX_PIXELS:,} pixels; crop it"
-        )
 
 
 def _sides(size: int | tuple[int, int]) -> str:

@@ -14,12 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from vision_evals.core.errors import UserError, did_you_mean
-from vision_evals.core.paths import data_folder
-from vision_evals.images.class_files import read_classes
-from vision_evals.images.files import resolve
+from vision_evals.core.paths import data_folder, read_text
+from vision_evals.images.files import FileLine, check_columns, csv_lines, resolve
 from vision_evals.images.image_set import ImageSet
 
 BUILT_IN = "imagenet"
+
+CLASS_COLUMNS = ("name", "synset", "index")
+"""Of a class map in CSV."""
 
 _SYNSET = re.compile("n[0-9]{8}")
 _NUMBER = re.compile("[0-9]{1,18}")
@@ -103,6 +105,56 @@ def class_map(spec: str, base: Path) -> ClassMap:
         return ClassMap(spec, *read_classes(data_folder("fixtures") / "labels" / "imagenet.csv"))
     path = resolve(spec, base, BUILT_IN)
     return ClassMap(path.name, *read_classes(path))
+
+
+def read_classes(path: Path) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
+    """Read the names and synsets of a text file with one class a line, or of a CSV file.
+
+    Classes are in the order of the logits. A CSV file is the same, or starts with a header:
+    ``name`` and, if wanted, ``synset`` and ``index``, which then must count from 0.
+
+    Raises:
+        UserError: it cannot be read, is empty, or has a line that is not a class.
+    """
+    if path.suffix.lower() == ".csv":
+        lines = csv_lines(path)
+    else:
+        rows = read_text(path).rstrip("\n").split("\n")
+        lines = [FileLine(number, [row.strip()]) for number, row in enumerate(rows, start=1)]
+    header = ["name"]
+    if lines and "name" in lines[0].cells:
+        header, lines = lines[0].cells, lines[1:]
+    check_columns(f"{path}, line 1", header, CLASS_COLUMNS)
+    if not lines:
+        raise UserError(f"{path}: no class in it; write one a line")
+    table = [_checked(path, header, line, index) for index, line in enumerate(lines)]
+    synsets = tuple(row["synset"] for row in table) if "synset" in header else None
+    _refuse_twice(path, lines, synsets or ())
+    return tuple(row["name"] for row in table), synsets
+
+
+def _checked(path: Path, header: list[str], line: FileLine, index: int) -> dict[str, str]:
+    if len(line.cells) != len(header) or not all(line.cells):
+        raise UserError(
+            f"{path}, line {line.number}: {line.cells} is not one class ({', '.join(header)}); "
+            "every line is a class, a comma inside a name needs quotes"
+        )
+    row = dict(zip(header, line.cells, strict=True))
+    if row.get("index", str(index)) != str(index):
+        raise UserError(
+            f'{path}, line {line.number}: index "{row["index"]}", expected {index}; '
+            "classes come in the order of the logits"
+        )
+    return row
+
+
+def _refuse_twice(path: Path, lines: list[FileLine], synsets: tuple[str, ...]) -> None:
+    first: dict[str, int] = {}
+    for line, synset in zip(lines, synsets, strict=False):
+        if first.setdefault(synset, line.number) != line.number:
+            raise UserError(
+                f'{path}, line {line.number}: synset "{synset}" is also in line {first[synset]}'
+            )
 
 
 def targets(image_set: ImageSet, classes: ClassMap) -> Targets:

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 from vision_evals.core.errors import UserError
 from vision_evals.images.files import check_columns, csv_lines
 from vision_evals.images.image_set import Image
 
 COLUMNS = ("path", "label", "id", "accepted")
-
-
-class _Row(NamedTuple):
-    where: str
-    path: str
-    label: str | None
-    id: str
-    accepted: tuple[str, ...]
 
 
 def manifest(path: Path) -> tuple[Image, ...]:
@@ -33,12 +25,12 @@ def manifest(path: Path) -> tuple[Image, ...]:
             missing, an id twice, or labels for some images only.
     """
     read = _csv if path.suffix.lower() == ".csv" else _parquet
-    rows = [_row(path, where, cells) for where, cells in read(path)]
+    rows = [(where, _image(path, where, cells)) for where, cells in read(path)]
     if not rows:
         raise UserError(f"{path}: lists no image")
     _refuse_twice(path, rows)
     _refuse_half_labelled(path, rows)
-    return tuple(Image(row.id, path.parent / row.path, row.label, row.accepted) for row in rows)
+    return tuple(image for _, image in rows)
 
 
 def _csv(path: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
@@ -77,29 +69,21 @@ def _refuse_columns(path: Path, header: list[str]) -> None:
         )
 
 
-def _row(manifest: Path, where: str, cells: Mapping[str, object]) -> _Row:
+def _image(manifest: Path, where: str, cells: Mapping[str, object]) -> Image:
     path, label, name = (
         _text(manifest, where, key, cells.get(key)) for key in ("path", "label", "id")
     )
     if not path:
         raise UserError(f'{manifest}, {where}: empty "path"; name a picture or remove the line')
-    if not _is_file(manifest.parent / path):
+    # os.path accepts names that are too long
+    if not os.path.isfile(manifest.parent / path):  # noqa: PTH113
         raise UserError(
             f'{manifest}, {where}: no file "{path}"; paths are relative to {manifest.parent}'
         )
     accepted = cells.get("accepted")
     tokens = accepted if isinstance(accepted, list) else str(accepted or "").split("|")
     further = (_text(manifest, where, "accepted", token).strip() for token in tokens)
-    return _Row(
-        where, path, label or None, name or path, tuple(token for token in further if token)
-    )
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:
-        return False
+    return Image(name or path, manifest.parent / path, label or None, tuple(filter(None, further)))
 
 
 def _text(manifest: Path, where: str, key: str, value: object) -> str:
@@ -113,24 +97,24 @@ def _text(manifest: Path, where: str, key: str, value: object) -> str:
     raise UserError(f'{manifest}, {where}: "{key}" is {value!r}; write it as text')
 
 
-def _refuse_twice(path: Path, rows: list[_Row]) -> None:
-    firsts: dict[str, _Row] = {}
-    for row in rows:
-        first = firsts.setdefault(row.id, row)
-        if first is not row:
+def _refuse_twice(path: Path, rows: list[tuple[str, Image]]) -> None:
+    firsts: dict[str, str] = {}
+    for where, image in rows:
+        if (first := firsts.setdefault(image.id, where)) != where:
             raise UserError(
-                f'{path}: {first.where} and {row.where} both have the id "{row.id}"; '
+                f'{path}: {first} and {where} both have the id "{image.id}"; '
                 'give each its own in a column "id"'
             )
 
 
-def _refuse_half_labelled(path: Path, rows: list[_Row]) -> None:
-    labelled = next((row for row in rows if row.label), None)
-    unlabelled = next((row for row in rows if not row.label), None)
+def _refuse_half_labelled(path: Path, rows: list[tuple[str, Image]]) -> None:
+    labelled = [(where, image.label) for where, image in rows if image.label]
+    unlabelled = [where for where, image in rows if not image.label]
     if labelled and unlabelled:
+        where, label = labelled[0]
         raise UserError(
-            f'{path}: {labelled.where} has the label "{labelled.label}" and {unlabelled.where} '
+            f'{path}: {where} has the label "{label}" and {unlabelled[0]} '
             "has none; label all images or none"
         )
-    if unlabelled and any(row.accepted for row in rows):
+    if unlabelled and any(image.accepted for _, image in rows):
         raise UserError(f'{path}: has "accepted" labels but no "label"; add the column')

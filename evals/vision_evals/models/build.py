@@ -44,7 +44,9 @@ def build(
         UserError: a mistake in the card, the file or the user's module.
         torch.OutOfMemoryError: unchanged.
     """
-    card = with_checkpoint(card, checkpoint)
+    if checkpoint is not None:  # without hash and published metrics of the card's own weights
+        path = str(checkpoint.absolute())
+        card = card.model_copy(update={"checkpoint": path, "sha256": None, "published": {}})
     with as_user_error(f"{alias}: {card.network} cannot be built"):
         return _build(alias, card, base, download=download)
 
@@ -76,14 +78,6 @@ def _build(alias: str, card: Card, base: Path, *, download: bool) -> Classifier:
         sha256=weights.sha256,
         published=published_metrics(card, source.facts(card)),
     )
-
-
-def with_checkpoint(card: Card, checkpoint: Path | None) -> Card:
-    """Return the card with other weights, without hash and published metrics of its own."""
-    if checkpoint is None:
-        return card
-    path = str(checkpoint.absolute())
-    return card.model_copy(update={"checkpoint": path, "sha256": None, "published": {}})
 
 
 def source_of(card: Card) -> NetworkSource:

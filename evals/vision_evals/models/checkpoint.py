@@ -114,15 +114,15 @@ def _why(kind: Format, error: str) -> str:
         return f"a truncated or damaged safetensors file ({error}); fetch it again"
     if "TorchScript" in error:
         return f"a TorchScript program, which is code and not weights; {_REPAIR}"
-    wanted = re.search(r"GLOBAL\s+(\S+)", error)
-    if wanted and re.match(r"torch\.nn\.(?!parameter)|torchvision\.|timm\.", wanted[1]):
+    called = re.search(r"GLOBAL\s+(\S+)", error)
+    if called and re.match(r"torch\.nn\.(?!parameter)|torchvision\.|timm\.", called[1]):
         return (
-            f"holds a whole pickled network ({wanted[1]}), which runs code when it is read; "
+            f"holds a whole pickled network ({called[1]}), which runs code when it is read; "
             + _REPAIR
         )
-    if wanted:
+    if called:
         return (
-            f"refused without running it: reading this pickle would call {wanted[1]}, "
+            f"refused without running it: reading this pickle would call {called[1]}, "
             f"and a pickle can run any code; {_REPAIR}"
         )
     return f"neither weights that torch.save wrote nor safetensors, or damaged; {_REPAIR}"
@@ -130,12 +130,10 @@ def _why(kind: Format, error: str) -> str:
 
 def _unwrapped(content: object, where: str) -> tuple[Mapping[str, Tensor], tuple[str, ...]]:
     wrappers: list[str] = []
-    for _ in range(3):  # {"model": {"state_dict": ...}} occurs, deeper ones do not
-        if not isinstance(content, Mapping):
-            break
+    # {"model": {"state_dict": ...}} occurs, deeper ones do not
+    while len(wrappers) < 3 and isinstance(content, Mapping):
         inner = (key for key in _WRAPPERS if isinstance(content.get(key), Mapping))
-        wrapper = next(inner, None)
-        if wrapper is None:
+        if (wrapper := next(inner, None)) is None:
             break
         wrappers.append(wrapper)
         content = content[wrapper]

@@ -96,11 +96,11 @@ class Classifier:
         Raises:
             UserError: the output is not one row of logits for each picture.
         """
-        wanted = (n, len(self.classes))
-        if not isinstance(output, Tensor) or output.shape != wanted:
+        shape = (n, len(self.classes))
+        if not isinstance(output, Tensor) or output.shape != shape:
             raise UserError(
                 f"{self.alias}: for {n} pictures the network returns "
-                f"{_shape(output)}, not logits of shape {wanted}; make it return one row for each "
+                f"{_shape(output)}, not logits of shape {shape}; make it return one row for each "
                 f"picture and one column for each of the {len(self.classes)} classes of "
                 f'"{self.classes.name}" in eval mode, or name other classes in its card'
             )

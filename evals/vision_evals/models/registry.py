@@ -94,11 +94,10 @@ class Registry:
             return Card(network=name), Path()
         if name in PACKAGED or (source == "packaged" and network in PACKAGED):
             return Card(network=f"packaged:{network or name}"), Path()
-        if (source == "torchvision" and network in torchvision_names()) or (
-            name in torchvision_names()
-        ):
+        published = torchvision_names()
+        if name in published or (source == "torchvision" and network in published):
             return Card(network=f"torchvision:{network or name}"), Path()
-        near = did_you_mean(network or name, (*self.names(), *torchvision_names()))
+        near = did_you_mean(network or name, (*self.names(), *published))
         raise UserError(f'no classifier is called "{name}"{near}')
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from vision_evals.images.gpu.on_device import decoded
+from vision_evals.images.gpu.device_pixels import decoded
 
 
 def written(picture: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:

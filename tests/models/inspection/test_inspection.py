@@ -70,7 +70,7 @@ def looked(file: Path) -> FileInspection:
 def _few_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hold files against three networks instead of eighty."""
     names = ("alexnet", "resnet18", "squeezenet1_1")
-    monkeypatch.setattr("vision_evals.models.meta_device.torchvision_names", lambda: names)
+    monkeypatch.setattr("vision_evals.models.matching.torchvision_names", lambda: names)
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def test_a_network_without_biases_before_its_last(card_of: CardOf) -> None:
     import torch
     from torch import nn
 
-    from vision_evals.models.training.layers import prepare
+    from vision_evals.models.training.networks import prepare
 
     last = nn.Linear(4, 2)
     network = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.Flatten(), last)

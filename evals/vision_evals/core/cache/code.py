@@ -121,11 +121,8 @@ def _imports(name: str, file: Path) -> Iterator[str]:
                 above = package.split(".")[: len(package.split(".")) - node.level + 1]
                 base = ".".join([*above, *([base] if base else [])])
             yield base
-            yield from (f"{base}.{alias.name}" for alias in node.names if _is_module(base, alias))
-
-
-def _is_module(base: str, alias: ast.alias) -> bool:
-    return f"{base}.{alias.name}" in sys.modules
+            names = (f"{base}.{alias.name}" for alias in node.names)
+            yield from (name for name in names if name in sys.modules)
 
 
 @functools.cache

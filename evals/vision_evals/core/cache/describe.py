@@ -137,21 +137,16 @@ class _Description:
         return f"{code.co_names} {code.co_varnames} {constants} {code.co_code.hex()}"
 
     def _object(self, value: object) -> str:
-        slots = [
-            name
-            for kind in type(value).__mro__
-            for name in _listed(kind.__dict__.get("__slots__", ()))
-            if name not in {"__dict__", "__weakref__"}
-        ]
+        slots: list[str] = []
+        for kind in type(value).__mro__:
+            declared = kind.__dict__.get("__slots__", ())
+            slots += [declared] if isinstance(declared, str) else declared
+        slots = [name for name in slots if name not in {"__dict__", "__weakref__"}]
         own = getattr(value, "__dict__", None)
         if own is None and not slots:
             raise UnknownValueError(f"a {_name(type(value))} hides what it is")
         attributes = {name: getattr(value, name) for name in slots if hasattr(value, name)}
         return f"{_name(type(value))} {self.of({**attributes, **(own or {})})}"
-
-
-def _listed(slots: Any) -> tuple[str, ...]:
-    return (slots,) if isinstance(slots, str) else tuple(slots)
 
 
 def _name(value: Any) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from vision_evals import log
 from vision_evals.core.errors import NotApplicableError
 from vision_evals.core.partition import Partition
 from vision_evals.log import Verdict
 from vision_evals.verdict import verdict
-from vision_evals.verdict.check_input import CheckInput, SeedResults, seed_of
+from vision_evals.verdict.check_input import CheckInput, seed_of
 from vision_evals.verdict.job import Job
 from vision_evals.verdict.judge import gather_validity, unjudged
 
@@ -55,25 +55,18 @@ def _rows(check_input: CheckInput, role: str | None, against: str | None) -> Ite
     named = {job.alias, *job.check.references(job.alias)}
     compared = set(check_input.others) if check_input.measure.compares else set()
     seed_results = {**check_input.others, job.alias: check_input.measured}
-    yield from _entries(seed_results, named | compared, role, second=False)
-    yield from _entries(check_input.against, named, against, second=True)
-
-
-def _entries(
-    seed_results_by_alias: Mapping[str, SeedResults],
-    needed: set[str],
-    role: str | None,
-    *,
-    second: bool,
-) -> Iterator[log.Rows]:
-    for alias in sorted(needed & set(seed_results_by_alias)):
-        for member in seed_results_by_alias[alias]:
-            yield log.Rows(
-                classifier=alias,
-                seed=seed_of(member),
-                against=second,
-                images=role,
-                n=member.images,
-                table=member.table,
-                validity=member.validity,
-            )
+    for images, needed, seed_results_by_alias, second in (
+        (role, named | compared, seed_results, False),
+        (against, named, check_input.against, True),
+    ):
+        for alias in sorted(needed & set(seed_results_by_alias)):
+            for member in seed_results_by_alias[alias]:
+                yield log.Rows(
+                    classifier=alias,
+                    seed=seed_of(member),
+                    against=second,
+                    images=images,
+                    n=member.images,
+                    table=member.table,
+                    validity=member.validity,
+                )

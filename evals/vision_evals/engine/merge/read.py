@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -142,8 +142,3 @@ def _shortened(value: object) -> str:
 
 MAX_VALUE_CHARS = 60
 """Characters of a value that a message shows."""
-
-
-def items_by_id(run: log.Run) -> Mapping[str, log.Item]:
-    """Return the items of a run by their ids."""
-    return {item.id: item for item in run.items}

@@ -15,7 +15,7 @@ from vision_evals.core.errors import UserError
 from vision_evals.core.run_dirs import new_directory
 from vision_evals.engine.item import Results, Standards, failed, item_of
 from vision_evals.engine.merge import rejudge, tables
-from vision_evals.engine.merge.read import RunPart, items_by_id
+from vision_evals.engine.merge.read import RunPart
 from vision_evals.engine.merge.rejudge import JoinedRows
 from vision_evals.engine.merge.union import classifiers, join_logs, settings, unique
 from vision_evals.engine.pictures import ADVERSARIALS, pick
@@ -52,7 +52,7 @@ class Merge:
             UserError: a table is missing or damaged, or the parts do not fit together.
         """
         runs = [part.log for part in self.parts]
-        entries = [items_by_id(run) for run in runs]
+        entries = [{item.id: item for item in run.items} for run in runs]
         items = tuple(self._item([part[name] for part in entries]) for name in runs[0].selected)
         self._write()
         devices = unique(run.settings.device_name for run in runs)
@@ -114,7 +114,7 @@ class Merge:
         image_sets = self.rows.image_sets
         images = tuple(image_sets[role] for role in roles if role in image_sets)
         against = self.rows.seed_results_by_alias(entries, job.measure, against=True)
-        return Results(job, seed_results, against, images)
+        return Results(job, seed_results, against, images=images)
 
     def _judge(self, results: Results) -> log.Item:
         """Return the verdict; a check that cannot be judged is INVALID with the reason."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -90,11 +91,13 @@ def joined_fingerprint(parts: Sequence[RunPart], files: Sequence[str]) -> str:
     Raises:
         UserError: the parts list different images.
     """
-    tables = [read(part, file).to_pandas() for part, file in zip(parts, files, strict=True)]
-    first, digests = tables[0], dict[str, str]()
-    for part, table in zip(parts, tables, strict=True):
+    first: dict[str, list[Any]] = {}
+    digests: dict[str, str] = {}
+    for part, file in zip(parts, files, strict=True):
+        table = read(part, file).to_pandas()
         for column in ("image", "label", "accepted"):
-            ours, theirs = _plain_values(first[column]), _plain_values(table[column])
+            theirs = _plain_values(table[column])
+            ours = first.setdefault(column, theirs)
             if ours != theirs:
                 pairs = ((a, b) for a, b in zip(ours, theirs, strict=False) if a != b)
                 pair = next(pairs, (len(ours), len(theirs)))
@@ -106,13 +109,10 @@ def joined_fingerprint(parts: Sequence[RunPart], files: Sequence[str]) -> str:
         digests |= dict(zip(readable["image"], readable["sha256"], strict=True))
     images = tuple(
         Image(image, Path(), label, tuple(accepted))
-        for image, label, accepted in zip(
-            *(_plain_values(first[column]) for column in ("image", "label", "accepted")),
-            strict=True,
-        )
+        for image, label, accepted in zip(*first.values(), strict=True)
     )
     return fingerprint(ImageSet("", images, (), len(images)), digests)
 
 
-def _plain_values(column: pd.Series) -> list[object]:
+def _plain_values(column: pd.Series) -> list[Any]:
     return [None if v is None else v if isinstance(v, str) else tuple(v) for v in column]

@@ -7,11 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from vision_evals.log import Classifier, ImageSet, Run, Settings
 
 
-def alias_of(item: str) -> str:
-    """Return the alias in the bracket that ends an item's id."""
-    return item.rpartition("[")[2].removesuffix("]")
-
-
 def classifiers(cards: Iterable[Classifier], selected: Sequence[str]) -> tuple[Classifier, ...]:
     """Return each classifier once, in the order of what was selected; others come last.
 
@@ -23,7 +18,9 @@ def classifiers(cards: Iterable[Classifier], selected: Sequence[str]) -> tuple[C
     for card in cards:
         if card.alias not in by_alias or by_alias[card.alias].unavailable is not None:
             by_alias[card.alias] = card
-    order = [*dict.fromkeys(map(alias_of, selected)), *sorted(by_alias)]
+    # the alias is in the bracket that ends an item's id
+    aliases = (item.rpartition("[")[2].removesuffix("]") for item in selected)
+    order = [*aliases, *sorted(by_alias)]
     return tuple(by_alias[alias] for alias in dict.fromkeys(order) if alias in by_alias)
 
 

@@ -71,7 +71,7 @@ def device_batches(
     readers = Readers(READERS)
     maker = _Maker(images, tuple(geometries), stream.device if stream else device, stream, decoders)
     reading: deque[tuple[range, Future[LoadedFiles], bool]] = deque()
-    making: deque[Future[_Made]] = deque()
+    making: deque[Future[tuple[Batch, torch.cuda.Event | None]]] = deque()
     todo, submitted = iter(spans), 0
     try:
         while True:
@@ -83,19 +83,12 @@ def device_batches(
                 making.append(background.submit(maker.make, *reading.popleft()))
             if not making:
                 return
-            yield _received(making.popleft().result())
+            yield _received(*making.popleft().result())
     finally:
         # a pool that waits for another ends first
         background.shutdown(wait=True, cancel_futures=True)
         decoders.shutdown(wait=True, cancel_futures=True)
         readers.close()
-
-
-@dataclass(frozen=True, slots=True)
-class _Made:
-    batch: Batch
-    done: torch.cuda.Event | None
-    """Recorded on the stream that makes the pixels, after them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,17 +99,23 @@ class _Maker:
     stream: torch.cuda.Stream | None
     decoders: ThreadPoolExecutor
 
-    def make(self, span: range, reading: Future[LoadedFiles], compare: bool) -> _Made:
-        """Make a batch, with PIL's pixels in addition if they are compared."""
+    def make(
+        self, span: range, reading: Future[LoadedFiles], compare: bool
+    ) -> tuple[Batch, torch.cuda.Event | None]:
+        """Make a batch, with PIL's pixels in addition if they are compared.
+
+        Returns:
+            The batch, and what is recorded after it on the stream that makes the pixels.
+        """
         files = reading.result()
         if self.stream is None:
-            return _Made(self._batch(span, files, compare), None)
+            return self._batch(span, files, compare), None
         # autocast and inference mode are matters of each thread: neither reaches this one
         with torch.cuda.stream(self.stream):
             batch = self._batch(span, files, compare)
             done = torch.cuda.Event()  # type: ignore[no-untyped-call]
             done.record(self.stream)
-        return _Made(batch, done)
+        return batch, done
 
     def _batch(self, span: range, files: LoadedFiles, compare: bool) -> Batch:
         images = [self.images[i] for i in span]
@@ -125,10 +124,10 @@ class _Maker:
         pictures = self._pictures(images, files, datas, made, compare)
         readable = [i for i, picture in enumerate(pictures) if picture.unreadable is None]
         batch = gather(span, [replace(picture, pixels={}) for picture in pictures])
-        wanted = self.geometries if readable else ()
+        geometries = self.geometries if readable else ()
         hosted = [pictures[i].pixels for i in readable]
-        pixels = {g: joined(hosted, readable, made, g) for g in wanted}
-        plain = {g: torch.stack([by_pil[g] for by_pil in hosted]) for g in wanted if compare}
+        pixels = {g: joined(hosted, readable, made, g) for g in geometries}
+        plain = {g: torch.stack([by_pil[g] for by_pil in hosted]) for g in geometries if compare}
         return replace(
             batch,
             pixels={g: tensor.to(self.device) for g, tensor in pixels.items()},
@@ -153,8 +152,8 @@ class _Maker:
                 sha256, oriented = files.hashes[i], made.oriented[i]
                 pictures.append(ReadImage(image.id, {}, sha256, oriented, None, Spent()))
             else:
-                wanted = rest if by_device and not compare else self.geometries
-                pictures.append(self.decoders.submit(_read_image, image, data, error, wanted))
+                by_pil = rest if by_device and not compare else self.geometries
+                pictures.append(self.decoders.submit(_read_image, image, data, error, by_pil))
         return [p.result() if isinstance(p, Future) else p for p in pictures]
 
 
@@ -170,12 +169,12 @@ def _read_image(
     return read_image(image, loaded, geometries)
 
 
-def _received(made: _Made) -> Batch:
-    if made.done is None:
-        return made.batch
-    for tensor in (*made.batch.pixels.values(), *(made.batch.plain or {}).values()):
+def _received(batch: Batch, done: torch.cuda.Event | None) -> Batch:
+    if done is None:
+        return batch
+    for tensor in (*batch.pixels.values(), *(batch.plain or {}).values()):
         current = torch.cuda.current_stream(tensor.device)
-        current.wait_event(made.done)
+        current.wait_event(done)
         # else the other stream may reuse the memory as soon as it is free here
         tensor.record_stream(current)
-    return made.batch
+    return batch

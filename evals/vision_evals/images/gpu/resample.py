@@ -171,8 +171,8 @@ def _weights(
     """
     table = [(axis.old, axis.new, axis.offset, axis.needed.start) for axis in axes]
     old, new, offset, start = torch.tensor(table, device=device).mT[..., None]
-    wanted = offset + torch.arange(count, device=device)
-    at = wanted.clamp(min=0).minimum(new - 1)
+    places_in_new = offset + torch.arange(count, device=device)
+    at = places_in_new.clamp(min=0).minimum(new - 1)
     if method == "nearest":
         first = _nearest(axes, at.cpu()).to(device)
         kernel = torch.ones((*first.shape, 1), dtype=torch.float64, device=device)
@@ -188,7 +188,7 @@ def _weights(
         kernel = _kernel((x - centre[..., None] + 0.5) / stretch[..., None], method)
         kernel = kernel.where(x < last[..., None], 0.0)
         kernel = kernel / kernel.sum(2, keepdim=True)
-    kernel = kernel * ((wanted >= 0) & (wanted < new))[..., None]
+    kernel = kernel * ((places_in_new >= 0) & (places_in_new < new))[..., None]
     whole = (kernel * 2**_DIGITS + kernel.sign() * 0.5).trunc()
     step = 2 ** (_DIGITS // 2 + 1)
     high = (whole / step).round()

@@ -72,11 +72,6 @@ class FastPath:
         """Whether answers are still computed on both paths."""
         return self.calibration.calibrating
 
-    @property
-    def device(self) -> str:
-        """Kind of the device that the network is on."""
-        return self.classifier.device.type
-
     def fast_logits(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return logits (n, classes) in fp32 of pixels (n, 3, H, W), not settled yet."""
         self.used = True
@@ -177,7 +172,7 @@ class FastPath:
             refused=self.refused,
             build_seconds=self.seconds,
             answers=self._answers,
-            device=self.device,
+            device=self.classifier.device.type,
             **self.parity.log_fields(),
             **fields,
         )

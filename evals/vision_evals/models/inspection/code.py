@@ -105,7 +105,8 @@ def _in_archive(path: Path) -> _FileScan:
                     f"only {_MAX_MEMBERS:,} of {len(members):,} members were looked at"
                 )
             for member in members[:_MAX_MEMBERS]:
-                if _is_program(member.filename):
+                *folders, name = member.filename.split("/")
+                if "code" in folders and name.endswith(".py"):
                     scan.programs.append(f"a TorchScript program ({member.filename})")
                 if member.filename.endswith("/data.pkl"):
                     scan.form = "zip of torch.save"
@@ -126,8 +127,3 @@ def _add_member(scan: _FileScan, archive: zipfile.ZipFile, member: zipfile.ZipIn
         scan.unread.append(f"{member.filename}: {error}")
     else:
         scan.add(member.filename, data)
-
-
-def _is_program(name: str) -> bool:
-    parts = name.split("/")
-    return "code" in parts[:-1] and parts[-1].endswith(".py")

@@ -107,10 +107,12 @@ class _Machine:
         elif name == "DUP":
             stack.append(top)
         else:
-            self._take_and_leave(operation, argument)
+            word = argument if name in _WORDS else None
+            self._take(operation.stack_before)
+            stack.extend(_MARK if kind is _MARK else word for kind in operation.stack_after)
 
-    def _take_and_leave(self, operation: pickletools.OpcodeInfo, argument: Any) -> None:
-        stack, takes = self._stack, operation.stack_before
+    def _take(self, takes: list[pickletools.StackObject]) -> None:
+        stack = self._stack
         if takes and takes[-1] is pickletools.stackslice:
             while stack and stack.pop() is not _MARK:
                 pass
@@ -118,8 +120,6 @@ class _Machine:
         for _ in takes:
             if stack:
                 stack.pop()
-        word = argument if operation.name in _WORDS else None
-        stack.extend(_MARK if kind is _MARK else word for kind in operation.stack_after)
 
 
 def _python3_name(module: str, name: str) -> str:

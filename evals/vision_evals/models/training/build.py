@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -15,12 +16,10 @@ from vision_evals.models.classifier import Classifier, Normalise
 from vision_evals.models.device import numerics
 from vision_evals.models.fingerprint import fingerprint
 from vision_evals.models.recipe import BUILT_IN_DATA, Recipe
-from vision_evals.models.training import store
+from vision_evals.models.training import networks, store
 from vision_evals.models.training.checks import refuse_contradictions
 from vision_evals.models.training.data import Data, load
-from vision_evals.models.training.layers import prepare
 from vision_evals.models.training.loop import seeded, train
-from vision_evals.models.training.networks import build_untrained, continue_from, refuse_unfit
 from vision_evals.models.user_modules import as_user_error
 
 
@@ -58,62 +57,80 @@ def train_recipe(
     refuse_contradictions(card, alias)
     data = load(recipe, base, "bilinear" if start is None else start.input.interpolation, alias)
     preprocessing = _input(start, recipe.data, data.geometry)
+    shared = _Shared(alias, card, recipe, base, start, data, preprocessing, device)
     classifiers = []
     for place, seed in enumerate(recipe.seeds, 1):
         with as_user_error(f"{alias}: cannot be built"):
-            network = _untrained(alias, card, base, start, data, seed).to(device)
+            network = shared.untrained(seed).to(device)
         file = store.training_file(
             cache, card, seed, start, network, preprocessing, data, device=device
         )
         training = store.read(file, network)
         if training is None:
             title = f"{alias}, seed {seed} ({place} of {len(recipe.seeds)})"
-            training = _train(title, network, preprocessing, data, recipe, seed, device, show)
+            training = shared.train(title, network, seed, show)
             store.write(file, network, training)
-        classifiers.append(
-            _classifier(alias, card, network, preprocessing, data, training).to(device)
-        )
+        classifiers.append(shared.classifier(network, training))
     return tuple(classifiers)
 
 
-def _untrained(
-    alias: str, card: Card, base: Path, start: Classifier | None, data: Data, seed: int
-) -> nn.Module:
-    recipe, classes, size = card.recipe, data.classes, data.geometry.crop
-    assert recipe is not None
-    assert isinstance(size, int)
-    cpu = torch.device("cpu")
-    with seeded(seed, "init", cpu):
-        if start is None:
-            network = build_untrained(card, base, len(classes), size, alias).cpu()
-        else:
-            network = continue_from(start, classes, alias)
-        prepare(network, recipe, alias)
-    network.requires_grad_(requires_grad=True)
-    refuse_unfit(network, recipe, size, len(classes), alias, cpu)
-    return network
+@dataclass(frozen=True)
+class _Shared:
+    """What the trainings of one recipe share, whatever their seed."""
 
+    alias: str
+    card: Card
+    recipe: Recipe
+    base: Path
+    start: Classifier | None
+    data: Data
+    preprocessing: Input
+    device: torch.device
 
-def _train(
-    title: str,
-    network: nn.Module,
-    preprocessing: Input,
-    data: Data,
-    recipe: Recipe,
-    seed: int,
-    device: torch.device,
-    show: Progress,
-) -> log.Training:
-    steps = -(-len(data.train) // recipe.batch_size)
-    normalise = Normalise(preprocessing).to(device)
-    alone = len(data.train) % recipe.batch_size == 1
-    hint = "; the last batch holds one picture, so try another batch_size" if alone else ""
-    with (
-        as_user_error(f"{title}: cannot be trained", hint),
-        numerics(device, "fp32"),
-        show(title, recipe.epochs * steps, unit="steps") as advance,
-    ):
-        return train(network, normalise, data, recipe, seed, device=device, advance=advance)
+    def untrained(self, seed: int) -> nn.Module:
+        """Return the network before its first step, on the CPU."""
+        alias, classes, size = self.alias, self.data.classes, self.data.geometry.crop
+        assert isinstance(size, int)
+        cpu = torch.device("cpu")
+        with seeded(seed, "init", cpu):
+            if self.start is None:
+                built = networks.build_untrained(self.card, self.base, len(classes), size, alias)
+                network = built.cpu()
+            else:
+                network = networks.continue_from(self.start, classes, alias)
+            networks.prepare(network, self.recipe, alias)
+        network.requires_grad_(requires_grad=True)
+        networks.refuse_unfit(network, self.recipe, size, len(classes), alias, cpu)
+        return network
+
+    def train(self, title: str, network: nn.Module, seed: int, show: Progress) -> log.Training:
+        """Train a network in place, and return how that went."""
+        data, recipe, device = self.data, self.recipe, self.device
+        steps = -(-len(data.train) // recipe.batch_size)
+        normalise = Normalise(self.preprocessing).to(device)
+        alone = len(data.train) % recipe.batch_size == 1
+        hint = "; the last batch holds one picture, so try another batch_size" if alone else ""
+        with (
+            as_user_error(f"{title}: cannot be trained", hint),
+            numerics(device, "fp32"),
+            show(title, recipe.epochs * steps, unit="steps") as advance,
+        ):
+            return train(network, normalise, data, recipe, seed, device=device, advance=advance)
+
+    def classifier(self, network: nn.Module, training: log.Training) -> Classifier:
+        """Return the classifier of a finished training, on the device."""
+        network.eval().requires_grad_(requires_grad=False)
+        classes, preprocessing = self.data.classes, self.preprocessing
+        return Classifier(
+            alias=self.alias,
+            card=self.card,
+            network=network,
+            input=preprocessing,
+            classes=classes,
+            fingerprint=fingerprint(network, preprocessing, classes.fingerprint, self.card),
+            weights=f"trained on {training.data}",
+            training=training,
+        ).to(self.device)
 
 
 def _input(start: Classifier | None, data: str, geometry: Geometry) -> Input:
@@ -124,24 +141,3 @@ def _input(start: Classifier | None, data: str, geometry: Geometry) -> Input:
         return Input(resize=geometry.resize, crop=geometry.crop, mean=(mean,) * 3, std=(std,) * 3)
     cut = {"resize": geometry.resize, "crop": geometry.crop}
     return start.input.model_copy(update=cut)
-
-
-def _classifier(
-    alias: str,
-    card: Card,
-    network: nn.Module,
-    preprocessing: Input,
-    data: Data,
-    training: log.Training,
-) -> Classifier:
-    network.eval().requires_grad_(requires_grad=False)
-    return Classifier(
-        alias=alias,
-        card=card,
-        network=network,
-        input=preprocessing,
-        classes=data.classes,
-        fingerprint=fingerprint(network, preprocessing, data.classes.fingerprint, card),
-        weights=f"trained on {training.data}",
-        training=training,
-    )

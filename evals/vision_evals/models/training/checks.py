@@ -58,7 +58,7 @@ def _network(card: Card, recipe: Recipe, where: str) -> None:
     """Build a network of torchvision's on the meta device, and run it: no memory, no arithmetic."""
     import torch
 
-    from vision_evals.models.training import layers, networks
+    from vision_evals.models.training import networks
 
     if card.source == "timm" and find_spec("timm") is None:
         raise UnavailableError(
@@ -72,5 +72,5 @@ def _network(card: Card, recipe: Recipe, where: str) -> None:
     meta = torch.device("meta")
     with meta, torch.random.fork_rng(devices=[]):
         network = networks.build_untrained(card, Path(), classes, size, where)
-        layers.prepare(network, recipe, where)
+        networks.prepare(network, recipe, where)
         networks.refuse_unfit(network, recipe, size, classes, where, meta)

@@ -63,6 +63,11 @@ class _ActivationCounts:
     images: int = 1
     """In the present batch."""
 
+    @property
+    def saturated(self) -> float | None:
+        """Share of values where their function is flat; None if no slope is known."""
+        return int(torch.stack(self.flat).sum()) / self.values if self.values else None
+
     def count(self, call: Call) -> Tensor:
         output = call.run()
         kind = activation(call)
@@ -98,11 +103,12 @@ def validate(
             correct.append((logits.argmax(1) == classes).sum())
             n += len(classes)
         dead = {name: ~alive.cpu() for name, alive in counts.alive.items()}
+        loss = float(torch.stack(losses).sum()) / n
         return EpochValidation(
-            loss=_finite(float(torch.stack(losses).sum()) / n),
+            loss=loss if math.isfinite(loss) else None,
             accuracy=int(torch.stack(correct).sum()) / n,
             dead=dead or None,
-            saturated=_share(counts.flat, counts.values),
+            saturated=counts.saturated,
         )
 
 
@@ -149,11 +155,3 @@ def _step_fields(trained: EpochSteps) -> dict[str, Any]:
         "train_accuracy": trained.correct / trained.images,
         "gradient_ratio": float(ratios.double().mean()) if len(ratios) else None,
     }
-
-
-def _share(counts: list[Tensor], total: int) -> float | None:
-    return int(torch.stack(counts).sum()) / total if total else None
-
-
-def _finite(number: float) -> float | None:
-    return number if math.isfinite(number) else None

@@ -19,7 +19,7 @@ from vision_evals.models.recipe import Optimizer, Recipe
 from vision_evals.models.training import history
 from vision_evals.models.training.data import Data
 from vision_evals.models.training.history import EpochSteps, EpochValidation
-from vision_evals.models.training.layers import layers, small_weight_fraction
+from vision_evals.models.training.networks import layers, small_weight_fraction
 
 _OPTIMIZERS: Mapping[str, type[torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
@@ -244,18 +244,14 @@ def training_rng(seed: int, *names: str) -> torch.Generator:
 def seeded(seed: int, purpose: str, device: torch.device) -> Iterator[None]:
     """Seed the global generators, from which dropout for example draws, and restore them after."""
     number = training_rng(seed, purpose).initial_seed()
-    if device.type == "cpu":
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(number)
-            yield
-        return
     kind = getattr(torch, device.type)
     index = device.index if device.index is not None else kind.current_device()
-    with torch.random.fork_rng(devices=[index], device_type=device.type):
+    devices = [] if device.type == "cpu" else [index]
+    with torch.random.fork_rng(devices=devices, device_type=device.type):
         torch.default_generator.manual_seed(number)
         if device.type == "cuda":
             with torch.cuda.device(index):
                 torch.cuda.manual_seed(number)
-        else:
+        elif devices:
             kind.manual_seed(number)
         yield

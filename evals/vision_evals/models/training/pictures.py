@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,7 +17,7 @@ from vision_evals.core.errors import UnreadableError, UserError
 from vision_evals.images.decode import read
 from vision_evals.images.geometry import Geometry
 from vision_evals.images.image_set import Image
-from vision_evals.images.reader import BATCHES_AHEAD, batches
+from vision_evals.images.reader import BATCHES_AHEAD, batches, cores
 from vision_evals.models.recipe import Augment
 from vision_evals.models.weights_file import sha256_of
 
@@ -89,7 +88,7 @@ class FolderSubset:
             yield cropped
 
     def _decoded(self, chosen: tuple[Tensor, ...]) -> Iterator[list[Picture]]:
-        pool = ThreadPoolExecutor(max_workers=min(16, os.cpu_count() or 1))
+        pool = ThreadPoolExecutor(cores())
         coming: deque[list[Future[Picture]]] = deque()
         todo = iter(chosen)
         try:

@@ -83,8 +83,8 @@ def held_out(
     validation: list[int] = []
     for label in sorted(set(labels)):
         own = [i for i, other in enumerate(labels) if other == label]
-        wanted = max(1, min(round(len(own) * share), len(own) - 1))
-        validation += smallest(ids, own, wanted, "validation")
+        count = max(1, min(round(len(own) * share), len(own) - 1))
+        validation += smallest(ids, own, count, "validation")
     held = set(validation)
     return [i for i in range(len(ids)) if i not in held], sorted(held)
 
