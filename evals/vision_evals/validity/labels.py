@@ -26,6 +26,8 @@ from vision_evals.validity.check import (
 )
 from vision_evals.validity.forwards import logits_of, preserved_rng
 
+WORST_FIRST = ("failed", "undecided", "passed")
+
 MIN_IMAGES_PER_CLASS = 5
 """Images of a class below which the order of classes cannot be tested."""
 
@@ -205,12 +207,9 @@ def _right(evidence: Evidence, logits: torch.Tensor) -> torch.Tensor:
 
 
 def _worst(results: list[CheckResult]) -> CheckResult:
-    outcomes = [result.outcome for result in results]
-    for outcome in ("failed", "undecided", "passed"):
-        if outcome in outcomes:
-            sentence = "; ".join(r.evidence for r in results if r.outcome == outcome)
-            return CheckResult(outcome, sentence)
-    raise AssertionError("nothing was compared")
+    """Return the worst outcome, with the evidence of all results that have it."""
+    worst = min((result.outcome for result in results), key=WORST_FIRST.index)
+    return CheckResult(worst, "; ".join(r.evidence for r in results if r.outcome == worst))
 
 
 CHECKS = (

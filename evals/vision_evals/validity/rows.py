@@ -38,8 +38,7 @@ def budgets(rows: pd.DataFrame, column: str) -> list[str]:
 
 def inside_ball(evidence: Evidence) -> CheckResult:
     """S2: measured on the pixels that the attack returned, image by image."""
-    rows = evidence.rows
-    axis = evidence.measure.axis
+    rows, axis = evidence.rows, evidence.measure.axis
     widths = rows[axis[0]].map(value).to_numpy(float) if axis else np.zeros(len(rows))
     if "outside" in rows:
         beyond = rows["outside"].to_numpy(float)
@@ -58,14 +57,15 @@ def inside_ball(evidence: Evidence) -> CheckResult:
 
 def no_silent_success(evidence: Evidence) -> CheckResult:
     """S17: an image counts once; rounding in another batch size may lose a few."""
+    text = "images broke during an attack that then returned an unbroken one"
+    return _rate_of_standing(evidence, "ever", 0.01, text)
+
+
+def _rate_of_standing(evidence: Evidence, column: str, limit: float, what: str) -> CheckResult:
+    """Test the rate of images that stand above epsilon 0 although a column is true."""
     rows = evidence.rows[evidence.rows["epsilon"].map(value) > 0]
-    silent = rows[rows["ever"].astype(bool) & rows["correct"].astype(bool)]
-    return rate(
-        silent["image"].nunique(),
-        rows["image"].nunique(),
-        0.01,
-        "images broke during an attack that then returned an unbroken one",
-    )
+    bad = rows[rows[column].astype(bool) & rows["correct"].astype(bool)]
+    return rate(bad["image"].nunique(), rows["image"].nunique(), limit, what)
 
 
 def images_attacked(evidence: Evidence) -> CheckResult:
@@ -77,14 +77,8 @@ def images_attacked(evidence: Evidence) -> CheckResult:
 
 def finite_on_the_way(evidence: Evidence) -> CheckResult:
     """S6 during the attack: where a gradient is not finite, the attack does not move."""
-    rows = evidence.rows[evidence.rows["epsilon"].map(value) > 0]
-    blind = rows[rows["blind"].astype(bool) & rows["correct"].astype(bool)]
-    return rate(
-        blind["image"].nunique(),
-        rows["image"].nunique(),
-        0.05,
-        "images stand after an attack that met a gradient that is not finite",
-    )
+    text = "images stand after an attack that met a gradient that is not finite"
+    return _rate_of_standing(evidence, "blind", 0.05, text)
 
 
 def target_gains(evidence: Evidence) -> CheckResult:
@@ -174,8 +168,8 @@ def beats_noise(evidence: Evidence) -> CheckResult:
     size = str(differ.idxmax())
     n, won = int(differ[size]), int((noisy[size] & ~stands[size]).sum())
     p = float(binomtest(won, n, alternative="greater").pvalue)
-    sentence = f"at {size}, of {n} images that only one of the two breaks, the attack breaks {won}"
-    sentence += f", p = {p:.2g}"
+    only = f"of {n} images that only one of the two breaks"
+    sentence = f"at {size}, {only}, the attack breaks {won}, p = {p:.2g}"
     if p < SIGNIFICANCE:
         return passed(sentence)
     lost = float(binomtest(won, n, 0.75, alternative="less").pvalue)
