@@ -20,26 +20,32 @@ WEBP_QUALITY = 70
 
 
 def with_thumbnails(item: log.Item, paths: Mapping[str, Path], directory: Path) -> log.Item:
-    """Give each flip that is shown its thumbnail, written below ``directory/pictures``.
+    """Give each flip that is shown its thumbnail, written below ``directory/pictures``."""
+    compared = item.comparison
+    if compared is None or compared.flips is None:
+        return item
+    drawn = compared.model_copy(update={"flips": thumbnails(compared.flips, paths, directory)})
+    return item.model_copy(update={"comparison": drawn})
+
+
+def thumbnails(flips: log.Flips, paths: Mapping[str, Path], directory: Path) -> log.Flips:
+    """Return flips that name a thumbnail each, written below ``directory/pictures``.
 
     A picture whose file is missing has none: the numbers do not depend on it.
 
     Args:
-        item: one check on one classifier.
+        flips: of one check.
         paths: image id to its file.
         directory: of the run that shows them.
     """
-    compared = item.comparison
-    if compared is None or compared.flips is None:
-        return item
-
-    def drawn(flip: log.Flip) -> log.Flip:
-        return flip.model_copy(update={"file": _thumbnail(paths.get(flip.image), directory)})
-
-    both = {"lost": compared.flips.lost, "won": compared.flips.won}
-    update = {direction: tuple(map(drawn, shown)) for direction, shown in both.items()}
-    flips = compared.flips.model_copy(update=update)
-    return item.model_copy(update={"comparison": compared.model_copy(update={"flips": flips})})
+    drawn = {
+        direction: tuple(
+            flip.model_copy(update={"file": _thumbnail(paths.get(flip.image), directory)})
+            for flip in shown
+        )
+        for direction, shown in (("lost", flips.lost), ("won", flips.won))
+    }
+    return flips.model_copy(update=drawn)
 
 
 def _thumbnail(path: Path | None, directory: Path) -> str | None:
