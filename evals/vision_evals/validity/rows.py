@@ -61,11 +61,11 @@ def no_silent_success(evidence: Evidence) -> CheckResult:
     return _rate_of_standing(evidence, "ever", 0.01, text)
 
 
-def _rate_of_standing(evidence: Evidence, column: str, limit: float, what: str) -> CheckResult:
+def _rate_of_standing(evidence: Evidence, column: str, limit: float, text: str) -> CheckResult:
     """Test the rate of images that stand above epsilon 0 although a column is true."""
     rows = evidence.rows[evidence.rows["epsilon"].map(value) > 0]
     bad = rows[rows[column].astype(bool) & rows["correct"].astype(bool)]
-    return rate(bad["image"].nunique(), rows["image"].nunique(), limit, what)
+    return rate(bad["image"].nunique(), rows["image"].nunique(), limit, text)
 
 
 def images_attacked(evidence: Evidence) -> CheckResult:
@@ -109,12 +109,9 @@ def beats_one_step(evidence: Evidence) -> CheckResult:
     stands, stood = (wide(evidence.rows, c)[sizes] for c in ("correct", "correct_fgsm"))
     missed = stands & ~stood
     where = [size for size in sizes if missed[size].any()]
-    result = rate(
-        int(missed.any(axis=1).sum()),
-        len(stands) if sizes else 0,
-        0.01,
-        "images break under one step and stand under the attacks",
-    )
+    text = "images break under one step and stand under the attacks"
+    count = int(missed.any(axis=1).sum())
+    result = rate(count, len(stands) if sizes else 0, 0.01, text)
     return result.adding(f"at {', '.join(where)}") if where else result
 
 
@@ -139,9 +136,8 @@ def more_breaks_more(evidence: Evidence) -> CheckResult:
         error = float(np.sqrt(lost + gained - (lost - gained) ** 2 / n))
         if lost - gained > error:
             p = binomtest(lost, lost + gained, alternative="greater").pvalue
-            drops.append(
-                (float(p), f"from {small} to {large}, {lost} stand again and {gained} break")
-            )
+            text = f"from {small} to {large}, {lost} stand again and {gained} break"
+            drops.append((float(p), text))
     shares = ", ".join(f"{float(broken[size].mean()):.3g} at {size}" for size in sizes)
     sentence = f"success on {n} images: {shares}"
     if not drops:
