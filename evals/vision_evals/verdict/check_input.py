@@ -144,28 +144,24 @@ class CheckInput:
         results = {**self.others, self.job.alias: self.measured}
         second = self.against.get(alias) or (None,) * len(results[alias])
         table = self.job.check.table
+        rivals = {a: r[0] for a, r in results.items() if self.measure.compares and a != alias}
         for member, other in zip(results[alias], second, strict=True):
-            yield (
-                member,
-                Subject(
-                    alias,
-                    member.classes,
-                    member.seed,
-                    member.images,
-                    confidence,
-                    role=table.images or "",
-                    against=None if other is None else other.rows,
-                    against_role=table.against or "",
-                    others={
-                        a: seed_results[0].rows
-                        for a, seed_results in results.items()
-                        if self.measure.compares
-                        and a != alias
-                        and seed_results[0].invalid_reason is None
-                        and seed_results[0].classes == member.classes
-                    },
-                ),
+            subject = Subject(
+                alias,
+                member.classes,
+                member.seed,
+                member.images,
+                confidence,
+                role=table.images or "",
+                against=None if other is None else other.rows,
+                against_role=table.against or "",
+                others={
+                    a: rival.rows
+                    for a, rival in rivals.items()
+                    if rival.invalid_reason is None and rival.classes == member.classes
+                },
             )
+            yield member, subject
 
 
 def seed_of(member: Measured) -> int | None:
@@ -209,10 +205,8 @@ def _median(metrics: Sequence[Metric], seeds: Sequence[int | None]) -> Metric:
 def _join_seeds(drawn: Sequence[tuple[int | None, Plot]]) -> Plot:
     if len(drawn) == 1:
         return drawn[0][1]
-    lines = [
-        line
-        if line.reference  # the same for all seeds
-        else line.model_copy(update={"seed": seed})
+    lines = [  # a reference is the same for all seeds
+        line if line.reference else line.model_copy(update={"seed": seed})
         for seed, plot in drawn
         for line in plot.lines
     ]
