@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 
@@ -41,15 +41,13 @@ class Misclassification:
     accepted: torch.Tensor
     """(n, a) every right class, padded with -1: the attack increases their common loss."""
 
+    sign: ClassVar[float] = 1.0
+    """The attack increases the loss of the right classes."""
+
     @property
     def classes(self) -> torch.Tensor:
         """(n, a) the right classes."""
         return self.accepted
-
-    @property
-    def sign(self) -> float:
-        """The attack increases the loss of the right classes."""
-        return 1.0
 
     def met(self, logits: torch.Tensor) -> torch.Tensor:
         """Return (n,) whether the likeliest class is wrong."""
@@ -66,16 +64,13 @@ class TargetedMisclassification:
 
     target: torch.Tensor
     """(n,) the target, whose loss the attack decreases."""
+    sign: ClassVar[float] = -1.0
+    """The attack decreases the loss of the target."""
 
     @property
     def classes(self) -> torch.Tensor:
         """(n, 1) the targets."""
         return self.target[:, None]
-
-    @property
-    def sign(self) -> float:
-        """The attack decreases the loss of the target."""
-        return -1.0
 
     def met(self, logits: torch.Tensor) -> torch.Tensor:
         """Return (n,) whether the likeliest class is the target."""

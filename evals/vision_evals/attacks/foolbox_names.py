@@ -43,12 +43,13 @@ def foolbox_attack(name: str, parameters: Mapping[str, object]) -> FoolboxAttack
     except Exception as error:  # constructors raise anything
         message = str(error) or type(error).__name__
         raise UserError(f"{where} does not take these parameters: {message}") from error
-    norm = _norm(attack)
+    distance = _distance_of(attack)
+    norm = _NORMS.get(getattr(distance, "p", None))  # type: ignore[arg-type]
     if norm is None:
         open_distance = "distance" in signature.parameters
         repair = 'write distance = "linf" or "l2"' if open_distance else "name another attack"
         raise UserError(
-            f"{where} measures {_distance_of(attack) or 'no distance'}; there are balls of norm "
+            f"{where} measures {distance or 'no distance'}; there are balls of norm "
             f'"linf" and "l2": {repair}'
         )
     return FoolboxAttack(where, frozenset({norm}), "steps" in signature.parameters, attack)
@@ -131,7 +132,3 @@ def _distance_of(attack: Any) -> Any:
         return attack.distance
     except (AttributeError, ValueError):  # no distance, or not chosen yet
         return None
-
-
-def _norm(attack: Any) -> str | None:
-    return _NORMS.get(getattr(_distance_of(attack), "p", None))  # type: ignore[arg-type]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple, Self
 
@@ -85,24 +84,14 @@ class RestartedAttack:
             aim = criterion.of(rows.to(pixels.device))
             return self.climb(victim, start, pixels[rows], aim, ball)
 
-        return best_try(self.restarts, once, len(pixels))
-
-
-def best_try(restarts: int, once: Callable[[int, torch.Tensor], Try], n: int) -> Attacked:
-    """Try until an image is broken; otherwise keep the point with the highest objective.
-
-    Args:
-        restarts: largest number of tries, at least 1.
-        once: from the number of the try and the rows (m,), on the CPU, that are not broken yet.
-        n: number of images.
-    """
-    best = once(0, torch.arange(n))
-    for number in range(1, restarts):
-        rows = torch.nonzero(~best.met.cpu())[:, 0]
-        if not len(rows):
-            break
-        best = _merged(best, rows, once(number, rows))
-    return Attacked(best.pixels, best.ever, best.blind, best.steps, best.losses)
+        # until an image is broken; otherwise the point with the highest objective is kept
+        best = once(0, torch.arange(len(pixels)))
+        for number in range(1, self.restarts):
+            rows = torch.nonzero(~best.met.cpu())[:, 0]
+            if not len(rows):
+                break
+            best = _merged(best, rows, once(number, rows))
+        return Attacked(best.pixels, best.ever, best.blind, best.steps, best.losses)
 
 
 def _merged(best: Try, rows: torch.Tensor, new: Try) -> Try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +50,10 @@ def metrics(run: Run) -> pd.DataFrame:
 
     A check without numbers has one row, with its verdict and no metric.
     """
-    return _frame([row for item in run.items for row in _of_item(run, item)], METRICS)
+    import pandas as pd
+
+    records = [row for item in run.items for row in _of_item(run, item)]
+    return pd.DataFrame(records, columns=list(METRICS)).astype(dict(METRICS))
 
 
 def _of_item(run: Run, item: Item) -> Iterator[dict[str, Any]]:
@@ -189,9 +192,3 @@ def _with_names(
         else:
             with_names.setdefault(f"{column}_name", table[column].map(names).astype(TEXT))
     return pd.DataFrame({**with_names, **{column: table[column] for column in table}})
-
-
-def _frame(records: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.DataFrame(list(records), columns=list(columns)).astype(dict(columns))

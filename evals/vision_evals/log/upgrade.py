@@ -37,37 +37,25 @@ def _more_fields(run: Json) -> Json:
 
 def _fields_for_sentences(run: Json) -> Json:
     """Return format 3, which has fields where format 2 had sentences, and other names."""
-    run = _renamed(run)
-    device = run.get("settings", {}).get("device", "")
+    settings = run.get("settings", {})
+    device = settings.get("device", "")
     several = device.split(", ") if ", " in device else []
-    return {
-        **run,
-        "settings": run.get("settings", {}) | {"devices": several},
+    rest = {key: value for key, value in run.items() if key != "walks"}
+    return rest | {
+        "settings": settings | {"devices": several},
+        "passes": [_pass(walk) for walk in run.get("walks", ())],
         "classifiers": [_classifier(card) for card in run.get("classifiers", ())],
         "items": [_item(item) for item in run.get("items", ())],
         "mutants": [_mutant(mutant) for mutant in run.get("mutants", ())],
     }
 
 
-def _renamed(run: Json) -> Json:
-    """Return format 2 with the names of format 3."""
-    passes = [_rename(record, {"lanes": "fast_paths"}) for record in run.get("walks", ())]
-    items = [
-        item
-        | {
-            "validity": [
-                check | {"outcome": _OUTCOMES.get(check["outcome"], check["outcome"])}
-                for check in item.get("validity", ())
-            ]
-        }
-        for item in run.get("items", ())
-    ]
-    rest = {key: value for key, value in run.items() if key != "walks"}
-    return rest | {"passes": passes, "items": items}
+def _pass(walk: Json) -> Json:
+    return {"fast_paths" if key == "lanes" else key: value for key, value in walk.items()}
 
 
-def _rename(record: Json, names: Mapping[str, str]) -> Json:
-    return {names.get(key, key): value for key, value in record.items()}
+def _validity(check: Json) -> Json:
+    return check | {"outcome": _OUTCOMES.get(check["outcome"], check["outcome"])}
 
 
 _OUTCOMES = {"holds": "passed", "falls": "failed", "cannot tell": "undecided"}
@@ -101,14 +89,16 @@ def _notice(notice: Json) -> Json:
 def _item(item: Json) -> Json:
     metrics = item.get("metrics", ())
     judgements = [_judgement(old, metrics) for old in item.get("judgements", ())]
+    validity = [_validity(check) for check in item.get("validity", ())]
     refused = any(judgement["verdict"] == "invalid" for judgement in judgements) or any(
         check["outcome"] == "failed" and check.get("severity", "error") == "error"
-        for check in item.get("validity", ())
+        for check in validity
     )
     sentence = item["sentence"]
     upgraded_item = item | {
         "metrics": [_metric(metric, item) for metric in metrics],
         "judgements": judgements,
+        "validity": validity,
         "pictures": [_picture(picture) for picture in item.get("pictures", ())],
         "plots": [_plot(plot) for plot in item.get("plots", ())],
         "worst_first": _WORST_FIRST.get(item["measure"]),

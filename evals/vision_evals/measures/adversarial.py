@@ -121,12 +121,6 @@ def _worst(probe: Probe, parameters: Parameters, ball: Ball) -> Worst:
 
 def summarise(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> tuple[Metric, ...]:
     """Return the curves over epsilon of the worst case, of one step and of noise."""
-    accuracies = {
-        "robust_accuracy": "correct",
-        "robust_accuracy_8bit": "correct_8bit",
-        "fgsm_accuracy": "correct_fgsm",
-        "noise_accuracy": "correct_noise",
-    }
 
     def distance(at: pd.DataFrame, epsilon: str) -> Iterator[Metric]:
         moved = at[at["correct_clean"] & ~at["correct"]]["distance"].to_numpy(np.float64)
@@ -135,7 +129,7 @@ def summarise(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> t
             "median_distance", np.median, (moved,), subject, at=epsilon, of=of, unit=unit
         )
 
-    return sweeps.sweep_metrics(rows, parameters.epsilons, subject, accuracies, distance)
+    return sweeps.sweep_metrics(rows, parameters.epsilons, subject, distance)
 
 
 def plots(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> tuple[Plot, ...]:
@@ -218,7 +212,6 @@ MEASURE = Measure(
             "robust_accuracy",
             "Share of all images that are still classified correctly after every attack of the "
             "set: the worst case of each image.",
-            "correct",
             "Carlini et al. 2019, On Evaluating Adversarial Robustness; Croce & Hein 2020",
             counts="image",
             headline=Headline(label="many-step robust accuracy", rank=3),
@@ -228,14 +221,12 @@ MEASURE = Measure(
             "fgsm_accuracy",
             "Share of all images that are still classified correctly after one step of size "
             "epsilon along the gradient.",
-            "correct_fgsm",
             "Goodfellow et al. 2015, section 4",
         ),
         sweeps.accuracy_after(
             "noise_accuracy",
             "Share of all images that are still classified correctly after a step of size epsilon "
             "in a random direction.",
-            "correct_noise",
             "Carlini et al. 2019, On Evaluating Adversarial Robustness",
         ),
         sweeps.ATTACK_SUCCESS,

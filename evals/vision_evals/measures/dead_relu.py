@@ -45,11 +45,11 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:  # noqa: ARG001 - 
     import torch
 
     from vision_evals.core.errors import InvalidError, NotApplicableError
-    from vision_evals.measures.rectifiers import Counted, columns_of, counted
+    from vision_evals.measures.rectifiers import counted, joined
     from vision_evals.models.hooks.activations import FUNCTIONS, activation, of_images
     from vision_evals.models.hooks.watch import watching
 
-    counts: list[Counted] = []
+    counts: list[Columns] = []
     smooth: Counter[str] = Counter()
     numbers: Counter[str] = Counter()
 
@@ -71,7 +71,7 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:  # noqa: ARG001 - 
     if logits.device.type == "cpu" and not logits.isfinite().all():
         index = (~logits.isfinite()).any(dim=1).nonzero()[0].item()
         raise InvalidError(f"the logits of {probe.ids[int(index)]} are NaN or infinite")
-    return columns_of(counts)
+    return joined(counts)
 
 
 def _why_none(smooth: Counter[str]) -> str:

@@ -97,7 +97,13 @@ def summarise(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> t
     return (
         fraction("eval_accuracy", once["correct_eval"], subject),
         resampled("train_accuracy_mean", np.mean, (single,), subject),
-        _spread(correct.mean(axis=0)),
+        exact(
+            "train_accuracy_spread",
+            float(correct.mean(axis=0).std(ddof=1)),
+            parameters.masks,
+            "masks",
+            "a spread over masks; it has no interval of its own",
+        ),
         resampled("accuracy_gap", np.mean, (gap,), subject),
         fraction("ensemble_accuracy", once["correct_ensemble"], subject),
         resampled("disagreement", np.mean, (changed.mean(axis=1),), subject),
@@ -120,16 +126,6 @@ def _by_mask(column: pd.Series[bool], parameters: Parameters) -> NDArray[np.floa
     """Return (images, masks)."""
     values: NDArray[np.float64] = column.to_numpy(np.float64)
     return values.reshape(-1, parameters.masks)
-
-
-def _spread(accuracies: NDArray[np.float64]) -> Metric:
-    return exact(
-        "train_accuracy_spread",
-        float(accuracies.std(ddof=1)),
-        len(accuracies),
-        "masks",
-        "a spread over masks; it has no interval of its own",
-    )
 
 
 def vouch(network: nn.Module, rows: pd.DataFrame) -> tuple[Validity, ...]:
@@ -160,10 +156,8 @@ def plots(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> tuple
     once = _once(rows)
     x = tuple(float(name) for name in parameters.mask_names)
     single = _by_mask(rows["correct"], parameters).astype(bool)
-    level = {
-        "eval mode": float(once["correct_eval"].mean()),
-        "ensemble": float(once["correct_ensemble"].mean()),
-    }
+    columns = {"eval mode": "correct_eval", "ensemble": "correct_ensemble"}
+    levels = {name: float(once[column].mean()) for name, column in columns.items()}
     return (
         Plot(
             title="Accuracy under single dropout masks",
@@ -176,7 +170,7 @@ def plots(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> tuple
                 shares("single masks", x, list(single.T), subject),
                 *(
                     Line(name=name, x=x, y=(y,) * len(x), n=(len(once),) * len(x))
-                    for name, y in level.items()
+                    for name, y in levels.items()
                 ),
             ),
             share=True,
@@ -195,17 +189,16 @@ def explain(probe: Probe, rows: pd.DataFrame, parameters: Parameters) -> tuple[D
     from vision_evals.measures.triptych import answered
 
     names = probe.classifier.classes.names
-    probabilities = probe.logits.softmax(dim=1)
+    panels = answered(["eval mode"] * len(probe.ids), names, probe.logits.softmax(dim=1))
     drawings = []
-    for i, image in enumerate(probe.ids):
+    for image, pixels, panel in zip(probe.ids, probe.pixels, panels, strict=True):
         answers = Counter(rows["top1"][rows["image"] == image].tolist())
-        (panel,) = answered(["eval mode"], names, probabilities[i : i + 1])
         masks = ", ".join(f"{names[answer]} {n}" for answer, n in answers.most_common(3))
         under = f"of {parameters.masks} masks: {masks}"
         drawings.append(
             Drawing(
                 image,
-                probe.pixels[i],
+                pixels,
                 f"seen as {panel.said} in eval mode; {under}",
                 (panel.model_copy(update={"note": under}),),
             )

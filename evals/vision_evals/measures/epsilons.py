@@ -57,10 +57,8 @@ def _reachable(epsilon: str | int | float) -> str | int | float:
     return epsilon
 
 
-Distances = Annotated[
-    tuple[
-        Annotated[str | int | float, AfterValidator(_not_negative), AfterValidator(_reachable)], ...
-    ],
-    AfterValidator(_distinct),
-]
+Distance = Annotated[str | int | float, AfterValidator(_not_negative), AfterValidator(_reachable)]
+"""In a norm that sums over pixels."""
+
+Distances = Annotated[tuple[Distance, ...], AfterValidator(_distinct)]
 """At least one, all different, in a norm that sums over pixels: values above 1 are allowed."""

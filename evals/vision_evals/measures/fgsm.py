@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 from typing import TYPE_CHECKING
 
 from vision_evals.core.tables import Table
@@ -58,20 +57,16 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
     def noisy(epsilon: float, rows: Rows) -> torch.Tensor:
         return signed_step(pixels[rows], random[rows], epsilon)
 
-    moves, sizes = (stepped, rounded, noisy), [epsilon for epsilon in epsilons if epsilon]
-    places = [partial(move, size) for size in sizes for move in moves]
-    outputs = iter(probe.looks(places, accepted))
-    clean, parts = probe.logits, []
-    for epsilon in epsilons:
-        at_epsilon = [next(outputs) for _ in moves] if epsilon else [clean] * len(moves)
-        logits, eight, noise = at_epsilon
+    along = sweeps.logits_along(probe, epsilons, (stepped, rounded, noisy))
+    parts = []
+    for epsilon, (logits, eight, noise) in zip(epsilons, along, strict=True):
         moved = stepped(epsilon, EVERY)
         parts.append(
             {
                 "top1": logits.argmax(dim=1),
                 "confidence": logits.softmax(dim=1).amax(dim=1),
                 "margin": _margin(logits, probe.right.label),
-                "correct_clean": first_is_right(clean, accepted),
+                "correct_clean": first_is_right(probe.logits, accepted),
                 "correct": first_is_right(logits, accepted),
                 "correct_8bit": first_is_right(eight, accepted),
                 "correct_noise": first_is_right(noise, accepted),
@@ -113,12 +108,7 @@ def _margin(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
 
 def summarise(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> tuple[Metric, ...]:
     """Return the curves over epsilon, and the epsilon at which half of the images are wrong."""
-    accuracies = {
-        "robust_accuracy": "correct",
-        "robust_accuracy_8bit": "correct_8bit",
-        "noise_accuracy": "correct_noise",
-    }
-    return sweeps.sweep_metrics(rows, parameters.epsilons, subject, accuracies)
+    return sweeps.sweep_metrics(rows, parameters.epsilons, subject)
 
 
 def badness(rows: pd.DataFrame) -> pd.Series[float]:
@@ -164,7 +154,6 @@ MEASURE = Measure(
             "robust_accuracy",
             "Share of all images that are still classified correctly after one step of size "
             "epsilon along the sign of the gradient. With one step the curve may rise again.",
-            "correct",
             "Goodfellow et al. 2015, section 4",
             counts="image",
             headline=Headline(label="one-step robust accuracy", rank=2),
@@ -174,7 +163,6 @@ MEASURE = Measure(
             "noise_accuracy",
             "Share of all images that are still classified correctly when every pixel value moves "
             "by epsilon up or down at random.",
-            "correct_noise",
             "Carlini et al. 2019, On Evaluating Adversarial Robustness",
         ),
         sweeps.ATTACK_SUCCESS,

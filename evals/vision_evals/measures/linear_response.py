@@ -16,7 +16,7 @@ from vision_evals.measures.epsilons import Epsilon, value
 from vision_evals.measures.measure import Drawing, Measure, Subject
 from vision_evals.measures.metrics import absent, exact, fraction, resampled
 from vision_evals.measures.straightness import crossings_of, curves_of, moves, r2_line, r2_per_side
-from vision_evals.measures.sweeps import stacked
+from vision_evals.measures.sweeps import logits_along, stacked
 from vision_evals.suite.spec import MetricSpec
 
 if TYPE_CHECKING:
@@ -83,9 +83,7 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
 def _along(probe: Probe, parameters: Parameters) -> list[torch.Tensor]:
     """Return the logits (n, classes) at each epsilon; at 0 they are those of the gradient."""
     epsilons = [*map(value, parameters.epsilons)]
-    places = [partial(_moved, probe, epsilon) for epsilon in epsilons if epsilon]
-    outputs = iter(probe.looks(places, probe.right.accepted))
-    return [next(outputs) if epsilon else probe.logits for epsilon in epsilons]
+    return [logits for (logits,) in logits_along(probe, epsilons, [partial(_moved, probe)])]
 
 
 def _moved(probe: Probe, epsilon: float, rows: Rows = slice(None)) -> torch.Tensor:

@@ -155,14 +155,13 @@ def _published(
     assert subject.classes is not None, "answers belong to a classifier"
     index, n = subject.classes.index(published.answer), len(rows)
     reason = f"compared with a published answer, not a sample ({published.source})"
-    error = (
-        None
-        if published.confidence is None
-        else float((rows["published_confidence"] - published.confidence).abs().max())
-    )
+    error, why = None, "no confidence was published"
+    if published.confidence is not None:
+        difference = rows["published_confidence"] - published.confidence
+        error, why = float(difference.abs().max()), reason
     return (
         exact(hit, float((rows["top5"].str[0] == index).mean()), n, "images", reason),
-        exact(gap, error, n, "images", "no confidence was published" if error is None else reason),
+        exact(gap, error, n, "images", why),
     )
 
 
@@ -199,8 +198,7 @@ MEASURE = Measure(
     worst_first=WorstFirst(
         word="most confident",
         meaning="The most confident are the images on which the likeliest class has the highest "
-        "probability. Labels are not used, so these are not "
-        "necessarily mistakes.",
+        "probability. Labels are not used, so these are not necessarily mistakes.",
     ),
     metrics=(
         MetricSpec(

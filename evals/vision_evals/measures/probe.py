@@ -154,10 +154,8 @@ class Probe:
         """
         if not places:
             return self.pixels.new_empty(0, len(self.ids), 0)
-        n, fast_path = (
-            len(self.ids),
-            self.fast_path or FastPath(self.classifier, FastPathPlan("fp32")),
-        )
+        fast_path = self.fast_path or FastPath(self.classifier, FastPathPlan("fp32"))
+        n = len(self.ids)
         room = self.room or n
         step = max(1, room // n)
         groups = [places[first : first + step] for first in range(0, len(places), step)]

@@ -18,22 +18,21 @@ if TYPE_CHECKING:
     import torch
 
     from vision_evals.measures.measure import Subject
+    from vision_evals.measures.probe import Probe, Rows
 
 at_each_epsilon = partial(MetricSpec, axis="epsilons")
 """A metric that is measured at each epsilon."""
 
+ACCURACIES = {
+    "robust_accuracy": "correct",
+    "robust_accuracy_8bit": "correct_8bit",
+    "fgsm_accuracy": "correct_fgsm",
+    "noise_accuracy": "correct_noise",
+}
+"""Shares of images that are classified correctly after a change, and their columns of the rows."""
+
 CONFIDENTLY_WRONG = WorstFirst(
     meaning="The worst are the images on which the network became most confident of a wrong class."
-)
-ROBUST_ACCURACY_8BIT = at_each_epsilon(
-    "robust_accuracy_8bit",
-    "Robust accuracy after rounding the same adversarial images to 8 bits, as a saved picture "
-    "stores them.",
-    source="Goodfellow et al. 2015, section 3; Carlini & Wagner 2017 (discretisation)",
-    interval="wilson",
-    per_image=each("correct_8bit"),
-    numeric_error=BY_DECISION,
-    refines="robust_accuracy",
 )
 ATTACK_SUCCESS = at_each_epsilon(
     "attack_success",
@@ -66,13 +65,12 @@ MEDIAN_FLIP_EPSILON = MetricSpec(
 )
 
 
-def accuracy_after(name: str, about: str, column: str, source: str, **more: Any) -> MetricSpec:
+def accuracy_after(name: str, about: str, source: str, **more: Any) -> MetricSpec:
     """Return the share of images that are classified correctly after a change of each size.
 
     Args:
-        name: of the metric.
+        name: one of `ACCURACIES`.
         about: what it is.
-        column: of the rows, boolean.
         source: paper and section.
         more: further fields of the metric.
     """
@@ -81,36 +79,45 @@ def accuracy_after(name: str, about: str, column: str, source: str, **more: Any)
         about,
         source=source,
         interval="wilson",
-        per_image=each(column),
+        per_image=each(ACCURACIES[name]),
         numeric_error=BY_DECISION,
         **more,
     )
+
+
+ROBUST_ACCURACY_8BIT = accuracy_after(
+    "robust_accuracy_8bit",
+    "Robust accuracy after rounding the same adversarial images to 8 bits, as a saved picture "
+    "stores them.",
+    "Goodfellow et al. 2015, section 3; Carlini & Wagner 2017 (discretisation)",
+    refines="robust_accuracy",
+)
 
 
 def sweep_metrics(
     rows: pd.DataFrame,
     epsilons: Sequence[str | int | float],
     subject: Subject,
-    accuracies: Mapping[str, str],
     more: Callable[[pd.DataFrame, str], Iterable[Metric]] = lambda *_: (),
 ) -> tuple[Metric, ...]:
     """Return the metrics at each epsilon, and the epsilon at which half of the images are wrong.
 
     Args:
-        rows: with ``correct_clean``, ``correct``, ``correct_noise`` and ``confidence``.
+        rows: with ``correct_clean``, ``confidence``, ``correct``, ``correct_noise`` and perhaps
+            more columns of `ACCURACIES`.
         epsilons: as the suite wrote them.
         subject: whose rows they are.
-        accuracies: names of metrics to their boolean columns.
         more: the rows at one epsilon, and the epsilon, to further metrics of a measure.
     """
     # whether or not the sweep holds epsilon 0
     clean = list(dict.fromkeys(rows["image"][rows["correct_clean"]]))
+    accuracies = {name: column for name, column in ACCURACIES.items() if column in rows}
     of, metrics = "images correct when clean", []
     for epsilon in map(str, epsilons):
         at = rows[rows["epsilon"] == epsilon].set_index("image")
         mistakes = (at["confidence"][~at["correct"]].to_numpy(np.float64),)
         metrics += [
-            *(fraction(name, at[hits], subject, at=epsilon) for name, hits in accuracies.items()),
+            *(fraction(name, at[c], subject, at=epsilon) for name, c in accuracies.items()),
             fraction("attack_success", ~at["correct"][clean], subject, at=epsilon, of=of),
             resampled(
                 "confidence_on_mistakes", np.mean, mistakes, subject, at=epsilon, of="mistakes"
@@ -158,6 +165,21 @@ def _median_flip(
 def confidence_where(wrong: pd.Series[bool], rows: pd.DataFrame) -> pd.Series[float]:
     """Return each image's highest confidence in the rows that are ``wrong``; 0 without any."""
     return rows["confidence"].where(wrong, 0.0).groupby(rows["image"], sort=False).max()
+
+
+def logits_along(
+    probe: Probe, sizes: Sequence[float], moves: Sequence[Callable[[float, Rows], torch.Tensor]]
+) -> list[list[torch.Tensor]]:
+    """Return for each size the logits (n, classes) after each move; at 0 they are the clean ones.
+
+    Args:
+        probe: of labelled images.
+        sizes: of the moves.
+        moves: from a size and rows of the batch to their moved pixels.
+    """
+    places = [partial(move, size) for size in sizes if size for move in moves]
+    outputs = iter(probe.looks(places, probe.right.accepted))
+    return [[next(outputs) if size else probe.logits for _ in moves] for size in sizes]
 
 
 def stacked(parts: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:

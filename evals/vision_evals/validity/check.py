@@ -93,7 +93,7 @@ def undecided(evidence: str) -> CheckResult:
     return CheckResult("undecided", evidence)
 
 
-def rate(bad: int, n: int, limit: float, what: str) -> CheckResult:
+def rate(bad: int, n: int, limit: float, counted: str) -> CheckResult:
     """Test whether a rate exceeds a limit (one-sided binomial).
 
     The check fails only when so many bad ones have a probability under 1 % at a rate of ``limit``.
@@ -104,11 +104,11 @@ def rate(bad: int, n: int, limit: float, what: str) -> CheckResult:
         bad: how many are bad.
         n: of how many.
         limit: highest rate that is allowed, a fraction.
-        what: in words, such as ``images whose gradient is 0``.
+        counted: in words, such as ``images whose gradient is 0``.
     """
     from scipy.stats import binom
 
-    evidence = f"{bad} of {n} {what}, at most {limit:.3g} of them allowed"
+    evidence = f"{bad} of {n} {counted}, at most {limit:.3g} of them allowed"
     if n == 0 or float(binom.sf(n - 1, n, limit)) >= SIGNIFICANCE:
         return undecided(f"{evidence}; too few to decide")
     chance = float(binom.sf(bad - 1, n, limit))

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
-import pandas as pd
-
 from vision_evals.log import Metric
 from vision_evals.log.environment import versions
 from vision_evals.measures.measure import Measure, Subject
@@ -61,18 +59,11 @@ def _errors(metric: Metric, evidence: Evidence) -> Iterator[str]:
     total = len(evidence.image_set.images)
     if metric.n > total:
         yield f"{name}: n = {metric.n} of {total} images"
-    counted = _count(evidence.measure.metric(metric.name).counts, evidence.rows)
-    if counted is not None and metric.n != counted:
-        yield f"{name}: n = {metric.n}, and there are {counted} {metric.denominator}"
-
-
-def _count(counts: str | None, rows: pd.DataFrame) -> int | None:
-    """Return how many images a denominator has, counted as a set; None where it is not declared."""
-    if counts is None:
-        return None
-    return len(
-        {image for image, counted in zip(rows["image"], rows[counts], strict=True) if counted}
-    )
+    rows, counts = evidence.rows, evidence.measure.metric(metric.name).counts
+    if counts is not None:
+        counted = rows["image"][rows[counts].astype(bool)].nunique()
+        if metric.n != counted:
+            yield f"{name}: n = {metric.n}, and there are {counted} {metric.denominator}"
 
 
 def full_description(evidence: Evidence) -> CheckResult:
@@ -115,10 +106,8 @@ def _described(evidence: Evidence, written: dict[str, Any]) -> Iterator[str]:
         about = {"norm": written.get("norm", "linf"), **_numbers(attack)}
         yield f"{attack.name}: " + ", ".join(f"{key} {item}" for key, item in about.items())
     yield f"seed {evidence.probe.seed}"
-    installed = versions()
-    yield ", ".join(
-        f"{name} {installed.get(name, 'is not installed')}" for name in ("torch", "torchvision")
-    )
+    installed, libraries = versions(), ("torch", "torchvision")
+    yield ", ".join(f"{name} {installed.get(name, 'is not installed')}" for name in libraries)
     yield f"classifier {evidence.classifier.fingerprint[:12]}"
 
 

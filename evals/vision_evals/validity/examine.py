@@ -29,8 +29,8 @@ class Examiner:
 
     def _check_all(self, evidence: Evidence, depth: Depth) -> Iterator[Validity]:
         for check in self.checks:
-            wanted = check.cost == "cheap" or depth == "thorough"
-            if wanted and check.guards(evidence.measure):
+            selected = check.cost == "cheap" or depth == "thorough"
+            if selected and check.guards(evidence.measure):
                 yield _as_validity(check, self._result(check, evidence))
 
     def _result(self, check: ValidityCheck, evidence: Evidence) -> CheckResult:

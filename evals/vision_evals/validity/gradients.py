@@ -110,10 +110,9 @@ def lead_gradient(
         if not logits.requires_grad:
             return logits, None
         total = runner_up_lead(logits, logits.detach().argmax(dim=1)).sum()
-        found: tuple[torch.Tensor | None, ...] = torch.autograd.grad(
-            total, variable, allow_unused=True
-        )
-    return logits.detach(), None if found[0] is None else found[0].double()
+        gradient: torch.Tensor | None
+        (gradient,) = torch.autograd.grad(total, variable, allow_unused=True)
+    return logits.detach(), None if gradient is None else gradient.double()
 
 
 def movable(pixels: torch.Tensor) -> torch.Tensor:
@@ -132,10 +131,10 @@ def _zero_gradient(evidence: Evidence, pixels: torch.Tensor, logits: torch.Tenso
     moved = (pixels + NOISE_OF_ZERO_GRADIENT * random_signs(evidence, pixels)).clamp(0, 1)
     after = logits_of(evidence.classifier, moved)
     change = float((after - logits).abs().amax())
-    sentence = (
-        f"the gradient is 0 on {len(pixels)} images, and noise of 8/255 changes the logits by "
-    )
-    return failed(f"{sentence}{change:.2g}") if change else undecided(f"{sentence}nothing either")
+    sentence = f"the gradient is 0 on {len(pixels)} images, and noise of 8/255 changes the logits"
+    if change:
+        return failed(f"{sentence} by {change:.2g}")
+    return undecided(f"{sentence} by nothing either")
 
 
 def _compared(

@@ -106,12 +106,8 @@ def reference_breaks(evidence: Evidence) -> CheckResult:
         standing, n = _standing(str(evidence.probe.pixels.device))
     except UnavailableError as error:
         return undecided(str(error))
-    return rate(
-        standing,
-        n,
-        MAX_STANDING_SHARE,
-        f"images still right of {REFERENCE} after PGD-{STEPS} at 4/255",
-    )
+    text = f"images still right of {REFERENCE} after PGD-{STEPS} at 4/255"
+    return rate(standing, n, MAX_STANDING_SHARE, text)
 
 
 @functools.cache

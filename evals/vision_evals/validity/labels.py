@@ -26,6 +26,8 @@ from vision_evals.validity.check import (
 )
 from vision_evals.validity.forwards import logits_of, preserved_rng
 
+WORST_FIRST = ("failed", "undecided", "passed")
+
 MIN_IMAGES_PER_CLASS = 5
 """Images of a class below which the order of classes cannot be tested."""
 
@@ -173,22 +175,19 @@ def _better(evidence: Evidence, others: dict[str, torch.Tensor]) -> CheckResult:
     """Compare with each variant by McNemar's exact test, 1 % shared among them."""
     as_is = _right(evidence, evidence.probe.logits)
     results = []
-    for what, pixels in others.items():
+    for variant, pixels in others.items():
         with preserved_rng(pixels.device):
             altered = _right(evidence, logits_of(evidence.classifier, pixels))
         won = altered & ~as_is
         gained, lost = int(won.sum()), int((as_is & ~altered).sum())
         sentence = (
-            f"{what} {int(altered.sum())} of {len(as_is)} right, as declared {int(as_is.sum())}"
+            f"{variant} {int(altered.sum())} of {len(as_is)} right, as declared {int(as_is.sum())}"
         )
         if not as_is.any() and not altered.any():
             results.append(undecided(f"{sentence}: no answer is right"))
         elif gained > lost and len(torch.unique(_answers(evidence).label[won])) < 2:
-            results.append(
-                undecided(
-                    f"{sentence}: all gains are of one class, as a constant answer would give"
-                )
-            )
+            text = f"{sentence}: all gains are of one class, as a constant answer would give"
+            results.append(undecided(text))
         else:
             results.append(mcnemar(gained, lost, sentence, SIGNIFICANCE / len(others)))
     return _worst(results)
@@ -205,12 +204,9 @@ def _right(evidence: Evidence, logits: torch.Tensor) -> torch.Tensor:
 
 
 def _worst(results: list[CheckResult]) -> CheckResult:
-    outcomes = [result.outcome for result in results]
-    for outcome in ("failed", "undecided", "passed"):
-        if outcome in outcomes:
-            sentence = "; ".join(r.evidence for r in results if r.outcome == outcome)
-            return CheckResult(outcome, sentence)
-    raise AssertionError("nothing was compared")
+    """Return the worst outcome, with the evidence of all results that have it."""
+    worst = min((result.outcome for result in results), key=WORST_FIRST.index)
+    return CheckResult(worst, "; ".join(r.evidence for r in results if r.outcome == worst))
 
 
 CHECKS = (

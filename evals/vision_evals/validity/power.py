@@ -131,10 +131,8 @@ def _ridge(rows: torch.Tensor, goals: torch.Tensor) -> torch.Tensor:
 def finds_planted(evidence: Evidence) -> CheckResult:
     """S21: each image has its own readout, so each is attacked alone."""
     iterated_of(evidence)
-    validity_batch, ball = (
-        build_validity_batch(evidence),
-        ball_of(evidence, informative_epsilon(evidence)[0]),
-    )
+    validity_batch = build_validity_batch(evidence)
+    ball = ball_of(evidence, informative_epsilon(evidence)[0])
     readouts, missed = 0, 0
     for i in range(min(MAX_IMAGES, len(validity_batch.pixels))):
         alone = validity_batch.of(torch.tensor([i], device=validity_batch.pixels.device))
@@ -191,10 +189,7 @@ def converged(evidence: Evidence) -> CheckResult:
     """
     attack, ball = _adjustable(evidence)
     validity_batch = build_validity_batch(evidence)
-    once, twice = (
-        run_attack(validity_batch, attack, ball),
-        run_attack(validity_batch, attack.longer(), ball),
-    )
+    once, twice = (run_attack(validity_batch, a, ball) for a in (attack, attack.longer()))
     changed = int((once.broken != twice.broken).sum())
     result = rate(changed, len(once.broken), 0.01, "verdicts change with twice the steps")
     share = _late_gain(once)

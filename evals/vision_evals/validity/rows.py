@@ -38,8 +38,7 @@ def budgets(rows: pd.DataFrame, column: str) -> list[str]:
 
 def inside_ball(evidence: Evidence) -> CheckResult:
     """S2: measured on the pixels that the attack returned, image by image."""
-    rows = evidence.rows
-    axis = evidence.measure.axis
+    rows, axis = evidence.rows, evidence.measure.axis
     widths = rows[axis[0]].map(value).to_numpy(float) if axis else np.zeros(len(rows))
     if "outside" in rows:
         beyond = rows["outside"].to_numpy(float)
@@ -58,14 +57,15 @@ def inside_ball(evidence: Evidence) -> CheckResult:
 
 def no_silent_success(evidence: Evidence) -> CheckResult:
     """S17: an image counts once; rounding in another batch size may lose a few."""
+    text = "images broke during an attack that then returned an unbroken one"
+    return _rate_of_standing(evidence, "ever", 0.01, text)
+
+
+def _rate_of_standing(evidence: Evidence, column: str, limit: float, text: str) -> CheckResult:
+    """Test the rate of images that stand above epsilon 0 although a column is true."""
     rows = evidence.rows[evidence.rows["epsilon"].map(value) > 0]
-    silent = rows[rows["ever"].astype(bool) & rows["correct"].astype(bool)]
-    return rate(
-        silent["image"].nunique(),
-        rows["image"].nunique(),
-        0.01,
-        "images broke during an attack that then returned an unbroken one",
-    )
+    bad = rows[rows[column].astype(bool) & rows["correct"].astype(bool)]
+    return rate(bad["image"].nunique(), rows["image"].nunique(), limit, text)
 
 
 def images_attacked(evidence: Evidence) -> CheckResult:
@@ -77,14 +77,8 @@ def images_attacked(evidence: Evidence) -> CheckResult:
 
 def finite_on_the_way(evidence: Evidence) -> CheckResult:
     """S6 during the attack: where a gradient is not finite, the attack does not move."""
-    rows = evidence.rows[evidence.rows["epsilon"].map(value) > 0]
-    blind = rows[rows["blind"].astype(bool) & rows["correct"].astype(bool)]
-    return rate(
-        blind["image"].nunique(),
-        rows["image"].nunique(),
-        0.05,
-        "images stand after an attack that met a gradient that is not finite",
-    )
+    text = "images stand after an attack that met a gradient that is not finite"
+    return _rate_of_standing(evidence, "blind", 0.05, text)
 
 
 def target_gains(evidence: Evidence) -> CheckResult:
@@ -115,12 +109,9 @@ def beats_one_step(evidence: Evidence) -> CheckResult:
     stands, stood = (wide(evidence.rows, c)[sizes] for c in ("correct", "correct_fgsm"))
     missed = stands & ~stood
     where = [size for size in sizes if missed[size].any()]
-    result = rate(
-        int(missed.any(axis=1).sum()),
-        len(stands) if sizes else 0,
-        0.01,
-        "images break under one step and stand under the attacks",
-    )
+    text = "images break under one step and stand under the attacks"
+    count = int(missed.any(axis=1).sum())
+    result = rate(count, len(stands) if sizes else 0, 0.01, text)
     return result.adding(f"at {', '.join(where)}") if where else result
 
 
@@ -145,9 +136,8 @@ def more_breaks_more(evidence: Evidence) -> CheckResult:
         error = float(np.sqrt(lost + gained - (lost - gained) ** 2 / n))
         if lost - gained > error:
             p = binomtest(lost, lost + gained, alternative="greater").pvalue
-            drops.append(
-                (float(p), f"from {small} to {large}, {lost} stand again and {gained} break")
-            )
+            text = f"from {small} to {large}, {lost} stand again and {gained} break"
+            drops.append((float(p), text))
     shares = ", ".join(f"{float(broken[size].mean()):.3g} at {size}" for size in sizes)
     sentence = f"success on {n} images: {shares}"
     if not drops:
@@ -174,8 +164,8 @@ def beats_noise(evidence: Evidence) -> CheckResult:
     size = str(differ.idxmax())
     n, won = int(differ[size]), int((noisy[size] & ~stands[size]).sum())
     p = float(binomtest(won, n, alternative="greater").pvalue)
-    sentence = f"at {size}, of {n} images that only one of the two breaks, the attack breaks {won}"
-    sentence += f", p = {p:.2g}"
+    only = f"of {n} images that only one of the two breaks"
+    sentence = f"at {size}, {only}, the attack breaks {won}, p = {p:.2g}"
     if p < SIGNIFICANCE:
         return passed(sentence)
     lost = float(binomtest(won, n, 0.75, alternative="less").pvalue)

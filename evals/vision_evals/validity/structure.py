@@ -75,12 +75,10 @@ def same_in_every_batch(evidence: Evidence) -> CheckResult:
                 worst[size] = logit_difference(parts, together[: len(parts)])
             except Exception as error:  # noqa: BLE001 - a network may refuse a batch with any error
                 refused.append(f"batches of {size} are refused: {type(error).__name__}: {error}")
-    found = [f"in batches of {size} by {share:.2g}" for size, share in worst.items()]
-    sentence = (
-        f"logits of {len(pixels)} images at once differ from those {'; '.join(found)} of the "
-    )
-    sentence = "; ".join([f"{sentence}largest logit"] * bool(found) + refused)
-    if found and not _worst([*worst.values()]) < SAME_LOGITS:
+    shares = "; ".join(f"in batches of {size} by {share:.2g}" for size, share in worst.items())
+    at_once = f"logits of {len(pixels)} images at once differ from those {shares}"
+    sentence = "; ".join([f"{at_once} of the largest logit"] * bool(worst) + refused)
+    if worst and not _worst([*worst.values()]) < SAME_LOGITS:
         return failed(sentence)
     return undecided(sentence) if refused else passed(sentence)
 

@@ -120,12 +120,10 @@ class CheckInput:
 
         Where a recipe has several seeds, each metric is the median over them.
         """
-        by_seed, seeds = [], []
+        measure, by_seed, seeds = self.measure, [], []
         for member, subject in self._subjects(alias, confidence):
-            metrics = self.measure.summarise(member.rows, self.job.check.parameters, subject)
-            by_seed.append(
-                [_with_spec(metric, self.measure.metric(metric.name)) for metric in metrics]
-            )
+            metrics = measure.summarise(member.rows, self.job.check.parameters, subject)
+            by_seed.append([_with_spec(metric, measure.metric(metric.name)) for metric in metrics])
             seeds.append(seed_of(member))
         return medians(by_seed, seeds)
 
@@ -146,28 +144,24 @@ class CheckInput:
         results = {**self.others, self.job.alias: self.measured}
         second = self.against.get(alias) or (None,) * len(results[alias])
         table = self.job.check.table
+        rivals = {a: r[0] for a, r in results.items() if self.measure.compares and a != alias}
         for member, other in zip(results[alias], second, strict=True):
-            yield (
-                member,
-                Subject(
-                    alias,
-                    member.classes,
-                    member.seed,
-                    member.images,
-                    confidence,
-                    role=table.images or "",
-                    against=None if other is None else other.rows,
-                    against_role=table.against or "",
-                    others={
-                        a: seed_results[0].rows
-                        for a, seed_results in results.items()
-                        if self.measure.compares
-                        and a != alias
-                        and seed_results[0].invalid_reason is None
-                        and seed_results[0].classes == member.classes
-                    },
-                ),
+            subject = Subject(
+                alias,
+                member.classes,
+                member.seed,
+                member.images,
+                confidence,
+                role=table.images or "",
+                against=None if other is None else other.rows,
+                against_role=table.against or "",
+                others={
+                    a: rival.rows
+                    for a, rival in rivals.items()
+                    if rival.invalid_reason is None and rival.classes == member.classes
+                },
             )
+            yield member, subject
 
 
 def seed_of(member: Measured) -> int | None:
@@ -190,18 +184,13 @@ def _median(metrics: Sequence[Metric], seeds: Sequence[int | None]) -> Metric:
     nothing = {"low": None, "high": None, "confidence": None, "method": None}
     if len(values) < len(metrics):
         without = [str(s) for s, m in zip(seeds, metrics, strict=True) if m.value is None]
-        first = next(metric.reason for metric in metrics if metric.value is None)
-        everywhere = len(without) == len(metrics)
-        missing = f"of {len(metrics)} trainings seed {', '.join(without)} has none: {first}"
-        reason = first if everywhere else missing
-        return metrics[0].model_copy(
-            update={
-                **nothing,
-                "value": None,
-                "reason": reason,
-                "lost": any(m.lost for m in metrics),
-            }
-        )
+        reason = next(metric.reason for metric in metrics if metric.value is None)
+        if values:
+            seeds_without = ", ".join(without)
+            reason = f"of {len(metrics)} trainings seed {seeds_without} has none: {reason}"
+        lost = any(metric.lost for metric in metrics)
+        update = {**nothing, "value": None, "reason": reason, "lost": lost}
+        return metrics[0].model_copy(update=update)
     low, high = min(values), max(values)
     return metrics[0].model_copy(
         update={
@@ -216,10 +205,8 @@ def _median(metrics: Sequence[Metric], seeds: Sequence[int | None]) -> Metric:
 def _join_seeds(drawn: Sequence[tuple[int | None, Plot]]) -> Plot:
     if len(drawn) == 1:
         return drawn[0][1]
-    lines = [
-        line
-        if line.reference  # the same for all seeds
-        else line.model_copy(update={"seed": seed})
+    lines = [  # a reference is the same for all seeds
+        line if line.reference else line.model_copy(update={"seed": seed})
         for seed, plot in drawn
         for line in plot.lines
     ]
@@ -228,13 +215,5 @@ def _join_seeds(drawn: Sequence[tuple[int | None, Plot]]) -> Plot:
 
 def _with_spec(metric: Metric, spec: MetricSpec) -> Metric:
     """Add to a metric what its measure declares about it."""
-    return metric.model_copy(
-        update={
-            "about": spec.about,
-            "source": spec.source,
-            "higher_is_better": spec.higher_is_better,
-            "axis": spec.axis,
-            "refines": spec.refines,
-            "headline": spec.headline,
-        }
-    )
+    declared = ("about", "source", "higher_is_better", "axis", "refines", "headline")
+    return metric.model_copy(update={name: getattr(spec, name) for name in declared})

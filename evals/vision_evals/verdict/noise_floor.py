@@ -93,6 +93,11 @@ class NoiseEntry(Record):
     floors: tuple[MetricFloor, ...]
     """Of each metric that has a value in every variation."""
 
+    @property
+    def by_metric(self) -> dict[tuple[str, str | None], MetricFloor]:
+        """The floors by name of the metric and value of its axis."""
+        return {(floor.metric, floor.at): floor for floor in self.floors}
+
 
 class Noise(Record):
     """The file: the noise of one machine."""
@@ -106,10 +111,10 @@ class Noise(Record):
     def floor(self, asked: NoiseKey, precision: Precision, metric: Metric) -> NoiseFloor | None:
         """Return the noise floor of a metric; None where it was not measured."""
         for entry in self.entries:
-            if entry.precision == precision and entry.asked.key == asked.key:
-                for moved in entry.floors:
-                    if (moved.metric, moved.at) == (metric.name, metric.at):
-                        return NoiseFloor(moved.floor, entry.measured)
+            if (entry.precision, entry.asked.key) == (precision, asked.key):
+                moved = entry.by_metric.get((metric.name, metric.at))
+                if moved is not None:
+                    return NoiseFloor(moved.floor, entry.measured)
         return None
 
     def merged(self, new: Sequence[NoiseEntry]) -> Noise:
@@ -130,11 +135,10 @@ def _wider(old: NoiseEntry, new: NoiseEntry) -> NoiseEntry:
         return new
     if set(new.variations) <= set(old.variations):
         return old
-    floors = {(moved.metric, moved.at): moved for moved in old.floors}
-    for moved in new.floors:
-        older = floors.get((moved.metric, moved.at))
-        if older is None or older.floor < moved.floor:
-            floors[moved.metric, moved.at] = moved
+    floors = old.by_metric
+    for key, moved in new.by_metric.items():
+        if key not in floors or floors[key].floor < moved.floor:
+            floors[key] = moved
     variations = dict.fromkeys((*new.variations, *old.variations))
     return new.model_copy(
         update={"variations": tuple(variations), "floors": tuple(floors.values())}
@@ -178,7 +182,7 @@ def noise_entry(
     """
     variations = tuple(variation for variation, _ in taken)
     assert len({variation.precision for variation in variations}) == 1
-    exact = {} if fp32 is None else {(m.metric, m.at): m.reference for m in fp32.floors}
+    exact = {} if fp32 is None else fp32.by_metric
     values: dict[tuple[str, str | None], list[float]] = {}
     for _, metrics in taken:
         for metric in metrics:
@@ -191,7 +195,7 @@ def noise_entry(
         distances = [abs(value - series[0]) for value in series]
         largest = max(distances)
         most = variations[distances.index(largest)] if largest > 0 else None
-        difference = abs(series[0] - exact[name, at]) if (name, at) in exact else None
+        plain = exact.get((name, at))
         floors.append(
             MetricFloor(
                 metric=name,
@@ -199,7 +203,7 @@ def noise_entry(
                 reference=series[0],
                 floor=largest,
                 most=most,
-                from_fp32=difference,
+                from_fp32=None if plain is None else abs(series[0] - plain.reference),
             )
         )
     return NoiseEntry(

@@ -36,21 +36,18 @@ def resolve_threshold(
         return _published(check_input.job, check_input.measured[0], expectation.metric)
     if reference.of == "baseline":
         return _baseline(reference, expectation, check_input)
-    if reference.of not in check_input.others:
+    others = check_input.others.get(reference.of)
+    if others is None:
         return NoThreshold(f"{reference.of} was not measured here")
-    for other in check_input.others[reference.of]:
-        if other.invalid_reason is not None:
-            return NoThreshold(
-                f"{reference.of} is invalid: {other.invalid_reason}", Verdict.INVALID
-            )
+    for other in others:
+        if reason := other.invalid_reason:
+            return NoThreshold(f"{reference.of} is invalid: {reason}", Verdict.INVALID)
         if other.rows.empty:
             return NoThreshold(f"no picture of {reference.of} was measured")
     metric = verdict.find(expectation.metric, expectation.at, check_input.metrics(reference.of))
     if metric.value is None:
         return NoThreshold(f"{reference.of} has no {metric.name}: {metric.reason}")
-    return _pairs(
-        reference, expectation, check_input, metric, check_input.others[reference.of][0].rows
-    )
+    return _pairs(reference, expectation, check_input, metric, others[0].rows)
 
 
 def _baseline(reference: Reference, expectation: Expectation, check_input: CheckInput) -> Threshold:
@@ -103,10 +100,8 @@ def _pairs(
     parameters, at = check_input.job.check.parameters, (metric.name, metric.at)
     try:
         difference = pair(measure, tables, parameters, at, confidence, check_input.measured[0].seed)
-    except UserError as error:
-        return NoThreshold(
-            str(error), Verdict.INVALID
-        )  # a gate that cannot be trusted is not skipped
+    except UserError as error:  # a gate that cannot be trusted is not skipped
+        return NoThreshold(str(error), Verdict.INVALID)
     return PairedThreshold(metric.value, difference)
 
 
@@ -122,13 +117,13 @@ def _published(job: Job, measured: Measured, metric: str) -> Threshold:
     classifier = measured.classifier
     if classifier is None or metric not in classifier.published:
         return NoThreshold(f"nothing is published for {job.alias} with these weights")
-    wanted = classifier.classes.name
-    if job.source is None or measured.sample_of == wanted:
+    class_map = classifier.classes.name
+    if job.source is None or measured.sample_of == class_map:
         return classifier.published[metric]
     place = job.source.place
     path = None if place in BUILT_IN else declaration(Path(place))
-    repair = f': write sample_of = "{wanted}" in {path} if they are' if path else ""
+    repair = f': write sample_of = "{class_map}" in {path} if they are' if path else ""
     if measured.sample_of is None:
-        return NoThreshold(f"the images are not declared to be a sample of {wanted}{repair}")
-    declared = f"declared to be a sample of {measured.sample_of}, not of {wanted}"
+        return NoThreshold(f"the images are not declared to be a sample of {class_map}{repair}")
+    declared = f"declared to be a sample of {measured.sample_of}, not of {class_map}"
     return NoThreshold(f"the images are {declared}{repair}")

@@ -220,12 +220,8 @@ def _by_pairs(
         further += _describe_needed(paired, margin, needed)
     elif verdict is Verdict.PASSED and bound.margin == 0:
         drop = smallest_drop(paired, alpha)
-        further += "; no loss shown: these images "
-        further += (
-            f"show a loss of {_number(drop)} with probability 80 %"
-            if drop
-            else "are too few to show any loss with probability 80 %"
-        )
+        power = f"show a loss of {_number(drop)}" if drop else "are too few to show any loss"
+        further += f"; no loss shown: these images {power} with probability 80 %"
     return verdict, further, Gate(of=bound.of, margin=bound.margin, paired=paired, needed=needed)
 
 
@@ -314,9 +310,7 @@ def _name_at(metric: Metric) -> str:
 
 def _distinct_number(value: float, threshold: float) -> str:
     """Return a value with enough digits to differ from its threshold in print."""
-    if _number(value) == _number(threshold):
-        return repr(value)
-    return _number(value)
+    return repr(value) if _number(value) == _number(threshold) else _number(value)
 
 
 def _number(value: float) -> str:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq, minimize_scalar
 from scipy.stats import binomtest, multinomial, norm
 
-from vision_evals.verdict.paired.shares import mcnemar, score_interval, score_statistic
+from vision_evals.verdict.paired.shares import mcnemar, null_variance, score_interval
 
 Counts = tuple[int, int, int]
 
@@ -43,6 +43,15 @@ def by_search(worse: int, better: int, n: int, margin: float) -> float:
     q = min((low, high, float(found.x)), key=unlikely)
     variance = (2 * q + margin - margin**2) / n
     return ((better - worse) / n - margin) / math.sqrt(max(variance, 1e-300))
+
+
+def score_statistic(worse: int, better: int, n: int, margin: float) -> float:
+    """Return Tango's statistic: standard normal if the true difference is ``margin``."""
+    away = (better - worse) / n - margin
+    spread = math.sqrt(null_variance(worse / n, better / n, margin) / n)
+    if spread == 0:
+        return 0.0 if away == 0 else math.copysign(math.inf, away)
+    return away / spread
 
 
 @pytest.mark.parametrize("counts", CASES)

@@ -38,21 +38,19 @@ def flips(
     now = now.reindex(before.index)
     lost, won = before.index[before & ~now], before.index[~before & now]
     tables = [_by_image(spec, table, metric[1], [*lost, *won]) for table in rows]
-    shown = [
-        sorted(images, key=lambda image: (-_confidence(tables[1].loc[image]), str(image)))[
-            :MAX_FLIPS_SHOWN
-        ]
-        for images in (lost, won)
-    ]
-    listed = [tuple(_flip(str(image), tables, names) for image in images) for images in shown]
+
+    def listed(images: pd.Index) -> tuple[log.Flip, ...]:
+        surest = sorted(images, key=lambda i: (-_confidence(tables[1].loc[i]), str(i)))
+        return tuple(_flip(str(image), tables, names) for image in surest[:MAX_FLIPS_SHOWN])
+
     return log.Flips(
         metric=metric[0],
         at=metric[1],
         n=len(before),
         worse=len(lost),
         better=len(won),
-        lost=listed[0],
-        won=listed[1],
+        lost=listed(lost),
+        won=listed(won),
     )
 
 
@@ -129,11 +127,8 @@ def comparison(
     """
     items = sides[0].item, sides[1].item
     alias = items[0].classifier
-    reasons = [*other_question(*sides)]
-    if not reasons:
-        reasons += filter(None, [other_images(*rows)])
-    if reasons:
-        return log.Comparison(run=run, alias=alias, refused="; ".join(reasons))
+    if reason := "; ".join(other_question(*sides)) or other_images(*rows):
+        return log.Comparison(run=run, alias=alias, refused=reason)
     parameters = spec.parameters.model_validate(items[1].parameters)
     share = first_share(spec, items[1])
     card = sides[1].classifier

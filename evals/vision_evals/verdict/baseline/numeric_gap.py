@@ -19,9 +19,9 @@ class NumericGap:
     sides: tuple[tuple[Step, ...], tuple[Step, ...]]
     """Before, now: of each path of a side; the one with the largest error counts."""
 
-    def each(self, what: Callable[[Step], str]) -> tuple[str, str]:
+    def each(self, describe: Callable[[Step], str]) -> tuple[str, str]:
         """Return a property of both sides in words, of each path where there are several."""
-        before, now = (" and ".join(sorted(set(map(what, side)))) for side in self.sides)
+        before, now = (" and ".join(sorted(set(map(describe, side)))) for side in self.sides)
         return before, now
 
 

@@ -33,20 +33,6 @@ def null_variance(worse: float, better: float, margin: float) -> float:
     return 2 * likeliest + margin * (1 - margin)
 
 
-def score_statistic(worse: int, better: int, n: int, margin: float) -> float:
-    """Return Tango's statistic: standard normal if the true difference is ``margin``.
-
-    Positive where the measured difference, (better - worse) / n, is above it. At margin 0 it is
-    McNemar's (better - worse) / sqrt(better + worse).
-    """
-    _require_counts(worse, better, n)
-    away = (better - worse) / n - margin
-    spread = math.sqrt(null_variance(worse / n, better / n, margin) / n)
-    if spread == 0:
-        return 0.0 if away == 0 else math.copysign(math.inf, away)
-    return away / spread
-
-
 def score_interval(worse: int, better: int, n: int, confidence: float) -> Interval:
     """Score interval of a difference of paired shares (Tango 1998), now less before.
 
