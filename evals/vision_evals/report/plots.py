@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from vision_evals.log import Item, Line, Mark, Plot
+from vision_evals.log import Item, Line, Plot
 from vision_evals.report import rounding, scales
+from vision_evals.report.groups import grouped
 from vision_evals.report.scales import Scale
 from vision_evals.report.traces import DASHES, Trace, traces
 
@@ -69,10 +70,11 @@ class Frame:
 
 def frames(items: Sequence[Item], colours: Mapping[str, str]) -> tuple[Frame, ...]:
     """Return the plots of one check: those with one title and one x axis share a frame."""
-    titles: dict[tuple[str, str], list[Drawn]] = {}
-    for item in items:
-        for plot in item.plots:
-            titles.setdefault((plot.title, plot.y_label), []).append((item.classifier, plot))
+    titles = grouped(
+        ((plot.title, plot.y_label), (item.classifier, plot))
+        for item in items
+        for plot in item.plots
+    )
     return tuple(
         frame(shared, colours, scale([plot for _, plot in drawn]))
         for drawn in titles.values()
@@ -102,7 +104,7 @@ def width(plots: Sequence[Plot]) -> Scale:
 def frame(
     drawn: Sequence[Drawn],
     colours: Mapping[str, str],
-    up: Scale,
+    up: Scale | None = None,
     across: Scale | None = None,
 ) -> Frame:
     """Return the frame of plots that share their x axis.
@@ -110,8 +112,8 @@ def frame(
     Args:
         drawn: the plots, each with the alias that it is about.
         colours: alias to its class of the style.
-        up: the y axis.
-        across: the x axis; by default what holds these plots.
+        up: the y axis; by default what holds these plots.
+        across: the x axis; likewise.
     """
     plots = [plot for _, plot in drawn]
     lines = list(_lines(drawn))
@@ -130,7 +132,7 @@ def frame(
         share=all(plot.share for plot in plots),
         ticks=plots[0].ticks,
         across=across or width(plots),
-        up=up,
+        up=up or scale(plots),
         traces=traces(lines, colours),
         flags=tuple(dict.fromkeys(_flags(drawn, colours))),
         heads=tuple(_heads(xs, plots[0].ticks, stepped=stepped)),
@@ -152,27 +154,25 @@ def _sharing(drawn: Sequence[Drawn]) -> list[list[Drawn]]:
     lines = [line for _, plot in drawn for line in plot.lines]
     names = {line.name for line in lines}
     stepped = any(line.steps for line in lines)  # one filled over another hides it
-    shared: dict[tuple[object, ...], list[Drawn]] = {}
-    for alias, plot in drawn:
-        owner = alias if len(names) > DASHES or stepped else ""
-        shared.setdefault((plot.x_label, plot.ticks, plot.share, owner), []).append((alias, plot))
+    apart = len(names) > DASHES or stepped
+    shared = grouped(
+        ((plot.x_label, plot.ticks, plot.share, alias if apart else ""), (alias, plot))
+        for alias, plot in drawn
+    )
     return list(shared.values())
 
 
 def _flags(drawn: Sequence[Drawn], colours: Mapping[str, str]) -> Iterator[Flag]:
     several = len({alias for alias, _ in drawn}) > 1
-    marks: list[tuple[str, Mark]] = [(alias, mark) for alias, plot in drawn for mark in plot.marks]
-    for alias, mark in marks:
-        yield Flag(mark.x, colours[alias] if several else "", mark.label)
+    for alias, plot in drawn:
+        for mark in plot.marks:
+            yield Flag(mark.x, colours[alias] if several else "", mark.label)
 
 
 def _heads(xs: Sequence[float], ticks: Sequence[str], *, stepped: bool) -> Iterator[str]:
     """Yield what a row of the table is about: a place, or of a histogram a bin."""
     words = [_head(x, ticks) for x in xs]
-    if stepped:
-        yield from (f"{low} to {high}" for low, high in pairwise(words))
-    else:
-        yield from words
+    yield from (f"{low} to {high}" for low, high in pairwise(words)) if stepped else words
 
 
 def _head(x: float, ticks: Sequence[str]) -> str:

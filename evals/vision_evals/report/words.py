@@ -112,11 +112,16 @@ def listed(words: list[str]) -> str:
     return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
+def unique(words: Iterable[str]) -> list[str]:
+    """Return each word once, in their order."""
+    return list(dict.fromkeys(words))
+
+
 def named(names: Iterable[str], most: int = 5) -> str:
     """Return `listed` of names, each once, and how many more there are than ``most``."""
-    unique = list(dict.fromkeys(names))
-    more = [f"{len(unique) - most} more"] if len(unique) > most else []
-    return listed(unique[:most] + more)
+    all_names = unique(names)
+    more = [f"{len(all_names) - most} more"] if len(all_names) > most else []
+    return listed(all_names[:most] + more)
 
 
 def date(iso: str) -> str:
