@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from vision_evals.log import Item, Metric
+from vision_evals.report.groups import grouped
 from vision_evals.report.rounding import Reading, reading
 from vision_evals.report.scales import SHARES
 from vision_evals.report.words import listed
@@ -103,10 +104,8 @@ def swept(items: Sequence[Item]) -> set[str]:
 
 
 def _on_axes(items: Sequence[Item]) -> dict[str, list[Metric]]:
-    by_name: dict[str, list[Metric]] = {}
-    for metric in (metric for item in items for metric in item.metrics):
-        if metric.at is not None:
-            by_name.setdefault(metric.name, []).append(metric)
+    metrics = (metric for item in items for metric in item.metrics)
+    by_name = grouped((metric.name, metric) for metric in metrics if metric.at is not None)
     return {name: metrics for name, metrics in by_name.items() if len({m.at for m in metrics}) > 1}
 
 
@@ -220,9 +219,7 @@ def _has(item: Item, quantities: Sequence[Quantity]) -> bool:
 
 def _shared(plots: Iterable[SweepPlot]) -> Iterator[SweepPlot]:
     """Yield plots, one for checks that measured the same."""
-    same: dict[SweepPlot, list[str]] = {}
-    for plot in plots:
-        same.setdefault(replace(plot, checks=""), []).append(plot.checks)
+    same = grouped((replace(plot, checks=""), plot.checks) for plot in plots)
     for plot, checks in same.items():
         yield replace(plot, checks=listed(checks))
 

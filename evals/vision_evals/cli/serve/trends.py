@@ -13,9 +13,10 @@ from vision_evals.cli.serve.conditions import (
     JudgedCheck,
     runs_by_conditions,
 )
-from vision_evals.log import Item, Metric, Plot, Run
+from vision_evals.log import Metric, Plot, Run
 from vision_evals.report import lines, plots
 from vision_evals.report.colours import coloured
+from vision_evals.report.groups import grouped
 from vision_evals.report.lines import At
 from vision_evals.report.plots import Frame
 
@@ -60,15 +61,12 @@ def trends(runs: Sequence[Run]) -> tuple[Trend, ...]:
     Args:
         runs: oldest first.
     """
-    by_check: dict[tuple[str, str], list[JudgedCheck]] = {}
-    for run in runs:
-        if run.settings.shard is not None:
-            continue  # a part judges nothing
-        items_of: dict[tuple[str, str], list[Item]] = {}
-        for item in run.items:
-            items_of.setdefault((item.suite, item.check), []).append(item)
-        for key, items in items_of.items():
-            by_check.setdefault(key, []).append(JudgedCheck.of(run, items))
+    by_check = grouped(
+        (key, JudgedCheck.of(run, items))
+        for run in runs
+        if run.settings.shard is None  # a part judges nothing
+        for key, items in grouped(((item.suite, item.check), item) for item in run.items).items()
+    )
     titles = {suite.path: suite.title for run in runs for suite in run.suites}
     colours = coloured(alias for checks in by_check.values() for c in checks for alias in c.items)
     return tuple(
@@ -125,7 +123,7 @@ def _frame(key: At, metric: Metric, chart: _Chart) -> Frame | None:
     ]
     if not any(sum(map(lines.count_values, plot.lines)) > 1 for _, plot in drawn):
         return None
-    return plots.frame(drawn, chart.colours, plots.scale([plot for _, plot in drawn]))
+    return plots.frame(drawn, chart.colours)
 
 
 def _plot(key: At, metric: Metric, alias: str, chart: _Chart, grounds: Sequence[str]) -> Plot:
