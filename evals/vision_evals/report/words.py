@@ -102,6 +102,11 @@ def plain(name: str) -> str:
     return re.sub(r"\btop(?=\d)", "top-", name.replace("_", " "))
 
 
+def with_point(name: str, at: str | None) -> str:
+    """Return the name of a metric with the point of its axis: ``robust_accuracy at 1/255``."""
+    return name if at is None else f"{name} at {at}"
+
+
 def plural(number: int, singular: str, plural_form: str | None = None) -> str:
     """Return ``1 picture``, ``1,500 pictures``."""
     return f"{number:,} {singular if number == 1 else plural_form or singular + 's'}"
