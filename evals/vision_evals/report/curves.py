@@ -89,8 +89,7 @@ _ChartKey = tuple[str, str, str, str, tuple[str, ...]]
 def sweeps(items: Sequence[Item], colours: Mapping[str, str]) -> tuple[Sweep, ...]:
     """Return the curves of one suite, those of several checks side by side."""
     by_key: dict[_ChartKey, dict[str, list[Item]]] = {}
-    for check in dict.fromkeys(item.check for item in items):
-        members = [item for item in items if item.check == check]
+    for members in grouped((item.check, item) for item in items).values():
         for name, metrics in _on_axes(members).items():
             key = _chart_key(members[0].measure, metrics)
             names = by_key.setdefault(key, {})
@@ -146,6 +145,7 @@ def _sweep(
 ) -> Sweep:
     _, unit, _, _, axis = key
     items = {item.id: item for members in names.values() for item in members}
+    metrics = [metric for i in items.values() for metric in i.metrics if metric.name in names]
     quantities = tuple(_quantities(names))
     compared = sum(quantity.dash != DOTTED for quantity in quantities) > 1
     plots = tuple(_shared(_plots(quantities, compared, list(items.values()), axis, colours)))
@@ -153,22 +153,16 @@ def _sweep(
     return Sweep(
         quantities=quantities,
         compared=compared,
-        axis=next(
-            (m.axis for item in items.values() for m in item.metrics if m.name in names), None
-        ),
+        axis=next((metric.axis for metric in metrics), None),
         numeric=_ordered(axis)[1],
         ticks=axis,
-        drawn=unit == "fraction" and all(map(_on_shares, points)),
+        # differences of shares may be beyond 0 and 1
+        drawn=unit == "fraction" and all(p.value is None or SHARES.holds(p.value) for p in points),
         intervals=any(point.low is not None for point in points),
-        seeds=any(m.spread for item in items.values() for m in item.metrics if m.name in names),
+        seeds=any(metric.spread for metric in metrics),
         plots=plots,
         checks=tuple(dict.fromkeys(item.check for item in items.values())),
     )
-
-
-def _on_shares(point: Point) -> bool:
-    """Whether a point stands between 0 and 1: differences of shares may not."""
-    return point.value is None or SHARES.holds(point.value)
 
 
 def _quantities(names: Mapping[str, Sequence[Item]]) -> Iterator[Quantity]:
@@ -196,25 +190,21 @@ def _plots(
 ) -> Iterator[SweepPlot]:
     """Yield a plot a check, or a plot a classifier where several metrics are compared."""
     aliases = list(dict.fromkeys(item.classifier for item in items))
-    for check in dict.fromkeys(item.check for item in items):
-        members = [item for item in items if item.check == check and _has(item, quantities)]
+    names = {quantity.metric.name for quantity in quantities}
+    for check, members in grouped((item.check, item) for item in items).items():
         drawn: dict[str, list[Curve]] = {}
         for item in members:
-            alias = aliases.index(item.classifier)
+            if names.isdisjoint(metric.name for metric in item.metrics):
+                continue
             for quantity in quantities:
-                curve = _curve(
-                    quantity, item, ticks, colours, quantity.shape if compared else alias
-                )
+                shape = quantity.shape if compared else aliases.index(item.classifier)
+                curve = _curve(quantity, item, ticks, colours, shape)
                 drawn.setdefault(item.classifier, []).append(curve)
         if compared:
             for name, curves in drawn.items():
                 yield SweepPlot(check, name, colours[name], tuple(curves))
         elif drawn:
             yield SweepPlot(check, None, "", tuple(chain.from_iterable(drawn.values())))
-
-
-def _has(item: Item, quantities: Sequence[Quantity]) -> bool:
-    return bool({metric.name for metric in item.metrics} & {q.metric.name for q in quantities})
 
 
 def _shared(plots: Iterable[SweepPlot]) -> Iterator[SweepPlot]:

@@ -88,32 +88,25 @@ def glossary(items: Iterable[Item]) -> Mapping[tuple[Kind, str], Term]:
     all_items = tuple(items)
     terms: dict[tuple[Kind, str], Term] = {}
     anchors: set[str] = set()
+    validity = (
+        (item.measure, Term("validity", check.name, check.meaning, check.source, check.id))
+        for item in all_items
+        for check in item.validity
+    )
     for term in chain(
         (Term("verdict", verdict.value, meaning, "") for verdict, meaning in VERDICTS.items()),
-        _metrics(all_items),
+        _agreed(
+            (item.measure, Term("metric", metric.name, metric.about, metric.source))
+            for item in all_items
+            for metric in item.metrics
+        ),
         _intervals(all_items),
-        sorted(_validity(all_items), key=_place),
+        sorted(_agreed(validity), key=_place),
     ):
         anchor = _anchor(f"term-{term.kind}-{term.name}", anchors)
         anchors.add(anchor)
         terms[term.kind, term.name] = replace(term, anchor=anchor, label=term.label or term.name)
     return terms
-
-
-def _metrics(items: Sequence[Item]) -> Iterator[Term]:
-    return _agreed(
-        (item.measure, Term("metric", metric.name, metric.about, metric.source))
-        for item in items
-        for metric in item.metrics
-    )
-
-
-def _validity(items: Sequence[Item]) -> Iterator[Term]:
-    return _agreed(
-        (item.measure, Term("validity", check.name, check.meaning, check.source, check.id))
-        for item in items
-        for check in item.validity
-    )
 
 
 def _place(term: Term) -> tuple[bool, int, str]:

@@ -63,7 +63,9 @@ def places(metric: Metric) -> int:
         return digits
     if metric.unit == "fraction":
         return min(max(math.ceil(math.log10(max(metric.n, 1))), 2), 4)
-    return _three_digits(metric.value or 0.0)
+    if not metric.value:
+        return 2
+    return min(max(2 - math.floor(math.log10(abs(metric.value))), 0), MAX_DECIMALS)
 
 
 def fixed(number: float, decimal_places: int) -> str:
@@ -175,9 +177,3 @@ def _ends(metric: Metric) -> tuple[float, float] | None:
 def _scale(metric: Metric, *, in_percent: bool) -> tuple[int, int, str]:
     """Return a factor for its numbers, their decimals, and the sign behind them."""
     return (100, max(places(metric) - 2, 0), " %") if in_percent else (1, places(metric), "")
-
-
-def _three_digits(number: float) -> int:
-    if number == 0:
-        return 2
-    return min(max(2 - math.floor(math.log10(abs(number))), 0), MAX_DECIMALS)

@@ -9,8 +9,7 @@ from vision_evals.log import Classifier, Item, Mark, Metric, Plot, Run
 from vision_evals.report import lines, plots
 from vision_evals.report.groups import grouped
 from vision_evals.report.lines import At
-from vision_evals.report.plots import Frame
-from vision_evals.report.traces import DASHES
+from vision_evals.report.plots import DASHES, Frame
 
 
 @dataclass(frozen=True, slots=True)

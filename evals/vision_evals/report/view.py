@@ -19,6 +19,7 @@ from vision_evals.report.curves import Sweep, sweeps
 from vision_evals.report.first import Count, Failure, Folded, Note, Unjudged
 from vision_evals.report.gallery import Gallery, gallery
 from vision_evals.report.glossary import Kind, Term, glossary
+from vision_evals.report.groups import grouped
 from vision_evals.report.mutants import Matrix, matrix
 from vision_evals.report.plots import Frame, frames
 from vision_evals.report.series import SeriesTrend, trends
@@ -158,8 +159,7 @@ def _chapter(
     groups: list[Group] = []
     seen: list[Chart | Figure | Frame] = []
     curves = sweeps(items, colours)
-    for name in dict.fromkeys(item.check for item in items):
-        members = [item for item in items if item.check == name]
+    for name, members in grouped((item.check, item) for item in items).items():
         all_charts, all_figures = charts(members, cards, colours), figures(members, colours)
         all_frames = frames(members, colours)
         new_charts, new_figures = _unseen(all_charts, seen), _unseen(all_figures, seen)
