@@ -51,15 +51,15 @@ def test_without_an_interval_n_decides() -> None:
 def test_an_absent_value_is_none_never_zero() -> None:
     m = metric(None, reason="no images")
     assert rounding.point(m) == "none"
-    assert rounding.percent(m) == "none"
+    assert rounding.point(m, in_percent=True) == "none"
     assert rounding.interval(m) is None
-    assert rounding.percent_interval(m) is None
+    assert rounding.interval(m, in_percent=True) is None
 
 
 def test_percent() -> None:
     m = metric(0.949, 0.93664, 0.95905)
-    assert rounding.percent(m) == "94.9 %"
-    assert rounding.percent_interval(m) == "93.7 to 95.9 %"
+    assert rounding.point(m, in_percent=True) == "94.9 %"
+    assert rounding.interval(m, in_percent=True) == "93.7 to 95.9 %"
     assert rounding.written(0.88, in_percent=True) == "88 %"
     assert rounding.written(0.949, in_percent=True) == "94.9 %"
 

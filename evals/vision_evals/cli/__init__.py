@@ -19,13 +19,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options) or 0)
-    except UserError as error:
-        print(f"evals: {error}", file=sys.stderr)
-        return 1
     except BrokenPipeError:  # the reader, such as `head`, has stopped reading
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:
+    except (UserError, OSError) as error:
         print(f"evals: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -9,7 +9,8 @@ from rich.console import Console
 from vision_evals import log
 from vision_evals.cli.terminal import add_row, plain_table
 from vision_evals.core.errors import printable
-from vision_evals.report.rounding import share
+from vision_evals.report.side_by_side import answer_text
+from vision_evals.report.words import with_point
 
 MAX_FLIPS = 5
 """Flips listed for each direction; the page shows more of them, and their pictures."""
@@ -49,22 +50,22 @@ def lines(item: log.Item) -> Iterator[str]:
     if comparison.flips is None:
         return
     flips = comparison.flips
-    at = f" at {flips.at}" if flips.at is not None else ""
+    metric = with_point(flips.metric, flips.at)
     yield (
-        f"{where}: by {flips.metric}{at} {flips.worse:,} of {flips.n:,} images turned wrong "
+        f"{where}: by {metric} {flips.worse:,} of {flips.n:,} images turned wrong "
         f"(negative flip rate {flips.worse / max(flips.n, 1):.4f}), {flips.better:,} right"
     )
     for word, flipped in (("wrong", flips.lost), ("right", flips.won)):
         for flip in flipped[:MAX_FLIPS]:
             label = f" ({flip.label})" if flip.label else ""
-            yield f"  {word}: {flip.image}{label}: {_answer(flip.before)} -> {_answer(flip.now)}"
+            answers = f"{answer_text(flip.before)} -> {answer_text(flip.now)}"
+            yield f"  {word}: {flip.image}{label}: {answers}"
 
 
 def _rows(item: log.Item) -> Iterator[tuple[str, ...]]:
     head = item.classifier, item.check
     for change in item.comparison.changes if item.comparison is not None else ():
-        at = f" at {change.at}" if change.at is not None else ""
-        yield (*head, change.metric + at, *_numbers(change))
+        yield (*head, with_point(change.metric, change.at), *_numbers(change))
         head = "", ""
 
 
@@ -79,8 +80,3 @@ def _numbers(change: log.Change) -> tuple[str, str, str, str]:
     if change.before is None or change.now is None:
         return before, now, "", ""
     return before, now, f"{change.now - change.before:+.4g}", ""
-
-
-def _answer(answer: log.Seen) -> str:
-    confidence = answer.confidence
-    return answer.name if confidence is None else f"{answer.name} {share(confidence)}"

@@ -15,17 +15,7 @@ from typing import Any
 import pytest
 
 from vision_evals.core.errors import UserError
-from vision_evals.plugin.finish import (
-    DESELECTED,
-    REPORT,
-    RUN,
-    WARNINGS,
-    catalog_of,
-    command_of,
-    conclude,
-    warn_if_unwritten,
-    was_interrupted,
-)
+from vision_evals.plugin import finish
 
 _SHARED = pytest.StashKey["_Shared"]()
 
@@ -50,7 +40,7 @@ class _Shared:
 
 
 def _directory(config: pytest.Config) -> Path:
-    return catalog_of(config).options.run_dir / config.stash[_SHARED].run
+    return finish.catalog_of(config).options.run_dir / config.stash[_SHARED].run
 
 
 @pytest.hookimpl(trylast=True)  # after the workers are gone
@@ -69,18 +59,18 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     from vision_evals.engine.publish import publish
 
     directory = _directory(config)
-    with warn_if_unwritten(session):
-        interrupted = was_interrupted(exitstatus)
-        run = gather(directory, command_of(config), interrupted=interrupted)
+    with finish.warn_if_unwritten(session):
+        interrupted = finish.was_interrupted(exitstatus)
+        run = gather(directory, finish.command_of(config), interrupted=interrupted)
         if run is None:
             return
-        config.stash[RUN] = run
-        config.stash[DESELECTED] = shared.deselected
+        config.stash[finish.RUN] = run
+        config.stash[finish.DESELECTED] = shared.deselected
         point_latest(directory)
-        options, warn = catalog_of(config).options, config.stash[WARNINGS].append
-        config.stash[REPORT] = publish(run.log, directory, options, warn)
-    if RUN in config.stash:
-        conclude(session, exitstatus, only_checks=all(map(scope, shared.ids)))
+        options, warn = finish.catalog_of(config).options, config.stash[finish.WARNINGS].append
+        config.stash[finish.REPORT] = publish(run.log, directory, options, warn)
+    if finish.RUN in config.stash:
+        finish.conclude(session, exitstatus, only_checks=all(map(scope, shared.ids)))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
@@ -125,7 +115,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     shared.next_log = now + SECONDS_BETWEEN_LOGS
     directory = _directory(node.config)
     with contextlib.suppress(OSError, UserError):  # reported at the end of the run
-        write_unfinished_log(directory, command_of(node.config))
+        write_unfinished_log(directory, finish.command_of(node.config))
         point_latest(directory)
 
 

@@ -99,9 +99,8 @@ def summarise(screen: pytest.TerminalReporter) -> None:
     config = screen.config
     run = config.stash[RUN]
     screen.section("vision networks")
-    for line in table(run.log.items, color=screen.hasmarkup).splitlines():
-        screen.write_line(line)
-    for line in (*remarks(run.log), counts(run.log), *profile(run.log)):
+    verdicts = table(run.log.items, color=screen.hasmarkup).splitlines()
+    for line in (*verdicts, *remarks(run.log), counts(run.log), *profile(run.log)):
         screen.write_line(line)
     if aside := config.stash.get(DESELECTED, 0):
         screen.write_line(f"{aside} checks on recipes deselected; --evals-recipes runs them, too")

@@ -14,19 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from vision_evals.measures import MEASURES
-from vision_evals.plugin.finish import (
-    DESELECTED,
-    REPORT,
-    RUN,
-    WARNINGS,
-    catalog_of,
-    command_of,
-    conclude,
-    summarise,
-    typed,
-    warn_if_unwritten,
-    was_interrupted,
-)
+from vision_evals.plugin import finish
 from vision_evals.plugin.items import REFUSED, SESSION, SUITES, CheckItem, SuiteFile
 from vision_evals.suite.declared_options import declared
 
@@ -44,7 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register a marker for each shipped measure."""
-    config.stash[WARNINGS] = []
+    config.stash[finish.WARNINGS] = []
     for name in MEASURES:
         config.addinivalue_line("markers", f"{name}: checks that measure {name} (vision-evals)")
     if config.getoption("dist", "no") != "no":
@@ -56,12 +44,12 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection(session: pytest.Session) -> None:
     """Check the options on the command line before anything is collected."""
-    if not typed(session.config):
+    if not finish.typed(session.config):
         return
     from vision_evals.core.errors import UserError
 
     try:
-        catalog_of(session.config)
+        finish.catalog_of(session.config)
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
 
@@ -107,14 +95,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Deselect checks on recipes where the command line names classifiers to judge."""
     if SUITES not in config.stash:
         return
-    catalog = catalog_of(config)
+    catalog = finish.catalog_of(config)
     deselected = [
         item for item in items if isinstance(item, CheckItem) and catalog.left_out(item.job)
     ]
     if deselected:
         config.hook.pytest_deselected(items=deselected)
         items[:] = [item for item in items if item not in deselected]
-        config.stash[DESELECTED] = len(deselected)
+        config.stash[finish.DESELECTED] = len(deselected)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -126,13 +114,19 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
     try:
         suites = config.stash[SUITES]
-        catalog_of(config).refuse_unused_roles(suites)
+        finish.catalog_of(config).refuse_unused_roles(suites)
         jobs = [item.job for item in session.items if isinstance(item, CheckItem)]
         if jobs and (config.option.continue_on_collection_errors or not session.testsfailed):
             from vision_evals.engine.session import Session
 
             worker = _worker(config)
-            run = Session(catalog_of(config), jobs, command_of(config), _progress(config), worker)
+            run = Session(
+                finish.catalog_of(config),
+                jobs,
+                finish.command_of(config),
+                _progress(config),
+                worker,
+            )
             config.stash[SESSION] = run
     except UserError as error:
         if _worker(config) is None:
@@ -147,24 +141,26 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if (output := getattr(config, "workeroutput", None)) is not None:
         refused = config.stash.get(REFUSED, None)
         output["evals"] = {
-            "deselected": config.stash.get(DESELECTED, 0),
+            "deselected": config.stash.get(finish.DESELECTED, 0),
             "refused": None if refused is None else str(refused),
         }
     run = config.stash.get(SESSION, None)
     if run is None:
         return
-    config.stash[RUN] = run
-    with warn_if_unwritten(session):
-        warn = config.stash[WARNINGS].append
-        config.stash[REPORT] = run.close(interrupted=was_interrupted(exitstatus), warn=warn)
+    config.stash[finish.RUN] = run
+    with finish.warn_if_unwritten(session):
+        warn = config.stash[finish.WARNINGS].append
+        config.stash[finish.REPORT] = run.close(
+            interrupted=finish.was_interrupted(exitstatus), warn=warn
+        )
     only_checks = all(isinstance(item, CheckItem) for item in session.items)
-    conclude(session, exitstatus, only_checks=only_checks)
+    finish.conclude(session, exitstatus, only_checks=only_checks)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the table of verdicts, and where the report is."""
-    if RUN in terminalreporter.config.stash:
-        summarise(terminalreporter)
+    if finish.RUN in terminalreporter.config.stash:
+        finish.summarise(terminalreporter)
 
 
 def _worker(config: pytest.Config) -> Worker | None:

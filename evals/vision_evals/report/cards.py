@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from vision_evals.log import Headline, Item, Metric, Run, Verdict
 from vision_evals.report import words
 from vision_evals.report.checks import CheckLine, CheckView, Gauge, gauge, lines_of
+from vision_evals.report.groups import grouped
 from vision_evals.report.side_by_side import Shift, shift
 
 MIN_HEADLINES = 3
@@ -47,9 +48,7 @@ def cards(
     run: Run, checks: Sequence[CheckView], colours: Mapping[str, str]
 ) -> tuple[NetworkCard, ...]:
     """Return a card for each network that was measured, in the order of the log."""
-    checks_of: dict[str, list[CheckView]] = {}
-    for check in checks:
-        checks_of.setdefault(check.item.classifier, []).append(check)
+    checks_of = grouped((check.item.classifier, check) for check in checks)
     return tuple(
         NetworkCard(network.alias, colours[network.alias], network.network, entries)
         for network in run.classifiers
@@ -74,11 +73,10 @@ def _headlines(checks: Sequence[CheckView]) -> Iterator[CardNumber]:
     """Yield each headline once: of several checks the worst verdict, or a change."""
     candidates: dict[tuple[str, str], list[tuple[Metric, CheckView]]] = {}
     for check in checks:
-        named: dict[tuple[str, str], list[Metric]] = {}
-        for metric in (metric for metric in check.item.metrics if _leads(metric, check.item)):
-            named.setdefault((check.item.measure, metric.name), []).append(metric)
-        for key, metrics in named.items():
-            candidates.setdefault(key, []).append((_chosen_point(metrics, check.item), check))
+        leading = [metric for metric in check.item.metrics if _leads(metric, check.item)]
+        for name, metrics in grouped((metric.name, metric) for metric in leading).items():
+            pairs = candidates.setdefault((check.item.measure, name), [])
+            pairs.append((_chosen_point(metrics, check.item), check))
     chosen = [
         min(pairs, key=lambda pair: (_rank(pair[0], pair[1].item), pair[1].item.comparison is None))
         for pairs in candidates.values()

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from string import ascii_lowercase
 
-from vision_evals.log import Classifier, Item, Metric, Reference
+from vision_evals.log import Classifier, Item, Reference
 from vision_evals.report import rounding
 from vision_evals.report.curves import swept
 from vision_evals.report.rounding import Reading
@@ -91,21 +91,6 @@ def figures(items: Sequence[Item], colours: Mapping[str, str]) -> tuple[Figure, 
     return tuple(sorted(lines, key=lambda line: order.index((line.metric, line.at))))
 
 
-def bar(metric: Metric, item: Item, colour: str, published: float | None = None) -> Bar:
-    """Return one metric as a bar."""
-    return Bar(
-        classifier=item.classifier,
-        colour=colour,
-        value=metric.value,
-        low=metric.low,
-        high=metric.high,
-        seeds=metric.spread,
-        reading=rounding.reading(metric, in_percent=True),
-        published=published,
-        published_text=None if published is None else f"{rounding.fixed(100 * published, 1)} %",
-    )
-
-
 def _charted(items: Sequence[Item]) -> tuple[str, ...]:
     # Shares of images are bars on an axis from 0 to 1, and those have Wilson's interval. A
     # calibration error has the same unit, but a full bar of it means nothing. Of a recipe the
@@ -128,7 +113,21 @@ def _chart(
     for item, metric in pairs:
         card = classifiers.get(item.classifier)
         published = card.published.get(name) if card else None
-        bars.append(bar(metric, item, colours[item.classifier], published))
+        bars.append(
+            Bar(
+                classifier=item.classifier,
+                colour=colours[item.classifier],
+                value=metric.value,
+                low=metric.low,
+                high=metric.high,
+                seeds=metric.spread,
+                reading=rounding.reading(metric, in_percent=True),
+                published=published,
+                published_text=None
+                if published is None
+                else f"{rounding.fixed(100 * published, 1)} %",
+            )
+        )
     references = dict.fromkeys(r for item, _ in pairs for r in item.references if r.metric == name)
     return Chart(
         metric=name,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from vision_evals.log import Item, Metric
+from vision_evals.report.groups import grouped
 from vision_evals.report.rounding import Reading, reading
 from vision_evals.report.scales import SHARES
 from vision_evals.report.words import listed
@@ -88,8 +89,7 @@ _ChartKey = tuple[str, str, str, str, tuple[str, ...]]
 def sweeps(items: Sequence[Item], colours: Mapping[str, str]) -> tuple[Sweep, ...]:
     """Return the curves of one suite, those of several checks side by side."""
     by_key: dict[_ChartKey, dict[str, list[Item]]] = {}
-    for check in dict.fromkeys(item.check for item in items):
-        members = [item for item in items if item.check == check]
+    for members in grouped((item.check, item) for item in items).values():
         for name, metrics in _on_axes(members).items():
             key = _chart_key(members[0].measure, metrics)
             names = by_key.setdefault(key, {})
@@ -103,10 +103,8 @@ def swept(items: Sequence[Item]) -> set[str]:
 
 
 def _on_axes(items: Sequence[Item]) -> dict[str, list[Metric]]:
-    by_name: dict[str, list[Metric]] = {}
-    for metric in (metric for item in items for metric in item.metrics):
-        if metric.at is not None:
-            by_name.setdefault(metric.name, []).append(metric)
+    metrics = (metric for item in items for metric in item.metrics)
+    by_name = grouped((metric.name, metric) for metric in metrics if metric.at is not None)
     return {name: metrics for name, metrics in by_name.items() if len({m.at for m in metrics}) > 1}
 
 
@@ -147,6 +145,7 @@ def _sweep(
 ) -> Sweep:
     _, unit, _, _, axis = key
     items = {item.id: item for members in names.values() for item in members}
+    metrics = [metric for i in items.values() for metric in i.metrics if metric.name in names]
     quantities = tuple(_quantities(names))
     compared = sum(quantity.dash != DOTTED for quantity in quantities) > 1
     plots = tuple(_shared(_plots(quantities, compared, list(items.values()), axis, colours)))
@@ -154,22 +153,16 @@ def _sweep(
     return Sweep(
         quantities=quantities,
         compared=compared,
-        axis=next(
-            (m.axis for item in items.values() for m in item.metrics if m.name in names), None
-        ),
+        axis=next((metric.axis for metric in metrics), None),
         numeric=_ordered(axis)[1],
         ticks=axis,
-        drawn=unit == "fraction" and all(map(_on_shares, points)),
+        # differences of shares may be beyond 0 and 1
+        drawn=unit == "fraction" and all(p.value is None or SHARES.holds(p.value) for p in points),
         intervals=any(point.low is not None for point in points),
-        seeds=any(m.spread for item in items.values() for m in item.metrics if m.name in names),
+        seeds=any(metric.spread for metric in metrics),
         plots=plots,
         checks=tuple(dict.fromkeys(item.check for item in items.values())),
     )
-
-
-def _on_shares(point: Point) -> bool:
-    """Whether a point stands between 0 and 1: differences of shares may not."""
-    return point.value is None or SHARES.holds(point.value)
 
 
 def _quantities(names: Mapping[str, Sequence[Item]]) -> Iterator[Quantity]:
@@ -197,15 +190,15 @@ def _plots(
 ) -> Iterator[SweepPlot]:
     """Yield a plot a check, or a plot a classifier where several metrics are compared."""
     aliases = list(dict.fromkeys(item.classifier for item in items))
-    for check in dict.fromkeys(item.check for item in items):
-        members = [item for item in items if item.check == check and _has(item, quantities)]
+    names = {quantity.metric.name for quantity in quantities}
+    for check, members in grouped((item.check, item) for item in items).items():
         drawn: dict[str, list[Curve]] = {}
         for item in members:
-            alias = aliases.index(item.classifier)
+            if names.isdisjoint(metric.name for metric in item.metrics):
+                continue
             for quantity in quantities:
-                curve = _curve(
-                    quantity, item, ticks, colours, quantity.shape if compared else alias
-                )
+                shape = quantity.shape if compared else aliases.index(item.classifier)
+                curve = _curve(quantity, item, ticks, colours, shape)
                 drawn.setdefault(item.classifier, []).append(curve)
         if compared:
             for name, curves in drawn.items():
@@ -214,15 +207,9 @@ def _plots(
             yield SweepPlot(check, None, "", tuple(chain.from_iterable(drawn.values())))
 
 
-def _has(item: Item, quantities: Sequence[Quantity]) -> bool:
-    return bool({metric.name for metric in item.metrics} & {q.metric.name for q in quantities})
-
-
 def _shared(plots: Iterable[SweepPlot]) -> Iterator[SweepPlot]:
     """Yield plots, one for checks that measured the same."""
-    same: dict[SweepPlot, list[str]] = {}
-    for plot in plots:
-        same.setdefault(replace(plot, checks=""), []).append(plot.checks)
+    same = grouped((replace(plot, checks=""), plot.checks) for plot in plots)
     for plot, checks in same.items():
         yield replace(plot, checks=listed(checks))
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from vision_evals.log import Classifier, Item, Panel
 from vision_evals.report.answers import answers_of, right_classes, right_names
 from vision_evals.report.files import TableRow
+from vision_evals.report.words import unique
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def of_row(item: Item, suite: str, sample: str, row: TableRow, card: Classifier 
         verdict=item.verdict.value,
         sample=sample,
         answers=tuple(judged) if right_classes(row) else ("no label",),
-        classes=_once(*right_names(row, card), *(answer.name for answer in first)),
+        classes=tuple(unique([*right_names(row, card), *(answer.name for answer in first)])),
         confidence=next((round(answer.confidence, 4) for answer in first), None),
     )
 
@@ -87,7 +88,7 @@ def of_panels(
         verdict=item.verdict.value,
         sample=sample,
         answers=tuple(answers),
-        classes=_once(*right_names(row, card), *names),
+        classes=tuple(unique([*right_names(row, card), *names])),
         confidence=round(named[-1][1], 4) if named else None,
     )
 
@@ -119,7 +120,3 @@ def _target(item: Item, card: Classifier | None) -> str | None:
     if card is not None and wanted in card.synsets[: len(names)]:
         return names[card.synsets.index(wanted)]
     return {str(index): name for index, name in enumerate(names)}.get(wanted)
-
-
-def _once(*words: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(words))

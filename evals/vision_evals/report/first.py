@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 from vision_evals.log import Item, Run, Verdict
 from vision_evals.report import words
 from vision_evals.report.checks import CheckView
+from vision_evals.report.groups import grouped
 from vision_evals.report.sentences import Sentence, sentences
 
 MAX_OPEN = 8
@@ -125,10 +126,11 @@ def _count(verdict: Verdict, n: int, run: Run) -> Count:
 
 def unjudged(run: Run, colours: Mapping[str, str]) -> Folded[Unjudged]:
     """Return what was not judged and why, the checks of one network and reason together."""
-    groups: dict[tuple[Verdict, str, str], list[Item]] = {}
-    for item in run.items:
-        if item.verdict in {Verdict.NOT_APPLICABLE, Verdict.UNAVAILABLE}:
-            groups.setdefault((item.verdict, item.classifier, item.sentence), []).append(item)
+    groups = grouped(
+        ((item.verdict, item.classifier, item.sentence), item)
+        for item in run.items
+        if item.verdict in {Verdict.NOT_APPLICABLE, Verdict.UNAVAILABLE}
+    )
     reasons = [(*key, _checks(items)) for key, items in groups.items()]
     reasons.sort(key=lambda reason: reason[0])
     reasons += [(Verdict.UNAVAILABLE, alias, reason, "") for alias, reason in _unavailable(run)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from vision_evals.report.addresses import Addresses
 from vision_evals.report.answers import set_of
 from vision_evals.report.picked import PickedPicture, picked_pictures
 from vision_evals.report.tiles import GalleryData, Tile
-from vision_evals.report.words import listed
+from vision_evals.report.words import listed, unique
 
 AlbumKey = tuple[str, str, bool]
 """Suite and check; of images that several classifiers look at, their set and measure."""
@@ -54,10 +54,10 @@ def album(
     """
     items = [item for subject, _ in pictures for item, _ in subject.picks]
     works = collection(pictures[0][0], sets)
-    checks = listed(_once(item.check for item in items))
+    checks = listed(unique(item.check for item in items))
     return PictureAlbum(
         title=checks if works is None else works.role.capitalize(),
-        suites=listed(_once(item.suite for item in items)),
+        suites=listed(unique(item.suite for item in items)),
         n=len(pictures),
         meaning=_meaning([subject for subject, _ in pictures], works),
         remarks=() if works is None else tuple(_overconfident([tile for _, tile in pictures])),
@@ -83,10 +83,6 @@ def _overconfident(entries: Sequence[Tile]) -> Iterator[str]:
     for (classifier, limit), names in named.items():
         works = f"on {listed(names)}" if names else "on none of them"
         yield f"{classifier} is more than {rounding.share(limit)} confident {works}."
-
-
-def _once(words: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(words))
 
 
 @dataclass(frozen=True, slots=True)

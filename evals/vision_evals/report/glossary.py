@@ -9,7 +9,8 @@ from itertools import chain, count
 from typing import Literal
 
 from vision_evals.log import Item, Verdict
-from vision_evals.report.words import listed
+from vision_evals.report.groups import grouped
+from vision_evals.report.words import listed, unique
 
 VERDICTS = {
     Verdict.INVALID: "The evaluation itself cannot be trusted, for the reason given; its numbers "
@@ -87,32 +88,25 @@ def glossary(items: Iterable[Item]) -> Mapping[tuple[Kind, str], Term]:
     all_items = tuple(items)
     terms: dict[tuple[Kind, str], Term] = {}
     anchors: set[str] = set()
+    validity = (
+        (item.measure, Term("validity", check.name, check.meaning, check.source, check.id))
+        for item in all_items
+        for check in item.validity
+    )
     for term in chain(
         (Term("verdict", verdict.value, meaning, "") for verdict, meaning in VERDICTS.items()),
-        _metrics(all_items),
+        _agreed(
+            (item.measure, Term("metric", metric.name, metric.about, metric.source))
+            for item in all_items
+            for metric in item.metrics
+        ),
         _intervals(all_items),
-        sorted(_validity(all_items), key=_place),
+        sorted(_agreed(validity), key=_place),
     ):
         anchor = _anchor(f"term-{term.kind}-{term.name}", anchors)
         anchors.add(anchor)
         terms[term.kind, term.name] = replace(term, anchor=anchor, label=term.label or term.name)
     return terms
-
-
-def _metrics(items: Sequence[Item]) -> Iterator[Term]:
-    return _agreed(
-        (item.measure, Term("metric", metric.name, metric.about, metric.source))
-        for item in items
-        for metric in item.metrics
-    )
-
-
-def _validity(items: Sequence[Item]) -> Iterator[Term]:
-    return _agreed(
-        (item.measure, Term("validity", check.name, check.meaning, check.source, check.id))
-        for item in items
-        for check in item.validity
-    )
 
 
 def _place(term: Term) -> tuple[bool, int, str]:
@@ -122,13 +116,12 @@ def _place(term: Term) -> tuple[bool, int, str]:
 
 
 def _intervals(items: Sequence[Item]) -> Iterator[Term]:
-    by_method: dict[str, set[float]] = {}
-    for method, confidence in chain.from_iterable(map(_methods, items)):
-        by_method.setdefault(method, set()).update([] if confidence is None else [confidence])
+    by_method = grouped(chain.from_iterable(map(_methods, items)))
     for method, confidences in by_method.items():
         unknown = method, "A method for intervals that this page does not describe.", ""
         label, meaning, source = INTERVALS.get(method, unknown)
-        levels = listed([f"{100 * level:.4g} %" for level in sorted(confidences)])
+        known_levels = sorted({level for level in confidences if level is not None})
+        levels = listed([f"{100 * level:.4g} %" for level in known_levels])
         text = f"{meaning} Two-sided confidence here: {levels}." if levels else meaning
         yield Term("interval", method, text, source, label=label)
 
@@ -144,10 +137,7 @@ def _methods(item: Item) -> Iterator[tuple[str, float | None]]:
 
 def _agreed(senses: Iterable[_Sense]) -> Iterator[Term]:
     """Yield one term a name, however many items say something of it."""
-    by_name: dict[str, list[_Sense]] = {}
-    for sense in dict.fromkeys(senses):
-        by_name.setdefault(sense[1].name, []).append(sense)
-    for same in by_name.values():
+    for same in grouped((sense[1].name, sense) for sense in dict.fromkeys(senses)).values():
         terms = [term for _, term in same]
         yield replace(
             terms[0],
@@ -159,15 +149,12 @@ def _agreed(senses: Iterable[_Sense]) -> Iterator[Term]:
 
 def _meaning(senses: Iterable[_Sense]) -> str:
     """Return what a word means: to each measure, where they do not agree."""
-    measures: dict[str, dict[str, None]] = {}
-    for measure, term in senses:
-        if term.meaning:
-            measures.setdefault(term.meaning, {})[measure] = None
+    measures = grouped((term.meaning, measure) for measure, term in senses if term.meaning)
     if not measures:
         return "Its definition does not explain it."
     if len(measures) == 1:
         return next(iter(measures))
-    return " ".join(f"In {listed(list(of))}: {meaning}" for meaning, of in measures.items())
+    return " ".join(f"In {listed(unique(of))}: {meaning}" for meaning, of in measures.items())
 
 
 def _once(words: Iterable[str]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from vision_evals.log import Line, Metric, Plot
 from vision_evals.report import rounding
 from vision_evals.report.scales import SHARES
+from vision_evals.report.words import with_point
 
 At = tuple[str, str | None]
 """Name of a metric, and its value of the axis."""
@@ -50,7 +51,7 @@ def plot(
     ends = [end for line in drawn for end in (*line.y, *line.low, *line.high) if end is not None]
     about = [metric.about, "" if metric.higher_is_better else "Lower is better.", *remarks]
     return Plot(
-        title=metric.name if at is None else f"{metric.name} at {at}",
+        title=with_point(metric.name, at),
         about=" ".join(filter(None, about)),
         x_label=x_label,
         y_label="share" if metric.unit == "fraction" else metric.unit,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from vision_evals.log import Item, Picture, WorstFirst
 from vision_evals.report.answers import Key, set_of
+from vision_evals.report.groups import grouped
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,8 @@ class PickedPicture:
 
     @property
     def alone(self) -> bool:
-        """Whether it is about one check on one classifier."""
-        return _alone(self.picture)
+        """Whether it is about one check on one classifier; others show what several made of it."""
+        return bool(self.picture.panels) or self.picture.plot is not None
 
     @property
     def fair(self) -> bool:
@@ -43,21 +44,13 @@ class PickedPicture:
 
 def picked_pictures(items: Sequence[Item]) -> Iterator[PickedPicture]:
     """Yield pictures in the order of the log, those of one image once."""
-    by_image: dict[Key, list[tuple[Item, Picture]]] = {}
-    pairs = [(item, picture) for item in items for picture in item.pictures]
-    for item, picture in pairs:
-        if not _alone(picture):
-            by_image.setdefault((*set_of(item), picture.image), []).append((item, picture))
-    for item, picture in pairs:
-        if _alone(picture):
-            yield PickedPicture(((item, picture),))
-        elif picks := by_image.pop((*set_of(item), picture.image), None):
-            yield PickedPicture(tuple(picks))
-
-
-def _alone(picture: Picture) -> bool:
-    """Whether a picture is about one classifier; others show what several made of an image."""
-    return bool(picture.panels) or picture.plot is not None
+    picks = [PickedPicture(((item, picture),)) for item in items for picture in item.pictures]
+    # a picture that is alone shares its key with no other: its place is part of it
+    by_image = grouped(
+        ((*pick.key, place if pick.alone else None), pick.picks[0])
+        for place, pick in enumerate(picks)
+    )
+    yield from (PickedPicture(tuple(pairs)) for pairs in by_image.values())
 
 
 FAIR = WorstFirst(

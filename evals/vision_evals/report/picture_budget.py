@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vision_evals.report import files
 from vision_evals.report.addresses import Addresses
+from vision_evals.report.groups import grouped
 
 PAGE_BYTES = 5_000_000
 """Bytes of a page of some twenty judged checks, all in all."""
@@ -104,9 +105,7 @@ def select(
 
 def _turns(wanted: Sequence[Wanted]) -> Iterator[Wanted]:
     """Yield each once: all that an answer picked before any other, one of each check at a time."""
-    checks: dict[tuple[bool, str], list[Wanted]] = {}
-    for wish in dict.fromkeys(wanted):
-        checks.setdefault((wish.fair, wish.check), []).append(wish)
+    checks = grouped(((wish.fair, wish.check), wish) for wish in dict.fromkeys(wanted))
     for fair in (False, True):
         rows = [queue for (is_fair, _), queue in checks.items() if is_fair is fair]
         yield from filter(None, chain.from_iterable(zip_longest(*rows)))

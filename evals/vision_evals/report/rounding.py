@@ -36,9 +36,9 @@ def reading(metric: Metric, value: str | None = None, *, in_percent: bool = Fals
         in_percent: for charts; the metric must be a fraction.
     """
     return Reading(
-        value=value or (percent(metric) if in_percent else point(metric)),
+        value=value or point(metric, in_percent=in_percent),
         unit="" if in_percent else unit(metric),
-        interval=percent_interval(metric) if in_percent else interval(metric),
+        interval=interval(metric, in_percent=in_percent),
         n=count(metric.n),
         reason=None if metric.spread and metric.value is not None else metric.reason,
     )
@@ -63,7 +63,9 @@ def places(metric: Metric) -> int:
         return digits
     if metric.unit == "fraction":
         return min(max(math.ceil(math.log10(max(metric.n, 1))), 2), 4)
-    return _three_digits(metric.value or 0.0)
+    if not metric.value:
+        return 2
+    return min(max(2 - math.floor(math.log10(abs(metric.value))), 0), MAX_DECIMALS)
 
 
 def fixed(number: float, decimal_places: int) -> str:
@@ -81,9 +83,12 @@ def signed(number: float, decimal_places: int) -> str:
     return f"+{text}" if number > 0 and text.strip("0.") else text
 
 
-def point(metric: Metric) -> str:
-    """Return the value alone: ``0.85``, or ``none``."""
-    return "none" if metric.value is None else fixed(metric.value, places(metric))
+def point(metric: Metric, *, in_percent: bool = False) -> str:
+    """Return the value alone: ``0.85``, or ``none``; of a fraction also ``85 %``."""
+    if metric.value is None:
+        return "none"
+    factor, digits, sign = _scale(metric, in_percent=in_percent)
+    return fixed(factor * metric.value, digits) + sign
 
 
 def unit(metric: Metric) -> str:
@@ -91,29 +96,23 @@ def unit(metric: Metric) -> str:
     return "" if metric.unit == "fraction" or metric.value is None else metric.unit
 
 
-def interval(metric: Metric) -> str | None:
-    """Return ``0.64 to 0.95``, or ``median of 5 seeds, 0.23 to 0.91``, or None without either."""
+def interval(metric: Metric, *, in_percent: bool = False) -> str | None:
+    """Return ``0.64 to 0.95``, or ``median of 5 seeds, 0.23 to 0.91``, or None without either.
+
+    Args:
+        metric: of the log.
+        in_percent: for a fraction: ``64 to 95 %``.
+    """
     ends = _ends(metric)
     if ends is None:
         return None
-    low, high = (fixed(end, places(metric)) for end in ends)
-    return _between(metric, f"{low} to {high}")
-
-
-def percent(metric: Metric) -> str:
-    """Return ``85 %``; the metric must be a fraction."""
-    if metric.value is None:
-        return "none"
-    return f"{fixed(100 * metric.value, max(places(metric) - 2, 0))} %"
-
-
-def percent_interval(metric: Metric) -> str | None:
-    """Return the same of a fraction, such as ``64 to 95 %``."""
-    ends = _ends(metric)
-    if ends is None:
-        return None
-    low, high = (fixed(100 * end, max(places(metric) - 2, 0)) for end in ends)
-    return _between(metric, f"{low} to {high} %")
+    factor, digits, sign = _scale(metric, in_percent=in_percent)
+    low, high = (fixed(factor * end, digits) for end in ends)
+    text = f"{low} to {high}{sign}"
+    seeds = len(metric.spread)
+    if metric.low is not None or not seeds:
+        return text
+    return f"median of {seeds} seeds, {text}" if seeds > 1 else "one seed"
 
 
 def share(part: float) -> str:
@@ -175,15 +174,6 @@ def _ends(metric: Metric) -> tuple[float, float] | None:
     return (min(metric.spread), max(metric.spread)) if metric.spread else None
 
 
-def _between(metric: Metric, ends: str) -> str:
-    """Return two ends with the word for what lies between them."""
-    if metric.low is not None or not metric.spread:
-        return ends
-    seeds = len(metric.spread)
-    return f"median of {seeds} seeds, {ends}" if seeds > 1 else "one seed"
-
-
-def _three_digits(number: float) -> int:
-    if number == 0:
-        return 2
-    return min(max(2 - math.floor(math.log10(abs(number))), 0), MAX_DECIMALS)
+def _scale(metric: Metric, *, in_percent: bool) -> tuple[int, int, str]:
+    """Return a factor for its numbers, their decimals, and the sign behind them."""
+    return (100, max(places(metric) - 2, 0), " %") if in_percent else (1, places(metric), "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vision_evals.log import Gate, Item, Judgement, Metric, Validity, Verdict
+from vision_evals.log import Gate, Item, Judgement, Metric, Verdict
 from vision_evals.report import rounding, words
 from vision_evals.report.checks import metric_of
 
@@ -27,7 +27,11 @@ def sentences(item: Item) -> tuple[Sentence, ...]:
     An item that failed without either, such as one whose network cannot be loaded, has the log's.
     """
     subject = f"{item.check}, {item.classifier}"
-    texts = [(Verdict.INVALID, _invalid(check)) for check in item.validity if check.invalidates]
+    texts = [
+        (Verdict.INVALID, f"validity check “{check.name}” failed; {check.evidence}")
+        for check in item.validity
+        if check.invalidates
+    ]
     # What an evaluation that cannot be trusted says of its numbers is no news.
     texts = texts or [(judgement.verdict, _held(judgement, item)) for judgement in _fallen(item)]
     texts = texts or [(item.verdict, item.sentence)]
@@ -39,10 +43,6 @@ def _fallen(item: Item) -> Iterator[Judgement]:
         for judgement in item.judgements:
             if judgement.verdict is verdict and not judgement.excused:
                 yield judgement
-
-
-def _invalid(check: Validity) -> str:
-    return f"validity check “{check.name}” failed; {check.evidence}"
 
 
 def _held(judgement: Judgement, item: Item) -> str:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from vision_evals.log import Classifier, Item, Mark, Metric, Plot, Run
 from vision_evals.report import lines, plots
+from vision_evals.report.groups import grouped
 from vision_evals.report.lines import At
-from vision_evals.report.plots import Frame
-from vision_evals.report.traces import DASHES
+from vision_evals.report.plots import DASHES, Frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +28,12 @@ class SeriesTrend:
 
 def trends(run: Run, colours: Mapping[str, str]) -> tuple[SeriesTrend, ...]:
     """Return the checks that judged a series of two checkpoints or more."""
-    series: dict[str, list[Classifier]] = {}
-    for card in run.classifiers:
-        if card.series is not None and card.place is not None:
-            series.setdefault(card.series, []).append(card)
-    series = {name: sorted(cards, key=_place) for name, cards in series.items() if len(cards) > 1}
+    by_series = grouped(
+        (card.series, card)
+        for card in run.classifiers
+        if card.series is not None and card.place is not None
+    )
+    series = {n: sorted(cards, key=_place) for n, cards in by_series.items() if len(cards) > 1}
     titles = {suite.path: suite.title for suite in run.suites}
     all_trends = []
     for path, check in dict.fromkeys((item.suite, item.check) for item in run.items):
@@ -108,7 +109,7 @@ def _frames(
         if any(lines.count_values(line) > 1 for _, plot in drawn for line in plot.lines):
             if len(drawn) == 1:
                 drawn = [(name, _with_best(plot, metric)) for name, plot in drawn]
-            yield plots.frame(drawn, colours, plots.scale([plot for _, plot in drawn]))
+            yield plots.frame(drawn, colours)
 
 
 def _plot(

@@ -175,9 +175,8 @@ def _flipped(comparison: Comparison, pictures: Mapping[Flip, Shown]) -> FlippedI
     flips = comparison.flips
     if flips is None:
         return None
-    at = f" at {flips.at}" if flips.at is not None else ""
     return FlippedImages(
-        measured=f"{flips.metric}{at}",
+        measured=words.with_point(flips.metric, flips.at),
         rate=f"{rounding.fixed(100 * flips.worse / max(flips.n, 1), 1)} %",
         lost=tuple(_flipped_image(flip, pictures) for flip in flips.lost),
         won=tuple(_flipped_image(flip, pictures) for flip in flips.won),
@@ -188,13 +187,14 @@ def _flipped_image(flip: Flip, pictures: Mapping[Flip, Shown]) -> FlippedImage:
     return FlippedImage(
         image=flip.image,
         label=flip.label,
-        before=_answer(flip.before),
-        now=_answer(flip.now),
+        before=answer_text(flip.before),
+        now=answer_text(flip.now),
         shown=pictures.get(flip),
     )
 
 
-def _answer(answer: Seen) -> str:
+def answer_text(answer: Seen) -> str:
+    """Return what a network saw, and how sure it was."""
     if answer.confidence is None:
         return answer.name
     return f"{answer.name} {rounding.share(answer.confidence)}"

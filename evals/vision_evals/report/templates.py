@@ -7,17 +7,8 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-from jinja2 import (
-    ChoiceLoader,
-    Environment,
-    FileSystemLoader,
-    PrefixLoader,
-    StrictUndefined,
-    TemplateError,
-    TemplateSyntaxError,
-    nodes,
-)
-from jinja2.exceptions import UndefinedError
+import jinja2
+from jinja2 import nodes
 
 from vision_evals.core.errors import UserError, did_you_mean
 from vision_evals.core.paths import data_folder
@@ -25,19 +16,21 @@ from vision_evals.report import rounding, vega, words
 from vision_evals.report.recipes import facts
 
 
-def environment(templates: Path | None = None) -> Environment:
+def environment(templates: Path | None = None) -> jinja2.Environment:
     """Return Jinja's environment for our templates.
 
     Args:
         templates: folder of a user's own partials: one of the name of ours is taken in its place,
             and can include ours as ``ours/NAME``.
     """
-    our_loader = FileSystemLoader(data_folder("reports"))
-    user_loaders = [] if templates is None else [FileSystemLoader(templates)]
-    jinja = Environment(
-        loader=ChoiceLoader([*user_loaders, our_loader, PrefixLoader({"ours": our_loader})]),
+    our_loader = jinja2.FileSystemLoader(data_folder("reports"))
+    user_loaders = [] if templates is None else [jinja2.FileSystemLoader(templates)]
+    jinja = jinja2.Environment(
+        loader=jinja2.ChoiceLoader(
+            [*user_loaders, our_loader, jinja2.PrefixLoader({"ours": our_loader})]
+        ),
         autoescape=True,  # everything; select_autoescape() would leave *.jinja out
-        undefined=StrictUndefined,
+        undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -122,7 +115,7 @@ def _names(folder: Path) -> set[str]:
     return {n.as_posix() for n in names if not any(part.startswith(".") for part in n.parts)}
 
 
-def _references(jinja: Environment, templates: Path, name: str) -> Iterator[str]:
+def _references(jinja: jinja2.Environment, templates: Path, name: str) -> Iterator[str]:
     """Yield the templates that one names in so many words; all of them must be there."""
     file = templates / name
     try:
@@ -130,7 +123,7 @@ def _references(jinja: Environment, templates: Path, name: str) -> Iterator[str]
         jinja.get_template(name)  # knows filters and tests as well
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{file}: cannot be read as UTF-8 text: {error}") from None
-    except TemplateSyntaxError as error:
+    except jinja2.TemplateSyntaxError as error:
         raise UserError(_error_message(error, templates)) from None
     templates_known = jinja.list_templates()
     for node in tree.find_all(nodes.Stmt):
@@ -149,14 +142,14 @@ def _references(jinja: Environment, templates: Path, name: str) -> Iterator[str]
 def _error_message(error: Exception, templates: Path) -> str:
     """Return where a template went wrong, how, and the repair."""
     message = getattr(error, "message", None) or str(error) or type(error).__name__
-    if not isinstance(error, TemplateError):
+    if not isinstance(error, jinja2.TemplateError):
         message = f"{type(error).__name__}: {message}"
-    if isinstance(error, UndefinedError):
+    if isinstance(error, jinja2.UndefinedError):
         message += (
             "; a partial knows `run`, the log, and `page`, the view of it, "
             "and takes macros by {% from ... import ... with context %}"
         )
-    if isinstance(error, TemplateSyntaxError):
+    if isinstance(error, jinja2.TemplateSyntaxError):
         original = data_folder("reports") / (error.name or "")
         original_file = (
             f"; the built-in template to compare with: {original}" if original.is_file() else ""

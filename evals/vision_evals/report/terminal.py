@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TypeAlias
 
 from vision_evals.core.errors import printable
-from vision_evals.log import Item, Judgement, Metric, Run, Verdict
+from vision_evals.log import Item, Metric, Run, Verdict
 from vision_evals.log.outcome import verdict_counts
 from vision_evals.report.checks import judgements_of
+from vision_evals.report.words import with_point
 
 STYLES = {
     Verdict.INVALID: "bold red",
@@ -41,7 +42,7 @@ def table(items: Iterable[Item], *, color: bool) -> str:
         check = f"{item.check} ({Path(item.suite).stem})" if repeated else item.check
         head = (item.classifier, check)
         for *cells, verdict, mark in _rows(item):
-            words = Text(f"{verdict}{mark}", style="yellow" if mark else _style(verdict))
+            words = Text(f"{verdict}{mark}", style="yellow" if mark else STYLES.get(verdict, "dim"))
             grid.add_row(*map(Text, (*head, *cells)), words)
             head = ("", "")
     text = io.StringIO()
@@ -78,10 +79,10 @@ def _flipped(run: Run) -> Iterator[str]:
             yield f"{name}: not compared with the baseline: {comparison.refused}"
         if comparison is not None and comparison.flips is not None:
             flips = comparison.flips
-            at = f" at {flips.at}" if flips.at is not None else ""
+            metric = with_point(flips.metric, flips.at)
             yield (
                 f"{name}: {flips.worse:,} of {flips.n:,} images turned "
-                f"wrong, {flips.better:,} right since the baseline ({flips.metric}{at})"
+                f"wrong, {flips.better:,} right since the baseline ({metric})"
             )
     if run.gates:
         yield (
@@ -123,15 +124,13 @@ def counts(run: Run) -> str:
     return ": ".join(filter(None, parts))
 
 
-def _style(verdict: Verdict) -> str:
-    return STYLES.get(verdict, "dim")
-
-
 MIN_WIDTH = 150
 """Characters of a line at least: a narrower table would cut its thresholds."""
 
 MAX_RECORDED_METRICS = 4
 """Metrics without an expectation that the table shows of an item; the report has all."""
+
+_WORST_FIRST = list(Verdict).index
 
 _Row: TypeAlias = tuple[str, str, str, str, Verdict, str]
 
@@ -150,23 +149,19 @@ def _all_rows(item: Item) -> Iterator[_Row]:
     if not item.metrics:
         yield "", "", "", "", item.verdict, ""
     for metric in item.metrics:
-        at = f" at {metric.at}" if metric.at is not None else ""
         held = judgements_of(metric, item)
         if not held and (metric.value is None or metric.at is not None):
             continue  # a curve belongs into the report
-        verdict = _worst(held) if held else Verdict.RECORDED
+        verdict = min((j.verdict for j in held), key=_WORST_FIRST, default=Verdict.RECORDED)
         threshold = "; ".join(judgement.wanted for judgement in held)
         excuses = [j.excuse for j in held if j.excused and j.verdict is verdict]
         mark = f", {excuses[0]}" if excuses else ""
-        yield metric.name + at, _value(metric), f"{metric.n:,}", threshold, verdict, mark
+        name = with_point(metric.name, metric.at)
+        yield name, _value(metric), f"{metric.n:,}", threshold, verdict, mark
     for judgement in item.judgements:
         if judgement.metric not in {metric.name for metric in item.metrics}:
             value = "" if judgement.value is None else f"{judgement.value:g}"
             yield judgement.metric, value, "", judgement.wanted, judgement.verdict, ""
-
-
-def _worst(judgements: Iterable[Judgement]) -> Verdict:
-    return min((judgement.verdict for judgement in judgements), key=list(Verdict).index)
 
 
 def _value(metric: Metric) -> str:

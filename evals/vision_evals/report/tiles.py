@@ -6,15 +6,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from vision_evals.log import Classifier, ImageSet, Item, Panel, Picture, Plot
+from vision_evals.log import Classifier, ImageSet, Item, Panel, Picture
 from vision_evals.report import answers, facets, picked, plots
 from vision_evals.report.answers import AnswerColumn
 from vision_evals.report.facets import Facet, Pair
 from vision_evals.report.files import TableRow
+from vision_evals.report.groups import grouped
 from vision_evals.report.picked import PickedPicture
 from vision_evals.report.picture_budget import Shown
 from vision_evals.report.plots import Frame
-from vision_evals.report.words import listed
+from vision_evals.report.words import listed, unique
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,9 @@ def tile(
         columns=columns,
         panels=picture.panels,
         pair=facets.pair(picture.panels),
-        frame=_frame(item.classifier, picture.plot, data.colours),
+        frame=plots.frame([(item.classifier, picture.plot)], data.colours)
+        if picture.plot
+        else None,
         facets=tuple(_together(_facets(subject, data), None if label else answers.agree(columns))),
     )
 
@@ -137,7 +140,7 @@ def _label(subject: PickedPicture, data: GalleryData) -> str | None:
     for item, picture in subject.picks:
         row = data.row(item, picture.image)
         if row is not None and (names := answers.right_names(row, _card(item, data))):
-            return " or ".join(dict.fromkeys(names))
+            return " or ".join(unique(names))
     return None
 
 
@@ -154,13 +157,10 @@ def _alt(heading: str, columns: Sequence[AnswerColumn], caption: str) -> str:
 
 
 def _why(subject: PickedPicture, data: GalleryData) -> str:
-    aliases: dict[str, list[str]] = {}
-    for item, picture in subject.picks:
-        networks = aliases.setdefault(_word(item, picture, data), [])
-        if item.classifier not in networks:
-            networks.append(item.classifier)
+    picks = subject.picks
+    aliases = grouped((_word(item, picture, data), item.classifier) for item, picture in picks)
     ranked = sorted(aliases.items(), key=lambda entry: entry[0] == picked.FAIR.word)
-    return "; ".join(f"{word} for {listed(networks)}" for word, networks in ranked if word)
+    return "; ".join(f"{word} for {listed(unique(networks))}" for word, networks in ranked if word)
 
 
 def _word(item: Item, picture: Picture, data: GalleryData) -> str:
@@ -170,12 +170,6 @@ def _word(item: Item, picture: Picture, data: GalleryData) -> str:
     images = data.sets.get(item.images or "")
     whole = images is not None and len(item.pictures) >= images.n
     return "" if whole else picked.FAIR.word
-
-
-def _frame(alias: str, plot: Plot | None, colours: Mapping[str, str]) -> Frame | None:
-    if plot is None:
-        return None
-    return plots.frame([(alias, plot)], colours, plots.scale([plot]))
 
 
 def _together(plain_facets: Iterable[Facet], agreed: bool | None) -> Iterator[Facet]:

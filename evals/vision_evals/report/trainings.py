@@ -5,10 +5,10 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from vision_evals.log import Classifier, Epoch, Line, Mark, Plot, Run, Training
 from vision_evals.report import plots, rounding
+from vision_evals.report.groups import grouped
 from vision_evals.report.plots import Frame
 from vision_evals.report.recipes import facts
 from vision_evals.report.scales import Scale
@@ -78,13 +78,12 @@ class Lesson:
 
 def lessons(run: Run, colours: Mapping[str, str]) -> tuple[Lesson, ...]:
     """Return the trained classifiers of a run, each below the first suite that judges it."""
-    judges: dict[str, str] = {}
-    for item in run.items:
-        judges.setdefault(item.classifier, item.suite)
-    by_suite: dict[str | None, list[tuple[str, Classifier]]] = {}
+    judges = {item.classifier: item.suite for item in reversed(run.items)}
     trained = [card for card in run.classifiers if card.trainings]
-    for number, card in enumerate(trained, 1):
-        by_suite.setdefault(judges.get(card.alias), []).append((f"training-{number}", card))
+    by_suite = grouped(
+        (judges.get(card.alias), (f"training-{number}", card))
+        for number, card in enumerate(trained, 1)
+    )
     titles: dict[str | None, str] = {suite.path: suite.title for suite in run.suites}
     return tuple(
         Lesson(titles.get(suite, suite or "Judged by no check"), tuple(_courses(cards, colours)))
@@ -108,7 +107,10 @@ def _courses(
             classifier=card.alias,
             colour=colours[card.alias],
             network=card.network,
-            facts=(*_summary(card.trainings), *facts(_rest(card.recipe))),
+            facts=(
+                *_summary(card.trainings),
+                *facts({k: v for k, v in card.recipe.items() if k != "data"}),
+            ),
             outcomes=tuple(map(_outcome, card.trainings)),
             frames=tuple(replace(frame, classifier=None) for frame in frames),  # the heading's
             grid=_grid(card, colours[card.alias]),
@@ -144,19 +146,16 @@ def _returned(training: Training) -> Epoch:
     return next((e for e in training.epochs if e.epoch == training.returned_epoch), _NONE)
 
 
-def _rest(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in recipe.items() if key != "data"}
-
-
 def _losses(trainings: Sequence[Training], *, stops: bool = False) -> Plot:
     returned = dict.fromkeys(training.returned_epoch for training in trainings) if stops else {}
-    return _plot(
-        "Loss",
-        "cross-entropy in nats",
-        [
+    return Plot(
+        title="Loss",
+        x_label="epoch",
+        y_label="cross-entropy in nats",
+        lines=(
             *_lines(trainings, "training", lambda epoch: epoch.train_loss),
             *_lines(trainings, "validation", lambda epoch: epoch.validation_loss),
-        ],
+        ),
         marks=tuple(Mark(x=x, label="weights returned") for x in returned if x is not None),
     )
 
@@ -164,32 +163,35 @@ def _losses(trainings: Sequence[Training], *, stops: bool = False) -> Plot:
 def _units(card: Classifier, colours: Mapping[str, str], across: Scale) -> Iterator[Frame]:
     """Yield the shares of dead units, or of saturated ones where nothing can die."""
     epochs = [epoch for training in card.trainings for epoch in training.epochs]
-    if any(epoch.dead_fraction is not None for epoch in epochs):
+    dying = any(epoch.dead_fraction is not None for epoch in epochs)
+    if dying:
         died, revived = sum(epoch.died for epoch in epochs), sum(epoch.revived for epoch in epochs)
         about = f"Over all seeds and epochs {plural(died, 'unit')} died and {revived:,} revived."
+        title, y_label = "Dead units", "share of rectified units"
         lines = _lines(card.trainings, "dead", lambda epoch: epoch.dead_fraction)
-        plot = _plot("Dead units", "share of rectified units", lines, about, share=True)
-        frame = plots.frame([(card.alias, plot)], colours, plots.scale([plot]), across)
-        yield _with_changes(frame, card.trainings)
     elif any(epoch.saturated_fraction is not None for epoch in epochs):
+        title, about, y_label = "Saturated activations", "", "share of activations"
         lines = _lines(card.trainings, "saturated", lambda epoch: epoch.saturated_fraction)
-        plot = _plot("Saturated activations", "share of activations", lines, share=True)
-        yield plots.frame([(card.alias, plot)], colours, plots.scale([plot]), across)
+    else:
+        return
+    plot = Plot(title=title, about=about, x_label="epoch", y_label=y_label, lines=lines, share=True)
+    frame = plots.frame([(card.alias, plot)], colours, across=across)
+    yield _with_changes(frame, card.trainings) if dying else frame
 
 
 def _grid(card: Classifier, colour: str) -> Grid | None:
     """Return where units died: nothing for a network without rectifiers, or of one alone."""
-    by_layer: dict[str, dict[int, list[float]]] = {}
-    for epoch in (epoch for training in card.trainings for epoch in training.epochs):
-        for layer, dead in epoch.dead_by_layer.items():
-            by_layer.setdefault(layer, {}).setdefault(epoch.epoch, []).append(dead)
-    if len(by_layer) < 2:
-        return None
-    heads = sorted({epoch for epochs in by_layer.values() for epoch in epochs})
-    rows = tuple(
-        (layer, tuple(statistics.fmean(epochs[e]) if e in epochs else None for e in heads))
-        for layer, epochs in by_layer.items()
+    shares = grouped(
+        ((layer, epoch.epoch), dead)
+        for training in card.trainings
+        for epoch in training.epochs
+        for layer, dead in epoch.dead_by_layer.items()
     )
+    layers, heads = dict.fromkeys(layer for layer, _ in shares), sorted({e for _, e in shares})
+    if len(layers) < 2:
+        return None
+    means = {key: statistics.fmean(dead) for key, dead in shares.items()}
+    rows = tuple((layer, tuple(means.get((layer, e)) for e in heads)) for layer in layers)
     seeds = len(card.trainings)
     return Grid(
         title="Dead units by layer",
@@ -202,30 +204,10 @@ def _grid(card: Classifier, colour: str) -> Grid | None:
     )
 
 
-def _plot(
-    title: str,
-    y_label: str,
-    lines: Sequence[Line],
-    about: str = "",
-    *,
-    share: bool = False,
-    marks: tuple[Mark, ...] = (),
-) -> Plot:
-    return Plot(
-        title=title,
-        about=about,
-        x_label="epoch",
-        y_label=y_label,
-        lines=tuple(lines),
-        share=share,
-        marks=marks,
-    )
-
-
 def _lines(
     trainings: Sequence[Training], name: str, value: Callable[[Epoch], float | None]
-) -> list[Line]:
-    return [
+) -> tuple[Line, ...]:
+    return tuple(
         Line(
             name=name,
             seed=training.seed,
@@ -233,7 +215,7 @@ def _lines(
             y=tuple(map(value, training.epochs)),
         )
         for training in trainings
-    ]
+    )
 
 
 def _with_changes(frame: Frame, trainings: Sequence[Training]) -> Frame:

@@ -19,6 +19,7 @@ from vision_evals.report.curves import Sweep, sweeps
 from vision_evals.report.first import Count, Failure, Folded, Note, Unjudged
 from vision_evals.report.gallery import Gallery, gallery
 from vision_evals.report.glossary import Kind, Term, glossary
+from vision_evals.report.groups import grouped
 from vision_evals.report.mutants import Matrix, matrix
 from vision_evals.report.plots import Frame, frames
 from vision_evals.report.series import SeriesTrend, trends
@@ -90,12 +91,8 @@ def page(run: Run, directory: Path, addresses: Addresses) -> Page:
         check(f"check-{number}", item, colours[item.classifier], run.command)
         for number, item in enumerate(run.items, 1)
     )
-    bad = tuple(
-        check_view
-        for verdict in words.BAD
-        for check_view in checks
-        if check_view.item.verdict is verdict
-    )
+    bad = [check_view for check_view in checks if check_view.item.verdict in words.BAD]
+    bad.sort(key=lambda check_view: words.BAD.index(check_view.item.verdict))
     counts = Counter(item.verdict for item in run.items)
     taught = lessons(run, colours)
     courses = [course for lesson in taught for course in lesson.courses]
@@ -108,7 +105,7 @@ def page(run: Run, directory: Path, addresses: Addresses) -> Page:
         notes=first.notes(checks),
         counts=first.counts(run),
         cards=first.folded(cards(run, checks, colours)),
-        bad=bad,
+        bad=tuple(bad),
         excused=tuple(check_view for check_view in checks if check_view.excused),
         warned=tuple(check_view for check_view in checks if check_view.warned),
         unjudged=first.unjudged(run, colours),
@@ -160,24 +157,20 @@ def _chapter(
     colours: Mapping[str, str],
 ) -> Chapter:
     groups: list[Group] = []
+    seen: list[Chart | Figure | Frame] = []
     curves = sweeps(items, colours)
-    for name in dict.fromkeys(item.check for item in items):
-        members = [item for item in items if item.check == name]
-        drawn = (
-            charts(members, cards, colours),
-            figures(members, colours),
-            frames(members, colours),
-        )
-        new_charts, new_figures, new_frames = (
-            _unseen(drawn[0], [chart for group in groups for chart in group.charts]),
-            _unseen(drawn[1], [figure for group in groups for figure in group.figures]),
-            _unseen(drawn[2], [frame for group in groups for frame in group.frames]),
-        )
+    for name, members in grouped((item.check, item) for item in items).items():
+        all_charts, all_figures = charts(members, cards, colours), figures(members, colours)
+        all_frames = frames(members, colours)
+        new_charts, new_figures = _unseen(all_charts, seen), _unseen(all_figures, seen)
+        new_frames = _unseen(all_frames, seen)
+        new = (*new_charts, *new_figures, *new_frames)
+        seen += new
         own_sweeps = tuple(sweep for sweep in curves if sweep.checks == (name,))
         above = any(name in sweep.checks for sweep in curves if len(sweep.checks) > 1)
-        if above and not (own_sweeps or new_charts or new_figures or new_frames):
+        if above and not (own_sweeps or new):
             continue  # its plot bears its name
-        repeated = above or (new_charts, new_figures, new_frames) != drawn
+        repeated = above or new != (*all_charts, *all_figures, *all_frames)
         groups.append(Group(name, new_charts, own_sweeps, new_figures, new_frames, repeated))
     paragraphs = (" ".join(part.split()) for part in suite.about.split("\n\n"))
     compared = tuple(sweep for sweep in curves if len(sweep.checks) > 1)
@@ -192,5 +185,5 @@ def _chapter(
     )
 
 
-def _unseen(parts: Iterable[Shown], before: Container[Shown]) -> tuple[Shown, ...]:
+def _unseen(parts: Iterable[Shown], before: Container[object]) -> tuple[Shown, ...]:
     return tuple(part for part in parts if part not in before)

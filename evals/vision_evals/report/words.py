@@ -102,6 +102,11 @@ def plain(name: str) -> str:
     return re.sub(r"\btop(?=\d)", "top-", name.replace("_", " "))
 
 
+def with_point(name: str, at: str | None) -> str:
+    """Return the name of a metric with the point of its axis: ``robust_accuracy at 1/255``."""
+    return name if at is None else f"{name} at {at}"
+
+
 def plural(number: int, singular: str, plural_form: str | None = None) -> str:
     """Return ``1 picture``, ``1,500 pictures``."""
     return f"{number:,} {singular if number == 1 else plural_form or singular + 's'}"
@@ -112,11 +117,16 @@ def listed(words: list[str]) -> str:
     return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
+def unique(words: Iterable[str]) -> list[str]:
+    """Return each word once, in their order."""
+    return list(dict.fromkeys(words))
+
+
 def named(names: Iterable[str], most: int = 5) -> str:
     """Return `listed` of names, each once, and how many more there are than ``most``."""
-    unique = list(dict.fromkeys(names))
-    more = [f"{len(unique) - most} more"] if len(unique) > most else []
-    return listed(unique[:most] + more)
+    all_names = unique(names)
+    more = [f"{len(all_names) - most} more"] if len(all_names) > most else []
+    return listed(all_names[:most] + more)
 
 
 def date(iso: str) -> str:

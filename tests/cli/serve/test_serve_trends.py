@@ -18,8 +18,8 @@ from vision_evals.cli.serve.index import rows
 from vision_evals.cli.serve.trends import MAX_DRAWN_RUNS, short_dates, trends
 from vision_evals.cli.serve.trends import Trend as Over
 from vision_evals.log import Verdict
+from vision_evals.report.plots import Trace
 from vision_evals.report.rounding import brief
-from vision_evals.report.traces import Trace
 
 Serving = Callable[..., Any]
 

@@ -21,6 +21,7 @@ from vision_evals.engine.tasks import RunConfig
 from vision_evals.images.decode import read as decode
 from vision_evals.images.image_set import ImageSet, fingerprint
 from vision_evals.log import Metric, Verdict
+from vision_evals.report.words import with_point
 from vision_evals.validity.examine import Examiner
 from vision_evals.verdict.job import Job
 from vision_evals.verdict.noise_file import machine, noise_path, read, require_writable, write
@@ -98,9 +99,8 @@ def _without_floor(
     measured = {(moved.metric, moved.at) for moved in floor.floors}
     for metric in dict.fromkeys((m.name, m.at) for _, metrics in results for m in metrics):
         if metric not in measured:
-            name = " at ".join(part for part in metric if part is not None)
             where = f"{floor.asked.check}[{floor.asked.classifier}], {floor.precision}"
-            yield f"{where}: {name} has no value in some variation, and so no floor"
+            yield f"{where}: {with_point(*metric)} has no value in some variation, and so no floor"
 
 
 def _resources(catalog: Catalog, jobs: Sequence[Job], variation: Variation) -> Resources:

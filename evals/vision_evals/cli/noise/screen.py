@@ -14,6 +14,7 @@ from vision_evals.cli.noise.measure import NoiseRun, entries, measure
 from vision_evals.cli.terminal import add_row, plain_table
 from vision_evals.core.paths import data_folder
 from vision_evals.engine.jobs import Catalog
+from vision_evals.report.words import with_point
 from vision_evals.verdict.noise_floor import Noise, NoiseEntry
 
 DEFAULTS = ("accuracy.toml", "fgsm.toml")
@@ -50,7 +51,7 @@ def table(entries: Sequence[NoiseEntry]) -> Table:
     shown = plain_table(*columns, last="moved most by")
     for entry in entries:
         for moved in entry.floors:
-            metric = moved.metric if moved.at is None else f"{moved.metric} at {moved.at}"
+            metric = with_point(moved.metric, moved.at)
             words = entry.asked.classifier, f"{entry.asked.check}, {entry.precision}", metric
             numbers = f"{moved.reference:.6g}", f"{moved.floor:.2g}"
             add_row(shown, *words, *numbers, str(moved.most or "nothing"))

@@ -17,7 +17,6 @@ from vision_evals.cli.terminal import plain_table
 from vision_evals.core import progress
 from vision_evals.core.errors import UserError, printable
 from vision_evals.core.paths import data_folder
-from vision_evals.core.progress import Progress
 from vision_evals.engine.jobs import Catalog
 from vision_evals.engine.publish import publish
 
@@ -72,7 +71,9 @@ def command(catalog: Catalog, files: Sequence[Path], typed: str) -> int:
     warnings = () if options.templates is None else report.check(options.templates)
     selftest_plan = plan(catalog, files, data_folder("suites") / "mutants.toml")
     out, err = Console(), Console(stderr=True, highlight=False, markup=False)
-    selftest = Selftest(catalog, selftest_plan, typed, _progress(err))
+    # elsewhere than on a terminal a line for each mutant is enough
+    shown = progress.bar if err.is_terminal else progress.lines(lambda _: None)
+    selftest = Selftest(catalog, selftest_plan, typed, shown)
 
     def warn(warning: str) -> None:
         err.print(f"warning: {printable(warning)}", soft_wrap=True)
@@ -112,9 +113,3 @@ def show(mutants: Sequence[log.Mutant], console: Console, untried: int = 0) -> N
 
 def _notice_text(notice: log.Notice | None) -> str:
     return "-" if notice is None else escape(f"{notice.noticed}: {notice.sentence}")
-
-
-def _progress(console: Console) -> Progress:
-    if console.is_terminal:
-        return progress.bar
-    return progress.lines(lambda _: None)  # a line for each mutant is enough

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vision_evals.cli.selftest.mutant import SEED, mutant, step, with_input, with_step
+from vision_evals.cli.selftest.mutant import SEED, mutant, step, with_step
 from vision_evals.images.geometry import Geometry
 from vision_evals.models.card import Input
 from vision_evals.models.classifier import Classifier, Normalise
@@ -138,7 +138,8 @@ def _with_geometry(classifier: Classifier, other: Geometry) -> Classifier:
         def geometry(self) -> Geometry:
             return other
 
-    return with_input(classifier, Other.model_construct(**dict(classifier.input)))
+    card = Other.model_construct(**dict(classifier.input))
+    return with_step(replace(classifier, input=card), step(classifier))
 
 
 def _normalised(classifier: Classifier, **numbers: Any) -> Classifier:

@@ -9,7 +9,6 @@ from functools import partial
 
 from torch import nn
 
-from vision_evals.models.card import Input
 from vision_evals.models.classifier import Classifier
 
 SEED = 0
@@ -51,11 +50,6 @@ def with_step(classifier: Classifier, changed: nn.Module) -> Classifier:
     broken = replace(classifier, network=copy.deepcopy(classifier.network))
     object.__setattr__(broken, "_normalise", changed.to(classifier.device))
     return broken
-
-
-def with_input(classifier: Classifier, changed: Input) -> Classifier:
-    """Return the classifier fed with pictures that are resized and cropped another way."""
-    return with_step(replace(classifier, input=changed), step(classifier))
 
 
 def step(classifier: Classifier) -> nn.Module:

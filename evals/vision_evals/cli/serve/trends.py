@@ -7,22 +7,64 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from vision_evals.cli.serve.conditions import (
-    ConditionChange,
-    Conditions,
-    JudgedCheck,
-    runs_by_conditions,
-)
-from vision_evals.log import Item, Metric, Plot, Run
-from vision_evals.report import lines, plots
+from vision_evals.log import Item, Metric, Plot, Run, Verdict
+from vision_evals.report import lines, plots, words
 from vision_evals.report.colours import coloured
+from vision_evals.report.groups import grouped
 from vision_evals.report.lines import At
 from vision_evals.report.plots import Frame
+from vision_evals.verdict.baseline.provenance import Side, differences
 
 MAX_DRAWN_RUNS = 60
 """The newest runs of a check, which are drawn: more are not legible."""
 
 DATE_FORMATS = ("%d %b", "%d %b %Y", "%d %b %H:%M", "%d %b %Y %H:%M")
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedCheck:
+    """A check as one run judged it."""
+
+    run: Run
+    items: Mapping[str, Item]
+    """By alias; items without valid numbers are left out."""
+    metrics: Mapping[str, Mapping[At, Metric]]
+    """Of each of them."""
+
+    @classmethod
+    def of(cls, run: Run, items: Sequence[Item]) -> JudgedCheck:
+        """Return a check of a run."""
+        valid = {
+            item.classifier: item
+            for item in items
+            if item.metrics and item.verdict is not Verdict.INVALID
+        }
+        metrics = {
+            alias: {(metric.name, metric.at): metric for metric in item.metrics}
+            for alias, item in valid.items()
+        }
+        return cls(run, valid, metrics)
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionChange:
+    """A run whose conditions differ from those of all runs before it."""
+
+    name: str
+    """Of its conditions, as in the legend."""
+    than: str
+    """Name of the conditions that are nearest."""
+    run: str
+    date: str
+    differs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """Runs of the same conditions, by their place."""
+
+    name: str
+    places: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +102,12 @@ def trends(runs: Sequence[Run]) -> tuple[Trend, ...]:
     Args:
         runs: oldest first.
     """
-    by_check: dict[tuple[str, str], list[JudgedCheck]] = {}
-    for run in runs:
-        if run.settings.shard is not None:
-            continue  # a part judges nothing
-        items_of: dict[tuple[str, str], list[Item]] = {}
-        for item in run.items:
-            items_of.setdefault((item.suite, item.check), []).append(item)
-        for key, items in items_of.items():
-            by_check.setdefault(key, []).append(JudgedCheck.of(run, items))
+    by_check = grouped(
+        (key, JudgedCheck.of(run, items))
+        for run in runs
+        if run.settings.shard is None  # a part judges nothing
+        for key, items in grouped(((item.suite, item.check), item) for item in run.items).items()
+    )
     titles = {suite.path: suite.title for run in runs for suite in run.suites}
     colours = coloured(alias for checks in by_check.values() for c in checks for alias in c.items)
     return tuple(
@@ -125,7 +164,7 @@ def _frame(key: At, metric: Metric, chart: _Chart) -> Frame | None:
     ]
     if not any(sum(map(lines.count_values, plot.lines)) > 1 for _, plot in drawn):
         return None
-    return plots.frame(drawn, chart.colours, plots.scale([plot for _, plot in drawn]))
+    return plots.frame(drawn, chart.colours)
 
 
 def _plot(key: At, metric: Metric, alias: str, chart: _Chart, grounds: Sequence[str]) -> Plot:
@@ -165,3 +204,51 @@ def _moment(text: str) -> datetime | str:
         return datetime.fromisoformat(text)
     except ValueError:
         return text
+
+
+def runs_by_conditions(
+    checks: Sequence[JudgedCheck],
+) -> tuple[tuple[Conditions, ...], tuple[ConditionChange, ...]]:
+    """Return which runs of a check have the same conditions, and what the others changed.
+
+    The same means what a gate demands of two runs, and the precision. A run without numbers has a
+    place under all conditions, where their line breaks.
+
+    Args:
+        checks: one for each run, oldest first.
+    """
+    groups: list[list[int]] = []
+    changes = []
+    sides = {place: _side(check) for place, check in enumerate(checks) if check.items}
+    for place, side in sides.items():
+        by_group = [differences(sides[group[-1]], side) for group in groups]
+        if () in by_group:
+            groups[by_group.index(())].append(place)
+            continue
+        groups.append([place])
+        if by_group:
+            nearest = min(range(len(by_group)), key=lambda rank: len(by_group[rank]))
+            run, names = (
+                checks[place].run,
+                (_conditions_name(len(groups)), _conditions_name(nearest + 1)),
+            )
+            date = words.date(run.started)
+            changes.append(ConditionChange(*names, run.id, date, by_group[nearest]))
+    empty = [place for place in range(len(checks)) if place not in sides]
+    conditions = (
+        Conditions(_conditions_name(number), tuple(sorted([*group, *empty])))
+        for number, group in enumerate(groups, 1)
+    )
+    return tuple(conditions), tuple(changes)
+
+
+def _side(check: JudgedCheck) -> Side:
+    """Return what must be equal in two runs of the same conditions; networks may differ."""
+    item = next(iter(check.items.values()))
+    roles = {item.images, item.against}
+    images = tuple(images for images in check.run.image_sets if images.role in roles)
+    return Side(item, None, check.run.settings, images)
+
+
+def _conditions_name(number: int) -> str:
+    return f"conditions {number}"

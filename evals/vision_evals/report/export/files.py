@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from vision_evals.core.paths import whole_file
@@ -33,23 +33,19 @@ def write_markdown(
         path: of ``--evals-markdown``, if the user named one.
         environment: of the process.
     """
-    return tuple(_problems(run, _where(directory, report), path, environment))
-
-
-def _problems(
-    run: Run, where: str, path: Path | None, environment: Mapping[str, str]
-) -> Iterator[str]:
+    where, problems = _where(directory, report), []
     if path is not None:
         try:
             with whole_file(path) as partial:
                 partial.write_text(render(run, where), encoding="utf-8")
         except OSError as error:
-            yield f"--evals-markdown {path} could not be written: {error.strerror}"
+            problems.append(f"--evals-markdown {path} could not be written: {error.strerror}")
     if summary := environment.get(SUMMARY):
         try:
             _append(run, where, Path(summary))
         except OSError as error:
-            yield f"the job summary could not be written: {summary}: {error.strerror}"
+            problems.append(f"the job summary could not be written: {summary}: {error.strerror}")
+    return tuple(problems)
 
 
 def _append(run: Run, where: str, summary: Path) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from vision_evals.log import Item, Judgement, Metric
 from vision_evals.report.checks import metric_of
 
+_INTERVAL = ("low", "high", "confidence", "n")
+
 
 def properties(item: Item) -> list[tuple[str, str]]:
     """Return the properties of an item: its verdict, its seconds, and each judgement's numbers.
@@ -30,32 +32,18 @@ def properties(item: Item) -> list[tuple[str, str]]:
 
 def _facts(judgement: Judgement, metric: Metric | None) -> Iterator[tuple[str, str]]:
     """Yield what is known, in the order people read it."""
-    fields: dict[str, object] = {
-        "verdict": judgement.verdict,
-        "at": judgement.at,
-        "value": judgement.value,
-        "threshold": judgement.threshold,
-        "wanted": judgement.wanted,
-        "severity": judgement.severity,
-        "known": judgement.known,
-    }
-    if metric is not None:
-        fields |= {"low": metric.low, "high": metric.high, "confidence": metric.confidence}
-        fields |= {"n": metric.n}
-    if judgement.gate is not None:
-        paired = judgement.gate.paired
-        fields |= {
-            "gate_of": judgement.gate.of,
-            "gate_margin": judgement.gate.margin,
-            "gate_difference": paired.difference,
-            "gate_low": paired.low,
-            "gate_high": paired.high,
-            "gate_confidence": paired.confidence,
-            "gate_n": paired.n,
-        }
-    for key, value in fields.items():
-        if value is not None:
-            yield key, repr(value) if isinstance(value, float) else str(value)
+    gate = judgement.gate
+    parts = (
+        ("", judgement, ("verdict", "at", "value", "threshold", "wanted", "severity", "known")),
+        ("", metric, _INTERVAL),
+        ("gate_", gate, ("of", "margin")),
+        ("gate_", gate and gate.paired, ("difference", *_INTERVAL)),
+    )
+    for prefix, record, keys in parts:
+        for key in keys:
+            value = getattr(record, key, None)  # there may be no such record
+            if value is not None:
+                yield prefix + key, repr(value) if isinstance(value, float) else str(value)
 
 
 def _name(judgement: Judgement) -> str:

@@ -8,11 +8,11 @@ from itertools import islice
 
 from vision_evals.core.errors import printable
 from vision_evals.log import Flip, Item, Judgement, Metric, Run, Seen, Verdict
-from vision_evals.report import rounding
+from vision_evals.report import rounding, words
 from vision_evals.report.checks import metric_of
 from vision_evals.report.export.escape import fenced, markdown
 from vision_evals.report.rounding import fixed, share
-from vision_evals.report.words import BAD, SYMBOLS, alert, date, headline, listed, plural, reproduce
+from vision_evals.report.words import BAD, SYMBOLS, listed, plural
 
 MAX_IMAGES_NAMED = 5
 """Images named of a check."""
@@ -32,7 +32,7 @@ def changes(run: Run, most: int) -> Iterator[str]:
     yield "### Against the baseline"
     if run.baseline is not None:
         commit = f", commit {markdown(run.baseline.commit)}" if run.baseline.commit else ""
-        started = markdown(date(run.baseline.started))
+        started = markdown(words.date(run.baseline.started))
         yield f"<b>{markdown(run.baseline.id)}</b> of {started}{commit}"
     if gates:
         yield (
@@ -99,8 +99,8 @@ def render(run: Run, where: str, most: int = 1_000_000) -> str:
 
 def _page(run: Run, where: str, most: int) -> Iterator[str]:
     counts = Counter(item.verdict for item in run.items)
-    yield f"## {headline(run, counts)}"
-    if sentence := alert(run):
+    yield f"## {words.headline(run, counts)}"
+    if sentence := words.alert(run):
         yield sentence
     yield (
         ", ".join(
@@ -121,7 +121,7 @@ def _fallen(run: Run, most: int) -> Iterator[str]:
     """Yield each check that did not pass: what was found, and the command that shows it again."""
     fallen = [item for verdict in BAD for item in run.items if item.verdict is verdict]
     for item in islice(fallen, most):
-        command = printable(reproduce(item.id, run.command))
+        command = printable(words.reproduce(item.id, run.command))
         yield f"### {SYMBOLS[item.verdict]} {_name(item)}: {item.verdict}"
         yield f"{_NOT_A_LIST}{markdown(item.sentence, most=2000)}"
         yield fenced(command)
@@ -142,9 +142,8 @@ def _judged(run: Run, most: int) -> Iterator[str]:
 
 def _cells(item: Item, judgement: Judgement) -> Iterator[str]:
     metric = metric_of(judgement, item)
-    at = "" if judgement.at is None else f" at {judgement.at}"
     yield _name(item)
-    yield markdown(judgement.metric + at)
+    yield markdown(words.with_point(judgement.metric, judgement.at))
     yield _value(judgement, metric)
     yield "" if metric is None else rounding.count(metric.n)
     yield markdown(judgement.wanted)
