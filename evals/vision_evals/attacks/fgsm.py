@@ -10,8 +10,7 @@ import torch
 from vision_evals.attacks.attack import Attacked, Draws, Victim
 from vision_evals.attacks.balls import BALLS, Ball
 from vision_evals.attacks.criteria import Criterion
-from vision_evals.attacks.iterates import see, see_last
-from vision_evals.attacks.losses import cross_entropy
+from vision_evals.attacks.gradients import cross_entropy, see, see_last
 
 
 @dataclass(frozen=True, slots=True)

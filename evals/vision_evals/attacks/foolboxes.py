@@ -15,9 +15,7 @@ from torch import nn
 from vision_evals.attacks.attack import Attacked, Draws, Victim
 from vision_evals.attacks.balls import Ball
 from vision_evals.attacks.criteria import Criterion, Misclassification
-from vision_evals.attacks.gradients import require_gradient
-from vision_evals.attacks.iterates import see_last
-from vision_evals.attacks.losses import cross_entropy
+from vision_evals.attacks.gradients import cross_entropy, require_gradient, see_last
 from vision_evals.core.errors import NotApplicableError, UserError
 from vision_evals.core.rng import generator
 

@@ -11,8 +11,7 @@ from vision_evals.attacks.attack import Draws, Victim
 from vision_evals.attacks.balls import Ball
 from vision_evals.attacks.criteria import Criterion
 from vision_evals.attacks.defaults import PGD_REL_STEPSIZE, PGD_STEPS, RANDOM_START
-from vision_evals.attacks.iterates import see, see_last
-from vision_evals.attacks.losses import LOSSES
+from vision_evals.attacks.gradients import LOSSES, see, see_last
 from vision_evals.attacks.restarts import RestartedAttack, Try
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vision_evals import log, report
 from vision_evals.core.errors import UserError
-from vision_evals.core.run_dirs import new_name, point_latest
+from vision_evals.core.paths import new_name, point_latest
 from vision_evals.engine.merge import rejudge
 from vision_evals.engine.merge.read import RunPart, read_parts
 from vision_evals.engine.merge.shards import Merge

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vision_evals.cli.args import add_options, options_from_args
 from vision_evals.core.errors import UserError, printable
-from vision_evals.core.run_dirs import REPORT
+from vision_evals.core.paths import REPORT
 
 PORT = 8765
 
@@ -83,8 +83,7 @@ def _sentence(run_dir: Path, error: UserError | OSError) -> str:
 def _compare(options: argparse.Namespace) -> None:
     from rich.console import Console
 
-    from vision_evals.cli.compare import compare
-    from vision_evals.cli.compare_terminal import show
+    from vision_evals.cli.compare import compare, show
     from vision_evals.verdict.baseline.stored import load
 
     templates = _templates(options)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vision_evals.cli.args import add_options, options_from_args
 from vision_evals.core.errors import UserError, printable
-from vision_evals.core.run_dirs import REPORT
+from vision_evals.core.paths import REPORT
 
 BASELINE = Path("baseline")
 """Where `evals accept` keeps a run."""

@@ -8,7 +8,7 @@ from functools import partial
 
 from vision_evals import log
 from vision_evals.core.errors import NotApplicableError, UnavailableError, UserError
-from vision_evals.core.partition import Partition
+from vision_evals.core.worker import Partition
 from vision_evals.engine.merge.part import partial_item
 from vision_evals.log import Verdict
 from vision_evals.verdict.baseline.baseline import BaselineRun, CurrentRun

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from vision_evals.core.partition import Partition, dealt
+from vision_evals.core.worker import Partition, dealt
 from vision_evals.engine.batch_step import ShardWork, run_batch
 from vision_evals.engine.shard import SHARD, Shard, ShardPlan, plan_shards, spans_of
 from vision_evals.engine.shard_cache import CachedShard, ShardCache

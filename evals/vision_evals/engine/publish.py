@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vision_evals import log
 from vision_evals.core.errors import UserError
-from vision_evals.core.run_dirs import REPORT
+from vision_evals.core.paths import REPORT
 from vision_evals.suite.options import Options
 
 

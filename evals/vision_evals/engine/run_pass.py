@@ -10,8 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from vision_evals.core.errors import NotApplicableError, UserError
-from vision_evals.core.partition import dealt
 from vision_evals.core.progress import Progress
+from vision_evals.core.worker import dealt
 from vision_evals.engine import state_guard, tables
 from vision_evals.engine.batch_size import images_per_batch, max_images_per_forward
 from vision_evals.engine.evidence import Examination

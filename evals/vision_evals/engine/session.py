@@ -15,8 +15,8 @@ from vision_evals import report
 from vision_evals.core.cache.code import code_digest
 from vision_evals.core.cache.store import Cache
 from vision_evals.core.errors import UnavailableError
+from vision_evals.core.paths import point_latest
 from vision_evals.core.progress import Progress
-from vision_evals.core.run_dirs import point_latest
 from vision_evals.core.worker import Worker
 from vision_evals.engine import plan, tabulate
 from vision_evals.engine.drawing import illustrated

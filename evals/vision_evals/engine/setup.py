@@ -11,7 +11,7 @@ import torch
 
 from vision_evals import log
 from vision_evals.core.errors import UserError
-from vision_evals.core.run_dirs import new_directory
+from vision_evals.core.paths import new_directory
 from vision_evals.core.worker import Worker, number
 from vision_evals.engine.tasks import RunConfig
 from vision_evals.log.environment import environment

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from vision_evals import log
     from vision_evals.core.cache.store import Cache
-    from vision_evals.core.partition import Partition
     from vision_evals.core.tables import Table
+    from vision_evals.core.worker import Partition
     from vision_evals.measures.measure import Measure
     from vision_evals.measures.probe import Answers
     from vision_evals.models.classifier import Classifier

@@ -23,7 +23,7 @@ from vision_evals.log.comparison import path_sentence as path_sentence
 from vision_evals.log.disk import json_schema as json_schema
 from vision_evals.log.disk import read as read
 from vision_evals.log.disk import write as write
-from vision_evals.log.fast_path import FastPath as FastPath
+from vision_evals.log.images import FastPath as FastPath
 from vision_evals.log.images import ImageSet as ImageSet
 from vision_evals.log.images import PassRecord as PassRecord
 from vision_evals.log.images import Unreadable as Unreadable
@@ -37,8 +37,6 @@ from vision_evals.log.pictures import Panel as Panel
 from vision_evals.log.pictures import Picture as Picture
 from vision_evals.log.pictures import Plot as Plot
 from vision_evals.log.pictures import WorstFirst as WorstFirst
-from vision_evals.log.profile import Profile as Profile
-from vision_evals.log.profile import Stage as Stage
 from vision_evals.log.record import Depth as Depth
 from vision_evals.log.record import Precision as Precision
 from vision_evals.log.record import Record as Record
@@ -46,8 +44,10 @@ from vision_evals.log.record import Status as Status
 from vision_evals.log.run import VERSION as VERSION
 from vision_evals.log.run import Baseline as Baseline
 from vision_evals.log.run import Environment as Environment
+from vision_evals.log.run import Profile as Profile
 from vision_evals.log.run import Run as Run
 from vision_evals.log.run import Settings as Settings
+from vision_evals.log.run import Stage as Stage
 from vision_evals.log.run import Suite as Suite
 from vision_evals.log.verdicts import Headline as Headline
 from vision_evals.log.verdicts import Judgement as Judgement

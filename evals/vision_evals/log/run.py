@@ -12,9 +12,41 @@ from vision_evals.log.comparison import Gate
 from vision_evals.log.images import ImageSet, PassRecord
 from vision_evals.log.item import Item
 from vision_evals.log.mutant import Mutant
-from vision_evals.log.profile import Profile
 from vision_evals.log.record import Precision, Record, Status
 from vision_evals.log.verdicts import Judgement, Verdict
+
+
+class Stage(Record):
+    """One kind of work."""
+
+    name: str
+    """``load``, ``wait``, ``forward``, ``backward``, ``attack``, ``measure``, ``rows``, ``cache``,
+    ``validity``, ``pictures``, ``report``, or in threads ``read``, ``decode``, ``preprocess``."""
+    seconds: float
+    """Without the stages inside it, which have their own."""
+    calls: int
+    """How often it started."""
+    beside: bool = False
+    """Whether threads did it, with their seconds added up: it is not a part of the total."""
+
+
+class Profile(Record):
+    """``--evals-profile``."""
+
+    seconds: float
+    """Of the whole run."""
+    stages: tuple[Stage, ...]
+    """The costliest first, those of threads last."""
+    synchronised: bool
+    """Whether each stage waited for the device: exact times of a slower run."""
+    trace: tuple[str, ...] = ()
+    """Files that torch's profiler wrote, of the first batches of each pass."""
+
+    @property
+    def rest(self) -> float:
+        """Seconds that no stage accounts for."""
+        return self.seconds - sum(stage.seconds for stage in self.stages if not stage.beside)
+
 
 VERSION = 3
 """Format of ``run.json``. A newer one is refused; `log.upgrade` reads older ones."""

@@ -54,7 +54,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         return
     if shared.refused is not None:
         session.exitstatus = pytest.ExitCode.USAGE_ERROR
-    from vision_evals.core.run_dirs import point_latest
+    from vision_evals.core.paths import point_latest
     from vision_evals.engine.merge.workers import gather
     from vision_evals.engine.publish import publish
 
@@ -88,7 +88,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 def pytest_configure_node(node: Any) -> None:
     """Give a worker the name of the run that all workers share."""
-    from vision_evals.core.run_dirs import new_name
+    from vision_evals.core.paths import new_name
 
     shared = node.config.stash.setdefault(_SHARED, _Shared(new_name()))
     node.workerinput["evals"] = shared.run
@@ -109,7 +109,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     shared, now = node.config.stash[_SHARED], time.monotonic()
     if scope(report.nodeid) is None or now < shared.next_log:
         return
-    from vision_evals.core.run_dirs import point_latest
+    from vision_evals.core.paths import point_latest
     from vision_evals.engine.merge.workers import write_unfinished_log
 
     shared.next_log = now + SECONDS_BETWEEN_LOGS

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from vision_evals.core.partition import Partition
+from vision_evals.core.worker import Partition
 from vision_evals.log import Depth, Precision
 
 __all__ = ["Choice", "Count", "Depth", "Part", "Pictures", "Precision", "Seed"]

@@ -11,9 +11,9 @@ from typing import Any, get_type_hints
 from pydantic import BaseModel, Field, create_model
 
 from vision_evals.core.errors import UserError
-from vision_evals.core.partition import Partition
 from vision_evals.core.paths import read_text
 from vision_evals.core.tables import Table, parse_toml, validate
+from vision_evals.core.worker import Partition
 from vision_evals.suite import option_types
 from vision_evals.suite.declared_options import PREFIX, OptionsTable, declared
 

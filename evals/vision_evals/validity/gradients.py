@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from vision_evals.attacks.gradients import slope
-from vision_evals.attacks.losses import cross_entropy, dlr
+from vision_evals.attacks.gradients import cross_entropy, dlr, slope
 from vision_evals.core.errors import InvalidError, NotApplicableError
 from vision_evals.validity.check import (
     CheckResult,

@@ -14,7 +14,7 @@ from vision_evals.attacks.attack import Draws
 from vision_evals.attacks.balls import LinfBall
 from vision_evals.attacks.criteria import Misclassification
 from vision_evals.attacks.fgsm import FastGradientSign
-from vision_evals.attacks.losses import cross_entropy
+from vision_evals.attacks.gradients import cross_entropy
 from vision_evals.attacks.pgd import ProjectedGradientDescent
 from vision_evals.core.errors import UnavailableError
 from vision_evals.core.rng import generator

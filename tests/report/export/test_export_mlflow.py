@@ -10,8 +10,8 @@ from mlflow.utils import validation
 
 from vision_evals import log
 from vision_evals.log import Verdict
-from vision_evals.report.export.mlflow import MAX_BATCH_ENTRIES
-from vision_evals.report.export.mlflow_values import (
+from vision_evals.report.export.mlflow import (
+    MAX_BATCH_ENTRIES,
     MAX_NAME_CHARS,
     MAX_VALUE_CHARS,
     _text,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.special import log_softmax, softmax
 
 from vision_evals import log
-from vision_evals.cli.compare_terminal import lines
+from vision_evals.cli.compare import lines
 from vision_evals.core.errors import UserError
 from vision_evals.images.labels import ClassMap
 from vision_evals.log import Verdict

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_args
 
 import torch
 
-from vision_evals.cli.noise.plan import plan, threads
 from vision_evals.core import progress
 from vision_evals.core.errors import UnreadableError, UserError
 from vision_evals.engine.evaluate import evaluate
@@ -20,7 +21,8 @@ from vision_evals.engine.resources import Resources
 from vision_evals.engine.tasks import RunConfig
 from vision_evals.images.decode import read as decode
 from vision_evals.images.image_set import ImageSet, fingerprint
-from vision_evals.log import Metric, Verdict
+from vision_evals.log import Metric, Precision, Verdict
+from vision_evals.models.device import default_batch, numerics, resolve
 from vision_evals.report.words import with_point
 from vision_evals.validity.examine import Examiner
 from vision_evals.verdict.job import Job
@@ -33,6 +35,59 @@ from vision_evals.verdict.noise_floor import (
     noise_entry,
     noise_key,
 )
+
+BATCHES = (1, 16)
+"""Batch sizes in addition to the device's own."""
+
+
+def plan(*, whole: int | None = None) -> tuple[tuple[Variation, ...], tuple[str, ...]]:
+    """Return the variations by precision, the reference of each first, and what is missing.
+
+    The reference is what a run does by default: the device of ``auto``, its batch size, all
+    threads. On a GPU the number of threads changes nothing and is not varied.
+
+    Args:
+        whole: how many threads are all; None for torch's own number.
+
+    Returns:
+        variations, and what this machine cannot do, with the reason.
+    """
+    threads = whole or torch.get_num_threads()
+    devices = dict.fromkeys((resolve("auto"), torch.device("cpu")))
+    variations: list[Variation] = []
+    missing: dict[str, None] = {}
+    if threads == 1:
+        reason = "OMP_NUM_THREADS is 1" if os.environ.get("OMP_NUM_THREADS") == "1" else "one core"
+        missing[f"threads: torch uses one here ({reason})"] = None
+    if len(devices) == 1:
+        missing["cuda: there is no CUDA device here"] = None
+    for precision in get_args(Precision):
+        for device in devices:
+            try:
+                with numerics(device, precision):
+                    pass
+            except UserError as error:
+                missing[str(error)] = None
+                continue
+            counts = (threads,) if device.type != "cpu" else (threads, 1)
+            variations += [
+                Variation(device=str(device), precision=precision, batch_size=batch, threads=count)
+                for count in dict.fromkeys(counts)
+                for batch in dict.fromkeys((default_batch(device), *BATCHES))
+            ]
+    return tuple(variations), tuple(missing)
+
+
+@contextlib.contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Compute with so many threads, then restore torch's number."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
 
 LEFT_OUT = "of measures that look at no image, or networks that are trained here"
 

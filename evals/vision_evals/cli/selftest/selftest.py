@@ -14,9 +14,8 @@ from vision_evals.cli.selftest.expected import Expected, with_expectation
 from vision_evals.cli.selftest.matrix import Evaluations, SuiteRound, attempt, sound
 from vision_evals.cli.selftest.mutant import Mutant
 from vision_evals.core.errors import UserError
-from vision_evals.core.paths import data_folder
+from vision_evals.core.paths import data_folder, point_latest
 from vision_evals.core.progress import Progress, titled
-from vision_evals.core.run_dirs import point_latest
 from vision_evals.engine.evaluate import evaluate
 from vision_evals.engine.jobs import Catalog
 from vision_evals.engine.resources import Resources

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from vision_evals import log
 from vision_evals.core.errors import NotApplicableError
-from vision_evals.core.partition import Partition
+from vision_evals.core.worker import Partition
 from vision_evals.log import Verdict
 from vision_evals.verdict import verdict
 from vision_evals.verdict.check_input import CheckInput, seed_of

@@ -10,7 +10,7 @@ from typing import Any
 
 from vision_evals import log
 from vision_evals.core.errors import UserError
-from vision_evals.core.partition import Partition
+from vision_evals.core.worker import Partition
 
 MACHINE_SETTINGS = {"device", "device_name", "noise", "shard"}
 """Settings that may differ between parts, because machines differ."""

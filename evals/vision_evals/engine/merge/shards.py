@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from vision_evals import log
 from vision_evals.core.errors import UserError
-from vision_evals.core.run_dirs import new_directory
+from vision_evals.core.paths import new_directory
 from vision_evals.engine.item import Results, Standards, failed, item_of
 from vision_evals.engine.merge import rejudge, tables
 from vision_evals.engine.merge.read import RunPart

@@ -15,8 +15,7 @@ from vision_evals.log.profiling.stages import timed
 from vision_evals.models.answers import decision, margin
 from vision_evals.models.classifier import Classifier
 from vision_evals.models.fast_path.build import BuiltForward, brief_error, build_forward
-from vision_evals.models.fast_path.calibration import Calibration
-from vision_evals.models.fast_path.parity import Parity
+from vision_evals.models.fast_path.calibration import Calibration, Parity
 from vision_evals.models.fast_path.policy import FastPathPlan
 from vision_evals.suite.declared_options import SEED
 

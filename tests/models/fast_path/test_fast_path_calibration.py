@@ -22,8 +22,8 @@ from vision_evals.models.build import build
 from vision_evals.models.classifier import Classifier
 from vision_evals.models.device import numerics
 from vision_evals.models.fast_path.build import build_forward, kernels_cached, user_kernels
+from vision_evals.models.fast_path.calibration import Parity
 from vision_evals.models.fast_path.fast_path import FastPath
-from vision_evals.models.fast_path.parity import Parity
 from vision_evals.models.fast_path.policy import FastPathPlan
 from vision_evals.models.registry import Registry
 

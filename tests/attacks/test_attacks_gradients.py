@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vision_evals.attacks.criteria import Criterion, Misclassification, TargetedMisclassification
-from vision_evals.attacks.losses import LOSSES, cross_entropy, dlr
+from vision_evals.attacks.gradients import LOSSES, cross_entropy, dlr
 from vision_evals.core.errors import NotApplicableError
 
 

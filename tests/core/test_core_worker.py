@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vision_evals.core.errors import UserError
-from vision_evals.core.partition import Partition, dealt
+from vision_evals.core.worker import Partition, dealt
 from vision_evals.engine.shard import spans_of
 from vision_evals.suite.options import read
 
