@@ -72,10 +72,12 @@ N = 12
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _imported(tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = tmp_path_factory.mktemp("warm")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a project that was judged once: everything is imported, and its cache is filled."""
+    folder = tmp_path_factory.mktemp("judged")
     arguments = ("kept.toml", "--evals-model=net@one.safetensors")
     assert warm(folder, furnish, *arguments) == 0
+    return folder
 
 
 @pytest.fixture
@@ -197,19 +199,20 @@ def relabel(project: pytest.Pytester) -> None:
     ],
 )  # fmt: skip
 def test_what_changed_never_meets_an_old_result(
-    project: pytest.Pytester,
+    pytester: pytest.Pytester,
+    judged: Path,
     change: Callable[[pytest.Pytester], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in ("P", "MODULE_P", "ACT", "BY", "PART", "SWITCH", "PRIVATE", "CONSTANT", "TABLE"):
         monkeypatch.delenv(name, raising=False)  # and so it is put back afterwards
-    go(project)
-    assert cached(go(project)) == [N, N]
-    change(project)
-    run = go(project)
+    shutil.copytree(judged, pytester.path, symlinks=True, dirs_exist_ok=True)
+    assert cached(go(pytester)) == [N, N]
+    change(pytester)
+    run = go(pytester)
     assert len(run.items) == 2
     assert cached(run) == [0, 0]
-    assert cached(go(project)) == [len(run.image_sets) and run.image_sets[0].n] * 2
+    assert cached(go(pytester)) == [len(run.image_sets) and run.image_sets[0].n] * 2
 
 
 def test_other_weights_and_other_code_of_this_package_are_computed(

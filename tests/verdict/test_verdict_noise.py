@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vision_evals.log import Judgement, Metric, Verdict
@@ -101,6 +101,7 @@ def test_nothing_measured_and_nothing_moved_change_nothing() -> None:
     side=st.sampled_from(["at_least", "at_most"]),
     confidence=st.sampled_from([None, 0.8, 0.95]),
 )
+@example(value=0.0, threshold=2.2e-311, floor=0.0, side="at_least", confidence=0.8)
 def test_a_floor_takes_passes_away_and_gives_none(
     value: float, threshold: float, floor: float, side: str, confidence: float | None
 ) -> None:

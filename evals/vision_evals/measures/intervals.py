@@ -54,15 +54,16 @@ def wilson(successes: int, n: int, confidence: float = CONFIDENCE) -> Interval:
 def wilson_images_needed(value: float, threshold: float, confidence: float) -> int | None:
     """Return the n at which Wilson's interval around ``value`` no longer contains ``threshold``.
 
-    The interval is the inverted score test, so n = z^2 t (1 - t) / (value - t)^2. None when
-    they are equal, or when the threshold is 0 or 1.
+    The interval is the inverted score test, so n = z^2 t (1 - t) / (value - t)^2. None where
+    they are equal, or where the threshold is 0 or 1.
     """
     from scipy.stats import norm
 
-    if value == threshold or not 0 < threshold < 1:
+    squared_distance = (value - threshold) ** 2  # 0 also where it is too small for a float
+    if squared_distance == 0 or not 0 < threshold < 1:
         return None
     z = float(norm.ppf((1 + confidence) / 2))
-    return math.floor(z**2 * threshold * (1 - threshold) / (value - threshold) ** 2) + 1
+    return math.floor(z**2 * threshold * (1 - threshold) / squared_distance) + 1
 
 
 def bootstrap(
