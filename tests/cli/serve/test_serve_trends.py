@@ -14,7 +14,7 @@ import pytest
 
 from vision_evals import log
 from vision_evals.cli.serve.folder import Folder
-from vision_evals.cli.serve.index import rows
+from vision_evals.cli.serve.pages import rows
 from vision_evals.cli.serve.trends import MAX_DRAWN_RUNS, short_dates, trends
 from vision_evals.cli.serve.trends import Trend as Over
 from vision_evals.log import Verdict
