@@ -155,10 +155,8 @@ def _error_message(error: Exception, templates: Path) -> str:
             message += f"; the built-in template to compare with: {original}"
         return f"{error.filename}:{error.lineno}: {message}"
     frames = traceback.extract_tb(error.__traceback__)
-    for root in (
-        templates.resolve(),
-        data_folder("reports").resolve(),
-    ):  # the user's own line before one of ours that it led to
+    # the user's own line before one of ours that it led to
+    for root in (templates.resolve(), data_folder("reports").resolve()):
         for frame in reversed(frames):
             if Path(frame.filename).resolve().is_relative_to(root):
                 return f"{frame.filename}:{frame.lineno}: {message}"

@@ -157,7 +157,7 @@ def _chapter(
     colours: Mapping[str, str],
 ) -> Chapter:
     groups: list[Group] = []
-    seen: list[Chart | Figure | Frame] = []
+    seen: list[object] = []
     curves = sweeps(items, colours)
     for name, members in grouped((item.check, item) for item in items).items():
         all_charts, all_figures = charts(members, cards, colours), figures(members, colours)
