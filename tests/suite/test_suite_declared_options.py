@@ -9,14 +9,13 @@ from typing import Any, Literal, get_args, get_type_hints
 
 import pytest
 
-from vision_evals import cli
+from vision_evals import cli, plugin
 from vision_evals.cli import args
 from vision_evals.cli.noise.screen import DEFAULTS as NOISE
 from vision_evals.cli.selftest.selftest import SHIPPED
 from vision_evals.core.errors import UserError
 from vision_evals.engine.jobs import DEFAULTS
 from vision_evals.engine.roles import ROLES
-from vision_evals.plugin import hooks
 from vision_evals.suite import option_types, options
 from vision_evals.suite.declared_options import OptionsTable, declared, option
 from vision_evals.suite.options import DEFAULT_ROLE, read
@@ -56,7 +55,7 @@ def flags(parser: argparse.ArgumentParser) -> set[str]:
 
 def test_the_plugin_takes_the_declared_options() -> None:
     group = Group()
-    hooks.pytest_addoption(group)  # type: ignore[arg-type]
+    plugin.pytest_addoption(group)  # type: ignore[arg-type]
     assert list(group.taken) == [one.flag for one in ALL]
     assert group.taken["--evals-batch-size"]["help"] == "images in one forward pass (default: auto)"
     assert group.taken["--evals-no-cache"]["action"] == "store_true"

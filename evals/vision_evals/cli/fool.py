@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -21,22 +20,17 @@ from vision_evals.measures.epsilons import value
 from vision_evals.measures.probe import Probe
 from vision_evals.measures.targeted import Parameters, target_of
 from vision_evals.measures.triptych import triptych
-from vision_evals.models.classifier import Classifier
 from vision_evals.models.device import numerics, resolve
 
 
-@dataclass(frozen=True, slots=True)
-class FoolRequest:
-    """A picture, its target, and where the results go."""
-
-    picture: Path
-    parameters: Parameters
-    out: Path
-    """Folder that gets the triptych and the 8-bit PNG."""
-
-
-def fool(catalog: Catalog, request: FoolRequest) -> None:
+def fool(catalog: Catalog, file: Path, parameters: Parameters, out: Path) -> None:
     """Attack a picture towards the target for each classifier, and print its top-5 of the PNG.
+
+    Args:
+        catalog: with the networks.
+        file: the picture.
+        parameters: of the attack, the target among them.
+        out: folder that gets the triptych and the 8-bit PNG.
 
     Raises:
         UserError: the picture, a classifier or the target is unavailable, or the network sees the
@@ -44,38 +38,35 @@ def fool(catalog: Catalog, request: FoolRequest) -> None:
     """
     device = resolve(catalog.options.table.device)
     resources = resources_of(catalog, device)
-    picture = read(request.picture).picture
-    console = Console()
+    picture = read(file).picture
     try:
-        request.out.mkdir(parents=True, exist_ok=True)
+        out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"--out {request.out}: {error.strerror}; name another folder") from None
+        raise UserError(f"--out {out}: {error.strerror}; name another folder") from None
     for network in catalog.requests:
         classifier = resources.classifier(network)
         start = to_unit(pixels(picture, classifier.geometry)[None], device)
         with numerics(device, "fp32"):
-            _fool(classifier, start, request, console)
+            probe = Probe(classifier, (file.name,), start, None)
+            _fool(probe, parameters, out / f"{file.stem}-{classifier.alias}".replace(":", "-"))
 
 
-def _fool(
-    classifier: Classifier, start: torch.Tensor, request: FoolRequest, console: Console
-) -> None:
-    target = target_of(classifier.classes, request.parameters.target)
+def _fool(probe: Probe, parameters: Parameters, results: Path) -> None:
+    classifier, start, console = probe.classifier, probe.pixels, Console()
+    target = target_of(classifier.classes, parameters.target)
     name = classifier.classes.names[target]
-    probe = Probe(classifier, (request.picture.name,), start, None)
     if int(probe.logits.argmax()) == target:
         raise UserError(f'{classifier.alias} sees "{name}" already: there is nothing to fool')
-    (budget,) = request.parameters.budgets
+    (budget,) = parameters.budgets
     result = towards(
         classifier,
         start,
         torch.tensor([target], device=start.device),
         LinfBall(value(budget)),
-        steps=request.parameters.steps,
-        until=request.parameters.until,
+        steps=parameters.steps,
+        until=parameters.until,
     )
-    stem = f"{request.picture.stem}-{classifier.alias}".replace(":", "-")
-    png, triple = request.out / f"{stem}.png", request.out / f"{stem}-triptych.png"
+    png, triple = Path(f"{results}.png"), Path(f"{results}-triptych.png")
     to_picture(result.pixels[0]).save(png)
     drawing = triptych(probe, 0, result.pixels[0], f"adversarial at {budget}")
     to_picture(drawing.pixels).save(triple)

@@ -82,15 +82,15 @@ def _predict(options: argparse.Namespace) -> None:
 
 
 def _fool(options: argparse.Namespace) -> None:
-    from vision_evals.cli.fool import FoolRequest, fool
+    from vision_evals.cli.fool import fool
     from vision_evals.core.tables import validate
     from vision_evals.measures.targeted import Parameters
 
     values = {"budgets": (options.budget,)}
     values |= {key: getattr(options, key) for key in ("target", "steps", "until")}
     typed = {key: value for key, value in values.items() if value is not None}
-    request = FoolRequest(options.picture, validate(Parameters, typed, "evals fool"), options.out)
-    fool(catalog_with_networks(options), request)
+    parameters = validate(Parameters, typed, "evals fool")
+    fool(catalog_with_networks(options), options.picture, parameters, options.out)
 
 
 def _check_file(options: argparse.Namespace) -> int:

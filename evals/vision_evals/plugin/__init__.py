@@ -1,11 +1,193 @@
-"""The pytest plugin. Loading it imports nothing that pytest has not loaded already."""
+"""The pytest plugin: its hooks, which pytest finds in this module.
 
-from vision_evals.plugin.hooks import pytest_addoption as pytest_addoption
-from vision_evals.plugin.hooks import pytest_collect_file as pytest_collect_file
-from vision_evals.plugin.hooks import pytest_collection as pytest_collection
-from vision_evals.plugin.hooks import pytest_collection_finish as pytest_collection_finish
-from vision_evals.plugin.hooks import pytest_collection_modifyitems as pytest_collection_modifyitems
-from vision_evals.plugin.hooks import pytest_configure as pytest_configure
-from vision_evals.plugin.hooks import pytest_runtest_makereport as pytest_runtest_makereport
-from vision_evals.plugin.hooks import pytest_sessionfinish as pytest_sessionfinish
-from vision_evals.plugin.hooks import pytest_terminal_summary as pytest_terminal_summary
+Nothing heavier than the standard library is imported until a suite is collected: a project that
+merely has the package installed pays nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from vision_evals.measures import MEASURES
+from vision_evals.plugin import finish
+from vision_evals.plugin.items import REFUSED, SESSION, SUITES, CheckItem, SuiteFile
+from vision_evals.suite.declared_options import declared
+
+if TYPE_CHECKING:
+    from vision_evals.core.progress import Progress
+    from vision_evals.core.worker import Worker
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options, each also a key of ``[tool.evals]``."""
+    group = parser.getgroup("evals", "vision networks (vision-evals)")
+    for option in declared():
+        group.addoption(option.flag, **option.arguments())
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register a marker for each shipped measure."""
+    config.stash[finish.WARNINGS] = []
+    for name in MEASURES:
+        config.addinivalue_line("markers", f"{name}: checks that measure {name} (vision-evals)")
+    if config.getoption("dist", "no") != "no":
+        from vision_evals.plugin import controller
+
+        config.pluginmanager.register(controller, "vision_evals.plugin.controller")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Check the options on the command line before anything is collected."""
+    if not finish.typed(session.config):
+        return
+    from vision_evals.core.errors import UserError
+
+    try:
+        finish.catalog_of(session.config)
+    except UserError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SuiteFile | None:
+    """Collect TOML files that say ``evals = 1``; leave every other file alone."""
+    if file_path.suffix != ".toml":
+        return None
+    try:
+        text = file_path.read_bytes()
+    except OSError:
+        return None
+    if b"evals" not in text:
+        return None
+    from vision_evals.suite.suite import is_suite
+
+    if not is_suite(text.decode("utf-8", errors="replace")):
+        return None
+    return SuiteFile.from_parent(parent, path=file_path)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Make a skip point at the check in its suite, and show a user's mistake as a sentence."""
+    if not isinstance(item, CheckItem):
+        return (yield)
+    item.add_properties()
+    report = yield
+    if report.skipped and isinstance(report.longrepr, tuple):
+        path, line, _ = item.reportinfo()
+        report.longrepr = (str(path), line + 1, report.longrepr[2])
+    if report.failed and call.when == "setup" and call.excinfo is not None:
+        from vision_evals.core.errors import UserError
+
+        if isinstance(call.excinfo.value, UserError):  # pytest asks repr_failure for calls only
+            report.longrepr = str(call.excinfo.value)
+    return report
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect checks on recipes where the command line names classifiers to judge."""
+    if SUITES not in config.stash:
+        return
+    catalog = finish.catalog_of(config)
+    deselected = [
+        item for item in items if isinstance(item, CheckItem) and catalog.left_out(item.job)
+    ]
+    if deselected:
+        config.hook.pytest_deselected(items=deselected)
+        items[:] = [item for item in items if item not in deselected]
+        config.stash[finish.DESELECTED] = len(deselected)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Start a run for the selected checks, unless items are only listed."""
+    config = session.config
+    if config.option.collectonly or SUITES not in config.stash:
+        return
+    from vision_evals.core.errors import UserError
+
+    try:
+        suites = config.stash[SUITES]
+        finish.catalog_of(config).refuse_unused_roles(suites)
+        jobs = [item.job for item in session.items if isinstance(item, CheckItem)]
+        if jobs and (config.option.continue_on_collection_errors or not session.testsfailed):
+            from vision_evals.engine.session import Session
+
+            worker = _worker(config)
+            run = Session(
+                finish.catalog_of(config),
+                jobs,
+                finish.command_of(config),
+                _progress(config),
+                worker,
+            )
+            config.stash[SESSION] = run
+    except UserError as error:
+        if _worker(config) is None:
+            raise pytest.UsageError(str(error)) from None
+        # a worker that ends here looks like a crash: instead, each of its items fails
+        config.stash[REFUSED] = error
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Close the run; exit code 5 if suites ran and nothing was judged."""
+    config = session.config
+    if (output := getattr(config, "workeroutput", None)) is not None:
+        refused = config.stash.get(REFUSED, None)
+        output["evals"] = {
+            "deselected": config.stash.get(finish.DESELECTED, 0),
+            "refused": None if refused is None else str(refused),
+        }
+    run = config.stash.get(SESSION, None)
+    if run is None:
+        return
+    config.stash[finish.RUN] = run
+    with finish.warn_if_unwritten(session):
+        warn = config.stash[finish.WARNINGS].append
+        config.stash[finish.REPORT] = run.close(
+            interrupted=finish.was_interrupted(exitstatus), warn=warn
+        )
+    only_checks = all(isinstance(item, CheckItem) for item in session.items)
+    finish.conclude(session, exitstatus, only_checks=only_checks)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the table of verdicts, and where the report is."""
+    if finish.RUN in terminalreporter.config.stash:
+        finish.summarise(terminalreporter)
+
+
+def _worker(config: pytest.Config) -> Worker | None:
+    """Return this process as a worker of pytest-xdist, if it is one."""
+    worker_input: dict[str, str] | None = getattr(config, "workerinput", None)
+    if worker_input is None:
+        return None
+    from vision_evals.core.worker import Worker
+
+    return Worker(worker_input["workerid"], worker_input["evals"])
+
+
+def _progress(config: pytest.Config) -> Progress:
+    """Return a bar on a terminal, else lines, shown past pytest's capturing of output."""
+    from vision_evals.core import progress
+
+    screen: Any = config.pluginmanager.get_plugin("terminalreporter")
+    capture: Any = config.pluginmanager.get_plugin("capturemanager")
+    if screen is None or _worker(config) is not None:  # the controller shows progress for all
+        return progress.lines(lambda _: None)
+    show = progress.bar if screen.isatty else progress.lines(screen.write_line)
+
+    @contextlib.contextmanager
+    def shown(title: str, total: int, unit: str = "images") -> Iterator[progress.Advance]:
+        screen.ensure_newline()
+        paused = capture.global_and_fixture_disabled() if capture else contextlib.nullcontext()
+        with paused, show(title, total, unit) as advance:
+            yield advance
+
+    return shown

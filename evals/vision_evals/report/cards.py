@@ -115,11 +115,8 @@ def _judged(checks: Sequence[CheckView]) -> Iterator[CardNumber]:
 def _entry(label: str, metric: Metric, check: CheckView, *, share: bool) -> CardNumber:
     comparison = check.item.comparison
     changes = [] if comparison is None else comparison.changes
-    shifts = [
-        shift(change, check.item)
-        for change in changes
-        if (change.metric, change.at) == (metric.name, metric.at)
-    ]
+    point = (metric.name, metric.at)
+    shifts = [shift(c, check.item) for c in changes if (c.metric, c.at) == point]
     return CardNumber(
         label=label,
         line=_worst(metric, check.item),

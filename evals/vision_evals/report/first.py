@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -105,23 +104,21 @@ def notes(checks: Sequence[CheckView]) -> tuple[Note, ...]:
 
 def counts(run: Run) -> tuple[Count, ...]:
     """Return how often each verdict was given."""
-    counted = Counter(item.verdict for item in run.items)
-    return tuple(_count(verdict, counted[verdict], run) for verdict in Verdict)
+    return tuple(_counts(run))
 
 
-def _count(verdict: Verdict, n: int, run: Run) -> Count:
-    items = [item for item in run.items if item.verdict is verdict]
-    names: Iterable[str] = ()
-    anchor = None
-    if verdict is Verdict.RECORDED:
-        names, anchor = (item.check for item in items), "checks"
-    elif verdict is Verdict.NOT_APPLICABLE:
-        names, anchor = (f"{item.check} ({item.classifier})" for item in items), "unjudged"
-    elif verdict is Verdict.UNAVAILABLE:
-        away = [item.classifier for item in items]
-        names, anchor = [*away, *(alias for alias, _ in _unavailable(run))], "unjudged"
-    names_text = words.named(names)
-    return Count(verdict, n, names_text, anchor if names_text else None)
+def _counts(run: Run) -> Iterator[Count]:
+    for verdict in Verdict:
+        items = [item for item in run.items if item.verdict is verdict]
+        names, anchor = list[str](), "unjudged"
+        if verdict is Verdict.RECORDED:
+            names, anchor = [item.check for item in items], "checks"
+        elif verdict is Verdict.NOT_APPLICABLE:
+            names = [f"{item.check} ({item.classifier})" for item in items]
+        elif verdict is Verdict.UNAVAILABLE:
+            names = [item.classifier for item in items]
+            names += [alias for alias, _ in _unavailable(run)]
+        yield Count(verdict, len(items), words.named(names), anchor if names else None)
 
 
 def unjudged(run: Run, colours: Mapping[str, str]) -> Folded[Unjudged]:

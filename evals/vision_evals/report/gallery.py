@@ -10,6 +10,7 @@ from vision_evals.log import ImageSet, Item, Run
 from vision_evals.report import files, picked, picture_budget, rounding, tiles
 from vision_evals.report.addresses import Addresses
 from vision_evals.report.answers import set_of
+from vision_evals.report.groups import grouped
 from vision_evals.report.picked import PickedPicture, picked_pictures
 from vision_evals.report.tiles import GalleryData, Tile
 from vision_evals.report.words import listed, unique
@@ -44,23 +45,24 @@ def collection(subject: PickedPicture, sets: Mapping[str, ImageSet]) -> ImageSet
 
 
 def album(
-    pictures: Sequence[tuple[PickedPicture, Tile]], sets: Mapping[str, ImageSet]
+    subjects: Sequence[PickedPicture], entries: Sequence[Tile], sets: Mapping[str, ImageSet]
 ) -> PictureAlbum:
     """Return the description of an album.
 
     Args:
-        pictures: the pictures.
+        subjects: its pictures.
+        entries: what the page shows of each of them.
         sets: role to image set.
     """
-    items = [item for subject, _ in pictures for item, _ in subject.picks]
-    works = collection(pictures[0][0], sets)
+    items = [item for subject in subjects for item, _ in subject.picks]
+    works = collection(subjects[0], sets)
     checks = listed(unique(item.check for item in items))
     return PictureAlbum(
         title=checks if works is None else works.role.capitalize(),
         suites=listed(unique(item.suite for item in items)),
-        n=len(pictures),
-        meaning=_meaning([subject for subject, _ in pictures], works),
-        remarks=() if works is None else tuple(_overconfident([tile for _, tile in pictures])),
+        n=len(subjects),
+        meaning=_meaning(subjects, works),
+        remarks=() if works is None else tuple(_overconfident(entries)),
         collection=works is not None,
     )
 
@@ -122,15 +124,15 @@ def gallery(run: Run, colours: Mapping[str, str], directory: Path, addresses: Ad
         colours=colours,
         tables=tables,
     )
-    albums_of_pictures: dict[AlbumKey, list[tuple[PickedPicture, Tile]]] = {}
-    for subject, wish in fitting:
-        key = key_of(subject)
-        pairs = albums_of_pictures.setdefault(key, [])
-        place = list(albums_of_pictures).index(key)
-        shown, lost = stock.shown.get(wish), stock.missing.get(wish)
-        pairs.append((subject, tiles.tile(subject, place, data, shown, lost)))
-    described = [album(pairs, sets) for pairs in albums_of_pictures.values()]
-    all_tiles = [entry for pairs in albums_of_pictures.values() for _, entry in pairs]
+    described: list[PictureAlbum] = []
+    all_tiles: list[Tile] = []
+    for pairs in grouped((key_of(subject), (subject, wish)) for subject, wish in fitting).values():
+        entries = [
+            tiles.tile(s, len(described), data, stock.shown.get(wish), stock.missing.get(wish))
+            for s, wish in pairs
+        ]
+        described.append(album([subject for subject, _ in pairs], entries, sets))
+        all_tiles += entries
     return Gallery(
         picked.note({entry.word for entry in all_tiles}),
         tuple(described),

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, count
+from itertools import chain
 from typing import Literal
 
 from vision_evals.log import Item, Verdict
 from vision_evals.report.groups import grouped
-from vision_evals.report.words import listed, unique
+from vision_evals.report.words import first_free, listed, unique
 
 VERDICTS = {
     Verdict.INVALID: "The evaluation itself cannot be trusted, for the reason given; its numbers "
@@ -103,7 +103,8 @@ def glossary(items: Iterable[Item]) -> Mapping[tuple[Kind, str], Term]:
         _intervals(all_items),
         sorted(_agreed(validity), key=_place),
     ):
-        anchor = _anchor(f"term-{term.kind}-{term.name}", anchors)
+        safe = re.sub(r"[^A-Za-z0-9_]+", "-", f"term-{term.kind}-{term.name}")
+        anchor = first_free(safe[:MAX_ANCHOR_CHARS], anchors, "-")
         anchors.add(anchor)
         terms[term.kind, term.name] = replace(term, anchor=anchor, label=term.label or term.name)
     return terms
@@ -142,8 +143,8 @@ def _agreed(senses: Iterable[_Sense]) -> Iterator[Term]:
         yield replace(
             terms[0],
             meaning=_meaning(same),
-            source=_once(term.source for term in terms),
-            number=_once(term.number for term in terms),
+            source="; ".join(unique(term.source for term in terms if term.source)),
+            number="; ".join(unique(term.number for term in terms if term.number)),
         )
 
 
@@ -155,13 +156,3 @@ def _meaning(senses: Iterable[_Sense]) -> str:
     if len(measures) == 1:
         return next(iter(measures))
     return " ".join(f"In {listed(unique(of))}: {meaning}" for meaning, of in measures.items())
-
-
-def _once(words: Iterable[str]) -> str:
-    return "; ".join(dict.fromkeys(filter(None, words)))
-
-
-def _anchor(wanted: str, anchors: set[str]) -> str:
-    safe = re.sub(r"[^A-Za-z0-9_]+", "-", wanted)[:MAX_ANCHOR_CHARS]
-    candidates = chain([safe], (f"{safe}-{number}" for number in count(2)))
-    return next(anchor for anchor in candidates if anchor not in anchors)

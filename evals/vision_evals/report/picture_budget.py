@@ -64,12 +64,8 @@ class Selection:
 
 def gallery_bytes(judged: int) -> int:
     """Return the bytes for a gallery: what so many judged checks leave of a page."""
-    return min(
-        MAX_GALLERY_BYTES,
-        max(
-            PAGE_BYTES - SCRIPT_BYTES - MAX_FLIP_BYTES - BYTES_PER_CHECK * judged, MIN_GALLERY_BYTES
-        ),
-    )
+    left = PAGE_BYTES - SCRIPT_BYTES - MAX_FLIP_BYTES - BYTES_PER_CHECK * judged
+    return min(MAX_GALLERY_BYTES, max(left, MIN_GALLERY_BYTES))
 
 
 def select(

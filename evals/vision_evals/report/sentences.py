@@ -48,34 +48,28 @@ def _fallen(item: Item) -> Iterator[Judgement]:
 def _held(judgement: Judgement, item: Item) -> str:
     """Return one expectation in words; the log's own where no number was held against another."""
     name = words.plain(judgement.metric)
-    metric = metric_of(judgement, item)
-    if metric is None or not _known(judgement, metric):
+    metric, value, threshold = metric_of(judgement, item), judgement.value, judgement.threshold
+    # A suite may set another confidence than that of the log's intervals. Its interval is then
+    # only in the sentence of the judgement.
+    if (
+        metric is None
+        or value is None
+        or threshold is None
+        or not (metric.low is None or judgement.confidence in {None, metric.confidence})
+    ):
         return judgement.sentence.replace(judgement.metric, name)
-    value, wanted = _numbers(judgement, metric)
+    text, wanted = _numbers(judgement, value, threshold, rounding.places(metric))
     at = f" at {judgement.at}" if judgement.at is not None else ""
     evidence = (
-        _alone(judgement, metric) if judgement.gate is None else _paired(judgement.gate, judgement)
+        _alone(judgement, metric, threshold)
+        if judgement.gate is None
+        else _paired(judgement.gate, judgement)
     )
-    return f"{name} {value}{at}, {wanted} wanted; {evidence}"
+    return f"{name} {text}{at}, {wanted} wanted; {evidence}"
 
 
-def _known(judgement: Judgement, metric: Metric) -> bool:
-    """Whether the log holds the numbers that decided.
-
-    A suite may set another confidence than that of the log's intervals. Its interval is then only
-    in the sentence of the judgement.
-    """
-    if judgement.value is None or judgement.threshold is None:
-        return False
-    return metric.low is None or judgement.confidence in {None, metric.confidence}
-
-
-def _numbers(judgement: Judgement, metric: Metric) -> tuple[str, str]:
+def _numbers(judgement: Judgement, value: float, threshold: float, places: int) -> tuple[str, str]:
     """Return value and expectation with so many digits that they read as they were judged."""
-    value, threshold = judgement.value, judgement.threshold
-    assert value is not None
-    assert threshold is not None
-    places = rounding.places(metric)
     # A share of 6 of 200 is 0.03, however wide its interval: zeros behind it say nothing.
     digits = next((d for d in range(places) if round(value, d) == value), places)
     text = rounding.apart(value, threshold, digits)
@@ -86,16 +80,16 @@ def _numbers(judgement: Judgement, metric: Metric) -> tuple[str, str]:
     return text, judgement.expectation(repr(threshold) if hidden else rough)
 
 
-def _alone(judgement: Judgement, metric: Metric) -> str:
+def _alone(judgement: Judgement, metric: Metric, threshold: float) -> str:
     """Return the evidence of a metric that was held against a number."""
     ends = rounding.interval(metric)
     if ends is None:
         why = f" ({metric.reason})" if metric.reason else ""
         ends = f"no interval{why}"
     elif metric.low is not None and metric.high is not None:
-        assert judgement.threshold is not None
-        inside = _inside(judgement, metric.low, judgement.threshold, metric.high)
-        ends = f"{_confidence(metric)} {ends}" + (" contains the threshold" if inside else "")
+        inside = _inside(judgement, metric.low, threshold, metric.high)
+        level = "" if metric.confidence is None else f"{100 * metric.confidence:g} % "
+        ends = f"{level}interval {ends}" + (" contains the threshold" if inside else "")
     return f"{ends}, n = {rounding.count(metric.n)}{judgement.further}"
 
 
@@ -116,8 +110,3 @@ def _paired(gate: Gate, judgement: Judgement) -> str:
 
 def _inside(judgement: Judgement, low: float, border: float, high: float) -> bool:
     return judgement.verdict is Verdict.INCONCLUSIVE and low <= border <= high
-
-
-def _confidence(metric: Metric) -> str:
-    level = metric.confidence
-    return "interval" if level is None else f"{100 * level:g} % interval"

@@ -103,7 +103,8 @@ def _frames(
     remark = f"Drawn at {len(drawn_points)} of {len(ats)} points of its axis."
     remarks = [remark] if len(drawn_points) < len(ats) else []
     for together in [drawn_points] if len(series) == 1 else [[at] for at in drawn_points]:
-        texts = [*lines.grounds(_metrics_at(metric.name, together, items)), *remarks]
+        measured = (m for i in items for m in i.metrics if m.name == metric.name)
+        texts = [*lines.grounds(m for m in measured if m.at in together), *remarks]
         drawn = [(n, _plot(metric, together, m, label, texts)) for n, m in series.items()]
         drawn = [(name, plot) for name, plot in drawn if plot.lines]
         if any(lines.count_values(line) > 1 for _, plot in drawn for line in plot.lines):
@@ -127,10 +128,6 @@ def _plot(
         for at in ats
     ]
     return lines.plot(metric, ats[0] if len(ats) == 1 else None, drawn, label, remarks)
-
-
-def _metrics_at(name: str, ats: Sequence[str | None], items: Sequence[Item]) -> Iterator[Metric]:
-    return (m for item in items for m in item.metrics if m.name == name and m.at in ats)
 
 
 def _metric_at(item: Item, key: At) -> Metric | None:

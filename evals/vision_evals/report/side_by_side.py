@@ -152,7 +152,15 @@ def _compared_check(item: Item, colour: str, pictures: Mapping[Flip, Shown]) -> 
     comparison = item.comparison
     assert comparison is not None
     shifts = tuple(shift(change, item) for change in comparison.changes)
-    open_shifts = shifts if len(shifts) <= MAX_OPEN_CHANGES else tuple(_first(shifts, item))
+    judged = {(j.metric, j.at) for j in item.judgements}
+    # of many: what is judged, and what the interval leaves no doubt of
+    open_shifts = tuple(
+        shift
+        for shift in shifts
+        if len(shifts) <= MAX_OPEN_CHANGES
+        or (shift.metric, shift.at) in judged
+        or shift.tone != "open"
+    )
     return ComparedCheck(
         item=item,
         colour=colour,
@@ -161,14 +169,6 @@ def _compared_check(item: Item, colour: str, pictures: Mapping[Flip, Shown]) -> 
         folded=tuple(shift for shift in shifts if shift not in open_shifts),
         flipped=_flipped(comparison, pictures),
     )
-
-
-def _first(shifts: tuple[Shift, ...], item: Item) -> Iterator[Shift]:
-    """Yield what is judged, and what the interval leaves no doubt of."""
-    judged = {(j.metric, j.at) for j in item.judgements}
-    for shift in shifts:
-        if (shift.metric, shift.at) in judged or shift.tone != "open":
-            yield shift
 
 
 def _flipped(comparison: Comparison, pictures: Mapping[Flip, Shown]) -> FlippedImages | None:

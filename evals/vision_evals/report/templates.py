@@ -151,13 +151,12 @@ def _error_message(error: Exception, templates: Path) -> str:
         )
     if isinstance(error, jinja2.TemplateSyntaxError):
         original = data_folder("reports") / (error.name or "")
-        original_file = (
-            f"; the built-in template to compare with: {original}" if original.is_file() else ""
-        )
-        return f"{error.filename}:{error.lineno}: {message}{original_file}"
+        if original.is_file():
+            message += f"; the built-in template to compare with: {original}"
+        return f"{error.filename}:{error.lineno}: {message}"
     frames = traceback.extract_tb(error.__traceback__)
-    roots = [templates.resolve(), data_folder("reports").resolve()]
-    for root in roots:  # the user's own line before one of ours that it led to
+    # the user's own line before one of ours that it led to
+    for root in (templates.resolve(), data_folder("reports").resolve()):
         for frame in reversed(frames):
             if Path(frame.filename).resolve().is_relative_to(root):
                 return f"{frame.filename}:{frame.lineno}: {message}"

@@ -107,9 +107,8 @@ def profile(run: Run) -> list[str]:
     in_threads = [f"{s.name} {s.seconds:.2f} s" for s in record.stages if s.beside]
     lines += [f"in threads, added up: {', '.join(in_threads)}"] if in_threads else []
     lines += [f"trace: {printable(file)}" for file in record.trace]
-    lines += (
-        ["the device was synchronised at the end of every stage"] if record.synchronised else []
-    )
+    if record.synchronised:
+        lines.append("the device was synchronised at the end of every stage")
     return lines
 
 

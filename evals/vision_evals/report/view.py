@@ -95,7 +95,7 @@ def page(run: Run, directory: Path, addresses: Addresses) -> Page:
     bad.sort(key=lambda check_view: words.BAD.index(check_view.item.verdict))
     counts = Counter(item.verdict for item in run.items)
     taught = lessons(run, colours)
-    courses = [course for lesson in taught for course in lesson.courses]
+
     return Page(
         headline=words.headline(run, counts),
         alert=words.alert(run),
@@ -114,7 +114,7 @@ def page(run: Run, directory: Path, addresses: Addresses) -> Page:
         trends=trends(run, colours),
         chapters=_chapters(run, cards_by_alias, colours),
         lessons=taught,
-        trained={course.classifier: course.anchor for course in courses},
+        trained={course.classifier: course.anchor for part in taught for course in part.courses},
         gallery=gallery(run, colours, directory, addresses),
         compared=compared(run, colours, directory, addresses),
         mutants=matrix(run.mutants, finished=run.status == "finished"),
@@ -157,7 +157,7 @@ def _chapter(
     colours: Mapping[str, str],
 ) -> Chapter:
     groups: list[Group] = []
-    seen: list[Chart | Figure | Frame] = []
+    seen: list[object] = []
     curves = sweeps(items, colours)
     for name, members in grouped((item.check, item) for item in items).items():
         all_charts, all_figures = charts(members, cards, colours), figures(members, colours)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from datetime import datetime
+from itertools import chain, count
 
 from vision_evals.log import Judgement, Run, Verdict
 
@@ -27,13 +28,11 @@ SYMBOLS = {
 """Beside the word, so that colour is never the only sign."""
 
 _ENDED = {
-    "finished": "",
     "running": ", and the run has not finished",
     "interrupted": ", then the run was interrupted",
 }
 
 _ALERTS = {
-    "finished": None,
     "running": (
         "This run has not finished: it is still running, or it was killed. This page shows only "
         "what was judged before its log was last written."
@@ -59,7 +58,7 @@ _PYTEST = {"-c", "--config-file", "--rootdir"}
 
 def headline(run: Run, counts: Mapping[Verdict, int]) -> str:
     """Return the verdict over the whole run in one sentence without a full stop."""
-    sentence = _judged(counts) + _ENDED[run.status]
+    sentence = _judged(counts) + _ENDED.get(run.status, "")
     if run.not_run and run.status == "finished":
         sentence += f", and {len(run.not_run):,} did not run"
     return sentence
@@ -67,7 +66,7 @@ def headline(run: Run, counts: Mapping[Verdict, int]) -> str:
 
 def alert(run: Run) -> str | None:
     """Return the alert of a run that did not finish."""
-    return _ALERTS[run.status]
+    return _ALERTS.get(run.status)
 
 
 def _judged(counts: Mapping[Verdict, int]) -> str:
@@ -120,6 +119,12 @@ def listed(words: list[str]) -> str:
 def unique(words: Iterable[str]) -> list[str]:
     """Return each word once, in their order."""
     return list(dict.fromkeys(words))
+
+
+def first_free(name: str, taken: Container[str], joint: str) -> str:
+    """Return a name, or where it is taken the first with a number behind it: ``name-2``."""
+    candidates = chain([name], (f"{name}{joint}{number}" for number in count(2)))
+    return next(candidate for candidate in candidates if candidate not in taken)
 
 
 def named(names: Iterable[str], most: int = 5) -> str:

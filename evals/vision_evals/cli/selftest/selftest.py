@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from vision_evals import log
@@ -134,7 +135,7 @@ class Selftest:
             name: outcome
             for suite_round in self._plan.rounds
             for name, outcome in self._judge(
-                suite_round, self._classifier, "unbroken", validity=True
+                "unbroken", suite_round, self._classifier, validity=True
             ).items()
         }
         items = tuple(outcome.item for outcome in before.values())
@@ -146,16 +147,11 @@ class Selftest:
         thorough = self._config.depth == "thorough"
         checks = [c for c in self._config.examiner.checks if thorough or c.cost == "cheap"]
         for mutant in self._plan.mutants:
-
-            def judge(
-                suite_round: SuiteRound, broken: Classifier, validity: bool, name: str = mutant.name
-            ) -> Evaluations:
-                return self._judge(suite_round, broken, name, validity=validity)
-
+            judge = partial(self._judge, mutant.name)
             yield attempt(mutant, self._classifier, self._plan.rounds, before, judge, checks)
 
     def _judge(
-        self, suite_round: SuiteRound, classifier: Classifier, name: str, *, validity: bool
+        self, name: str, suite_round: SuiteRound, classifier: Classifier, validity: bool
     ) -> Evaluations:
         config = self._config if validity else replace(self._config, examiner=Examiner(()))
         resources = self._resources.with_classifier(classifier)

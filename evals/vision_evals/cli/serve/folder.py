@@ -85,10 +85,8 @@ class Folder:
             if name not in self._read or self._read[name][0] != stamp:
                 self._read[name] = stamp, _read(name, file, status)
         except OSError as error:  # gone since it was listed
-            self._read[name] = (
-                (0, 0),
-                RunEntry(name, file.parent, broken=f"{LOG}: {error.strerror}"),
-            )
+            gone = RunEntry(name, file.parent, broken=f"{LOG}: {error.strerror}")
+            self._read[name] = (0, 0), gone
         return self._read[name][1]
 
 

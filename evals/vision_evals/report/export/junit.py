@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from vision_evals.log import Item, Judgement, Metric
 from vision_evals.report.checks import metric_of
+from vision_evals.report.words import first_free
 
 _INTERVAL = ("low", "high", "confidence", "n")
 
@@ -22,7 +23,8 @@ def properties(item: Item) -> list[tuple[str, str]]:
     values = [("evals_verdict", str(item.verdict)), ("evals_seconds", f"{item.seconds:.6f}")]
     names: set[str] = set()
     for judgement in item.judgements:
-        name = _unique(_name(judgement), names)
+        name = first_free(_name(judgement), names, "_")
+        names.add(name)
         values += [
             (f"evals_{name}_{key}", value)
             for key, value in _facts(judgement, metric_of(judgement, item))
@@ -49,12 +51,3 @@ def _facts(judgement: Judgement, metric: Metric | None) -> Iterator[tuple[str, s
 def _name(judgement: Judgement) -> str:
     at = "" if judgement.at is None else f"_at_{judgement.at}"
     return re.sub(r"[^A-Za-z0-9_.-]", "-", judgement.metric + at)
-
-
-def _unique(name: str, names: set[str]) -> str:
-    number = 2
-    unique = name
-    while unique in names:
-        unique, number = f"{name}_{number}", number + 1
-    names.add(unique)
-    return unique

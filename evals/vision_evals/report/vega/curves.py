@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import altair as alt
 
-from vision_evals.report.curves import Curve, Sweep, SweepPlot, number
+from vision_evals.report.curves import Sweep, SweepPlot, number
 from vision_evals.report.vega import drawing
 
 
@@ -53,27 +53,23 @@ def _layers(plot: SweepPlot, sweep: Sweep) -> list[alt.Chart]:
 def _rows(plot: SweepPlot, sweep: Sweep) -> Iterator[drawing.ChartRow]:
     for place, curve in enumerate(plot.curves):
         offset = drawing.offset_of(place, len(plot.curves))
-        yield from _curve(curve, sweep, f"{place}", offset)
-
-
-def _curve(curve: Curve, sweep: Sweep, name: str, offset: int) -> Iterator[drawing.ChartRow]:
-    for point in curve.points:
-        yield {
-            "x": number(point.at) if sweep.numeric else point.at,
-            "at": point.at,
-            "curve": name,
-            "who": curve.classifier,
-            "metric": curve.metric,
-            "sign": drawing.shape(curve.shape),
-            "value": point.value,
-            "low": point.low if curve.whiskers else None,
-            "high": point.high if curve.whiskers else None,
-            "text": point.reading.value,
-            "between": point.reading.interval or "none",
-            "n": point.reading.n,
-            "offset": offset,
-            "marked": curve.whiskers or None,
-        }
+        for point in curve.points:
+            yield {
+                "x": number(point.at) if sweep.numeric else point.at,
+                "at": point.at,
+                "curve": f"{place}",
+                "who": curve.classifier,
+                "metric": curve.metric,
+                "sign": drawing.shape(curve.shape),
+                "value": point.value,
+                "low": point.low if curve.whiskers else None,
+                "high": point.high if curve.whiskers else None,
+                "text": point.reading.value,
+                "between": point.reading.interval or "none",
+                "n": point.reading.n,
+                "offset": offset,
+                "marked": curve.whiskers or None,
+            }
 
 
 def _across(sweep: Sweep) -> alt.X:
