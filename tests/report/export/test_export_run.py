@@ -42,6 +42,7 @@ VERDICTS = {
 }
 
 
+@pytest.mark.slow
 def test_the_run_has_one_of_each(judged: Judged) -> None:
     assert {item.check: item.verdict for item in judged.run.items} == VERDICTS
     assert judged.done.returncode == 1
@@ -52,6 +53,7 @@ def test_the_run_has_one_of_each(judged: Judged) -> None:
 # The log and its schema
 
 
+@pytest.mark.slow
 def test_the_log_is_what_its_schema_says(judged: Judged, python: Python) -> None:
     printed = python(
         judged.folder, "-c", "from vision_evals.cli import main; main(['schema', 'run'])"
@@ -66,6 +68,7 @@ def test_the_log_is_what_its_schema_says(judged: Judged, python: Python) -> None
     assert schema["$defs"]["Item"]["properties"]["sentence"]["description"]
 
 
+@pytest.mark.slow
 def test_the_log_knows_the_line_of_each_check(judged: Judged) -> None:
     lines = (judged.folder / "suites" / "each.toml").read_text("utf-8").splitlines()
     for item in judged.run.items:
@@ -86,10 +89,12 @@ def cases(judged: Judged) -> dict[str, dict[str, str]]:
     return found
 
 
+@pytest.mark.slow
 def test_junit_knows_every_verdict(judged: Judged) -> None:
     assert {name: facts["evals_verdict"] for name, facts in cases(judged).items()} == VERDICTS
 
 
+@pytest.mark.slow
 def test_junit_has_every_judgement_as_the_log_has_it(judged: Judged) -> None:
     found, seen = cases(judged), 0
     for item in judged.run.items:
@@ -122,6 +127,7 @@ def test_junit_has_every_judgement_as_the_log_has_it(judged: Judged) -> None:
 # Markdown
 
 
+@pytest.mark.slow
 def test_the_summary_is_appended_and_the_file_is_the_same(judged: Judged) -> None:
     summary = (judged.folder / "summary.md").read_text("utf-8")
     page = (judged.folder / "out" / "run.md").read_text("utf-8")
@@ -137,6 +143,7 @@ def test_the_summary_is_appended_and_the_file_is_the_same(judged: Judged) -> Non
 # Annotations
 
 
+@pytest.mark.slow
 def test_each_check_that_fell_is_remarked_on_its_line(judged: Judged) -> None:
     said = [line for line in judged.done.stdout.splitlines() if line.startswith("::")]
     lines = {item.check: item.line for item in judged.run.items}
