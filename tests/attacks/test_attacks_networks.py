@@ -24,17 +24,16 @@ from vision_evals.models.registry import Registry
 
 BATCH = 5
 
-PHOTOGRAPHS = 10
-"""The first ones: a network takes as long for each as for a hundred small tests."""
-
 
 def packaged(name: str) -> Classifier:
     card, base = Registry.read({}, None, Path()).card(name)
     return build(name, card, base, download=False)
 
 
-def photographs(classifier: Classifier) -> tuple[torch.Tensor, Misclassification, Draws]:
-    image_set = limited(sources.load("imagenet_samples", Path()), PHOTOGRAPHS)
+def photographs(
+    classifier: Classifier, count: int
+) -> tuple[torch.Tensor, Misclassification, Draws]:
+    image_set = limited(sources.load("imagenet_samples", Path()), count)
     cut = [pixels(read(image.path).picture, classifier.geometry) for image in image_set.images]
     label = torch.as_tensor(targets(image_set, classifier.classes).label)
     x = torch.stack(cut).to(torch.float32).div(255)
@@ -57,9 +56,9 @@ class Module(torch.nn.Module):
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "squeezenet1_1_caffe"])
 @pytest.mark.parametrize("epsilon", [1 / 1020, 1 / 510])
 def test_what_foolbox_breaks_breaks_here(name: str, epsilon: float, foolbox: ModuleType) -> None:
-    """PGD with 20 steps of a tenth, from the image."""
+    """PGD with 20 steps of a tenth, from the image, on ten photographs."""
     classifier = packaged(name)
-    x, criterion, draws = photographs(classifier)
+    x, criterion, draws = photographs(classifier, 10)
     model = foolbox.PyTorchModel(Module(classifier).eval(), bounds=(0, 1), device="cpu")
     theirs = foolbox.attacks.LinfPGD(rel_stepsize=0.1, steps=20, random_start=False)
     ours = ProjectedGradientDescent(steps=20, random_start=False)
@@ -74,20 +73,20 @@ def test_what_foolbox_breaks_breaks_here(name: str, epsilon: float, foolbox: Mod
             here = aim.met(classifier.logits(found.pixels))
         broken_there += success.tolist()
         broken_here += here.tolist()
-    assert sum(broken_there) > 2  # otherwise there is nothing to compare
+    assert sum(broken_there) > 5  # otherwise there is nothing to compare
     missed = [there and not here for there, here in zip(broken_there, broken_here, strict=True)]
     assert not any(missed)
 
 
 @pytest.mark.slow
 def test_auto_pgd_climbs_at_least_as_high_as_pgd() -> None:
-    """Best loss along the path, averaged over three seeds, at 1/1020.
+    """Best loss along the path, averaged over three seeds, on twenty photographs at 1/1020.
 
     Both without early stop, with the same number of steps and from random starts. Against steps of
-    a quarter of epsilon the mean counts, against steps of a tenth at least 9 of 10 images.
+    a quarter of epsilon the mean counts, against steps of a tenth at least 18 of 20 images.
     """
     classifier = packaged("squeezenet1_1_caffe")
-    x, criterion, draws = photographs(classifier)
+    x, criterion, draws = photographs(classifier, 20)
     attacks: dict[str, Attack] = {
         "apgd": AutoPGD(steps=20, early_stop=False),
         "quarter": ProjectedGradientDescent(steps=20, rel_stepsize=0.25, early_stop=False),
@@ -105,4 +104,4 @@ def test_auto_pgd_climbs_at_least_as_high_as_pgd() -> None:
         for name, attack in attacks.items()
     }
     assert best["apgd"].mean() >= best["quarter"].mean()
-    assert int((best["apgd"] >= best["tenth"]).sum()) >= 9
+    assert int((best["apgd"] >= best["tenth"]).sum()) >= 18

@@ -129,7 +129,7 @@ def summarise(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> t
             "median_distance", np.median, (moved,), subject, at=epsilon, of=of, unit=unit
         )
 
-    return sweeps.sweep_metrics(rows, parameters.epsilons, subject, distance)
+    return sweeps.sweep_metrics(rows, parameters.epsilons, subject, sweeps.ACCURACIES, distance)
 
 
 def plots(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> tuple[Plot, ...]:

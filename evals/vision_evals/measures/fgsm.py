@@ -108,7 +108,8 @@ def _margin(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
 
 def summarise(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> tuple[Metric, ...]:
     """Return the curves over epsilon, and the epsilon at which half of the images are wrong."""
-    return sweeps.sweep_metrics(rows, parameters.epsilons, subject)
+    accuracies = ("robust_accuracy", "robust_accuracy_8bit", "noise_accuracy")
+    return sweeps.sweep_metrics(rows, parameters.epsilons, subject, accuracies)
 
 
 def badness(rows: pd.DataFrame) -> pd.Series[float]:

@@ -98,26 +98,28 @@ def sweep_metrics(
     rows: pd.DataFrame,
     epsilons: Sequence[str | int | float],
     subject: Subject,
+    accuracies: Iterable[str],
     more: Callable[[pd.DataFrame, str], Iterable[Metric]] = lambda *_: (),
 ) -> tuple[Metric, ...]:
     """Return the metrics at each epsilon, and the epsilon at which half of the images are wrong.
 
     Args:
-        rows: with ``correct_clean``, ``confidence``, ``correct``, ``correct_noise`` and perhaps
-            more columns of `ACCURACIES`.
+        rows: with ``correct_clean``, ``confidence``, ``correct``, ``correct_noise`` and the
+            columns of the accuracies.
         epsilons: as the suite wrote them.
         subject: whose rows they are.
+        accuracies: names in `ACCURACIES`.
         more: the rows at one epsilon, and the epsilon, to further metrics of a measure.
     """
     # whether or not the sweep holds epsilon 0
     clean = list(dict.fromkeys(rows["image"][rows["correct_clean"]]))
-    accuracies = {name: column for name, column in ACCURACIES.items() if column in rows}
+    columns = {name: ACCURACIES[name] for name in accuracies}
     of, metrics = "images correct when clean", []
     for epsilon in map(str, epsilons):
         at = rows[rows["epsilon"] == epsilon].set_index("image")
         mistakes = (at["confidence"][~at["correct"]].to_numpy(np.float64),)
         metrics += [
-            *(fraction(name, at[c], subject, at=epsilon) for name, c in accuracies.items()),
+            *(fraction(name, at[c], subject, at=epsilon) for name, c in columns.items()),
             fraction("attack_success", ~at["correct"][clean], subject, at=epsilon, of=of),
             resampled(
                 "confidence_on_mistakes", np.mean, mistakes, subject, at=epsilon, of="mistakes"

@@ -135,10 +135,11 @@ def test_a_full_disk_leaves_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 @needs_proc
 def test_nothing_is_left_after_an_error(photographs: tuple[Path, ...], scratch: Path) -> None:
     with pytest.raises(ZeroDivisionError), closing(Readers(2)) as readers:  # noqa: PT012
-        readers.submit(photographs).result()
         for _ in range(10):
             readers.submit(photographs)
-        assert workers(), "one at least; the other may be starting"
+        while len(workers()) < 2:  # each is started by a thread of its own
+            time.sleep(0.01)
+        assert len(workers()) == 2
         raise ZeroDivisionError
     assert not [*scratch.iterdir()]
     assert not workers()
