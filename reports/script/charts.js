@@ -54,7 +54,7 @@
     const buttons = [...chart.querySelectorAll(".scales button")];
     for (const button of buttons) {
       button.addEventListener("click", () => {
-        for (const one of buttons) one.setAttribute("aria-pressed", String(one === button));
+        for (const other of buttons) other.setAttribute("aria-pressed", String(other === button));
         embed(place, switched(spec, chart.dataset.channel, button.value));
       });
     }

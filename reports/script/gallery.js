@@ -15,21 +15,21 @@
       facets: JSON.parse(tile.dataset.facets),
     }));
     const only = document.querySelector("input[name=album]") ? "" : tiles[0].album;
-    const facets = tiles.flatMap((one) => one.facets);
+    const facets = tiles.flatMap((entry) => entry.facets);
     const distinct = (list) => [...new Set(list)].filter(Boolean);
 
     // A filter of which all pictures have one value finds nothing.
     for (const name of picks) {
-      const found = distinct(facets.flatMap((facet) => values(facet, name)));
-      field(name).append(...found.map((value) => new Option(value, value)));
-      field(name).closest("label").hidden = found.length < 2;
+      const choices = distinct(facets.flatMap((facet) => values(facet, name)));
+      field(name).append(...choices.map((value) => new Option(value, value)));
+      field(name).closest("label").hidden = choices.length < 2;
     }
     const classes = distinct(facets.flatMap((facet) => facet.classes)).sort();
     form.querySelector("#classes").append(...classes.map((value) => new Option("", value)));
     form.querySelector(".confidence-range").hidden = facets.every((facet) => facet.confidence === null);
 
     const share = (name, otherwise) => field(name).value === "" ? otherwise : Number(field(name).value) / 100;
-    const wanted = () => {
+    const filters = () => {
       const album = document.querySelector("input[name=album]:checked");
       const chosen = picks.map((name) => [name, field(name).value]).filter(([, value]) => value);
       const part = field("class").value.trim().toLowerCase();
@@ -47,28 +47,28 @@
     const last = Number.NEGATIVE_INFINITY;
     const orders = {
       log: () => 0,
-      high: (one, other) => other.surest - one.surest,
-      low: (one, other) => (one.surest === last) - (other.surest === last) || one.surest - other.surest,
-      heading: (one, other) => one.heading.localeCompare(other.heading),
+      high: (first, second) => second.surest - first.surest,
+      low: (first, second) => (first.surest === last) - (second.surest === last) || first.surest - second.surest,
+      heading: (first, second) => first.heading.localeCompare(second.heading),
     };
     let order = "log";
     const update = () => {
-      const { album, facet } = wanted();
+      const { album, facet } = filters();
       let shown = 0;
-      for (const one of tiles) {
-        const matching = one.facets.filter(facet);
-        one.surest = Math.max(...matching.map((each) => each.confidence ?? last), last);
-        one.tile.hidden = !matching.length || (album !== "" && album !== one.album);
-        shown += !one.tile.hidden;
+      for (const entry of tiles) {
+        const matching = entry.facets.filter(facet);
+        entry.surest = Math.max(...matching.map((each) => each.confidence ?? last), last);
+        entry.tile.hidden = !matching.length || (album !== "" && album !== entry.album);
+        shown += !entry.tile.hidden;
       }
       if (field("order").value !== "log" || order !== "log") {
         order = field("order").value;
-        grid.append(...[...tiles].sort(orders[order]).map((one) => one.tile));
+        grid.append(...[...tiles].sort(orders[order]).map((entry) => entry.tile));
       }
-      for (const told of section.querySelectorAll(".meanings > *")) told.hidden = told.dataset.album !== album;
+      for (const meaning of section.querySelectorAll(".meanings > *")) meaning.hidden = meaning.dataset.album !== album;
       const count = (number) => number.toLocaleString("en");
       const all = `${count(tiles.length)} picture${tiles.length === 1 ? "" : "s"}`;
-      section.querySelector("#found").textContent = shown === tiles.length ? all : `${count(shown)} of ${all}`;
+      section.querySelector("#shown-count").textContent = shown === tiles.length ? all : `${count(shown)} of ${all}`;
       section.querySelector("#nothing").hidden = shown > 0;
     };
     section.addEventListener("input", update);

@@ -39,7 +39,7 @@
     };
 
     // What a tile holds is lent to the view, and the tile keeps its height meanwhile.
-    const parts = (from) => [".panels", ".told"].map((name) => from.querySelector(name)).filter(Boolean);
+    const parts = (from) => [".panels", ".description"].map((name) => from.querySelector(name)).filter(Boolean);
     const giveBack = () => {
       if (!shown) return;
       shown.append(...parts(dialog));
@@ -52,15 +52,15 @@
       giveBack();
       tile.style.setProperty("block-size", `${tile.offsetHeight}px`);
       shown = tile;
-      const [picture, [told, panels]] = [tile.querySelector(".picture"), parts(tile).reverse()];
+      const [picture, [description, panels]] = [tile.querySelector(".picture"), parts(tile).reverse()];
       if (panels) compare(picture, panels);
       else slider.hidden = true;
       whole.style.setProperty("--ratio", ratio(picture));
       whole.replaceChildren(copyOf(picture), ...(panels ? [panels] : []));
-      beside.replaceChildren(told);
+      beside.replaceChildren(description);
       dialog.setAttribute("aria-labelledby", `${tile.id}-title`);
       const tiles = visible();
-      const name = told.querySelector("h3").textContent;
+      const name = description.querySelector("h3").textContent;
       part(".place").textContent = `${tiles.indexOf(tile) + 1} of ${tiles.length}: ${name}`;
       if (!dialog.open) dialog.showModal();
       stage.scrollTop = beside.scrollTop = dialog.scrollTop = 0;

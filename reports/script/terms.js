@@ -43,11 +43,11 @@
     tip.style.setProperty("top", `${top + scrollY}px`);
   };
 
-  const paragraph = (told) => {
-    const one = document.createElement("p");
-    one.className = told.className;
-    one.textContent = told.textContent;
-    return one;
+  const paragraph = (source) => {
+    const copy = document.createElement("p");
+    copy.className = source.className;
+    copy.textContent = source.textContent;
+    return copy;
   };
 
   const show = (word) => {

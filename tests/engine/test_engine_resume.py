@@ -66,7 +66,11 @@ import pandas, pyarrow.parquet, pytest, torch, torchvision
 import vision_evals.engine.session, vision_evals.engine.shard_cache
 import vision_evals.measures.accuracy, vision_evals.measures.dead_relu
 torch.set_num_threads(1)
+ENDED = os.WEXITED | os.WNOHANG | os.WNOWAIT
 ARGUMENTS = ["kept.toml", "-q", "-p", "no:cacheprovider", "--evals-device=cpu"]
+
+def shards():
+    return len(list(Path("killed_cache").glob("shards/*/[0-9a-f]*")))
 
 def child(run_dir, cache):
     pid = os.fork()
@@ -82,8 +86,12 @@ os.waitpid(child("whole", "whole_cache"), 0)
 whole = time.monotonic() - began
 draw, kills, resumed = random.Random(0), 0, []
 while kills < int(sys.argv[1]):
-    pid = child("killed", "killed_cache")
-    time.sleep(draw.uniform(0, whole))
+    before, pid = shards(), child("killed", "killed_cache")
+    if kills % 2:  # every second one between two shards, however fast this machine is
+        while shards() == before and os.waitid(os.P_PID, pid, ENDED) is None:
+            time.sleep(0.002)
+    else:
+        time.sleep(draw.uniform(0, whole))
     if os.waitpid(pid, os.WNOHANG)[0]:  # it came through: begin again
         shutil.rmtree("killed_cache")
         continue
@@ -92,7 +100,7 @@ while kills < int(sys.argv[1]):
         shutil.rmtree("killed_cache")
         continue
     kills += 1
-    resumed.append(len(list(Path("killed_cache").glob("shards/*/[0-9a-f]*"))))
+    resumed.append(shards())
 assert os.WEXITSTATUS(os.waitpid(child("killed", "killed_cache"), 0)[1]) == 5  # nothing is judged
 shutil.rmtree("killed_cache")
 for pid in [child("left", "killed_cache"), child("right", "killed_cache")]:  # both at once

@@ -81,7 +81,7 @@ def test_words_made_of_the_fields_are_those_that_were_read(name: str) -> None:
         panels = [p for picture in was["pictures"] for p in picture["panels"]]
         said = [(p["title"], p["said"]) for p in panels]
         now = [panel for picture in item.pictures for panel in picture.panels]
-        assert [(panel.heading, panel.said) for panel in now] == said
+        assert [(panel.heading, panel.subtitle) for panel in now] == said
         names = [line["name"] for plot in was["plots"] for line in plot["lines"]]
         assert [line.full for plot in item.plots for line in plot.lines] == names
 
@@ -195,7 +195,7 @@ def test_what_is_no_bound_and_no_answer_stays_as_it_was_written() -> None:
     found = log.Item.model_validate(upgraded({"version": 1, "items": [item]})["items"][0])
     assert found.judgements[0].wanted == "every picture readable"
     assert found.judgements[0].excused, "it only warned"
-    assert (found.pictures[0].panels[0].heading, found.pictures[0].panels[0].said) == (
+    assert (found.pictures[0].panels[0].heading, found.pictures[0].panels[0].subtitle) == (
         "epsilon 1: 2",
         "no number",
     )

@@ -276,8 +276,8 @@ def test_the_picture_says_what_the_masks_said(small: Make) -> None:
         assert panel.heading.startswith(f"eval mode: {name} 0.")
         common = mine["top1"].mode()
         counts = [f"{('red', 'green', 'blue')[c]} {(mine['top1'] == c).sum()}" for c in common]
-        assert any(panel.said.startswith(f"of 4 masks: {count}") for count in counts)
-        assert panel.said in drawing.caption
+        assert any(panel.subtitle.startswith(f"of 4 masks: {count}") for count in counts)
+        assert panel.subtitle in drawing.caption
 
 
 @pytest.mark.parametrize("masks", [0, 1, 101, "many"])

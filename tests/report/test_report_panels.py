@@ -24,7 +24,7 @@ from vision_evals.report.facets import Pair, pair
     ],
 )
 def test_a_panel_in_words(panel: log.Panel, heading: str, below: str) -> None:
-    assert (panel.heading, panel.said) == (heading, below)
+    assert (panel.heading, panel.subtitle) == (heading, below)
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def _fool(probe: Probe, parameters: Parameters, results: Path) -> None:
     taken = f"{int(result.steps)} steps" if int(result.steps) >= 0 else "all steps, not sure enough"
     console.print(Text(printable(f"{classifier.alias}: towards {name} within {budget}, {taken}")))
     for panel in drawing.panels:
-        console.print(Text(printable(f"  {panel.title}: {panel.said}")))
+        console.print(Text(printable(f"  {panel.title}: {panel.subtitle}")))
     # read back from the disk: the attack counts only if it survives 8-bit rounding
     saved = to_unit(pixels(read(png).picture, Geometry(None, None))[None], start.device)
     console.print(Text(printable(f"  {png} is seen as"), "bold"))

@@ -86,7 +86,7 @@ class Panel(Record):
         return f"{self.title}: {self.answered}" if self.note and self.answer else self.title
 
     @property
-    def said(self) -> str:
+    def subtitle(self) -> str:
         """The text below the title: ``gibbon 0.99``, or the note."""
         return self.note or self.answered
 

@@ -199,7 +199,7 @@ def explain(probe: Probe, rows: pd.DataFrame, parameters: Parameters) -> tuple[D
             Drawing(
                 image,
                 pixels,
-                f"seen as {panel.said} in eval mode; {under}",
+                f"seen as {panel.subtitle} in eval mode; {under}",
                 (panel.model_copy(update={"note": under}),),
             )
         )

@@ -177,7 +177,7 @@ def explain(probe: Probe, rows: pd.DataFrame, parameters: Parameters) -> tuple[D
     drawings = []
     for i, image in enumerate(probe.ids):
         panels = answered(titles, names, logits[i, list(ends)].softmax(dim=1))
-        low, clean, high = (panel.said for panel in panels)
+        low, clean, high = (panel.subtitle for panel in panels)
         drawings.append(
             Drawing(
                 image,

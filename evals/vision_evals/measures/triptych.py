@@ -40,7 +40,7 @@ def triptych(probe: Probe, index: int, moved: torch.Tensor, title: str) -> Drawi
     return Drawing(
         probe.ids[index],
         torch.cat(list(panels), dim=2),
-        f"seen as {answers[0].said}, and as {answers[2].said} after a change of at most "
+        f"seen as {answers[0].subtitle}, and as {answers[2].subtitle} after a change of at most "
         f"{largest * 255:.2g} of 255",
         answers,
         moved,

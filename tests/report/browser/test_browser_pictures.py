@@ -23,7 +23,7 @@ def lecture(runs: ModuleType, tmp_path: Path) -> Path:
 def found(page: Any) -> int:
     """Return the number that the page says, having held it against the tiles that can be seen."""
     shown = int(page.evaluate(SHOWN))
-    said = page.locator("#found").text_content().split()[0]
+    said = page.locator("#shown-count").text_content().split()[0]
     assert int(said.replace(",", "")) == shown
     return shown
 
