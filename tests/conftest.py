@@ -56,9 +56,19 @@ def whole_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
 
 
+@pytest.fixture(scope="session")
+def _imported() -> None:
+    """Import what refuses to be imported again: pytester forgets all that a test imported."""
+    importlib.import_module("torchvision")
+    importlib.import_module("pandas.core.arrays.arrow.extension_types")
+
+
 @pytest.fixture
 def pytester(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    _imported: None,
+    pytester: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> pytest.Pytester:
     """Return pytest's own, which takes the options of the outer run away, with those of ours."""
     if "whole_run" not in request.fixturenames:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import io
 import sys
 from collections.abc import Callable, Iterator
@@ -59,9 +58,7 @@ def warm(folder: Path, furnish: Callable[[Path], None], *arguments: str) -> int:
         arguments: of pytest.
     """
     furnish(folder)
-    done = run(folder, *arguments, "-q")
-    importlib.import_module("pandas.core.arrays.arrow.extension_types")  # refuses a second time
-    return done.code
+    return run(folder, *arguments, "-q").code
 
 
 def last_run(project: pytest.Pytester) -> log.Run:

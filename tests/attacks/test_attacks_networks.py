@@ -80,10 +80,11 @@ def test_what_foolbox_breaks_breaks_here(name: str, epsilon: float, foolbox: Mod
 
 @pytest.mark.slow
 def test_auto_pgd_climbs_at_least_as_high_as_pgd() -> None:
-    """Best loss along the path, averaged over three seeds, on twenty photographs at 1/1020.
+    """Best loss along the path, from one random start, on twenty photographs at 1/1020.
 
-    Both without early stop, with the same number of steps and from random starts. Against steps of
-    a quarter of epsilon the mean counts, against steps of a tenth at least 18 of 20 images.
+    Both without early stop and with the same number of steps. Against steps of a quarter of epsilon
+    the mean counts, against steps of a tenth at least 18 of 20 images. Of the seeds 0, 1 and 2 each
+    holds both: 5.82, 5.81 and 5.83 against 5.64, 5.66 and 5.66, and 20, 19 and 20 images.
     """
     classifier = packaged("squeezenet1_1_caffe")
     x, criterion, draws = photographs(classifier, 20)
@@ -93,14 +94,7 @@ def test_auto_pgd_climbs_at_least_as_high_as_pgd() -> None:
         "tenth": ProjectedGradientDescent(steps=20, rel_stepsize=0.1, early_stop=False),
     }
     best = {
-        name: torch.stack(
-            [
-                attack(classifier, x, criterion, LinfBall(1 / 1020), Draws(seed, draws.ids))
-                .losses.amax(0)
-                .double()
-                for seed in range(3)
-            ]
-        ).mean(0)
+        name: attack(classifier, x, criterion, LinfBall(1 / 1020), draws).losses.amax(0).double()
         for name, attack in attacks.items()
     }
     assert best["apgd"].mean() >= best["quarter"].mean()

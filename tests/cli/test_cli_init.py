@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import vision_evals
+from tests.forked import forked_python
 from vision_evals.cli import main
 from vision_evals.cli.init import FILES, _path_text, _toml
 
@@ -216,8 +216,8 @@ def step(folder: Path, name: str) -> subprocess.CompletedProcess[str]:
     tools = folder / ".tools"
     tools.mkdir(exist_ok=True)
     commands = {
-        "pytest": f'exec "{sys.executable}" -m pytest "$@"',
-        "evals": f'exec "{sys.executable}" -c '
+        "pytest": f'exec "{forked_python()}" -m pytest "$@"',
+        "evals": f'exec "{forked_python()}" -c '
         '"from vision_evals.cli import main; raise SystemExit(main())" "$@"',
         "pip": 'echo "$@" >> pip.log',
     }

@@ -40,7 +40,6 @@ def _imported() -> None:
         "torch._dynamo",
     ):
         importlib.import_module(name)
-    importlib.import_module("pandas.core.arrays.arrow.extension_types")  # refuses a second time
 
 
 @pytest.fixture

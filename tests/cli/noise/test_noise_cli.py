@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.forked import forked_python
 from tests.project import CLASSES, COLORS, card, pictures, write
 from vision_evals import log
 from vision_evals.log import Verdict
@@ -58,7 +58,7 @@ EVALS = "import sys; from vision_evals.cli import main; sys.exit(main())"
 
 def call(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *command],
+        [forked_python(), *command],
         cwd=folder,
         capture_output=True,
         text=True,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import shutil
+import sys
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from tests.forked import forked_python
 from tests.inner import last_run
 from vision_evals import log
 from vision_evals.engine.merge.workers import gather, write_unfinished_log
@@ -23,15 +24,12 @@ Furnish = Callable[[Path], None]
 Facts = Callable[[log.Run], dict[str, Any]]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _imported() -> None:
-    """Import what pytester would forget at the end of a test, and what refuses a second time."""
-    importlib.import_module("pandas.core.arrays.arrow.extension_types")
-
-
 @pytest.fixture
-def project(pytester: pytest.Pytester, furnish: Furnish) -> pytest.Pytester:
+def project(
+    pytester: pytest.Pytester, furnish: Furnish, monkeypatch: pytest.MonkeyPatch
+) -> pytest.Pytester:
     furnish(pytester.path)
+    monkeypatch.setattr(sys, "executable", forked_python())  # what xdist starts its processes with
     return pytester
 
 

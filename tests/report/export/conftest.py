@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from PIL import Image
 
 import vision_evals
+from tests.forked import forked_python
 from tests.project import CLASSES, COLORS, card, pictures, write
 from vision_evals import log
 
@@ -133,9 +133,9 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
 def run_python(
     folder: Path, *words: str, variables: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run Python in a folder."""
+    """Run Python in a folder, in a process of its own."""
     return subprocess.run(
-        [sys.executable, *words],
+        [forked_python(), *words],
         cwd=folder,
         env=environment(folder, **(variables or {})),
         capture_output=True,
