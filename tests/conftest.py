@@ -57,7 +57,7 @@ def whole_run(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def _imported() -> None:
+def _never_forgotten() -> None:
     """Import what refuses to be imported again: pytester forgets all that a test imported."""
     importlib.import_module("torchvision")
     importlib.import_module("pandas.core.arrays.arrow.extension_types")
@@ -65,7 +65,7 @@ def _imported() -> None:
 
 @pytest.fixture
 def pytester(
-    _imported: None,
+    _never_forgotten: None,
     pytester: pytest.Pytester,
     monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,

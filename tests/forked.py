@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 CLIENT = """#!{python} -IS
 import json, os, signal, socket, sys
@@ -82,7 +83,7 @@ def import_everything() -> None:
     gc.freeze()  # pytest collects garbage at the end of a run: not among what is imported by now
 
 
-def next_request(listening: socket.socket) -> dict[str, object]:
+def next_request(listening: socket.socket) -> Any:
     """Wait for requests; return in a child of this process, which is to run one.
 
     Between the two a process waits for the child, and tells the client how it ended.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pydantic
@@ -13,7 +15,7 @@ from vision_evals.engine.tables import Axis, BatchRows, _table
 from vision_evals.images.labels import ClassMap
 from vision_evals.measures.adversarial import MEASURE, Parameters
 from vision_evals.measures.attack_tables import Pgd
-from vision_evals.measures.measure import Subject
+from vision_evals.measures.measure import MOVED, Subject
 from vision_evals.measures.probe import Answers, Probe
 from vision_evals.models.card import Card, Input
 from vision_evals.models.classifier import Classifier
@@ -212,3 +214,50 @@ def test_foolboxs_attacks_take_part_by_name() -> None:
     by_ours, *_ = observed(parameters.model_copy(update={"attacks": (Pgd(name="pgd", steps=20),)}))
     assert rows["correct"].tolist() == by_ours["correct"].tolist()
     assert 0 < rows["correct"].mean() < 1
+
+
+class Refusing(nn.Module):
+    """A network whose gradient nobody may ask for."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        assert not pixels.requires_grad, "an attack is run"
+        logits: torch.Tensor = self.inner(pixels)
+        return logits
+
+
+@pytest.mark.parametrize("order", [(0, 0.002, 0.01, 0.3), (0.3, 0.01, 0.002, 0)])
+def test_the_point_that_breaks_first_is_kept_for_the_picture(order: tuple[float, ...]) -> None:
+    """The kept points are those of the rows, and no attack is run again for the pictures."""
+    parameters = Parameters(epsilons=order, attacks=(Pgd(name="pgd"),))
+    net, n = Linear(), 12
+    pixels = 0.4 + 0.2 * torch.rand(n, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(5))
+    label = net(pixels).argmax(1)
+    label[:2] = 1 - label[:2]  # two are wrong when clean
+    ids = tuple(f"{i:02d}" for i in range(n))
+    known = Answers(label, label[:, None], torch.arange(2))
+    probe = Probe(classifier(net), ids, pixels, known, differentiate=True)
+    without = MEASURE.observe(probe, parameters)
+    columns = dict(MEASURE.observe(replace(probe, keeps=True), parameters))
+    moved = columns.pop(MOVED)
+    assert columns.keys() == without.keys()
+    part = BatchRows(ids, {}, columns, Axis("epsilon", tuple(map(str, order))))
+    rows = _table([part]).to_pandas()
+    for i, image in enumerate(ids):
+        at = rows[rows["image"] == image].set_index("epsilon")
+        broken = [e for e in sorted(order) if e and not at["correct"][str(e)]]
+        first = at.loc[str(broken[0] if broken else max(order))]
+        logits = net(torch.as_tensor(moved[i][None]))
+        assert float(logits.softmax(1).max()) == pytest.approx(first["confidence"], rel=1e-6)
+        assert float((moved[i] - pixels[i]).abs().max()) == pytest.approx(first["distance"])
+    kept = replace(
+        probe, classifier=classifier(Refusing(net)), moved=dict(zip(ids, moved, strict=True))
+    )
+    for i, drawing in enumerate(MEASURE.explain(kept, rows, parameters)):
+        assert drawing.adversarial is not None
+        assert torch.equal(drawing.adversarial, torch.as_tensor(moved[i]))
+    with pytest.raises(AssertionError, match="an attack is run"):
+        MEASURE.explain(replace(kept, moved={}), rows, parameters)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,13 @@ from vision_evals.attacks.criteria import TargetedMisclassification
 from vision_evals.attacks.signs import towards
 from vision_evals.attacks.similarity import structural_similarity
 from vision_evals.core.errors import UserError
+from vision_evals.engine.tables import Axis, BatchRows, _table
 from vision_evals.images.decode import read
 from vision_evals.images.geometry import pixels, to_unit
 from vision_evals.images.image_set import ImageSet, limited
 from vision_evals.images.labels import ClassMap, class_map
-from vision_evals.measures.measure import Subject
+from vision_evals.measures.measure import MOVED, Subject
+from vision_evals.measures.probe import Probe
 from vision_evals.measures.targeted import MEASURE, Parameters, target_of
 from vision_evals.models.classifier import Classifier
 
@@ -173,3 +176,33 @@ def test_the_confidence_before(packaged: Classifier, samples: ImageSet, rows_of:
     assert rows["confidence_clean"].to_numpy() == pytest.approx(
         logits.softmax(1)[:, 404].numpy(), rel=1e-4
     )
+
+
+def test_the_point_of_the_smallest_budget_that_succeeds_is_kept(
+    small: Callable[..., Classifier],
+) -> None:
+    """Budgets from largest to smallest; the kept points need no second attack for the pictures."""
+    color = small()
+    parameters = Parameters(target="red", budgets=("64/255", "16/255", "1/255"), until=0.99)
+    ids, leads = ("a", "b", "c"), (0.01, 0.2, 0.9)
+    pixels = torch.full((3, 3, 16, 16), 0.05)
+    pixels[:, 2] += torch.tensor(leads)[:, None, None]
+    probe = Probe(color, ids, pixels, None)
+    columns = dict(MEASURE.observe(replace(probe, keeps=True), parameters))
+    moved = columns.pop(MOVED)
+    assert columns.keys() == MEASURE.observe(probe, parameters).keys()
+    part = BatchRows(ids, {}, columns, Axis("budget", tuple(map(str, parameters.budgets))))
+    table = _table([part]).to_pandas()
+    won = table.groupby("image")["success"].sum()
+    assert won.tolist() == [2, 1, 0]  # the smallest that succeeds is the second, the first, none
+    chosen = {"a": "16/255", "b": "64/255", "c": "1/255"}
+    for i, image in enumerate(ids):
+        row = table[(table["image"] == image) & (table["budget"] == chosen[image])].iloc[0]
+        change = torch.as_tensor(moved[i]) - pixels[i]
+        assert float(change.abs().max()) == row["linf"]
+    kept = replace(probe, moved=dict(zip(ids, moved, strict=True)))
+    pairs = zip(*(MEASURE.explain(p, table, parameters) for p in (kept, probe)), strict=True)
+    for i, (drawing, again) in enumerate(pairs):
+        assert torch.equal(drawing.adversarial, torch.as_tensor(moved[i]))
+        assert torch.allclose(drawing.adversarial, again.adversarial, atol=1e-6)
+        assert drawing.caption == again.caption

@@ -20,7 +20,7 @@ from vision_evals.images.geometry import Geometry, to_unit
 from vision_evals.images.image_set import ImageSet
 from vision_evals.images.reader import Batch, batches
 from vision_evals.log.profiling.stages import timed
-from vision_evals.measures.measure import Columns
+from vision_evals.measures.measure import MOVED, Columns
 from vision_evals.measures.probe import Probe
 
 
@@ -34,6 +34,8 @@ class ShardWork:
     seed: int
     gradients: frozenset[str]
     """Names of classifiers with a task that needs the gradient, cached tasks included."""
+    keeps: bool = False
+    """Whether the points that pictures show are kept: a pass of few images has memory for them."""
 
 
 def run_batch(batch: Batch, work: ShardWork, shard: Shard, result: PassResult) -> None:
@@ -61,7 +63,11 @@ def run_batch(batch: Batch, work: ShardWork, shard: Shard, result: PassResult) -
             began, shared = time.perf_counter(), probe.shared_seconds
             try:
                 with timed("attack" if task.measure.attack else "measure"):
-                    shard.add(task, probe, observe(task, probe, result.fitting))
+                    columns = dict(observe(task, probe, result.fitting))
+                    if (moved := columns.pop(MOVED, None)) is not None:
+                        kept = zip(probe.ids, torch.as_tensor(moved), strict=True)
+                        result.moved[task.table].update(kept)
+                    shard.add(task, probe, columns)
             except NotApplicableError as error:
                 result.not_applicable[task.table] = str(error)
                 shard.stopped[task.table] = "not_applicable"
@@ -156,6 +162,7 @@ def _probe(
         differentiate=group.classifier.name in work.gradients,
         fast_path=group.fast_path,
         room=group.room,
+        keeps=work.keeps,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from vision_evals import log
 from vision_evals.engine import pictures, tables
@@ -91,7 +92,9 @@ def _explained(
     image_pass: Pass, name: str, task: Task, positions: Sequence[int]
 ) -> tuple[Drawing, ...]:
     group, config = image_pass.groups[name], image_pass.config
-    probe = probe_of(group, image_pass.image_set, positions, image_pass.result, config)
+    result = image_pass.result
+    probe = probe_of(group, image_pass.image_set, positions, result, config)
+    probe = replace(probe, moved=result.moved[task.table])
     if not probe.ids:
         return ()
     rows = image_pass.measured[task.table].rows

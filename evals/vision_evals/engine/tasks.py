@@ -138,6 +138,10 @@ class PassResult:
     """Name of a classifier to the fast path that computed its cached rows."""
     fitting: dict[str, int] = field(default_factory=dict)
     """Name of a classifier to how many images fit into memory, where a batch did not."""
+    moved: defaultdict[str, dict[str, torch.Tensor]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
+    """Table to id to the point that a picture of the image shows, of a small pass."""
     pixel_error: list[torch.Tensor] = field(default_factory=list)
     """Mean difference of a device's pixels from PIL's, of 255, per batch of the calibration."""
     on_device: int = 0

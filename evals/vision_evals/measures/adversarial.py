@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
@@ -14,11 +14,12 @@ from vision_evals.log import Headline, Line, Metric, Plot
 from vision_evals.measures import sweeps
 from vision_evals.measures.attack_tables import AttackTables, Pgd, attack_of, hold_norm, title
 from vision_evals.measures.epsilons import Distances, value, within_scale
-from vision_evals.measures.measure import Drawing, Measure, Subject
+from vision_evals.measures.measure import MOVED, Drawing, Measure, Subject
 from vision_evals.measures.metrics import resampled, shares
 
 if TYPE_CHECKING:
     import pandas as pd
+    import torch
 
     from vision_evals.attacks.attack import Attack, Draws
     from vision_evals.attacks.balls import Ball
@@ -53,10 +54,13 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
 
     criterion, draws = _criterion(probe), _draws(probe)
     clean = ~criterion.met(probe.logits)
-    parts = []
+    parts: list[Mapping[str, torch.Tensor]] = []
+    found: dict[float, Worst] = {}
     for epsilon in parameters.epsilons:
         ball = _ball(parameters, epsilon)
         worst = _worst(probe, parameters, ball)
+        if probe.keeps:
+            found[ball.epsilon] = worst
         one_step = ball.project(
             probe.pixels + ball.epsilon * ball.steepest(probe.gradient), probe.pixels
         )
@@ -82,7 +86,12 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
                 "outside": sweeps.outside(worst.pixels, distance, ball.epsilon),
             }
         )
-    return sweeps.stacked(parts)
+    columns = sweeps.stacked(parts)
+    if found:
+        ranked = [found[epsilon] for epsilon in sorted(found) if epsilon] or [*found.values()]
+        points, broken = [worst.pixels for worst in ranked], [worst.broken for worst in ranked]
+        columns[MOVED] = sweeps.shown(points, broken, points[-1])
+    return columns
 
 
 def _criterion(probe: Probe) -> Misclassification:
@@ -189,10 +198,12 @@ def explain(probe: Probe, rows: pd.DataFrame, parameters: Parameters) -> tuple[D
         at = rows[rows["image"] == image]
         broken = set(at["epsilon"][~at["correct"]])
         shown = next((e for e in sizes if str(e) in broken and value(e) > 0), sizes[-1])
-        moved = _worst(probe.only(i), parameters, _ball(parameters, shown)).pixels
+        moved = probe.moved.get(image)
+        if moved is None:
+            moved = _worst(probe.only(i), parameters, _ball(parameters, shown)).pixels[0]
         attacked = at["correct_clean"].all()  # images that are wrong when clean are not attacked
         panel = f"adversarial at {shown}" if attacked else "wrong when clean, not attacked"
-        drawings.append(triptych(probe, i, moved[0], panel))
+        drawings.append(triptych(probe, i, moved, panel))
     return tuple(drawings)
 
 

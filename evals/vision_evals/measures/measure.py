@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 Columns: TypeAlias = "Mapping[str, torch.Tensor | NDArray[Any]]"
 """Columns of one batch by name: (n, ...), or with an axis (n, axis, ...). Where rows do not name
-images: every key and every column of the measure's ``reduce``, each (rows,)."""
+images: every key and every column of the measure's ``reduce``, each (rows,). A column `MOVED` is no
+part of the rows: (n, 3, H, W), the point of each image that its picture shows (`Probe.moved`)."""
+
+MOVED = "moved pixels"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -87,6 +87,10 @@ class Probe:
     """How forwards without a gradient are computed; None: as those with one."""
     room: int | None = None
     """Images in one forward; None: as many as the batch has."""
+    keeps: bool = False
+    """Whether the pass is small enough to keep a point of each image for its picture."""
+    moved: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    """Id to the point (3, H, W) that the pass kept, for pictures; others are searched again."""
 
     @property
     def logits(self) -> torch.Tensor:

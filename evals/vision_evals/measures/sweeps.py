@@ -191,6 +191,23 @@ def stacked(parts: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tens
     return {name: torch.stack([part[name] for part in parts], dim=1) for name in parts[0]}
 
 
+def shown(
+    points: Sequence[torch.Tensor], broken: Sequence[torch.Tensor], otherwise: torch.Tensor
+) -> torch.Tensor:
+    """Return (n, 3, H, W) the first of an image's points that breaks it, for its picture.
+
+    Args:
+        points: (n, 3, H, W) each, in the order of their sizes.
+        broken: (n,) each.
+        otherwise: of images that none breaks.
+    """
+    import torch
+
+    for pixels, hit in zip(reversed(points), reversed(broken), strict=True):
+        otherwise = torch.where(hit[:, None, None, None], pixels, otherwise)
+    return otherwise
+
+
 def outside(moved: torch.Tensor, distance: torch.Tensor, size: float) -> torch.Tensor:
     """Return (n,) by how much points leave a ball or [0, 1] at most; 0 is inside.
 

@@ -12,9 +12,9 @@ from vision_evals.core.errors import UserError, did_you_mean
 from vision_evals.core.tables import Table
 from vision_evals.log import Metric, WorstFirst
 from vision_evals.measures.epsilons import Epsilons, value
-from vision_evals.measures.measure import Drawing, Measure, Subject
+from vision_evals.measures.measure import MOVED, Drawing, Measure, Subject
 from vision_evals.measures.metrics import absent, each, exact, fraction, resampled
-from vision_evals.measures.sweeps import stacked
+from vision_evals.measures.sweeps import shown, stacked
 from vision_evals.measures.triptych import triptych
 from vision_evals.suite.spec import BY_DECISION, BY_PROBABILITY, MetricSpec
 
@@ -87,7 +87,7 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
     )
     first = slope(classifier, pixels, target[:, None])
     before = first.logits.softmax(dim=1)[:, index]
-    parts = []
+    parts, points = [], {}
     for budget in map(value, parameters.budgets):
         reached = towards(
             classifier,
@@ -98,6 +98,8 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
             until=parameters.until,
             first=first,
         )
+        if probe.keeps:
+            points[budget] = reached.pixels
         variants = (reached.pixels, eight_bit(reached.pixels))
         logits, saved = probe.looks([moved.__getitem__ for moved in variants], target[:, None])
         change = (reached.pixels - pixels).flatten(1)
@@ -116,7 +118,13 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
                 "high": reached.pixels.flatten(1).amax(dim=1),
             }
         )
-    return stacked(parts)
+    columns = stacked(parts)
+    if points:
+        sizes = [*map(value, parameters.budgets)]
+        ranked = sorted(points)
+        won = [columns["success"][:, sizes.index(budget)] for budget in ranked]
+        columns[MOVED] = shown([points[budget] for budget in ranked], won, points[ranked[0]])
+    return columns
 
 
 def summarise(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> tuple[Metric, ...]:
@@ -178,17 +186,17 @@ def explain(probe: Probe, rows: pd.DataFrame, parameters: Parameters) -> tuple[D
         at = rows[rows["image"] == image]
         successes = list(at["budget"][at["success"]])
         budget = min(successes or list(map(str, parameters.budgets)), key=value)
-        moved = towards(
-            probe.classifier,
-            probe.pixels[i : i + 1],
-            torch.tensor([index], device=probe.pixels.device),
-            LinfBall(value(budget)),
-            steps=parameters.steps,
-            until=parameters.until,
-        )
-        drawings.append(
-            triptych(probe, i, moved.pixels[0], f"towards {parameters.target}, {budget}")
-        )
+        moved = probe.moved.get(image)
+        if moved is None:
+            moved = towards(
+                probe.classifier,
+                probe.pixels[i : i + 1],
+                torch.tensor([index], device=probe.pixels.device),
+                LinfBall(value(budget)),
+                steps=parameters.steps,
+                until=parameters.until,
+            ).pixels[0]
+        drawings.append(triptych(probe, i, moved, f"towards {parameters.target}, {budget}"))
     return tuple(drawings)
 
 
