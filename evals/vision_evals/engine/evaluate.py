@@ -40,14 +40,14 @@ def evaluate(
     config: RunConfig,
     progress: Progress,
 ) -> dict[str, Evaluation]:
-    """Return the evaluation of each job, by its id; the cache is neither read nor written.
+    """Return the evaluation of each job, by its id.
 
     Args:
         jobs: on images that exist, and on classifiers that are not trained here.
         catalog: for the classifiers that thresholds name.
         resources: the classifiers and image sets to judge.
-        config: how to compute; rows are below its directory while this runs. Its validity checks
-            run again.
+        config: how to compute; rows are below its directory while this runs. Without a cache, all
+            is computed again: a mutant has the fingerprint of the network that it was made of.
         progress: shows each pass.
 
     Raises:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +12,6 @@ import torch
 
 from vision_evals import report
 from vision_evals.core.cache.code import code_digest
-from vision_evals.core.cache.store import Cache
 from vision_evals.core.errors import UnavailableError
 from vision_evals.core.paths import point_latest
 from vision_evals.core.progress import Progress
@@ -28,12 +26,9 @@ from vision_evals.engine.publish import ReportPlaces, publish
 from vision_evals.engine.records import image_set_of, pass_record, unread_image_set
 from vision_evals.engine.resources import Resources
 from vision_evals.engine.run_log import RunLog
-from vision_evals.engine.setup import device_of, first_log, run_config
-from vision_evals.engine.tasks import RunConfig
+from vision_evals.engine.setup import RUN_CACHE, caching, device_of, first_log, run_config
 from vision_evals.log import Item, Run, Status
 from vision_evals.log.profiling.stages import Stages, counting, timed
-from vision_evals.models.fast_path.build import user_kernels
-from vision_evals.suite.options import Options
 from vision_evals.verdict.baseline import baseline
 from vision_evals.verdict.baseline.baseline import CurrentRun
 from vision_evals.verdict.baseline.thumbnails import with_thumbnails
@@ -74,7 +69,7 @@ class Session:
         this_machine = machine()
         file = noise_path(options.cache, this_machine)
         self._noise = read(file, this_machine, warn)
-        config, folder = _caching(run_config(options, device, worker), options, warn)
+        config, folder = caching(run_config(options, device, worker), options, warn)
         named = frozenset(job.alias for job in jobs if job.named)
         self._resources = Resources(
             catalog.registry, device, options.table.limit, named, folder, progress
@@ -191,20 +186,6 @@ class Session:
         if self._run_log.stages is not None:
             self._run_log.write(status)
         return published
-
-
-RUN_CACHE = ".cache"
-"""Folder of trainings in a run without a cache; removed at its end."""
-
-
-def _caching(
-    config: RunConfig, options: Options, warn: Callable[[str], None]
-) -> tuple[RunConfig, Path]:
-    """Return the config with its cache, if it has one, and the folder of trainings."""
-    if options.table.no_cache:
-        return config, config.directory / RUN_CACHE
-    cache = Cache(options.cache, warn)
-    return replace(config, cache=cache, kernels=user_kernels()), options.cache
 
 
 def _add_remark(remarks: dict[str, None], message: str) -> None:

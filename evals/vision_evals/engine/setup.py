@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from vision_evals import log
+from vision_evals.core.cache.store import Cache
 from vision_evals.core.errors import UserError
 from vision_evals.core.paths import new_directory
 from vision_evals.core.worker import Worker, number
 from vision_evals.engine.tasks import RunConfig
 from vision_evals.log.environment import environment
 from vision_evals.models.device import by_turn, default_batch, name_of, numerics, resolve
+from vision_evals.models.fast_path.build import user_kernels
 from vision_evals.suite.options import Options
 from vision_evals.suite.suite import Suite
 from vision_evals.validity.checks import CHECKS
@@ -63,6 +66,26 @@ def run_config(options: Options, device: torch.device, worker: Worker | None = N
         trace=options.trace,
         partition=options.partition,
     )
+
+
+RUN_CACHE = ".cache"
+"""Folder of trainings in a run without a cache; removed at its end."""
+
+
+def caching(
+    config: RunConfig, options: Options, warn: Callable[[str], None]
+) -> tuple[RunConfig, Path]:
+    """Return the config with its cache, if it has one, and the folder of trainings.
+
+    Args:
+        config: without a cache.
+        options: of the run.
+        warn: called with what is wrong with the cache.
+    """
+    if options.table.no_cache:
+        return config, config.directory / RUN_CACHE
+    cache = Cache(options.cache, warn)
+    return replace(config, cache=cache, kernels=user_kernels()), options.cache
 
 
 def first_log(

@@ -105,9 +105,9 @@ class OptionsTable:
     shard: Part | None = field(default=None, metadata=option(
         "K/N", "run part K of N of every image set; `evals merge` joins the parts"))
     cache: str = field(default=".evals_cache", metadata=option(
-        "DIR", "folder where finished shards and trainings are kept", "noise merge cache"))
+        "DIR", "folder where finished shards and trainings are kept", "noise merge cache selftest"))
     no_cache: bool = field(default=False, metadata=option(
-        None, "compute everything again, and keep nothing"))
+        None, "compute everything again, and keep nothing", "selftest"))
     models: Mapping[str, Any] = field(default_factory=dict)
     """Model cards: a table of ``[tool.evals]``, not an option."""
 # fmt: on

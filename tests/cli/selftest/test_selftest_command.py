@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests import inner
 from tests.project import CLASSES, NETS
 from vision_evals import log
 from vision_evals.cli import main
@@ -182,3 +183,41 @@ def test_the_shipped_expectations_name_what_exists(network: str) -> None:
 
     expected = read(data_folder("suites") / "mutants.toml", network, NAMES)
     assert set(expected.must_kill) >= {"bgr", "shuffled-labels", "dead-channels"}
+
+
+COUNTING = """
+from pathlib import Path
+from torch import nn
+class Color(nn.Module):
+    def forward(self, pixels):
+        with Path("forwards.txt").open("a") as file:
+            file.write("x")
+        return pixels.mean(dim=(2, 3)) * 10
+"""
+
+
+def test_the_unbroken_network_comes_from_the_cache_and_no_mutant_goes_into_it(
+    folder: Path,
+) -> None:
+    (folder / "selftest_nets.py").write_text(COUNTING, encoding="utf-8")
+    forwards, logs, counts = folder / "forwards.txt", list[log.Run](), list[int]()
+    for _ in range(2):
+        run(folder, "colors.toml")
+        logs.append(log.read(folder / "runs" / "latest"))
+        counts.append(len(forwards.read_text("utf-8")))
+        forwards.unlink()
+    assert counts[1] < counts[0]
+    mutants = [[m.model_copy(update={"seconds": 0}) for m in one.mutants] for one in logs]
+    assert mutants[0] == mutants[1]
+    assert any(m.behaviour is not None for m in mutants[0])
+    assert [i.metrics for i in logs[0].items] == [i.metrics for i in logs[1].items]
+    # and a run finds the rows of the network as it is
+    words = ("colors.toml", "--evals-cards=cards.toml", "--evals-images=pictures", "-q")
+    done = inner.run(folder, *words, "--evals-model=color", "--evals-device=cpu")
+    assert done.code == 0, done.out
+    (item,) = log.read(folder / "runs" / "latest").items
+    assert item.cached == 3
+    assert item.metrics == logs[0].items[0].metrics
+    # without a cache all is computed again
+    run(folder, "colors.toml", "--evals-no-cache")
+    assert len(forwards.read_text("utf-8")) == counts[0]

@@ -73,11 +73,11 @@ def command(catalog: Catalog, files: Sequence[Path], typed: str) -> int:
     out, err = Console(), Console(stderr=True, highlight=False, markup=False)
     # elsewhere than on a terminal a line for each mutant is enough
     shown = progress.bar if err.is_terminal else progress.lines(lambda _: None)
-    selftest = Selftest(catalog, selftest_plan, typed, shown)
 
     def warn(warning: str) -> None:
         err.print(f"warning: {printable(warning)}", soft_wrap=True)
 
+    selftest = Selftest(catalog, selftest_plan, typed, shown, warn)
     for warning in warnings:
         warn(warning)
     try:

@@ -20,7 +20,8 @@ from vision_evals.core.progress import Progress, titled
 from vision_evals.engine.evaluate import evaluate
 from vision_evals.engine.jobs import Catalog
 from vision_evals.engine.resources import Resources
-from vision_evals.engine.setup import device_of, first_log, run_config
+from vision_evals.engine.setup import caching, device_of, first_log, run_config
+from vision_evals.engine.tasks import RunConfig
 from vision_evals.models.classifier import Classifier
 from vision_evals.models.request import Request
 from vision_evals.validity.examine import Examiner
@@ -73,9 +74,21 @@ class Selftest:
     """One run of every mutant; finished mutants stay in the log whatever happens next."""
 
     def __init__(
-        self, catalog: Catalog, plan: SelftestPlan, command: str, progress: Progress
+        self,
+        catalog: Catalog,
+        plan: SelftestPlan,
+        command: str,
+        progress: Progress,
+        warn: Callable[[str], None],
     ) -> None:
         """Load the network and make the run directory.
+
+        Args:
+            catalog: with the suites and what they name.
+            plan: what to try.
+            command: as typed.
+            progress: shows each pass.
+            warn: called with what is wrong with the cache.
 
         Raises:
             UserError: the device, the network or a suite's images are unavailable.
@@ -102,6 +115,7 @@ class Selftest:
                 self._resources.classifiers(catalog.request(name))
         self._classifier = classifiers[0]
         self._config = run_config(options, device)
+        self._caching, _ = caching(self._config, options, warn)
         self.directory = self._config.directory
         self.log = first_log(
             options, self._config, command, (job.suite for job in jobs)
@@ -135,7 +149,7 @@ class Selftest:
             name: outcome
             for suite_round in self._plan.rounds
             for name, outcome in self._judge(
-                "unbroken", suite_round, self._classifier, validity=True
+                "unbroken", suite_round, self._classifier, self._caching
             ).items()
         }
         items = tuple(outcome.item for outcome in before.values())
@@ -147,13 +161,19 @@ class Selftest:
         thorough = self._config.depth == "thorough"
         checks = [c for c in self._config.examiner.checks if thorough or c.cost == "cheap"]
         for mutant in self._plan.mutants:
-            judge = partial(self._judge, mutant.name)
+            judge = partial(self._judge_mutant, mutant.name)
             yield attempt(mutant, self._classifier, self._plan.rounds, before, judge, checks)
 
-    def _judge(
+    def _judge_mutant(
         self, name: str, suite_round: SuiteRound, classifier: Classifier, validity: bool
     ) -> Evaluations:
         config = self._config if validity else replace(self._config, examiner=Examiner(()))
+        return self._judge(name, suite_round, classifier, config)
+
+    def _judge(
+        self, name: str, suite_round: SuiteRound, classifier: Classifier, config: RunConfig
+    ) -> Evaluations:
+        """Judge a suite; only the unbroken network may be read from the cache, or kept in it."""
         resources = self._resources.with_classifier(classifier)
         return evaluate(
             suite_round.jobs, self._catalog, resources, config, titled(self._progress, name)
