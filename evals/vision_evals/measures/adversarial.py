@@ -55,12 +55,12 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
     criterion, draws = _criterion(probe), _draws(probe)
     clean = ~criterion.met(probe.logits)
     parts: list[Mapping[str, torch.Tensor]] = []
-    found: dict[float, Worst] = {}
+    found: dict[float, tuple[torch.Tensor, torch.Tensor]] = {}
     for epsilon in parameters.epsilons:
         ball = _ball(parameters, epsilon)
         worst = _worst(probe, parameters, ball)
         if probe.keeps:
-            found[ball.epsilon] = worst
+            found[ball.epsilon] = worst.pixels, worst.broken
         one_step = ball.project(
             probe.pixels + ball.epsilon * ball.steepest(probe.gradient), probe.pixels
         )
@@ -88,9 +88,7 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
         )
     columns = sweeps.stacked(parts)
     if found:
-        ranked = [found[epsilon] for epsilon in sorted(found) if epsilon] or [*found.values()]
-        points, broken = [worst.pixels for worst in ranked], [worst.broken for worst in ranked]
-        columns[MOVED] = sweeps.shown(points, broken, points[-1])
+        columns[MOVED] = sweeps.shown(found, max(found))
     return columns
 
 

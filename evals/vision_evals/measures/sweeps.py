@@ -192,20 +192,21 @@ def stacked(parts: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tens
 
 
 def shown(
-    points: Sequence[torch.Tensor], broken: Sequence[torch.Tensor], otherwise: torch.Tensor
+    found: Mapping[float, tuple[torch.Tensor, torch.Tensor]], otherwise: float
 ) -> torch.Tensor:
-    """Return (n, 3, H, W) the first of an image's points that breaks it, for its picture.
+    """Return (n, 3, H, W) each image's point of the smallest size that breaks it, for its picture.
 
     Args:
-        points: (n, 3, H, W) each, in the order of their sizes.
-        broken: (n,) each.
-        otherwise: of images that none breaks.
+        found: by size, points (n, 3, H, W) and whether they break their image (n,).
+        otherwise: size of the points of images that none breaks.
     """
     import torch
 
-    for pixels, hit in zip(reversed(points), reversed(broken), strict=True):
-        otherwise = torch.where(hit[:, None, None, None], pixels, otherwise)
-    return otherwise
+    result, _ = found[otherwise]
+    for size in sorted(found, reverse=True):
+        points, broken = found[size]
+        result = torch.where(broken[:, None, None, None], points, result)
+    return result
 
 
 def outside(moved: torch.Tensor, distance: torch.Tensor, size: float) -> torch.Tensor:

@@ -87,26 +87,19 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
     )
     first = slope(classifier, pixels, target[:, None])
     before = first.logits.softmax(dim=1)[:, index]
-    parts, points = [], {}
+    parts, found = [], {}
     for budget in map(value, parameters.budgets):
-        reached = towards(
-            classifier,
-            pixels,
-            target,
-            LinfBall(budget),
-            steps=parameters.steps,
-            until=parameters.until,
-            first=first,
-        )
-        if probe.keeps:
-            points[budget] = reached.pixels
+        ball, steps, until = LinfBall(budget), parameters.steps, parameters.until
+        reached = towards(classifier, pixels, target, ball, steps=steps, until=until, first=first)
         variants = (reached.pixels, eight_bit(reached.pixels))
         logits, saved = probe.looks([moved.__getitem__ for moved in variants], target[:, None])
-        change = (reached.pixels - pixels).flatten(1)
+        success, change = logits.argmax(dim=1) == index, (reached.pixels - pixels).flatten(1)
+        if probe.keeps:
+            found[budget] = reached.pixels, success
         parts.append(
             {
                 "already": already,
-                "success": logits.argmax(dim=1) == index,
+                "success": success,
                 "success_8bit": saved.argmax(dim=1) == index,
                 "confidence_clean": before,
                 "confidence": logits.softmax(dim=1)[:, index],
@@ -119,11 +112,8 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
             }
         )
     columns = stacked(parts)
-    if points:
-        sizes = [*map(value, parameters.budgets)]
-        ranked = sorted(points)
-        won = [columns["success"][:, sizes.index(budget)] for budget in ranked]
-        columns[MOVED] = shown([points[budget] for budget in ranked], won, points[ranked[0]])
+    if found:
+        columns[MOVED] = shown(found, min(found))
     return columns
 
 
