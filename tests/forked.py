@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import functools
 import gc
+import itertools
 import json
 import os
 import select
@@ -125,7 +126,8 @@ def become(argv: list[str], cwd: str, env: dict[str, str]) -> None:
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
-    option, target, *words = argv[1:] if argv[0] == "-u" else argv
+    sys.dont_write_bytecode |= "-B" in argv
+    option, target, *words = itertools.dropwhile({"-u", "-B"}.__contains__, argv)
     first = [cwd] if option == "-m" else [""]
     named = [place for place in env.get("PYTHONPATH", "").split(os.pathsep) if place]
     sys.path[:] = [*first, *named, *installed]

@@ -18,6 +18,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.forked import forked_python
 from vision_evals import log
 from vision_evals.cli import main
 from vision_evals.log import Verdict
@@ -160,6 +161,7 @@ def python(device: str, folder: Path, code: str, *arguments: str) -> None:
     command = [sys.executable, "-c", code, *arguments]
     environment = dict(os.environ)
     if device == CPU:
+        command[0] = forked_python()
         environment["CUDA_VISIBLE_DEVICES"] = ""
         environment.pop("LD_PRELOAD", None)
     elif not torch.cuda.is_available():

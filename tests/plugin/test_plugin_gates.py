@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from scipy.stats import binomtest
 
+from tests.forked import forked_python
 from tests.inner import last_run, warm
 from tests.project import CLASSES, card, shades, suite, write
 from vision_evals import log
@@ -460,7 +460,7 @@ def test_a_full_disk_is_an_error_with_the_repair_and_never_a_pass(
     )
     arguments = ["gate.toml", "-p", "no:cacheprovider", "--evals-model=net@even.safetensors"]
     done = subprocess.run(
-        [sys.executable, "-B", "-c", code, *arguments],
+        [forked_python(), "-B", "-c", code, *arguments],
         cwd=project.path,
         capture_output=True,
         text=True,
