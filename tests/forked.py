@@ -14,6 +14,7 @@ import itertools
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -50,7 +51,8 @@ def forked_python() -> str:
         stdin=subprocess.PIPE,
     )
     listening.close()
-    atexit.register(server.communicate)
+    atexit.register(shutil.rmtree, folder)
+    atexit.register(server.communicate)  # before it: the last one registered is the first called
     client.write_text(CLIENT.format(python=sys.executable, address=str(address)), encoding="utf-8")
     client.chmod(0o755)
     return str(client)
