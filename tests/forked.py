@@ -49,6 +49,8 @@ def forked_python() -> str:
         [sys.executable, __file__, str(listening.fileno())],
         pass_fds=[listening.fileno()],
         stdin=subprocess.PIPE,
+        # read when torch is loaded: threads that spin while they wait take a busy machine's cores
+        env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
     )
     listening.close()
     atexit.register(shutil.rmtree, folder)

@@ -1,4 +1,4 @@
-"""The walk: shards, memory, failures, and what is left when it is interrupted."""
+"""The loop of a pass: shards, memory, failures, and what is left when it is interrupted."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from vision_evals.engine.shard import SHARD
 from vision_evals.engine.tasks import PassResult, Task, TaskGroup
 from vision_evals.images import sources
 from vision_evals.images.decode import Decoded, decode
-from vision_evals.images.image_set import ImageSet
+from vision_evals.images.image_set import ImageSet, limited
 from vision_evals.images.labels import targets
 from vision_evals.images.reader import MIN_IMAGES_PER_TURN, Batch, batches
+from vision_evals.measures import targeted
 from vision_evals.measures.accuracy import MEASURE, Parameters
 from vision_evals.measures.measure import Measure
 from vision_evals.measures.probe import Answers, Probe, answers
@@ -98,6 +99,24 @@ def test_every_image_has_one_row_in_order(
     assert result.finished
     assert result.n == len(rows)
     assert result.digests.keys() == set(rows["image"])
+
+
+def test_points_of_pictures_are_kept_while_all_of_them_fit(
+    small: Small, image_set: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two attacks on twelve images of 16 x 16 pixels, three values of four bytes each."""
+    few, parameters = limited(image_set, 12), targeted.Parameters(target="red", steps=1)
+    tasks = [Task(targeted.MEASURE, parameters, name) for name in ("one", "two")]
+    need = 2 * 12 * 16 * 16 * 3 * 4
+    for place, room in enumerate((need, need - 1)):
+        monkeypatch.setattr("vision_evals.engine.loop.MAX_KEPT_BYTES", room)
+        folder = tmp_path / str(place)
+        accuracy = Task(MEASURE, Parameters(), "rows")
+        result = go(few, [group(small(), few, accuracy, *tasks)], folder, batch_size=5)
+        kept = {table: {*points} for table, points in result.moved.items() if points}
+        names = {image.id for image in few.images}
+        assert kept == ({"one": names, "two": names} if room == need else {})
+        assert "moved pixels" not in merged(folder, "one")
 
 
 def test_rows_reach_the_disk_shard_by_shard(

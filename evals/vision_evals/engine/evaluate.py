@@ -46,8 +46,8 @@ def evaluate(
         jobs: on images that exist, and on classifiers that are not trained here.
         catalog: for the classifiers that thresholds name.
         resources: the classifiers and image sets to judge.
-        config: how to compute; rows are below its directory while this runs. Without a cache, all
-            is computed again: a mutant has the fingerprint of the network that it was made of.
+        config: how to compute; rows are below its directory while this runs. For a mutant it must
+            have no cache: a mutant has the fingerprint of the network that it was made of.
         progress: shows each pass.
 
     Raises:

@@ -115,7 +115,8 @@ class Selftest:
                 self._resources.classifiers(catalog.request(name))
         self._classifier = classifiers[0]
         self._config = run_config(options, device)
-        self._caching, _ = caching(self._config, options, warn)
+        with_cache, _ = caching(self._config, options, warn)
+        self._unbroken_config = replace(self._config, cache=with_cache.cache)
         self.directory = self._config.directory
         self.log = first_log(
             options, self._config, command, (job.suite for job in jobs)
@@ -149,7 +150,7 @@ class Selftest:
             name: outcome
             for suite_round in self._plan.rounds
             for name, outcome in self._judge(
-                "unbroken", suite_round, self._classifier, self._caching
+                "unbroken", suite_round, self._classifier, self._unbroken_config
             ).items()
         }
         items = tuple(outcome.item for outcome in before.values())
