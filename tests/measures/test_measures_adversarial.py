@@ -109,6 +109,7 @@ def made() -> pd.DataFrame:
                     "correct": correct[i], "correct_8bit": correct[i],
                     "correct_fgsm": correct[i] or (epsilon != "0" and i == 2),
                     "correct_noise": i > 0, "broken_by": by[i], "ever": by[i] >= 0,
+                    "carried": False,
                     "confidence": 0.1 * (i + 1), "distance": 0.001 * i, "outside": 0.0,
                 }
                 for i in range(4)

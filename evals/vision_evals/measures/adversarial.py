@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from vision_evals.attacks.attack import Attack, Draws
     from vision_evals.attacks.balls import Ball
     from vision_evals.attacks.criteria import Misclassification
-    from vision_evals.attacks.worst import Worst
+    from vision_evals.attacks.nested import Nested
     from vision_evals.measures.measure import Columns
     from vision_evals.measures.probe import Probe
 
@@ -54,11 +54,10 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
 
     criterion, draws = _criterion(probe), _draws(probe)
     clean = ~criterion.met(probe.logits)
-    parts: list[Mapping[str, torch.Tensor]] = []
+    parts: dict[float, Mapping[str, torch.Tensor]] = {}
     found: dict[float, tuple[torch.Tensor, torch.Tensor]] = {}
-    for epsilon in parameters.epsilons:
-        ball = _ball(parameters, epsilon)
-        worst = _worst(probe, parameters, ball)
+    balls = [_ball(parameters, epsilon) for epsilon in sorted(parameters.epsilons, key=value)]
+    for ball, (worst, broken_at) in zip(balls, _nested(probe, parameters, balls), strict=True):
         if probe.keeps:
             found[ball.epsilon] = worst.pixels, worst.broken
         one_step = ball.project(
@@ -70,23 +69,24 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
             [pixels.__getitem__ for pixels in variants], criterion.accepted
         )
         distance = ball.distance(worst.pixels, probe.pixels)
-        parts.append(
-            {
-                "top1": logits.argmax(dim=1),
-                "confidence": logits.softmax(dim=1).amax(dim=1),
-                "correct_clean": clean,
-                "correct": ~worst.broken,
-                "correct_8bit": ~criterion.met(eight),
-                "correct_fgsm": ~criterion.met(fgsm),
-                "correct_noise": ~criterion.met(noise),
-                "broken_by": worst.by,
-                "ever": worst.ever,
-                "blind": worst.blind,
-                "distance": distance,
-                "outside": sweeps.outside(worst.pixels, distance, ball.epsilon),
-            }
-        )
-    columns = sweeps.stacked(parts)
+        parts[ball.epsilon] = {
+            "top1": logits.argmax(dim=1),
+            "confidence": logits.softmax(dim=1).amax(dim=1),
+            "correct_clean": clean,
+            "correct": broken_at < 0,
+            "correct_8bit": ~criterion.met(eight),
+            "correct_fgsm": ~criterion.met(fgsm),
+            "correct_noise": ~criterion.met(noise),
+            "broken_by": worst.by,
+            "broken_at": broken_at,
+            # a point of a smaller ball is the reason, and this row's point breaks nothing
+            "carried": ~worst.broken & (broken_at >= 0),
+            "ever": worst.ever,
+            "blind": worst.blind,
+            "distance": distance,
+            "outside": sweeps.outside(worst.pixels, distance, ball.epsilon),
+        }
+    columns = sweeps.stacked([parts[value(epsilon)] for epsilon in parameters.epsilons])
     if found:
         columns[MOVED] = sweeps.shown(found, max(found))
     return columns
@@ -110,27 +110,21 @@ def _ball(parameters: Parameters, epsilon: str | int | float) -> Ball:
     return BALLS[parameters.norm](value(epsilon))
 
 
-def _worst(probe: Probe, parameters: Parameters, ball: Ball) -> Worst:
-    """Attack every image; a ball of radius 0 needs no attack."""
-    from vision_evals.attacks.worst import worst_case
+def _nested(probe: Probe, parameters: Parameters, balls: Sequence[Ball]) -> Iterator[Nested]:
+    """Yield the worst case in each ball, from the smallest to the largest."""
+    from vision_evals.attacks.nested import nested_worst_cases
 
-    attacks = [attack_of(table) for table in parameters.attacks] if ball.epsilon else []
-    return worst_case(
-        probe.classifier,
-        probe.pixels,
-        _criterion(probe),
-        ball,
-        attacks,
-        _draws(probe),
-        look=probe.see,
-    )
+    attacks = [attack_of(table) for table in parameters.attacks]
+    images = probe.classifier, probe.pixels, _criterion(probe)
+    return nested_worst_cases(*images, balls, attacks, _draws(probe), probe.see)
 
 
 def summarise(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> tuple[Metric, ...]:
     """Return the curves over epsilon of the worst case, of one step and of noise."""
 
     def distance(at: pd.DataFrame, epsilon: str) -> Iterator[Metric]:
-        moved = at[at["correct_clean"] & ~at["correct"]]["distance"].to_numpy(np.float64)
+        broken = at[at["correct_clean"] & ~at["correct"] & ~at["carried"]]
+        moved = broken["distance"].to_numpy(np.float64)
         of, unit = "images that an attack broke", f"{parameters.norm} norm"
         yield resampled(
             "median_distance", np.median, (moved,), subject, at=epsilon, of=of, unit=unit
@@ -181,7 +175,8 @@ def attack(parameters: Parameters) -> Attack:
 
 def badness(rows: pd.DataFrame) -> pd.Series[float]:
     """Return the highest confidence in a wrong class of each image that is correct when clean."""
-    return sweeps.confidence_where(rows["correct_clean"] & ~rows["correct"], rows)
+    broken = rows["correct_clean"] & ~rows["correct"] & ~rows["carried"]
+    return sweeps.confidence_where(broken, rows)
 
 
 def explain(probe: Probe, rows: pd.DataFrame, parameters: Parameters) -> tuple[Drawing, ...]:
@@ -198,7 +193,8 @@ def explain(probe: Probe, rows: pd.DataFrame, parameters: Parameters) -> tuple[D
         shown = next((e for e in sizes if str(e) in broken and value(e) > 0), sizes[-1])
         moved = probe.moved.get(image)
         if moved is None:
-            moved = _worst(probe.only(i), parameters, _ball(parameters, shown)).pixels[0]
+            ((worst, _),) = _nested(probe.only(i), parameters, [_ball(parameters, shown)])
+            moved = worst.pixels[0]
         attacked = at["correct_clean"].all()  # images that are wrong when clean are not attacked
         panel = f"adversarial at {shown}" if attacked else "wrong when clean, not attacked"
         drawings.append(triptych(probe, i, moved, panel))
@@ -214,7 +210,17 @@ MEASURE = Measure(
     gradient=True,
     axis=("epsilon", "epsilons"),
     iterated=True,
-    columns=("correct_clean", "correct", "correct_noise", "correct_fgsm", "ever", "blind"),
+    columns=(
+        *(
+            "correct_clean",
+            "correct",
+            "correct_noise",
+            "correct_fgsm",
+            "broken_at",
+            "ever",
+            "blind",
+        ),
+    ),
     worst_first=sweeps.CONFIDENTLY_WRONG,
     metrics=(
         sweeps.accuracy_after(

@@ -105,7 +105,8 @@ def sweep_metrics(
 
     Args:
         rows: with ``correct_clean``, ``confidence``, ``correct``, ``correct_noise`` and the
-            columns of the accuracies.
+            columns of the accuracies; with ``carried`` where a smaller size may be the reason why
+            an image is wrong, so that the confidence of the row is not that of the mistake.
         epsilons: as the suite wrote them.
         subject: whose rows they are.
         accuracies: names in `ACCURACIES`.
@@ -117,7 +118,8 @@ def sweep_metrics(
     of, metrics = "images correct when clean", []
     for epsilon in map(str, epsilons):
         at = rows[rows["epsilon"] == epsilon].set_index("image")
-        mistakes = (at["confidence"][~at["correct"]].to_numpy(np.float64),)
+        wrong = ~at["correct"] & ~at["carried"] if "carried" in at else ~at["correct"]
+        mistakes = (at["confidence"][wrong].to_numpy(np.float64),)
         metrics += [
             *(fraction(name, at[c], subject, at=epsilon) for name, c in columns.items()),
             fraction("attack_success", ~at["correct"][clean], subject, at=epsilon, of=of),

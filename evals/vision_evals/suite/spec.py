@@ -72,6 +72,8 @@ COLUMNS: Mapping[str, str] = {
     "correct": "right after the attack",
     "correct_noise": "right after noise of the same size",
     "correct_fgsm": "right after one step of the same size",
+    "broken_at": "radius of the ball whose point breaks the image: this one's or a smaller one's; "
+    "-1 where it stands",
     "ever": "the attack broke the image somewhere on its path",
     "blind": "the attack met a gradient that is not finite",
     "already": "the target is a right answer",

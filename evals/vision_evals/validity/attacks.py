@@ -25,11 +25,13 @@ from vision_evals.validity.check import (
     failed,
     passed,
     rate,
+    reading,
     targeting,
     undecided,
 )
+from vision_evals.validity.rows import budgets
 
-IMAGES_AT_EPSILON_0, IMAGES_TO_REPEAT = 2, 4
+IMAGES_AT_EPSILON_0, IMAGES_TO_REPEAT, IMAGES_AFRESH = 2, 4, 4
 """Images of a check that is the same for every image, and of one that runs a whole attack."""
 
 
@@ -54,6 +56,24 @@ def zero_changes_nothing(evidence: Evidence) -> CheckResult:
     differ = int((at["correct"].astype(bool) != at["correct_clean"].astype(bool)).sum())
     result = rate(differ, len(at), 0.005, "rows at epsilon 0 differ in being right from clean ones")
     return result._replace(evidence=f"{text}; {result.evidence}")
+
+
+def larger_ball_breaks(evidence: Evidence) -> CheckResult:
+    """S10: attack images afresh in the largest ball that the same attack broke in a smaller one.
+
+    The rows cannot show this: in them, a larger ball begins with the points of a smaller one.
+    """
+    rows, sizes = evidence.rows, budgets(evidence.rows, "epsilon")
+    smaller = rows[(rows["epsilon"] != sizes[-1]) & (rows["broken_by"] == 0)]
+    validity_batch = build_validity_batch(evidence)
+    broken = torch.tensor([i in {*smaller["image"]} for i in validity_batch.draws.ids])
+    known = torch.nonzero(broken)[:IMAGES_AFRESH, 0].to(validity_batch.pixels.device)
+    if not len(known):
+        return undecided("the first attack breaks no image in a smaller ball")
+    ball = ball_of(evidence, value(sizes[-1]))
+    stand = int((~run_attack(validity_batch.of(known), attack_of(evidence), ball).broken).sum())
+    text = "images stand when they are attacked afresh, and break in a smaller ball"
+    return rate(stand, len(known), 0.01, text).adding(f"within {ball.epsilon:.3g}")
 
 
 def targeted_no_stronger(evidence: Evidence) -> CheckResult:
@@ -112,6 +132,13 @@ CHECKS = (
         meaning="At epsilon 0 an attack changes nothing: a change comes from the evaluation.",
         source="the image itself is the only point; scripts that resize or round twice fail here",
         guards=attacking, run=zero_changes_nothing,
+    ),
+    ValidityCheck(
+        id="S10", name="a larger ball breaks them afresh",
+        meaning="A larger ball contains every point of a smaller one: an attack that fails there "
+        "is too weak, or its gradient is masked.",
+        source="Carlini et al. 2019, On Evaluating Adversarial Robustness, section 4",
+        guards=reading("broken_at"), run=larger_ball_breaks,
     ),
     ValidityCheck(
         id="S20", name="targeted is no stronger than untargeted",

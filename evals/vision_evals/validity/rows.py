@@ -25,6 +25,8 @@ from vision_evals.validity.check import (
 if TYPE_CHECKING:
     import pandas as pd
 
+    from vision_evals.measures.measure import Measure
+
 BALL_TOLERANCE = 1e-6
 """How far rounding in fp32 may leave a ball or box; for balls wider than 1, times the width."""
 
@@ -188,6 +190,11 @@ def curve(evidence: Evidence) -> CheckResult:
     return passed(sentence) if len(sizes) >= 5 and zero and broken else failed(sentence)
 
 
+def _each_afresh(measure: Measure) -> bool:
+    """Return whether an iterated attack begins anew at each size: others find what they carried."""
+    return iterating(measure) and "broken_at" not in measure.columns
+
+
 _SWEPT = ("epsilon", "correct_clean", "correct")
 """Columns that all checks of a curve read."""
 
@@ -237,7 +244,7 @@ CHECKS = (
         id="S10", name="more budget breaks more",
         meaning="A larger ball contains every point of a smaller one.",
         source=f"{CARLINI}, section 4",
-        guards=reading(*_SWEPT, also=iterating), run=more_breaks_more,
+        guards=reading(*_SWEPT, also=_each_afresh), run=more_breaks_more,
     ),
     ValidityCheck(
         id="S13", name="beats random noise",
