@@ -162,6 +162,22 @@ def test_the_lowest_line_is_the_worst_case_and_lines_never_rise_from_attack_to_a
             assert same == (one.value, one.low, one.high, one.n)
 
 
+def test_a_row_that_a_smaller_ball_explains_gives_neither_confidence_nor_distance() -> None:
+    """The image counts as broken; what its own point is like is not what broke it."""
+    parameters = Parameters.model_validate({"epsilons": [0, "1/255"], "attacks": ["pgd", "apgd"]})
+    rows = made()
+    rows.loc[(rows["epsilon"] == "1/255") & (rows["image"] == "i1"), "carried"] = True
+    metrics = MEASURE.summarise(rows, parameters, Subject("x", CLASSES, 0))
+    plain = MEASURE.summarise(made(), parameters, Subject("x", CLASSES, 0))
+    found, before = ({(m.name, m.at): m for m in side} for side in (metrics, plain))
+    changed = {key for key in found if found[key].value != before[key].value}
+    assert changed == {("median_distance", "1/255"), ("confidence_on_mistakes", "1/255")}
+    assert found["median_distance", "1/255"].value == pytest.approx(0.002)
+    assert found["median_distance", "1/255"].n == 1
+    assert MEASURE.badness is not None
+    assert MEASURE.badness(rows)["i1"] == 0
+
+
 def test_without_an_image_that_is_right_there_is_nothing_to_attack() -> None:
     parameters = Parameters(epsilons=(0, "1/255"))
     rows, *_ = observed(parameters, n=5, wrong=True)

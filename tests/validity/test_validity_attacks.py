@@ -22,6 +22,7 @@ from vision_evals.core.tables import Table
 from vision_evals.measures import fgsm, targeted
 from vision_evals.measures.measure import Measure
 from vision_evals.validity import attacks, power
+from vision_evals.validity import rows as row_checks
 from vision_evals.validity.batch import (
     ball_of_all,
     build_validity_batch,
@@ -133,6 +134,40 @@ class Masked(nn.Module):
 def test_a_good_attack_holds(number: str, attack: object, norm: str, validity_batch: Make) -> None:
     found = look(number, validity_batch(attack, norm=norm))
     assert found.outcome == "passed", found.evidence
+
+
+NESTED = ("correct_clean", "correct", "broken_at")
+"""Columns of a measure whose balls begin with the points of smaller ones."""
+
+
+def nested_rows(broken: int) -> pd.DataFrame:
+    """Return 16 images of which the first attack broke the first ``broken`` at 1/255."""
+    table = rows().replace({"epsilon": {"2/255": "1/2"}})
+    here = (table["image"].astype(int) < broken) & (table["epsilon"] == "1/255")
+    return table.assign(broken_by=here.map({True: 0, False: -1}))
+
+
+@pytest.mark.parametrize(
+    ("attack", "broken", "outcome", "text"),
+    [
+        (PGD, 16, "passed", "0 of 4 images stand"),
+        (IDLE, 16, "failed", "4 of 4 images stand"),
+        (IDLE, 1, "undecided", "1 of 1 images stand"),
+        (PGD, 0, "undecided", "breaks no image in a smaller ball"),
+    ],
+)
+def test_what_broke_in_a_smaller_ball_breaks_afresh_in_the_largest(
+    attack: object, broken: int, outcome: str, text: str, validity_batch: Make
+) -> None:
+    """Rows in which a larger ball begins with a smaller one's points cannot show a weak attack."""
+    evidence = validity_batch(attack, table=nested_rows(broken))
+    evidence = replace(evidence, measure=replace(evidence.measure, columns=NESTED))
+    names = {c.name for c in (*CHECKS, *row_checks.CHECKS) if c.guards(evidence.measure)}
+    assert "a larger ball breaks them afresh" in names
+    assert "more budget breaks more" not in names
+    found = look("S10", evidence)
+    assert found.outcome == outcome, found.evidence
+    assert text in found.evidence
 
 
 @pytest.mark.parametrize("attack", [IDLE, STUCK], ids=["idle", "stuck"])

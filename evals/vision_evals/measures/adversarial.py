@@ -211,16 +211,14 @@ MEASURE = Measure(
     axis=("epsilon", "epsilons"),
     iterated=True,
     columns=(
-        *(
-            "correct_clean",
-            "correct",
-            "correct_noise",
-            "correct_fgsm",
-            "broken_at",
-            "ever",
-            "blind",
-        ),
-    ),
+        "correct_clean",
+        "correct",
+        "correct_noise",
+        "correct_fgsm",
+        "broken_at",
+        "ever",
+        "blind",
+    ),  # fmt: skip
     worst_first=sweeps.CONFIDENTLY_WRONG,
     metrics=(
         sweeps.accuracy_after(
