@@ -218,7 +218,7 @@ MEASURE = Measure(
         "broken_at",
         "ever",
         "blind",
-    ),  # fmt: skip
+    ),
     worst_first=sweeps.CONFIDENTLY_WRONG,
     metrics=(
         sweeps.accuracy_after(
