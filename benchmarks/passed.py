@@ -117,7 +117,7 @@ def _walked(groups: Sequence[TaskGroup], image_set: ImageSet, device: torch.devi
     area = max(group.classifier.geometry.area for group in groups)
     batch, stamps = default_batch(device, area, gradients=False), [(time.perf_counter(), 0)]
 
-    def advance(images: int) -> None:
+    def advance(images: int, _message: str = "") -> None:
         stamps.append((time.perf_counter(), images))
 
     with tempfile.TemporaryDirectory() as place:

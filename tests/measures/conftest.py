@@ -60,7 +60,7 @@ def rows_of(tmp_path_factory: pytest.TempPathFactory) -> Rows:
             batch_size=batch_size,
             seed=0,
             directory=directory,
-            advance=done.append,
+            advance=lambda n, _="": done.append(n),
             result=result,
         )
         assert (result.failures, result.not_applicable, result.invalid) == ({}, {}, {})

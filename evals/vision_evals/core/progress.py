@@ -98,5 +98,7 @@ def _state(
 ) -> str:
     speed = done / max(seconds, 1e-9)
     over = end or done >= total
-    left = f"{seconds:.1f} s" if over else f"{(total - done) / speed:.0f} s left"
-    return f"{message or f'{done} of {total} {unit}, {speed:.1f} {unit}/s'}, {left}"
+    counts = f"{done} of {total} {unit}"
+    if over or not done:
+        return f"{message or counts}, {seconds:.1f} s"
+    return f"{message or f'{counts}, {speed:.1f} {unit}/s'}, {(total - done) / speed:.0f} s left"

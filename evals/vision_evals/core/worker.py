@@ -75,6 +75,8 @@ class Worker:
     """``gw0``, ``gw1``, ..."""
     run: str
     """Name of the run directory that all of them write for."""
+    count: int = 1
+    """How many share the run."""
 
     def directory(self, run_dir: Path) -> Path:
         """Return where it writes."""

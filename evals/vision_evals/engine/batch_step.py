@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,13 @@ class ShardWork:
     """Whether the points that pictures show are kept: a pass of few images has memory for them."""
 
 
-def run_batch(batch: Batch, work: ShardWork, shard: Shard, result: PassResult) -> None:
+def run_batch(
+    batch: Batch,
+    work: ShardWork,
+    shard: Shard,
+    result: PassResult,
+    tell: Callable[[str], None] = lambda _: None,
+) -> None:
     """Run every task of every group on a batch, and put the columns into the shard.
 
     Args:
@@ -46,6 +52,7 @@ def run_batch(batch: Batch, work: ShardWork, shard: Shard, result: PassResult) -
         work: the task groups.
         shard: filled.
         result: filled, with the networks that failed and the tasks that stopped.
+        tell: called with what is being computed.
     """
     started = time.perf_counter()
     pixels = {geometry: to_unit(raw, work.device) for geometry, raw in batch.pixels.items()}
@@ -59,6 +66,7 @@ def run_batch(batch: Batch, work: ShardWork, shard: Shard, result: PassResult) -
             stopped = task.table in {*result.not_applicable, *result.invalid}
             if name in result.failures or stopped:
                 continue
+            tell(f"{task.title}, {name}")
             generators = _generator_states(work.device)
             began, shared = time.perf_counter(), probe.shared_seconds
             try:
@@ -85,6 +93,17 @@ def run_batch(batch: Batch, work: ShardWork, shard: Shard, result: PassResult) -
     for fast_path in (group.fast_path for group in work.groups if group.fast_path):
         fast_path.count_images(len(batch.ids))
     result.spent["look"] += time.perf_counter() - started
+
+
+def count_batch(batch: Batch, shard: Shard, result: PassResult) -> None:
+    """Count the images of a batch."""
+    shard.count_images(batch)
+    result.n += len(batch.ids)
+    result.digests.update(batch.digests)
+    result.unreadable.update(batch.unreadable)
+    result.oriented += batch.oriented
+    result.on_device += len(batch.by_device)
+    result.hashes.update(zip(batch.span, batch.hashes, strict=True))
 
 
 def observe(task: Task, probe: Probe, fitting: dict[str, int]) -> Columns:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
 
+from vision_evals.core.progress import Advance
 from vision_evals.core.worker import Partition, dealt
-from vision_evals.engine.batch_step import ShardWork, run_batch
+from vision_evals.engine.batch_step import ShardWork, count_batch, run_batch
 from vision_evals.engine.shard import SHARD, Shard, ShardPlan, plan_shards, spans_of
 from vision_evals.engine.shard_cache import CachedShard, ShardCache
+from vision_evals.engine.shared_steps import Step, shared_steps
+from vision_evals.engine.state_guard import Changes
 from vision_evals.engine.tasks import PassResult, TaskGroup
 from vision_evals.images.image_set import ImageSet
 from vision_evals.images.prefetch import prefetch
@@ -33,10 +38,12 @@ def run_loop(
     batch_size: int,
     seed: int,
     directory: Path,
-    advance: Callable[[int], None],
+    advance: Advance,
     result: PassResult,
     partition: Partition | None = None,
     shard_cache: ShardCache | None = None,
+    processes: int = 1,
+    changes: Changes | None = None,
 ) -> None:
     """Run every task on every image, and fill ``result``.
 
@@ -51,9 +58,11 @@ def run_loop(
         result: filled.
         partition: which part of the images; None: all.
         shard_cache: of finished shards; None: nothing is cached.
+        processes: that share the batches, one thread each; no row depends on how many.
+        changes: of the networks' state in these processes; filled.
 
     Raises:
-        UserError: image files changed during the run.
+        UserError: image files changed during the run, or a process was killed.
     """
     start = time.perf_counter()
     plans = plan_shards(dealt(spans_of(len(image_set.images), batch_size), partition))
@@ -70,52 +79,88 @@ def run_loop(
             with timed("cache"):
                 shard_cache.keep(shard, work_by_shard[shard.plan.index].groups, result)
 
-    batches = _batches(image_set, work_by_shard.values(), device)
-    _run_batches(batches, work_by_shard, directory, result, advance, finish, start)
+    def steps() -> Generator[Step]:
+        """Yield the steps of this process, then of the others: a calibration is not shared."""
+        spans = [span for work in work_by_shard.values() for span in work.plan.spans]
+        done = 0
+        if processes == 1 or _calibrating(groups):
+            for step in _own_steps(image_set, spans, work_by_shard, device, result):
+                yield step
+                done += 1
+                if processes > 1 and not _calibrating(groups):
+                    break
+        if spans[done:]:
+            yield from shared_steps(
+                image_set,
+                [(work_by_shard[span.start // SHARD], span) for span in spans[done:]],
+                processes,
+                advance,
+                result,
+                changes or Changes(),
+            )
+
+    _run_steps(steps(), work_by_shard, directory, result, advance, finish, start)
     result.spent["total"] = time.perf_counter() - start
     result.finished = True
 
 
-def _batches(
-    image_set: ImageSet, works: Collection[ShardWork], device: torch.device
-) -> Iterator[Batch]:
-    """Yield the batches of the shards that are computed, read ahead."""
+def _calibrating(groups: Sequence[TaskGroup]) -> bool:
+    """Whether a fast path is still compared with the plain one."""
+    paths = (group.fast_path for group in groups)
+    return any(path is not None and path.fast and path.calibrating for path in paths)
+
+
+def _own_steps(
+    image_set: ImageSet,
+    spans: Sequence[range],
+    work_by_shard: Mapping[int, ShardWork],
+    device: torch.device,
+    result: PassResult,
+) -> Iterator[Step]:
+    """Yield a step a batch that this process computes; batches are read ahead."""
+    works = work_by_shard.values()
     geometries = {group.classifier.geometry for work in works for group in work.groups}
-    spans = [span for work in works for span in work.plan.spans]
-    return prefetch(image_set.images, spans, geometries, device)
+    since = time.perf_counter()
+    for batch in prefetch(image_set.images, spans, geometries, device):
+        _count_wait(batch, since, result)
+        yield Step(batch.span, partial(_observe, batch, work_by_shard, result))
+        since = time.perf_counter()
 
 
-def _run_batches(
-    batches: Iterable[Batch],
+def _observe(
+    batch: Batch, work_by_shard: Mapping[int, ShardWork], result: PassResult, shard: Shard
+) -> None:
+    count_batch(batch, shard, result)
+    if batch.ids:
+        run_batch(batch, work_by_shard[batch.span.start // SHARD], shard, result)
+
+
+def _run_steps(
+    steps: Generator[Step],
     work_by_shard: Mapping[int, ShardWork],
     directory: Path,
     result: PassResult,
-    advance: Callable[[int], None],
+    advance: Advance,
     finish: Callable[[Shard], None],
     start: float,
 ) -> None:
-    """Run every batch, and finish each shard while the device computes the next batch."""
+    """Run every step, and finish each shard while the device computes the next batch."""
     shard: Shard | None = None
     waiting_shard: Shard | None = None
-    wait_start = time.perf_counter()
     try:
-        for batch in batches:
-            _count_wait(batch, wait_start, result)
-            work = work_by_shard[batch.span.start // SHARD]
-            shard = shard or Shard(work.plan, directory)
-            _count_batch(batch, shard, result)
-            if batch.ids:
-                run_batch(batch, work, shard, result)
-            previous, waiting_shard = waiting_shard, None
-            if previous is not None:
-                finish(previous)
-            if batch.span == work.plan.spans[-1]:
-                shard.fetch()
-                waiting_shard, shard = shard, None
-            result.n += len(batch.ids)
-            advance(len(batch.span))
-            wait_start = time.perf_counter()
-            result.spent["total"] = wait_start - start
+        with closing(steps):
+            for step in steps:
+                work = work_by_shard[step.span.start // SHARD]
+                shard = shard or Shard(work.plan, directory)
+                step.fill(shard)
+                previous, waiting_shard = waiting_shard, None
+                if previous is not None:
+                    finish(previous)
+                if step.last and step.span == work.plan.spans[-1]:
+                    shard.fetch()
+                    waiting_shard, shard = shard, None
+                advance(len(step.span) if step.last else 0)
+                result.spent["total"] = time.perf_counter() - start
     finally:
         if waiting_shard is not None:
             finish(waiting_shard)
@@ -182,13 +227,3 @@ def _count_cached(image_set: ImageSet, cached: CachedShard, result: PassResult) 
         if name not in about["unreadable"]:
             result.digests[name] = sha256
             result.n += 1
-
-
-def _count_batch(batch: Batch, shard: Shard, result: PassResult) -> None:
-    """Count the images of a batch."""
-    shard.count_images(batch)
-    result.digests.update(batch.digests)
-    result.unreadable.update(batch.unreadable)
-    result.oriented += batch.oriented
-    result.on_device += len(batch.by_device)
-    result.hashes.update(zip(batch.span, batch.hashes, strict=True))

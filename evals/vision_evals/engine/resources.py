@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
@@ -27,6 +28,9 @@ from vision_evals.models.fit import OtherNetworkError
 from vision_evals.models.registry import Registry
 from vision_evals.models.request import Request, parse_request
 from vision_evals.suite.options import Source
+
+if TYPE_CHECKING:
+    from vision_evals.models.training.build import RecipePlan, Trained
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -50,6 +54,10 @@ class Resources:
     remarks: dict[str, None] = field(default_factory=dict)
     """Warnings about them, in order."""
     _classifiers: dict[str, tuple[Classifier, ...] | UserError] = field(default_factory=dict)
+    _plans: dict[str, RecipePlan] = field(default_factory=dict)
+    """Alias to a recipe that is not asked for yet."""
+    _finished: dict[tuple[str, int], Trained] = field(default_factory=dict)
+    """Trainings of recipes that are not asked for yet, by alias and seed."""
     _image_sets: dict[Source, ImageSet | UserError] = field(default_factory=dict)
     _answers: dict[tuple[str, Source], Answers | UserError] = field(default_factory=dict)
 
@@ -127,17 +135,42 @@ class Resources:
         built = build(alias, card, base, download=download, checkpoint=checkpoint)
         return built.to(self.device)
 
+    def train_ahead(self, requests: Iterable[Request], processes: int) -> None:
+        """Train the recipes among requests side by side, before they are asked for one by one.
+
+        Raises:
+            UserError: a process was killed.
+        """
+        from vision_evals.models.training.ahead import train_ahead
+
+        plans: dict[str, RecipePlan] = {}
+        for request in requests:
+            if request.alias not in {*plans, *self._plans, *self._classifiers}:
+                with contextlib.suppress(UserError):  # reported where it is asked for
+                    card, base = self.registry.card(request.name)
+                    if card.recipe is not None:
+                        plans[request.alias] = self._plan(request.alias, card, base)
+        self._plans |= plans
+        self._finished |= train_ahead(
+            tuple(plans.values()), cache=self.cache, processes=processes, show=self.show
+        )
+
     def _trained(self, alias: str, card: Card, base: Path) -> tuple[Classifier, ...]:
         from vision_evals.models.training.build import train_recipe
+
+        plan = self._plans.pop(alias, None) or self._plan(alias, card, base)
+        return train_recipe(plan, cache=self.cache, show=self.show, finished=self._finished)
+
+    def _plan(self, alias: str, card: Card, base: Path) -> RecipePlan:
+        """Load what the trainings of a recipe share."""
+        from vision_evals.models.training.build import plan_recipe
 
         start = None
         if card.start is not None:
             request = parse_request(card.start, base)
             start_card, start_folder = self.registry.card(request.name)
             start = self._loaded(alias, start_card, start_folder, request.checkpoint)
-        return train_recipe(
-            alias, card, base, start, cache=self.cache, device=self.device, show=self.show
-        )
+        return plan_recipe(alias, card, base, start, self.device)
 
     def _network_of_checkpoint(self, request: Request) -> str:
         """Return the network that a checkpoint fits, as the end of a sentence."""

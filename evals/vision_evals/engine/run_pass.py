@@ -140,6 +140,8 @@ class Pass:
                     result=self.result,
                     partition=self.config.partition,
                     shard_cache=self.shard_cache,
+                    processes=self.config.processes,
+                    changes=changes,
                 )
         except BaseException as error:
             self.broken = f"the pass over {self.role} broke: {type(error).__name__}: {error}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from vision_evals.engine.run_log import RunLog
 from vision_evals.engine.setup import RUN_CACHE, caching, device_of, first_log, run_config
 from vision_evals.log import Item, Run, Status
 from vision_evals.log.profiling.stages import Stages, counting, timed
+from vision_evals.models.processes import threads
 from vision_evals.verdict.baseline import baseline
 from vision_evals.verdict.baseline.baseline import CurrentRun
 from vision_evals.verdict.baseline.thumbnails import with_thumbnails
@@ -104,12 +106,13 @@ class Session:
         Raises:
             UnavailableError, NotApplicableError, UserError: as their classes say.
         """
-        with self._run_log.recording(job):
+        with self._recording(job):
             if job.missing is not None:
                 raise UnavailableError(job.missing)
             elsewhere(job, self._passes.config.partition)
             if job.measure.subject is not None:
                 return
+            self._train_ahead(job)
             plan.prepare(job, self._resources)
             if self._baseline is not None:
                 sets = [
@@ -123,10 +126,22 @@ class Session:
         Raises:
             UserError: it cannot be judged; the log has the reason.
         """
-        with self._run_log.recording(job):
+        with self._recording(job):
             item = self._judge_on_images(job) if job.sources else self._judge_tabulated(job)
             self._run_log.record(item)
         return item
+
+    def _train_ahead(self, job: Job) -> None:
+        """Train what the recipes of the run say side by side; of a worker, the job's own."""
+        jobs = self._passes.jobs if self._passes.worker is None else [job]
+        if self._passes.config.processes > 1 and job.trained:
+            requests = [other.request for other in jobs if other.trained]
+            self._resources.train_ahead(requests, self._passes.config.processes)
+
+    @contextmanager
+    def _recording(self, job: Job) -> Iterator[None]:
+        with self._run_log.recording(job), threads(self._passes.config.device):
+            yield
 
     def entry(self, job: Job) -> Item | None:
         """Return the entry of a job in the log, if it has one."""

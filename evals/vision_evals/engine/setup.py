@@ -19,6 +19,7 @@ from vision_evals.engine.tasks import RunConfig
 from vision_evals.log.environment import environment
 from vision_evals.models.device import by_turn, default_batch, name_of, numerics, resolve
 from vision_evals.models.fast_path.build import user_kernels
+from vision_evals.models.processes import processes_on
 from vision_evals.suite.options import Options
 from vision_evals.suite.suite import Suite
 from vision_evals.validity.checks import CHECKS
@@ -55,6 +56,7 @@ def run_config(options: Options, device: torch.device, worker: Worker | None = N
     _make_folder(options.trace, "trace")
     _make_folder(options.report_dir, "report-dir")
     directory = None if worker is None else worker.directory(options.run_dir)
+    sharing = 1 if worker is None else worker.count
     return RunConfig(
         device=device,
         precision=table.precision,
@@ -65,6 +67,7 @@ def run_config(options: Options, device: torch.device, worker: Worker | None = N
         depth=table.validity,
         trace=options.trace,
         partition=options.partition,
+        processes=1 if table.profile or options.trace else processes_on(device, sharing),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -77,6 +77,8 @@ class Shard:
     """Names of classifiers with answers from a calibration."""
     stopped: dict[str, str] = field(default_factory=dict)
     """Table to why this shard stopped its task: ``invalid``, ``not_applicable``."""
+    changed: set[str] = field(default_factory=set)
+    """Names of classifiers whose network changed in another process."""
     _parts: dict[str, list[tables.BatchRows]] = field(default_factory=dict)
     _arrived: torch.cuda.Event | None = None
     """Occurs when the columns are on the host."""
@@ -95,6 +97,26 @@ class Shard:
         part = tables.BatchRows(probe.ids, labels, columns, task.axis)
         self._parts.setdefault(task.table, []).append(part)
         self._joins[task.table] = task.join
+
+    def join(self, other: Shard, skipped: Collection[str]) -> None:
+        """Add what another process computed of this shard.
+
+        Args:
+            other: later batches of it, or other classifiers.
+            skipped: tables of tasks that stopped before.
+        """
+        self.hashes += other.hashes
+        self.unreadable |= other.unreadable
+        self.oriented += other.oriented
+        self.drew |= other.drew
+        self.calibrated |= other.calibrated
+        for table, parts in other._parts.items():
+            if table not in skipped:
+                self._parts.setdefault(table, []).extend(parts)
+                self._joins[table] = other._joins[table]
+        for table, seconds in other.seconds.items():
+            self.seconds[table] += seconds
+        self.stopped |= {t: why for t, why in other.stopped.items() if t not in skipped}
 
     def fetch(self) -> None:
         """Start moving the columns to the host, without waiting for the device."""

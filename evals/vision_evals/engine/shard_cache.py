@@ -91,7 +91,7 @@ class ShardCache:
             name = group.classifier.name
             # after cached rows, a calibration starts elsewhere, and would differ in the next run
             calibrated_late = name in shard.calibrated and not shard.plan.first
-            if calibrated_late or name in result.failures or "" in shard.hashes:
+            if calibrated_late or name in {*result.failures, *shard.changed} or "" in shard.hashes:
                 continue
             if not changed_since(self.states[name], group.classifier.network):
                 for task in group.tasks:

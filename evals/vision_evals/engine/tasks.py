@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,6 +51,8 @@ class RunConfig:
     """Folder of torch profiler traces; None: no traces."""
     partition: Partition | None = None
     """Which part of every image set is read; None: all of it."""
+    processes: int = 1
+    """How many share the work, one thread each; on a CPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,13 @@ class Task:
     """Unique in the run: the name of its rows."""
     depth: log.Depth = "cheap"
     """Which validity checks it has."""
+
+    @property
+    def title(self) -> str:
+        """What it computes, in progress: ``adversarial l2``."""
+        return " ".join(
+            [self.measure.name, *filter(None, [getattr(self.parameters, "norm", None)])]
+        )
 
     @property
     def join(self) -> tables.Join | None:
@@ -155,3 +164,27 @@ class PassResult:
     spent: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     """``total``, ``read``, ``decode``, ``preprocess``, ``wait``, ``look``, ``rows``, ``validity``,
     ``pictures``: times in seconds."""
+
+    def join(self, other: PassResult, skipped: Collection[str]) -> None:
+        """Add what another process computed.
+
+        Args:
+            other: of later batches, or of other classifiers.
+            skipped: tables of tasks that stopped before.
+        """
+        self.n += other.n
+        self.oriented += other.oriented
+        self.digests |= other.digests
+        self.hashes |= other.hashes
+        self.unreadable |= other.unreadable
+        self.drew |= other.drew
+        self.fitting |= other.fitting
+        self.failures = other.failures | self.failures
+        self.not_applicable = other.not_applicable | self.not_applicable
+        self.invalid = other.invalid | self.invalid
+        for table, points in other.moved.items():
+            if table not in skipped:
+                self.moved[table].update(points)
+        for totals, more in ((self.seconds, other.seconds), (self.spent, other.spent)):
+            for name, seconds in more.items():
+                totals[name] += seconds

@@ -165,12 +165,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 def _worker(config: pytest.Config) -> Worker | None:
     """Return this process as a worker of pytest-xdist, if it is one."""
-    worker_input: dict[str, str] | None = getattr(config, "workerinput", None)
+    worker_input: dict[str, Any] | None = getattr(config, "workerinput", None)
     if worker_input is None:
         return None
     from vision_evals.core.worker import Worker
 
-    return Worker(worker_input["workerid"], worker_input["evals"])
+    return Worker(*(worker_input[key] for key in ("workerid", "evals", "workercount")))
 
 
 def _progress(config: pytest.Config) -> Progress:

@@ -71,7 +71,10 @@ def test_the_device_is_waited_for_at_every_border(clock: list[float]) -> None:
 def test_a_trace_holds_the_first_batches(tmp_path: Path, batches: int) -> None:
     told: list[int] = []
     found = Stages()
-    with counting(found), traced(tmp_path / "photographs.json", told.append) as advance:
+    with (
+        counting(found),
+        traced(tmp_path / "photographs.json", lambda n, _="": told.append(n)) as advance,
+    ):
         for _ in range(batches):
             torch.rand(8, 8) @ torch.rand(8, 8)
             advance(4)
@@ -84,7 +87,7 @@ def test_a_trace_holds_the_first_batches(tmp_path: Path, batches: int) -> None:
 
 def test_without_a_folder_nothing_is_traced(tmp_path: Path) -> None:
     told: list[int] = []
-    with traced(None, told.append) as advance:
+    with traced(None, lambda n, _="": told.append(n)) as advance:
         advance(1)
     assert told == [1]
     assert not list(tmp_path.iterdir())

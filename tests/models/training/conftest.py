@@ -13,7 +13,7 @@ import torch
 from vision_evals.core.progress import Advance
 from vision_evals.models.card import Card
 from vision_evals.models.classifier import Classifier
-from vision_evals.models.training.build import train_recipe
+from vision_evals.models.training.build import plan_recipe, train_recipe
 
 CPU = torch.device("cpu")
 SGD = {"lr": 0.05, "momentum": 0.9}
@@ -46,9 +46,8 @@ def fit(tmp_path: Path) -> Callable[..., tuple[Classifier, ...]]:
         if start is not None:
             table = card.model_dump(exclude_none=True, include={"recipe"})
             card = Card.model_validate({"start": start.alias, **table})
-        return train_recipe(
-            "net", card, base, start, cache=tmp_path / "cache", device=CPU, show=quiet
-        )
+        plan = plan_recipe("net", card, base, start, CPU)
+        return train_recipe(plan, cache=tmp_path / "cache", show=quiet)
 
     return run
 

@@ -16,7 +16,7 @@ from vision_evals.core.progress import Advance
 from vision_evals.models.card import Card
 from vision_evals.models.classifier import Classifier
 from vision_evals.models.training import loop
-from vision_evals.models.training.build import train_recipe
+from vision_evals.models.training.build import plan_recipe, train_recipe
 
 Fit = Callable[..., tuple[Classifier, ...]]
 
@@ -143,9 +143,8 @@ def test_progress_says_seed_epoch_and_loss(tmp_path: Path, card_of: Callable[...
         yield advance
 
     card = card_of(seeds=[3, 4], epochs=2)
-    (first, _) = train_recipe(
-        "net", card, Path(), None, cache=tmp_path, device=torch.device("cpu"), show=show
-    )
+    plan = plan_recipe("net", card, Path(), None, torch.device("cpu"))
+    (first, _) = train_recipe(plan, cache=tmp_path, show=show)
     assert titles == [("net, seed 3 (1 of 2)", 6, "steps"), ("net, seed 4 (2 of 2)", 6, "steps")]
     assert [line for line in words if line][:2] == [
         f"epoch {e.epoch} of 2, loss {e.train_loss:.3f}" for e in training_of(first).epochs[1:]

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from vision_evals.core.progress import Advance
 from vision_evals.log.profiling.stages import traces
 
 TRACED_BATCHES = 8
 """Batches in a trace: that of a whole run would have gigabytes."""
-
-Advance = Callable[[int], None]
 
 
 @contextlib.contextmanager
@@ -35,12 +34,12 @@ def traced(file: Path | None, advance: Advance) -> Iterator[Advance]:
     batches = 0
     profiler.start()
 
-    def count(images: int) -> None:
+    def count(n: int, message: str = "") -> None:
         nonlocal batches
-        batches += 1
-        if batches == TRACED_BATCHES:
+        batches += bool(n)
+        if n and batches == TRACED_BATCHES:
             profiler.stop()
-        advance(images)
+        advance(n, message)
 
     try:
         yield count

@@ -26,6 +26,16 @@ Pixels = Callable[[torch.Tensor], torch.Tensor]
 """From rows (r,), ascending indices, to their pixels (r, 3, H, W)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What one process counts on a fast path."""
+
+    answers: int
+    tallies: tuple[torch.Tensor, ...]
+    used: bool
+    refused: str | None
+
+
 @dataclass
 class FastPath:
     """Computes logits on the plan's path, and measures how far it is from the plain one.
@@ -131,6 +141,19 @@ class FastPath:
         """Count the images of a batch; after those of the calibration the bound is known."""
         if self.fast:
             self.refused = self.calibration.count(images)
+
+    def take_counts(self) -> Counts:
+        """Return what was counted since the last call, in a process that shares a pass."""
+        counts = Counts(self._answers, tuple(self._tallies), self.used, self.refused)
+        self._answers, self._tallies, self.used = 0, [], False
+        return counts
+
+    def add_counts(self, counts: Counts) -> None:
+        """Add what such a process counted."""
+        self._answers += counts.answers
+        self._tallies += counts.tallies
+        self.used |= counts.used
+        self.refused = self.refused or counts.refused
 
     def release(self) -> None:
         """Free the copy, its kernels and its graph; the measurements stay."""

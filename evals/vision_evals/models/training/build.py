@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import MutableMapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vision_evals import log
-from vision_evals.core.progress import Progress
+from vision_evals.core.progress import Advance, Progress
 from vision_evals.images.geometry import Geometry
 from vision_evals.models.card import Card, Input
 from vision_evals.models.classifier import Classifier, Normalise
 from vision_evals.models.device import numerics
 from vision_evals.models.fingerprint import fingerprint
+from vision_evals.models.processes import one_thread
 from vision_evals.models.recipe import BUILT_IN_DATA, Recipe
 from vision_evals.models.training import networks, store
 from vision_evals.models.training.checks import refuse_contradictions
@@ -23,59 +25,21 @@ from vision_evals.models.training.loop import seeded, train
 from vision_evals.models.user_modules import as_user_error
 
 
-def train_recipe(
-    alias: str,
-    card: Card,
-    base: Path,
-    start: Classifier | None,
-    *,
-    cache: Path,
-    device: torch.device,
-    show: Progress,
-) -> tuple[Classifier, ...]:
-    """Train what a card describes, or read from the cache what an earlier run trained.
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A training of this run."""
 
-    Args:
-        alias: its name in ids and thresholds.
-        card: with a recipe.
-        base: the folder that the card's paths are relative to.
-        start: the classifier of ``card.start``, which is copied; None without one.
-        cache: the folder for finished trainings; each is written as soon as it is done.
-        device: where it is trained, in fp32, and where the classifiers are left.
-        show: reports the progress.
+    training: log.Training
+    state: dict[str, Tensor]
+    """The trained weights."""
 
-    Returns:
-        One classifier a seed, in the recipe's order: in eval mode, frozen, ``training`` filled.
 
-    Raises:
-        UnavailableError: the data or a package is missing on this machine.
-        UserError: a mistake in the recipe, its data or the network.
-        torch.OutOfMemoryError: unchanged.
-    """
-    recipe = card.recipe
-    assert recipe is not None
-    refuse_contradictions(card, alias)
-    data = load(recipe, base, "bilinear" if start is None else start.input.interpolation, alias)
-    preprocessing = _input(start, recipe.data, data.geometry)
-    shared = _Shared(alias, card, recipe, base, start, data, preprocessing, device)
-    classifiers = []
-    for place, seed in enumerate(recipe.seeds, 1):
-        with as_user_error(f"{alias}: cannot be built"):
-            network = shared.untrained(seed).to(device)
-        file = store.training_file(
-            cache, card, seed, start, network, preprocessing, data, device=device
-        )
-        training = store.read(file, network)
-        if training is None:
-            title = f"{alias}, seed {seed} ({place} of {len(recipe.seeds)})"
-            training = shared.train(title, network, seed, show)
-            store.write(file, network, training)
-        classifiers.append(shared.classifier(network, training))
-    return tuple(classifiers)
+Finished = MutableMapping[tuple[str, int], Trained]
+"""By alias and seed."""
 
 
 @dataclass(frozen=True)
-class _Shared:
+class RecipePlan:
     """What the trainings of one recipe share, whatever their seed."""
 
     alias: str
@@ -86,9 +50,29 @@ class _Shared:
     data: Data
     preprocessing: Input
     device: torch.device
+    _files: dict[int, Path] = field(default_factory=dict)
+
+    @property
+    def steps(self) -> int:
+        """Of one training, at most."""
+        return self.recipe.epochs * -(-len(self.data.train) // self.recipe.batch_size)
+
+    def title(self, seed: int) -> str:
+        """Return what progress calls a training."""
+        seeds = self.recipe.seeds
+        return f"{self.alias}, seed {seed} ({seeds.index(seed) + 1} of {len(seeds)})"
+
+    def file(self, cache: Path, seed: int, untrained: nn.Module) -> Path:
+        """Return where a training is kept."""
+        if seed not in self._files:
+            self._files[seed] = store.training_file(
+                *(cache, self.card, seed, self.start, untrained, self.preprocessing, self.data),
+                device=self.device,
+            )
+        return self._files[seed]
 
     def untrained(self, seed: int) -> nn.Module:
-        """Return the network before its first step, on the CPU."""
+        """Return the network before its first step."""
         alias, classes, size = self.alias, self.data.classes, self.data.geometry.crop
         assert isinstance(size, int)
         cpu = torch.device("cpu")
@@ -101,20 +85,16 @@ class _Shared:
             networks.prepare(network, self.recipe, alias)
         network.requires_grad_(requires_grad=True)
         networks.refuse_unfit(network, self.recipe, size, len(classes), alias, cpu)
-        return network
+        with as_user_error(f"{alias}: cannot be built"):
+            return network.to(self.device)
 
-    def train(self, title: str, network: nn.Module, seed: int, show: Progress) -> log.Training:
+    def train(self, network: nn.Module, seed: int, advance: Advance) -> log.Training:
         """Train a network in place, and return how that went."""
-        data, recipe, device = self.data, self.recipe, self.device
-        steps = -(-len(data.train) // recipe.batch_size)
+        data, recipe, device, title = self.data, self.recipe, self.device, self.title(seed)
         normalise = Normalise(self.preprocessing).to(device)
         alone = len(data.train) % recipe.batch_size == 1
         hint = "; the last batch holds one picture, so try another batch_size" if alone else ""
-        with (
-            as_user_error(f"{title}: cannot be trained", hint),
-            numerics(device, "fp32"),
-            show(title, recipe.epochs * steps, unit="steps") as advance,
-        ):
+        with as_user_error(f"{title}: cannot be trained", hint), numerics(device, "fp32"):
             return train(network, normalise, data, recipe, seed, device=device, advance=advance)
 
     def classifier(self, network: nn.Module, training: log.Training) -> Classifier:
@@ -131,6 +111,68 @@ class _Shared:
             weights=f"trained on {training.data}",
             training=training,
         ).to(self.device)
+
+
+def plan_recipe(
+    alias: str, card: Card, base: Path, start: Classifier | None, device: torch.device
+) -> RecipePlan:
+    """Load what the trainings of a recipe share.
+
+    Args:
+        alias: its name in ids and thresholds.
+        card: with a recipe.
+        base: the folder that the card's paths are relative to.
+        start: the classifier of ``card.start``, which is copied; None without one.
+        device: where it is trained, in fp32, and where the classifiers are left.
+
+    Raises:
+        UnavailableError: the data or a package is missing on this machine.
+        UserError: a mistake in the recipe or its data.
+    """
+    recipe = card.recipe
+    assert recipe is not None
+    refuse_contradictions(card, alias)
+    data = load(recipe, base, "bilinear" if start is None else start.input.interpolation, alias)
+    preprocessing = _input(start, recipe.data, data.geometry)
+    return RecipePlan(alias, card, recipe, base, start, data, preprocessing, device)
+
+
+def train_recipe(
+    plan: RecipePlan, *, cache: Path, show: Progress, finished: Finished | None = None
+) -> tuple[Classifier, ...]:
+    """Train what a card describes, or read from the cache what an earlier run trained.
+
+    On a CPU with one thread, so that the weights do not depend on the number of cores.
+
+    Args:
+        plan: of the card.
+        cache: the folder for finished trainings; each is written as soon as it is done.
+        show: reports the progress.
+        finished: trainings of this run; those of the plan are taken out.
+
+    Returns:
+        One classifier a seed, in the recipe's order: in eval mode, frozen, ``training`` filled.
+
+    Raises:
+        UserError: a mistake in the recipe, its data or the network.
+        torch.OutOfMemoryError: unchanged.
+    """
+    classifiers = []
+    with one_thread(plan.device):
+        for seed in plan.recipe.seeds:
+            network = plan.untrained(seed)
+            trained = None if finished is None else finished.pop((plan.alias, seed), None)
+            if trained is not None:
+                network.load_state_dict(trained.state)
+                training = trained.training
+            else:
+                file = plan.file(cache, seed, network)
+                if (training := store.read(file, network)) is None:
+                    with show(plan.title(seed), plan.steps, unit="steps") as advance:
+                        training = plan.train(network, seed, advance)
+                    store.write(file, network.state_dict(), training)
+            classifiers.append(plan.classifier(network, training))
+    return tuple(classifiers)
 
 
 def _input(start: Classifier | None, data: str, geometry: Geometry) -> Input:

@@ -90,14 +90,14 @@ def output_digest(network: nn.Module, size: tuple[int, int], device: torch.devic
     return whole.hexdigest()
 
 
-def write(file: Path, network: nn.Module, training: log.Training) -> None:
+def write(file: Path, weights: Mapping[str, Tensor], training: log.Training) -> None:
     """Write a training so that a reader sees all of it or nothing, also when two runs write it.
 
     A folder that cannot be written causes a warning: the training itself is worth more than its
     copy.
     """
     # clones: safetensors refuses weights that share memory
-    state = {k: v.detach().cpu().clone().contiguous() for k, v in network.state_dict().items()}
+    state = {k: v.detach().cpu().clone().contiguous() for k, v in weights.items()}
     about = {"training": training.model_dump_json(), "sha256": _sha256(state)}
     try:
         with whole_file(file) as partial:

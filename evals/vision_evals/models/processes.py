@@ -1,0 +1,167 @@
+"""Work on a CPU side by side: forked processes of one thread each share it.
+
+Threads inside an operation wait for one another at its end, spinning: a process of one thread for
+each core does the same work in less CPU time, and two runs on one machine do not slow each other
+down beyond their share. No number depends on how many processes there are, nor on the cores.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import pickle
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection, wait
+from typing import Any, TypeVar
+
+import torch
+
+from vision_evals.core.errors import UserError
+
+Unit = TypeVar("Unit")
+Result = TypeVar("Result")
+Work = Callable[[Iterator[Unit], Callable[[Result], None]], None]
+"""Takes units, and a function that sends a result."""
+
+MAX_PROCESSES = 16
+"""Each holds the activations of a batch."""
+
+
+def can_fork(device: torch.device) -> bool:
+    """Return whether work on a device may be forked.
+
+    Only on Linux is a fork of a process that has computed safe. With an accelerator, a backward
+    pass starts threads of autograd, which a fork loses.
+    """
+    return device.type == "cpu" and sys.platform == "linux" and not torch.accelerator.is_available()
+
+
+def processes_on(device: torch.device, sharing: int = 1) -> int:
+    """Return how many processes share the work on a device.
+
+    Args:
+        device: where it is done.
+        sharing: how many runs, or workers of one run, share the threads that torch may use.
+    """
+    return max(1, min(MAX_PROCESSES, torch.get_num_threads() // sharing)) if can_fork(device) else 1
+
+
+@contextlib.contextmanager
+def one_thread(device: torch.device) -> Iterator[None]:
+    """Compute with one thread on a CPU; torch's number of threads is left as it was."""
+    before = torch.get_num_threads()
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def threads(device: torch.device) -> contextlib.AbstractContextManager[None]:
+    """Compute with one thread where processes share the work, else with torch's own number."""
+    return one_thread(device) if can_fork(device) else contextlib.nullcontext()
+
+
+def forked(units: Sequence[Unit], processes: int, work: Work[Unit, Result]) -> Iterator[Result]:
+    """Do work in forked processes, and yield every result, in the order in which they arrive.
+
+    Args:
+        units: what is to be done. Each process takes the next one as soon as it is free.
+        processes: how many there are at most.
+        work: called once in each process, with the units that it takes and a function that sends
+            results, which are pickled. Changes that it makes to anything else are lost.
+
+    Raises:
+        UserError: a process was killed.
+        Exception: of a process, as it was raised there.
+    """
+    fork = multiprocessing.get_context("fork")
+    taken = fork.Value("q", 0)
+    running: dict[Connection, Any] = {}
+    try:
+        for _ in range(min(processes, len(units))):
+            here, there = fork.Pipe(duplex=False)
+            process = fork.Process(target=_run, args=(units, taken, work, there), daemon=True)
+            with warnings.catch_warnings():  # of one thread from here on, as in a DataLoader
+                warnings.simplefilter("ignore", DeprecationWarning)
+                process.start()
+            there.close()
+            running[here] = process
+        while running:
+            for connection in wait(list(running)):
+                assert isinstance(connection, Connection)
+                if (result := _next(connection, running)) is not None:
+                    yield result
+    finally:
+        for connection, process in running.items():
+            process.kill()
+            connection.close()
+        for process in running.values():
+            process.join()
+
+
+def _next(connection: Connection, running: dict[Connection, Any]) -> Any:
+    """Return the next result of a process; None at its end, when it is taken from the running."""
+    try:
+        kind, content = pickle.loads(connection.recv_bytes())  # noqa: S301 - of our own process
+    except EOFError:
+        running[connection].join()
+        code = running[connection].exitcode
+        raise UserError(
+            f"a process that computes was ended ({_ending(code)}), perhaps for lack of memory; "
+            "OMP_NUM_THREADS=1 computes in one process, and --evals-batch-size takes fewer images"
+        ) from None
+    if kind == "result":
+        return content
+    running.pop(connection).join()
+    connection.close()
+    if kind == "error":
+        raise content
+    for message, category, file, line in content:
+        warnings.warn_explicit(message, category, file, line)
+    return None
+
+
+def _ending(code: int | None) -> str:
+    with contextlib.suppress(ValueError, TypeError):
+        return signal.Signals(-code).name if code is not None else "no exit code"
+    return f"exit code {code}"
+
+
+def _run(units: Sequence[Unit], taken: Any, work: Work[Unit, Any], there: Connection) -> None:
+    """Work in a process, and send results, warnings and an error."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the run ends its processes itself
+    torch.set_num_threads(1)
+
+    def send(kind: str, content: object) -> None:
+        there.send_bytes(pickle.dumps((kind, content)))
+
+    def take() -> Iterator[Unit]:
+        while True:
+            with taken.get_lock():
+                number, taken.value = taken.value, taken.value + 1
+            if number >= len(units):
+                return
+            yield units[number]
+
+    with contextlib.suppress(BrokenPipeError), warnings.catch_warnings(record=True) as caught:
+        try:
+            work(take(), lambda result: send("result", result))
+        except Exception as error:  # noqa: BLE001 - raised again where the run is
+            send("error", _portable(error))
+        else:
+            kept = [(str(w.message), w.category, w.filename, w.lineno) for w in caught]
+            send("end", kept)
+
+
+def _portable(error: Exception) -> Exception:
+    """Return an error that can be pickled, and read again."""
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - of our own process
+    except Exception:  # noqa: BLE001 - an exception class of any kind
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
