@@ -13,11 +13,15 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from tests.inner import warm
 from tests.project import card
 from tests.report.export.conftest import furnish
 from vision_evals import Run, UserError, Verdict, log, read, run
+from vision_evals.models.processes import can_fork
+
+CPU = torch.device("cpu")
 
 MORE = """
 class Interrupts(Color):
@@ -144,6 +148,25 @@ def test_every_entry_equals_that_of_pytest(both: Both) -> None:
     assert both.python.exit_code == both.pytest.exit_code == both.code == 1
     assert not both.python.passed
     assert both.python.verdict is Verdict.INVALID
+
+
+@pytest.mark.skipif(not can_fork(CPU), reason="needs Linux without an accelerator")
+def test_every_entry_is_the_same_from_two_processes_as_from_one(project: Path) -> None:
+    """Rows, metrics, validity checks and warnings; with batches of five of the twelve images."""
+    before, runs = torch.get_num_threads(), []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        try:
+            runs.append(run("suites", batch_size=5, models=["color", "nan"], **QUIET))
+        finally:
+            torch.set_num_threads(before)
+    alone, shared = runs
+    assert [item.model_dump(exclude={"seconds"}) for item in alone.items] == [
+        item.model_dump(exclude={"seconds"}) for item in shared.items
+    ]
+    assert alone.log.warnings == shared.log.warnings
+    assert shared.rows("stepped", "color").equals(alone.rows("stepped", "color"))
+    assert any(item.validity for item in shared.items)
 
 
 def test_it_leaves_log_report_and_the_newest_run(both: Both) -> None:

@@ -34,7 +34,7 @@ from vision_evals.measures.probe import Probe, answers
 from vision_evals.models.classifier import Classifier
 from vision_evals.models.fast_path.fast_path import FastPath
 from vision_evals.models.fast_path.policy import FastPathPlan
-from vision_evals.models.processes import can_fork, one_thread
+from vision_evals.models.processes import can_fork, forked, one_thread
 
 Small = Callable[..., Classifier]
 CPU = torch.device("cpu")
@@ -143,16 +143,13 @@ def test_few_batches_are_shared_by_classifier_and_many_are_not(
     small: Small, image_set: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each batch is decoded once where there are enough of them for every process."""
-    from vision_evals.engine import shared_steps
-
     counts: list[int] = []
-    forked = shared_steps.forked
 
     def spy(units: Any, *arguments: Any) -> Any:
         counts.append(len(units))
         return forked(units, *arguments)
 
-    monkeypatch.setattr(shared_steps, "forked", spy)
+    monkeypatch.setattr("vision_evals.engine.shared_steps.forked", spy)
     groups = [
         group(small(Net(i), alias), image_set, Task(MEASURE, Parameters(), alias))
         for i, alias in enumerate("ab")
@@ -215,7 +212,7 @@ class Counts(Net):
         self.register_buffer("calls", torch.zeros(1))
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        self.calls += 1
+        self.get_buffer("calls").add_(1)
         return super().forward(pixels)
 
 

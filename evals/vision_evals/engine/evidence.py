@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import pandas as pd
 
@@ -18,7 +19,8 @@ from vision_evals.images.image_set import ImageSet
 from vision_evals.log import Validity
 from vision_evals.models.classifier import Classifier
 from vision_evals.models.device import numerics
-from vision_evals.validity.check import Evidence
+from vision_evals.models.processes import forked
+from vision_evals.validity.check import CheckResult, Evidence
 from vision_evals.verdict.judge import check_finite
 
 MAX_VALIDITY_IMAGES = 16
@@ -26,6 +28,18 @@ MAX_VALIDITY_IMAGES = 16
 
 ValidityByTable = dict[str, tuple[Validity, ...]]
 """By table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What the checks of one network found."""
+
+    name: str
+    validity: ValidityByTable
+    results: Mapping[tuple[str, ...], CheckResult]
+    """Those that serve other measures and passes, too."""
+    changed: list[str]
+    """Parts of the network that changed."""
 
 
 @dataclass
@@ -71,32 +85,58 @@ class Examination:
         started, validity = time.perf_counter(), ValidityByTable()
         if all(task.table in cached for _, task in tasks_of(self.groups.values())):
             return validity
-        images = validity_batch(self.image_set, self.result.digests)
         networks = {name: group.classifier.network for name, group in self.groups.items()}
         numbers = numerics(self.config.device, self.config.precision)
+        names = [name for name in self.groups if name not in self.result.failures]
+        examine = partial(self._examine_networks, rows, cached)
         with state_guard.watch(networks, self.changes), numbers:
-            for name, group in self.groups.items():
-                tasks = [task for task in group.tasks if task.table not in cached]
-                if name in self.result.failures or not images or not tasks:
-                    continue
-                probe = probe_of(group, self.image_set, images, self.result, self.config)
-                for task in tasks:
-                    table = rows[task.table]
-                    if table.empty or task.table in self.result.not_applicable:
-                        continue
-                    evidence = Evidence(
-                        group.classifier,
-                        probe,
-                        tuple(self.image_set.images[i] for i in images),
-                        self.image_set,
-                        task.measure,
-                        task.parameters,
-                        table,
-                    )
-                    examined = self.config.examiner.examine(evidence, self._depth(task))
-                    validity[task.table] = examined
+            if min(self.config.processes, len(names)) < 2:
+                examine(iter(names), partial(self._take, validity))
+            else:
+                for examined in forked(names, self.config.processes, examine):
+                    self._take(validity, examined)
         self.result.spent["validity"] = time.perf_counter() - started
         return validity
+
+    def _examine_networks(
+        self,
+        rows: Mapping[str, pd.DataFrame],
+        cached: Collection[str],
+        names: Iterator[str],
+        send: Callable[[Examined], None],
+    ) -> None:
+        """Run the checks of some networks, perhaps in a process of its own."""
+        images = validity_batch(self.image_set, self.result.digests)
+        for name in names:
+            group, examiner = self.groups[name], self.config.examiner
+            tasks = [task for task in group.tasks if task.table not in cached]
+            if not images or not tasks:
+                continue
+            before = state_guard.state_of(group.classifier.network)
+            probe = probe_of(group, self.image_set, images, self.result, self.config)
+            validity = {}
+            for task in tasks:
+                table = rows[task.table]
+                if table.empty or task.table in self.result.not_applicable:
+                    continue
+                evidence = Evidence(
+                    group.classifier,
+                    probe,
+                    tuple(self.image_set.images[i] for i in images),
+                    self.image_set,
+                    task.measure,
+                    task.parameters,
+                    table,
+                )
+                validity[task.table] = examiner.examine(evidence, self._depth(task))
+            changed = state_guard.changed_since(before, group.classifier.network)
+            send(Examined(name, validity, examiner.results_of(name), changed))
+
+    def _take(self, validity: ValidityByTable, examined: Examined) -> None:
+        validity |= examined.validity
+        self.config.examiner.results |= examined.results
+        if examined.changed:
+            self.changes.by_alias[examined.name] = examined.changed
 
     def _cached(self) -> ValidityByTable:
         """Return the cached validity of tasks whose every row came from the cache."""

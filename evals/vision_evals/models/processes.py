@@ -77,7 +77,7 @@ def forked(units: Sequence[Unit], processes: int, work: Work[Unit, Result]) -> I
 
     Raises:
         UserError: a process was killed.
-        Exception: of a process, as it was raised there.
+        BaseException: of a process, as it was raised there.
     """
     fork = multiprocessing.get_context("fork")
     taken = fork.Value("q", 0)
@@ -151,14 +151,14 @@ def _run(units: Sequence[Unit], taken: Any, work: Work[Unit, Any], there: Connec
     with contextlib.suppress(BrokenPipeError), warnings.catch_warnings(record=True) as caught:
         try:
             work(take(), lambda result: send("result", result))
-        except Exception as error:  # noqa: BLE001 - raised again where the run is
+        except BaseException as error:  # noqa: BLE001 - raised again where the run is
             send("error", _portable(error))
         else:
             kept = [(str(w.message), w.category, w.filename, w.lineno) for w in caught]
             send("end", kept)
 
 
-def _portable(error: Exception) -> Exception:
+def _portable(error: BaseException) -> BaseException:
     """Return an error that can be pickled, and read again."""
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301 - of our own process

@@ -20,12 +20,17 @@ class Examiner:
     checks: Sequence[ValidityCheck]
     homes: dict[str, str] = field(default_factory=dict)
     """Classifier to the image set of its first pass."""
-    _results: dict[tuple[str, ...], CheckResult] = field(default_factory=dict)
+    results: dict[tuple[str, ...], CheckResult] = field(default_factory=dict)
+    """Those that serve several measures, by check, classifier and, if they differ, images."""
 
     def examine(self, evidence: Evidence, depth: Depth) -> tuple[Validity, ...]:
         """Return the results of a measure's checks, the cheap ones or all."""
         results = tuple(self._check_all(evidence, depth))
         return (*results, *_masking_verdict(evidence, results))
+
+    def results_of(self, classifier: str) -> dict[tuple[str, ...], CheckResult]:
+        """Return the results on a classifier that serve several measures."""
+        return {key: result for key, result in self.results.items() if key[1] == classifier}
 
     def _check_all(self, evidence: Evidence, depth: Depth) -> Iterator[Validity]:
         for check in self.checks:
@@ -39,10 +44,10 @@ class Examiner:
         key: tuple[str, ...] = (check.name, evidence.classifier.name)
         if check.scope == "images":
             key = (*key, evidence.image_set.source)
-        known = self._results.get(key)
+        known = self.results.get(key)
         if known is None or known.outcome == "undecided":  # other images may decide it
-            self._results[key] = _run_check(check, evidence)
-        return self._results[key]
+            self.results[key] = _run_check(check, evidence)
+        return self.results[key]
 
 
 def _run_check(check: ValidityCheck, evidence: Evidence) -> CheckResult:

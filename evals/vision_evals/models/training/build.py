@@ -162,15 +162,11 @@ def train_recipe(
         for seed in plan.recipe.seeds:
             network = plan.untrained(seed)
             trained = None if finished is None else finished.pop((plan.alias, seed), None)
-            if trained is not None:
+            if trained is None:
+                training = _trained(plan, seed, network, cache, show)
+            else:
                 network.load_state_dict(trained.state)
                 training = trained.training
-            else:
-                file = plan.file(cache, seed, network)
-                if (training := store.read(file, network)) is None:
-                    with show(plan.title(seed), plan.steps, unit="steps") as advance:
-                        training = plan.train(network, seed, advance)
-                    store.write(file, network.state_dict(), training)
             classifiers.append(plan.classifier(network, training))
     return tuple(classifiers)
 
@@ -183,3 +179,16 @@ def _input(start: Classifier | None, data: str, geometry: Geometry) -> Input:
         return Input(resize=geometry.resize, crop=geometry.crop, mean=(mean,) * 3, std=(std,) * 3)
     cut = {"resize": geometry.resize, "crop": geometry.crop}
     return start.input.model_copy(update=cut)
+
+
+def _trained(
+    plan: RecipePlan, seed: int, network: nn.Module, cache: Path, show: Progress
+) -> log.Training:
+    """Read a training from the cache, or train."""
+    file = plan.file(cache, seed, network)
+    if (kept := store.read(file, network)) is not None:
+        return kept
+    with show(plan.title(seed), plan.steps, unit="steps") as advance:
+        training = plan.train(network, seed, advance)
+    store.write(file, network.state_dict(), training)
+    return training
