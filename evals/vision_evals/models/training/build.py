@@ -16,6 +16,7 @@ from vision_evals.models.card import Card, Input
 from vision_evals.models.classifier import Classifier, Normalise
 from vision_evals.models.device import numerics
 from vision_evals.models.fingerprint import fingerprint
+from vision_evals.models.layout import arrange
 from vision_evals.models.processes import one_thread
 from vision_evals.models.recipe import BUILT_IN_DATA, Recipe
 from vision_evals.models.training import networks, store
@@ -86,6 +87,7 @@ class RecipePlan:
         network.requires_grad_(requires_grad=True)
         networks.refuse_unfit(network, self.recipe, size, len(classes), alias, cpu)
         with as_user_error(f"{alias}: cannot be built"):
+            arrange(network, self.data.geometry.size)
             return network.to(self.device)
 
     def train(self, network: nn.Module, seed: int, advance: Advance) -> log.Training:

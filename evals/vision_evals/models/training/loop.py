@@ -15,6 +15,7 @@ from torch.nn.functional import cross_entropy
 from vision_evals import log
 from vision_evals.core.progress import Advance
 from vision_evals.core.rng import generator
+from vision_evals.models.layout import layout_of
 from vision_evals.models.recipe import Optimizer, Recipe
 from vision_evals.models.training import history
 from vision_evals.models.training.data import Data
@@ -105,9 +106,12 @@ class _Trainer:
         self._optimizer = optimizer_of(self.network, self.recipe.optimizer)
         self._train = self.data.train.reader(self.device)
         self._validation = self.data.validation.reader(self.device)
+        last = layout_of(self.network) == "channels_last"
+        self._format = torch.channels_last if last else torch.contiguous_format
 
     def _forward(self, pixels: Tensor) -> Tensor:
-        logits: Tensor = self.network(self.normalise(pixels.to(torch.float32).div(255)))
+        levels = pixels.to(torch.float32, memory_format=self._format)
+        logits: Tensor = self.network(self.normalise(levels.div(255)))
         return logits
 
     @property
