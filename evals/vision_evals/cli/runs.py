@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shlex
 import sys
 from pathlib import Path
 
 from vision_evals.cli.args import add_options, options_from_args
-from vision_evals.core.errors import UserError, printable
-from vision_evals.core.paths import REPORT
+from vision_evals.core.errors import UserError, did_you_mean, printable
+from vision_evals.core.paths import REPORT, run_name
 
 BASELINE = Path("baseline")
 """Where `evals accept` keeps a run."""
@@ -19,12 +20,24 @@ BASELINE = Path("baseline")
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add these commands to the parser."""
     accept = commands.add_parser("accept", help="store a run as the baseline of later ones")
-    accept.add_argument("run_dir", type=Path, metavar="RUN", help="folder that holds run.json")
+    accept.add_argument("run_dir", metavar="RUN", help="id of a run, or folder with run.json")
     accept.add_argument(
         "--to", type=Path, default=BASELINE, help=f"folder of the baseline (default: {BASELINE})"
     )
     accept.add_argument("--force", action="store_true", help="even if a check did not pass")
+    add_options(accept, "accept")
     accept.set_defaults(run=_accept)
+
+    finished = commands.add_parser(
+        "finished",
+        help="exit 1 unless a run is finished and has every selected check",
+        description="Ask whether a run is finished and has every check that was selected. A "
+        "network that ends the process ends pytest, too, perhaps with exit code 0: a CI job asks "
+        "after pytest with the id that it gave (--evals-run-id).",
+    )
+    finished.add_argument("run_dir", metavar="RUN", help="id of a run, or folder with run.json")
+    add_options(finished, "finished")
+    finished.set_defaults(run=_finished)
 
     merge = commands.add_parser("merge", help="join the parts of a run (pytest --evals-shard K/N)")
     merge.add_argument("run_dir", type=Path, metavar="RUN", nargs="+", help="folder of a part")
@@ -39,10 +52,37 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     mlflow.set_defaults(run=_mlflow)
 
 
+def _place(options: argparse.Namespace) -> Path:
+    """Return the folder of a run that is named by its id or its path.
+
+    Raises:
+        UserError: there is neither.
+    """
+    name, runs = options.run_dir, options_from_args(options).run_dir
+    with contextlib.suppress(ValueError):  # a path
+        if (runs / run_name(name)).exists():
+            return runs / name
+    if "\0" not in name and Path(name).exists():
+        return Path(name)
+    ids = [folder.name for folder in runs.iterdir()] if runs.is_dir() else []
+    raise UserError(f"{printable(name)}: no such run in {runs}{did_you_mean(name, ids)}")
+
+
+def _finished(options: argparse.Namespace) -> None:
+    from vision_evals import log
+    from vision_evals.log.outcome import unfinished, verdict_counts
+
+    place = _place(options)
+    run = log.read(place)
+    if (reason := unfinished(run)) is not None:
+        raise UserError(printable(f"{place}: {reason}"))
+    print(f"{place}: finished, {verdict_counts(run)}")
+
+
 def _accept(options: argparse.Namespace) -> None:
     from vision_evals.verdict.baseline.accept import accept
 
-    run = accept(options.run_dir, options.to, force=options.force)
+    run = accept(_place(options), options.to, force=options.force)
     print(f"{options.to}: holds run {run.id} now; name it with --evals-baseline {options.to}")
 
 

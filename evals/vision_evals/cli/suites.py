@@ -11,6 +11,21 @@ from pathlib import Path
 from vision_evals.cli.args import add_options, catalog_from_args
 from vision_evals.core.paths import data_folder
 
+INIT_FLAGS = (
+    ("network", "NAME", "torchvision:resnet50, timm:NAME, or my_pkg.nets:build"),
+    ("checkpoint", "PATH", "your weights"),
+    ("images", "DIR", "class folders or a manifest (default: data/val)"),
+    ("classes", "FILE", "one class name a line in the order of the outputs; imagenet; or folders: "
+     "the class folders, sorted by name"),
+    ("size", "PIXELS", "side that your network is fed (default: that of the images, if all are "
+     "equal squares)"),
+    ("mean", "R,G,B", "that your network's pixels, 0 to 1, are normalised with"),
+    ("std", "R,G,B", "likewise"),
+    ("discordance", "SHARE", "of images that only one of two equally good networks answers "
+     "rightly; the margin rests on it (default: 0.1)"),
+)  # fmt: skip
+"""Flags of `evals init`: name, what a value looks like, help."""
+
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add these commands to the parser."""
@@ -21,12 +36,15 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     schema.add_argument("of", nargs="?", choices=("suite", "run"), default="suite")
     schema.set_defaults(run=_schema)
 
-    init = commands.add_parser("init", help="write a first suite, card and CI job for a network")
+    init = commands.add_parser(
+        "init",
+        help="write a gate for a network, with its CI job, and run it once",
+        description="Look at a network and its images, write a suite, a card and a CI job, and run "
+        "the suite once. On a terminal it asks for what no flag says.",
+    )
     init.add_argument("folder", nargs="?", type=Path, default=Path(), help="your repository")
-    init.add_argument("--network", help="torchvision:resnet50 or my_pkg.nets:build", required=True)
-    init.add_argument("--checkpoint", type=Path, metavar="PATH", help="your weights")
-    init.add_argument("--images", type=Path, metavar="DIR", help="class folders or a manifest")
-    init.add_argument("--classes", help="imagenet, or a file with one class name a line")
+    for flag, metavar, text in INIT_FLAGS:
+        init.add_argument(f"--{flag}", metavar=metavar, help=text)
     init.set_defaults(run=_init)
 
     selftest = commands.add_parser("selftest", help="break a network, and see which checks notice")
@@ -59,10 +77,11 @@ def _schema(options: argparse.Namespace) -> None:
 
 
 def _init(options: argparse.Namespace) -> int:
-    from vision_evals.cli.init import NewSuite, init
+    from vision_evals.cli.init.answers import from_flags
+    from vision_evals.cli.init.command import init
 
-    new = NewSuite(options.network, options.checkpoint, options.images, options.classes)
-    return init(options.folder, new)
+    answers = from_flags({flag: getattr(options, flag) for flag, _, _ in INIT_FLAGS})
+    return init(options.folder, answers)
 
 
 def _selftest(options: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,11 +15,39 @@ from vision_evals.core.errors import UserError
 REPORT = "report.html"
 """Of a run, in its directory."""
 
+LATEST = "latest"
+"""Link to the newest run, beside the runs."""
+
 
 def new_name() -> str:
     """Return a name for a run directory."""
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S")
     return f"{stamp}-{secrets.token_hex(2)}"
+
+
+def run_name(text: str) -> str:
+    """Return a name that a user gives to a run.
+
+    Raises:
+        ValueError: it could be more than the name of one folder, or `latest` itself.
+    """
+    if not re.fullmatch("[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", text) or text == LATEST:
+        raise ValueError(
+            "must be a name of at most 100 letters, digits, '.', '_' and '-', which begins with "
+            f"none of the last two and is not {LATEST}"
+        )
+    return text
+
+
+def named_directory(parent: Path, name: str) -> Path:
+    """Return where a run of this name will be.
+
+    Raises:
+        UserError: there is one, and a second one must not pass for it.
+    """
+    if (parent / name).exists():
+        raise UserError(f"--evals-run-id {name}: {parent} has a run of this name; name another")
+    return parent / name
 
 
 def new_directory(parent: Path, directory: Path | None = None) -> Path:
@@ -39,7 +68,7 @@ def new_directory(parent: Path, directory: Path | None = None) -> Path:
 
 def point_latest(directory: Path) -> None:
     """Point ``latest`` at this run; a file system without links goes without."""
-    link = directory.parent / "latest"
+    link = directory.parent / LATEST
     partial = directory.parent / f".latest-{directory.name}"
     try:
         partial.symlink_to(directory.name, target_is_directory=True)

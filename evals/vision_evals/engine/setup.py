@@ -13,7 +13,7 @@ import torch
 from vision_evals import log
 from vision_evals.core.cache.store import Cache
 from vision_evals.core.errors import UserError
-from vision_evals.core.paths import new_directory
+from vision_evals.core.paths import named_directory, new_directory
 from vision_evals.core.worker import Worker, number
 from vision_evals.engine.tasks import RunConfig
 from vision_evals.log.environment import environment
@@ -57,6 +57,8 @@ def run_config(options: Options, device: torch.device, worker: Worker | None = N
     _make_folder(options.report_dir, "report-dir")
     directory = None if worker is None else worker.directory(options.run_dir)
     sharing = 1 if worker is None else worker.count
+    if worker is None and table.run_id is not None:
+        directory = named_directory(options.run_dir, table.run_id)
     return RunConfig(
         device=device,
         precision=table.precision,

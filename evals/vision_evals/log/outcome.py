@@ -23,6 +23,23 @@ def fails(verdict: Verdict, *, lenient: bool = False) -> bool:
     )
 
 
+def unfinished(run: Run) -> str | None:
+    """Return why a log is not that of a whole run, in words that follow its name; None if it is.
+
+    What the run judged is not asked: a finished run may have failed.
+    """
+    missing = set(run.selected) - {item.id for item in run.items} | set(run.not_run)
+    judged = f"{len(run.selected) - len(missing)} of {len(run.selected)} selected checks are in it"
+    if run.status != "finished":
+        killed = "it still runs, or was killed" if run.status == "running" else "it was interrupted"
+        return f"{run.status}; {killed}, and {judged}"
+    if run.settings.shard is not None:
+        return f"part {run.settings.shard} of a run; join the parts with `evals merge`"
+    if missing:
+        return f"without {len(missing)} checks, first {min(missing)}; {judged}"
+    return None if run.selected else "without any check: none was selected"
+
+
 def nothing_judged(run: Run) -> bool:
     """Return whether no expectation was judged, though some should have been.
 

@@ -88,10 +88,22 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 def pytest_configure_node(node: Any) -> None:
     """Give a worker the name of the run that all workers share."""
-    from vision_evals.core.paths import new_name
+    stash = node.config.stash
+    if _SHARED not in stash:
+        stash[_SHARED] = _Shared(_new_run(node.config))
+    node.workerinput["evals"] = stash[_SHARED].run
 
-    shared = node.config.stash.setdefault(_SHARED, _Shared(new_name()))
-    node.workerinput["evals"] = shared.run
+
+def _new_run(config: pytest.Config) -> str:
+    from vision_evals.core.paths import named_directory, new_name
+
+    name: str | None = config.getoption("evals_run_id", None)
+    if name is None:
+        return new_name()
+    try:
+        return named_directory(finish.catalog_of(config).options.run_dir, name).name
+    except UserError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None:

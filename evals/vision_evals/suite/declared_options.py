@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         Part,
         Pictures,
         Precision,
+        RunId,
         Seed,
     )
 
@@ -69,7 +70,10 @@ class OptionsTable:
     seed: Seed = field(default=SEED, metadata=option(
         "N", "seed of every random generator", "selftest"))
     run_dir: str = field(default="runs", metadata=option(
-        "DIR", "folder of the runs", "selftest merge"))
+        "DIR", "folder of the runs", "selftest merge accept finished"))
+    run_id: RunId | None = field(default=None, metadata=option(
+        "ID", "name of the run, which `evals finished` and `evals accept` take",
+        otherwise="the time"))
     report: str | None = field(default=None, metadata=option(
         "PATH|none", "HTML report", "selftest merge", otherwise="report.html next to the run log"))
     report_dir: str | None = field(default=None, metadata=option(

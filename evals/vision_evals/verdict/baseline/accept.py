@@ -9,6 +9,7 @@ from pathlib import Path
 from vision_evals import log
 from vision_evals.core.errors import UserError
 from vision_evals.log import Verdict
+from vision_evals.log.outcome import unfinished
 
 NOT_PASSED = (Verdict.INVALID, Verdict.FAILED, Verdict.INCONCLUSIVE)
 
@@ -77,14 +78,8 @@ def _exchange(partial: Path, folder: Path, old: Path) -> None:
 
 
 def _require_whole(run: log.Run, where: Path) -> None:
-    if run.status != "finished" or run.not_run:
-        state = run.status if run.status != "finished" else f"without {len(run.not_run)} checks"
-        raise UserError(f"{where}: {state}; only a finished run can be accepted")
-    if run.settings.shard is not None:
-        raise UserError(
-            f"{where}: part {run.settings.shard} of a run; join the parts with `evals merge` and "
-            "accept what that makes"
-        )
+    if (reason := unfinished(run)) is not None:
+        raise UserError(f"{where}: {reason}; only a finished run can be accepted")
     if not any(item.table for item in run.items):
         raise UserError(f"{where}: has no rows, so nothing can be compared with it")
 

@@ -1,0 +1,168 @@
+"""What the user says of a network: by flags, and on a terminal by answers to questions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from vision_evals.core.errors import UserError, did_you_mean, printable
+
+FOLDERS = "folders"
+"""Of `classes`: the names of the class folders, sorted as torchvision's ImageFolder sorts them."""
+
+PUBLISHED = ("torchvision", "timm", "packaged")
+"""Sources whose networks bring their own preprocessing."""
+
+IMAGES = Path("data/val")
+
+DISCORDANCE = 0.1
+"""Assumed share of images that only one of two equally good networks answers rightly. Two trainings
+of one network differ in 5 to 15 % of ImageNet."""
+
+Numbers = tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """All that `init` cannot see for itself; None: not said."""
+
+    network: str | None = None
+    """``torchvision:NAME``, ``timm:NAME``, ``packaged:NAME`` or ``module:function``."""
+    checkpoint: Path | None = None
+    """File of weights; None: published ones, or those that the function makes."""
+    images: Path | None = None
+    """Class folders or a manifest."""
+    classes: str | None = None
+    """``imagenet``, ``folders``, or a file with one class name a line."""
+    size: int | None = None
+    """Side of the square that a network of the user's is fed."""
+    mean: Numbers | None = None
+    """Subtracted from each channel of pixels in [0, 1]."""
+    std: Numbers | None = None
+    """Divides each channel."""
+    discordance: float = DISCORDANCE
+
+    @property
+    def source(self) -> str:
+        """What stands before the colon of the network."""
+        return (self.network or "").partition(":")[0]
+
+    @property
+    def own(self) -> bool:
+        """Whether the network is the user's, so that only they know its preprocessing."""
+        return self.source not in PUBLISHED
+
+
+def network(text: str) -> str:
+    """Check the name of a network."""
+    if not re.fullmatch(r"[^\s:]+:[^\s:]+", text):
+        raise UserError(
+            f'--network {text}: must be "torchvision:NAME", "timm:NAME" or '
+            '"module:function", such as my_pkg.nets:build'
+        )
+    source, _, name = text.partition(":")
+    if source == "torchvision":
+        from vision_evals.models.registry import torchvision_names
+
+        if name not in torchvision_names():
+            near = did_you_mean(name, torchvision_names())
+            raise UserError(f'--network {text}: torchvision has no "{name}"{near}')
+    return text
+
+
+def existing(flag: str) -> Callable[[str], Path]:
+    """Return a check that a path of a flag exists."""
+
+    def check(text: str) -> Path:
+        path = Path(text).expanduser()
+        if not text.strip() or "\0" in text or not path.exists():
+            raise UserError(f"{flag} {printable(text)}: there is no such file or folder")
+        return path
+
+    return check
+
+
+def classes(text: str) -> str:
+    """Check what the outputs are called."""
+    return text if text in {"imagenet", FOLDERS} else str(existing("--classes")(text))
+
+
+def numbers(flag: str, lowest: float) -> Callable[[str], Numbers]:
+    """Return a check of three numbers for the channels."""
+
+    def check(text: str) -> Numbers:
+        try:
+            red, green, blue = (float(part) for part in text.split(","))
+        except ValueError:
+            red = green = blue = -1.0
+        if not all(lowest <= value <= 1 for value in (red, green, blue)):
+            raise UserError(
+                f"{flag} {printable(text)}: write three numbers for pixels from 0 to 1, such as "
+                "0.485,0.456,0.406"
+            )
+        return red, green, blue
+
+    return check
+
+
+def size(text: str) -> int:
+    """Check the side of a square."""
+    if not re.fullmatch("[1-9][0-9]{0,4}", text):
+        raise UserError(f"--size {printable(text)}: write a number of pixels, such as 224")
+    return int(text)
+
+
+def discordance(text: str) -> float:
+    """Check a share of images."""
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0.0
+    if not 0.001 <= share <= 1:
+        raise UserError(f"--discordance {printable(text)}: write a share from 0.001 to 1, as 0.1")
+    return share
+
+
+MEAN, STD = numbers("--mean", 0), numbers("--std", 0.001)
+
+CHECKS: Mapping[str, Callable[[str], Any]] = {
+    "network": network,
+    "checkpoint": existing("--checkpoint"),
+    "images": existing("--images"),
+    "classes": classes,
+    "size": size,
+    "mean": MEAN,
+    "std": STD,
+    "discordance": discordance,
+}
+"""Of each answer, as a flag or typed."""
+
+
+def from_flags(flags: Mapping[str, str | None]) -> Answers:
+    """Return the answers that flags give, each checked."""
+    given = {name: CHECKS[name](text) for name, text in flags.items() if text is not None}
+    return Answers(**given)
+
+
+def complete(answers: Answers) -> Answers:
+    """Return the answers with what follows from them.
+
+    Raises:
+        UserError: one that only the user knows is missing.
+    """
+    if answers.network is None:
+        raise UserError(
+            "--network is missing: torchvision:NAME, timm:NAME, or module:function of your own, "
+            "such as my_pkg.nets:build"
+        )
+    if answers.own and answers.classes is None:
+        raise UserError(
+            "--classes is missing: only you know what the outputs of your network mean; give a "
+            "file with one class name a line in the order of the outputs, imagenet, or "
+            f"{FOLDERS} where they are your class folders, sorted by name"
+        )
+    images = answers.images or existing("--images")(str(IMAGES))
+    return replace(answers, images=images, classes=answers.classes or "imagenet")
