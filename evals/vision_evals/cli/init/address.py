@@ -33,11 +33,10 @@ def installed_from() -> str | None:
     return f"git+{address}@{commit}" + (f"#subdirectory={folder}" if folder else "")
 
 
-def requirement(source: str, address: str | None) -> str:
+def requirement(source: str) -> str:
     """Return what the job installs, with what the source of its network needs.
 
     Args:
         source: what stands before the colon of the network.
-        address: of this package; None: unknown.
     """
-    return f"{NAME}{_EXTRAS.get(source, '')} @ {address or PLACEHOLDER}"
+    return f"{NAME}{_EXTRAS.get(source, '')} @ {installed_from() or PLACEHOLDER}"

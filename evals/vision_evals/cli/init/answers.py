@@ -17,6 +17,7 @@ PUBLISHED = ("torchvision", "timm", "packaged")
 """Sources whose networks bring their own preprocessing."""
 
 IMAGES = Path("data/val")
+"""Where images are looked for in a repository."""
 
 DISCORDANCE = 0.1
 """Assumed share of images that only one of two equally good networks answers rightly. Two trainings
@@ -147,8 +148,12 @@ def from_flags(flags: Mapping[str, str | None]) -> Answers:
     return Answers(**given)
 
 
-def complete(answers: Answers) -> Answers:
+def complete(answers: Answers, folder: Path) -> Answers:
     """Return the answers with what follows from them.
+
+    Args:
+        answers: of flags and questions.
+        folder: of the repository.
 
     Raises:
         UserError: one that only the user knows is missing.
@@ -164,5 +169,5 @@ def complete(answers: Answers) -> Answers:
             "file with one class name a line in the order of the outputs, imagenet, or "
             f"{FOLDERS} where they are your class folders, sorted by name"
         )
-    images = answers.images or existing("--images")(str(IMAGES))
+    images = answers.images or existing("--images")(str(folder / IMAGES))
     return replace(answers, images=images, classes=answers.classes or "imagenet")

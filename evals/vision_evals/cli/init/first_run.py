@@ -24,9 +24,10 @@ def measured(folder: Path) -> Metric:
     """
     with tempfile.TemporaryDirectory() as elsewhere:
         item = _only(_run(folder, run_dir=elsewhere, report="none", pictures="none"))
-    accuracy = next((m for m in item.metrics if m.name == "top1_accuracy"), None)
-    if accuracy is None or accuracy.value is None:
-        raise UserError(f"the first run gave no number: {printable(item.sentence)}")
+    if (accuracy := _accuracy(item)) is None:
+        raise UserError(
+            f"nothing is written, since a first run gave no number: {printable(item.sentence)}"
+        )
     return accuracy
 
 
@@ -47,19 +48,29 @@ def accepted(folder: Path, finished: Run) -> str:
 def lines(finished: Run) -> Iterator[str]:
     """Yield the result of a run: its verdict, and what was judged."""
     item = _only(finished)
-    yield f"first run: {item.verdict}"
-    yield from (
-        f"  {printable(accuracy(metric))}" for metric in item.metrics if metric.name == ACCURACY
-    )
-    if not item.judgements:
-        yield f"  {printable(item.sentence)}"
+    accuracy = _accuracy(item)
+    if accuracy is None or not finished.passed:
+        yield f"first run: {item.verdict}: {printable(item.sentence)}"
+    else:
+        yield f"first run: passed; accuracy {accuracy.value:.3f}, n = {accuracy.n:,}"
     for judgement in item.judgements:
         if judgement.of is None:
             yield f"  {judgement.verdict}: {printable(judgement.sentence)}"
         else:
-            yield "  not compared yet: there is no accepted run before the first"
+            yield "  not compared: no run was accepted before the first"
     yield from (f"  warning: {printable(text)}" for text in finished.warnings)
     yield f"report: {finished.report}"
+
+
+def has_floor(finished: Run) -> bool:
+    """Return whether the suite has a floor."""
+    return any(judgement.of is None for judgement in _only(finished).judgements)
+
+
+def _accuracy(item: Item) -> Metric | None:
+    return next(
+        (m for m in item.metrics if m.name == "top1_accuracy" and m.value is not None), None
+    )
 
 
 def _only(finished: Run) -> Item:

@@ -41,8 +41,8 @@ class Gate:
     def assumption(self) -> str:
         """What the margin rests on."""
         return (
-            f"{POWER:.0%} power, if {self.discordance:.0%} of the images change sides between two "
-            "equal networks"
+            f"{100 * POWER:.0f} % power, if {100 * self.discordance:g} % of the images change "
+            "sides between two equal networks"
         )
 
     @property
@@ -52,9 +52,8 @@ class Gate:
 
     def __str__(self) -> str:
         ending = f"; a margin of 1 point needs {self.for_one_point} images"
-        return (
-            f"{self.n:,} images decide a margin of {self.points} points ({self.assumption})"
-            + (f"{ending}, so the gate only warns" if self.warns else "")
+        return f"{self.n:,} images decide a margin of {self.points} points ({self.assumption})" + (
+            f"{ending}, so the gate only warns" if self.warns else ""
         )
 
 

@@ -16,6 +16,7 @@ from vision_evals.models.build import build
 from vision_evals.models.classifier import Classifier
 from vision_evals.models.inspection.inspect_file import FileInspection, inspect_file
 from vision_evals.models.registry import Registry
+from vision_evals.report.words import plural
 
 MAX_OPENED = 200
 """Pictures whose size is looked at."""
@@ -86,8 +87,8 @@ class Network:
         if file is None:
             return printable(f"{built}, weights: {classifier.weights}")
         return printable(
-            f"{built}; {file.path} fits: {file.format}, {file.tensors:,} tensors with "
-            f"{file.parameters:,} parameters"
+            f"{built}; {file.path} fits: {file.format}, {plural(file.tensors or 0, 'tensor')} with "
+            f"{plural(file.parameters or 0, 'parameter')}"
         )
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from vision_evals.cli.init.answers import CHECKS, FOLDERS, IMAGES, Answers
 from vision_evals.core.errors import UserError
 
 
-def ask(answers: Answers) -> Answers:
+def ask(answers: Answers, folder: Path) -> Answers:
     """Return the answers with those that the user types; what flags said is not asked.
 
     Nothing is written meanwhile: Ctrl-C leaves no trace.
@@ -17,7 +18,7 @@ def ask(answers: Answers) -> Answers:
     Raises:
         UserError: the input ended.
     """
-    for name, text, default in _questions():
+    for name, text, default in _questions(folder):
         needed = answers.own or name in {"network", "checkpoint", "images"}
         if name == "classes" and answers.checkpoint is not None:
             needed = True
@@ -26,11 +27,11 @@ def ask(answers: Answers) -> Answers:
     return answers
 
 
-def _questions() -> Iterator[tuple[str, str, str]]:
+def _questions(folder: Path) -> Iterator[tuple[str, str, str]]:
     """Yield the name of each answer, the question, and what Enter stands for."""
     yield "network", "Network (torchvision:NAME, timm:NAME, or module:function of yours)", ""
     yield "checkpoint", "Checkpoint, a file of weights (Enter: none)", "none"
-    yield "images", "Labelled images, class folders or a manifest", str(IMAGES)
+    yield "images", "Labelled images, class folders or a manifest", str(folder / IMAGES)
     text = f"Classes in the order of the outputs (a file, imagenet, or {FOLDERS})"
     yield "classes", text, FOLDERS
     yield "size", "Pixels of a side that the network is fed (Enter: from the images)", "images"

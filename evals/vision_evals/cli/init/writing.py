@@ -115,7 +115,7 @@ def written(folder: Path, texts: Mapping[str, str]) -> Iterator[list[str]]:
         raise
 
 
-def replace(path: Path, text: str) -> None:
-    """Write a file of ours again."""
-    with whole_file(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+def fill_in(folder: Path, values: Mapping[str, object]) -> None:
+    """Write the suite again, which is ours, with what was measured."""
+    with whole_file(folder / SUITE) as partial:
+        partial.write_text(rendered(values)[SUITE], encoding="utf-8")
