@@ -58,7 +58,8 @@ def _place(options: argparse.Namespace) -> Path:
     Raises:
         UserError: there is neither.
     """
-    name, runs = options.run_dir, options_from_args(options).run_dir
+    name: str = options.run_dir
+    runs = options_from_args(options).run_dir
     with contextlib.suppress(ValueError):  # a path
         if (runs / run_name(name)).exists():
             return runs / name

@@ -43,6 +43,7 @@ _ALERTS = {
 # Of the run's own options: they say where results go, and change none.
 _ELSEWHERE = {
     "--evals-run-dir",
+    "--evals-run-id",
     "--evals-report",
     "--evals-report-dir",
     "--evals-templates",

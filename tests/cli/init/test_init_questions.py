@@ -49,10 +49,14 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> Typed:
 ALL = ("nets:build", "best.safetensors", "pictures", "classes.txt", "", "", "")
 
 
-def test_it_asks_for_what_no_flag_says(tmp_path: Path, typed: Typed) -> None:
+def test_it_asks_for_what_no_flag_says(
+    tmp_path: Path, typed: Typed, capsys: pytest.CaptureFixture[str]
+) -> None:
     furnish(tmp_path, each=10)
     asked = typed(*ALL)
     assert init(tmp_path) == 0
+    said = capsys.readouterr().out
+    assert "Or by flags: evals init --network=nets:build --checkpoint=best.safetensors" in said
     assert [question.split()[0] for question in asked] == [
         "Network", "Checkpoint,", "Labelled", "Classes", "Pixels", "Mean", "Standard",
     ]  # fmt: skip
@@ -71,7 +75,7 @@ def test_flags_are_not_asked_again(tmp_path: Path, typed: Typed) -> None:
 
 
 def test_a_published_network_brings_its_own_input(typed: Typed, tmp_path: Path) -> None:
-    (tmp_path / "pictures").mkdir()
+    furnish(tmp_path, each=2)
     asked = typed("torchvision:resnet18", "", str(tmp_path / "pictures"))
     answers = ask(Answers(), tmp_path)
     assert answers == Answers("torchvision:resnet18", images=tmp_path / "pictures")
@@ -82,14 +86,17 @@ def test_a_wrong_answer_is_asked_again_with_the_reason(
     tmp_path: Path, typed: Typed, capsys: pytest.CaptureFixture[str]
 ) -> None:
     furnish(tmp_path, each=10)
+    (tmp_path / "flat").mkdir()
+    (tmp_path / "pictures/red/0.png").rename(tmp_path / "flat/0.png")
     asked = typed(
-        "resnet", "nets:build", "best.pt", "best.safetensors", "here", "pictures",
+        "resnet", "nets:build", "best.pt", "best.safetensors", "here", "flat", "pictures",
         "no.txt", "classes.txt", "-1", "8", "a,b,c", "", "1", "",
     )  # fmt: skip
     assert init(tmp_path) == 0
     out = capsys.readouterr().out
-    assert len(asked) == 14
+    assert len(asked) == 15
     assert 'must be "torchvision:NAME"' in out
+    assert "--images flat: 1 picture without labels" in out
     for said in ("--checkpoint best.pt", "--images here", "--classes no.txt", "--size -1"):
         assert f"  {said}: " in out
 

@@ -122,6 +122,16 @@ def test_a_page_is_never_longer_than_github_takes(many: int) -> None:
     assert ("left out here" in page) == (many > 1)
 
 
+def test_the_file_is_short_enough_for_a_comment(tmp_path: Path) -> None:
+    file = tmp_path / "x.md"
+    assert not write_markdown(
+        run(*[item(f"check-{n}") for n in range(999)]), tmp_path, None, file, {}
+    )
+    page = file.read_text("utf-8")
+    assert 10_000 < len(page.encode()) <= 65_536
+    assert "left out here" in page
+
+
 def test_the_summary_takes_what_stands_there_into_account(tmp_path: Path) -> None:
     summary = tmp_path / "summary.md"
     summary.write_bytes(b"x" * (MAX_SUMMARY_BYTES - 3000))

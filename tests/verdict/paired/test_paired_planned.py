@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ def power(n: int, discordance: float, margin: float) -> float:
     for worse in range(most + 1):
         better = np.arange(min(most, n - worse) + 1)
         counts = np.stack([np.full_like(better, worse), better, n - worse - better], axis=1)
-        share = multinomial.pmf(counts, n, [discordance / 2, discordance / 2, 1 - discordance])
+        share: Any = multinomial.pmf(counts, n, [discordance / 2, discordance / 2, 1 - discordance])
         passing = next(
             (b for b in better if score_interval(worse, int(b), n, 0.9).low >= -margin), None
         )

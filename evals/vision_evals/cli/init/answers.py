@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from vision_evals.core.errors import UserError, did_you_mean, printable
+from vision_evals.images import sources
+from vision_evals.report.words import plural
 
 FOLDERS = "folders"
 """Of `classes`: the names of the class folders, sorted as torchvision's ImageFolder sorts them."""
@@ -86,6 +88,19 @@ def existing(flag: str) -> Callable[[str], Path]:
     return check
 
 
+def labelled(text: str) -> Path:
+    """Check that images have labels."""
+    path = existing("--images")(text)
+    image_set = sources.load(str(path), Path.cwd())
+    if not image_set.labelled:
+        raise UserError(
+            f"--images {path}: {plural(len(image_set.images), 'picture')} without labels, and a gate "
+            "compares right answers; sort them into class folders, or list them in a manifest "
+            'with a column "label"'
+        )
+    return path
+
+
 def classes(text: str) -> str:
     """Check what the outputs are called."""
     return text if text in {"imagenet", FOLDERS} else str(existing("--classes")(text))
@@ -132,7 +147,7 @@ MEAN, STD = numbers("--mean", 0), numbers("--std", 0.001)
 CHECKS: Mapping[str, Callable[[str], Any]] = {
     "network": network,
     "checkpoint": existing("--checkpoint"),
-    "images": existing("--images"),
+    "images": labelled,
     "classes": classes,
     "size": size,
     "mean": MEAN,
@@ -169,5 +184,5 @@ def complete(answers: Answers, folder: Path) -> Answers:
             "file with one class name a line in the order of the outputs, imagenet, or "
             f"{FOLDERS} where they are your class folders, sorted by name"
         )
-    images = answers.images or existing("--images")(str(folder / IMAGES))
+    images = answers.images or labelled(str(folder / IMAGES))
     return replace(answers, images=images, classes=answers.classes or "imagenet")

@@ -49,18 +49,12 @@ class Pictures:
 
 
 def pictures(source: Path) -> Pictures:
-    """Find labelled pictures, and open some.
+    """Find pictures, and open some.
 
     Raises:
-        UserError: there are none, they have no labels, or none can be opened.
+        UserError: there are none, or none can be opened.
     """
     image_set = sources.load(str(source), Path.cwd())
-    if not image_set.labelled:
-        raise UserError(
-            f"--images {source}: {len(image_set.images):,} pictures without labels, and a gate "
-            "compares right answers; sort them into class folders, or list them in a manifest "
-            'with a column "label"'
-        )
     sizes: Counter[tuple[int, int]] = Counter()
     for image in limited(image_set, MAX_OPENED).images:
         try:

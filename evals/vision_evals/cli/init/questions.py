@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from vision_evals.cli.init.answers import CHECKS, FOLDERS, IMAGES, Answers
 from vision_evals.core.errors import UserError
@@ -18,12 +20,17 @@ def ask(answers: Answers, folder: Path) -> Answers:
     Raises:
         UserError: the input ended.
     """
+    flags = []
     for name, text, default in _questions(folder):
         needed = answers.own or name in {"network", "checkpoint", "images"}
         if name == "classes" and answers.checkpoint is not None:
             needed = True
-        if needed and getattr(answers, name) is None:
-            answers = replace(answers, **{name: _answer(name, text, default)})
+        if needed and getattr(answers, name) is None and (typed := _answer(name, text, default)):
+            checked: Any = CHECKS[name](typed)
+            answers = replace(answers, **{name: checked})
+            flags.append(f"--{name}={typed}")
+    if flags:
+        print(f"Or by flags: {shlex.join(['evals', 'init', *flags])}")
     return answers
 
 
@@ -39,7 +46,8 @@ def _questions(folder: Path) -> Iterator[tuple[str, str, str]]:
     yield "std", "Standard deviation that divides", "0.229,0.224,0.225"
 
 
-def _answer(name: str, text: str, default: str) -> object:
+def _answer(name: str, text: str, default: str) -> str | None:
+    """Return what was typed, once it can be used; None where nothing is to be said."""
     shown = f"{text} [{default}]: " if default else f"{text}: "
     while True:
         try:
@@ -49,6 +57,8 @@ def _answer(name: str, text: str, default: str) -> object:
         if typed in {"none", "images"} and typed == default:
             return None
         try:
-            return CHECKS[name](typed)
+            CHECKS[name](typed)
         except UserError as error:
             print(f"  {error}")
+        else:
+            return typed

@@ -16,6 +16,9 @@ SUMMARY = "GITHUB_STEP_SUMMARY"
 MAX_SUMMARY_BYTES = 1024 * 1024
 """Bytes: of a longer summary GitHub shows nothing."""
 
+MAX_COMMENT_BYTES = 65_000
+"""Bytes: a comment on a pull request has at most 65,536 characters."""
+
 
 def write_markdown(
     run: Run,
@@ -37,7 +40,7 @@ def write_markdown(
     if path is not None:
         try:
             with whole_file(path) as partial:
-                partial.write_text(render(run, where), encoding="utf-8")
+                partial.write_text(render(run, where, MAX_COMMENT_BYTES), encoding="utf-8")
         except OSError as error:
             problems.append(f"--evals-markdown {path} could not be written: {error.strerror}")
     if summary := environment.get(SUMMARY):
