@@ -430,8 +430,8 @@ def test_accept_refuses_what_no_gate_should_compare_with(
     )
     refused("is not a folder", "runs/latest", "--force", "--to", "gate.toml")
     for change, said in (
-        ({"status": "running"}, "running; only a finished run"),
-        ({"not_run": ["x"]}, "without 1 checks"),
+        ({"status": "running"}, "running; it still runs, or was killed"),
+        ({"not_run": ["x"]}, "without 1 check, first x"),
     ):
         file = baseline.path / "runs" / "latest" / "run.json"
         data = json.loads(file.read_text(encoding="utf-8"))

@@ -60,6 +60,7 @@ def test_a_run_that_did_not_finish_says_so_in_the_headline() -> None:
         ("pytest suites/ -x -q --durations=3", []),
         ("pytest suites/ --evals-limit 5 --evals-seed=3", ["--evals-limit", "5", "--evals-seed=3"]),
         ("python -m pytest a --evals-run-dir b --evals-report=none --evals-pictures 2", []),
+        ("pytest a --evals-run-id 7-1 --evals-run-id=7-1", []),
         ("pytest --evals-images 'my photos/x' s", ["--evals-images", "my photos/x"]),
         ("pytest -c other.toml s --rootdir=.", ["-c", "other.toml", "--rootdir=."]),
         ("pytest --evals-model a=alexnet@w.pt --evals-model vgg11",

@@ -36,7 +36,8 @@ def unfinished(run: Run) -> str | None:
     if run.settings.shard is not None:
         return f"part {run.settings.shard} of a run; join the parts with `evals merge`"
     if missing:
-        return f"without {len(missing)} checks, first {min(missing)}; {judged}"
+        checks = "check" if len(missing) == 1 else "checks"
+        return f"without {len(missing)} {checks}, first {min(missing)}; {judged}"
     return None if run.selected else "without any check: none was selected"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,12 @@ def test_it_looks_writes_runs_and_accepts_and_what_it_wrote_is_green(
     accepted = log.read(tmp_path / "baseline")
     assert accepted.items[0].metrics[0].value == 1.0
     assert not log.read(tmp_path / "runs" / "latest").warnings
+
+    clean = tmp_path / "clean"  # what another machine checks out
+    shutil.copytree(tmp_path, clean, ignore=shutil.ignore_patterns("runs", ".evals_cache", "clean"))
+    done = run_pytest(clean, *GREEN)
+    assert done.code == 0, done.out
+    assert "from the cache" not in done.out
 
 
 def test_a_worse_checkpoint_is_named_and_a_much_worse_one_is_red(tmp_path: Path) -> None:

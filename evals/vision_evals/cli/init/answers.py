@@ -94,8 +94,8 @@ def labelled(text: str) -> Path:
     image_set = sources.load(str(path), Path.cwd())
     if not image_set.labelled:
         raise UserError(
-            f"--images {path}: {plural(len(image_set.images), 'picture')} without labels, and a gate "
-            "compares right answers; sort them into class folders, or list them in a manifest "
+            f"--images {path}: {plural(len(image_set.images), 'picture')} without labels, and a "
+            "gate compares right answers; sort them into class folders, or list them in a manifest "
             'with a column "label"'
         )
     return path
