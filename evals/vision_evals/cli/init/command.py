@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from vision_evals.cli.init import address, first_run, looking, writing
-from vision_evals.cli.init.answers import FOLDERS, Answers, complete
+from vision_evals.cli.init.answers import Answers, complete
+from vision_evals.cli.init.checks import FOLDERS
 from vision_evals.cli.init.gate import Gate, floor
 from vision_evals.cli.init.next_steps import next_steps
 from vision_evals.cli.init.questions import ask

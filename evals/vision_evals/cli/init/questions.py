@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vision_evals.cli.init.answers import CHECKS, FOLDERS, IMAGES, Answers
+from vision_evals.cli.init.answers import IMAGES, Answers
+from vision_evals.cli.init.checks import CHECKS, FOLDERS
 from vision_evals.core.errors import UserError
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from vision_evals.cli.init.answers import FOLDERS, Answers
+from vision_evals.cli.init.answers import Answers
+from vision_evals.cli.init.checks import FOLDERS
 from vision_evals.core.errors import UserError
 from vision_evals.core.paths import data_folder, whole_file
 
