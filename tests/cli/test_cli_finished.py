@@ -39,6 +39,8 @@ def test_a_whole_run_is_finished_even_if_it_is_red(
     for name in ("7-1", "runs/7-1", "runs/7-1/run.json"):
         assert run(tmp_path, "finished", name) == 0
         assert "finished, 1 failed" in capsys.readouterr().out
+    (tmp_path / "runs/latest").symlink_to("7-1")
+    assert run(tmp_path, "finished", "latest") == 0
     elsewhere = tmp_path / "elsewhere"
     (tmp_path / "runs").rename(elsewhere)
     assert run(tmp_path, "finished", "7-1") == 1

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from vision_evals.cli.args import add_options, options_from_args
 from vision_evals.core.errors import UserError, did_you_mean, printable
-from vision_evals.core.paths import REPORT, run_name
+from vision_evals.core.paths import LATEST, REPORT, run_name
 
 BASELINE = Path("baseline")
 """Where `evals accept` keeps a run."""
@@ -61,7 +61,7 @@ def _place(options: argparse.Namespace) -> Path:
     name: str = options.run_dir
     runs = options_from_args(options).run_dir
     with contextlib.suppress(ValueError):  # a path
-        if (runs / run_name(name)).exists():
+        if (runs / (name if name == LATEST else run_name(name))).exists():
             return runs / name
     if "\0" not in name and Path(name).exists():
         return Path(name)
