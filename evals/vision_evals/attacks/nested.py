@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -68,25 +69,27 @@ def nested_worst_cases(
         worst = _stretched(pixels, criterion, ball, held, look)
         rows = torch.nonzero(~worst.broken)[:, 0]
         if len(rows):
-            attacked = worst_case(
-                *(victim, pixels[rows], criterion.of(rows), ball, attacks if ball.epsilon else ()),
-                draws.of(rows.tolist()),
-                look=lambda moved, part, rows=rows: look(moved, rows[part]),  # type: ignore[misc]
-            )
+            images = victim, pixels[rows], criterion.of(rows), ball, attacks if ball.epsilon else ()
+            look_at = partial(_look_at, look, rows)
+            attacked = worst_case(*images, draws.of(rows.tolist()), look_at)
             for whole, part in zip(worst, attacked, strict=True):
                 whole[rows] = part
         moved = worst.broken & (worst.by != CLEAN)
         radius = torch.where(moved, ball.epsilon, held.radius)
-        held = _Held(
-            torch.where(moved[:, None, None, None], worst.pixels, held.pixels),
-            radius,
-            torch.where(moved, worst.by, held.by),
-        )
+        points = torch.where(moved[:, None, None, None], worst.pixels, held.pixels)
+        held = _Held(points, radius, torch.where(moved, worst.by, held.by))
         stands = ~worst.broken & (radius == 0)
         yield Nested(
             worst._replace(by=torch.where(worst.broken, worst.by, held.by)),
             radius.masked_fill(stands, -1),
         )
+
+
+def _look_at(
+    look: Forward, rows: torch.Tensor, pixels: torch.Tensor, part: torch.Tensor
+) -> torch.Tensor:
+    """Return the logits of pixels of a part of some rows."""
+    return look(pixels, rows[part])
 
 
 def _stretched(

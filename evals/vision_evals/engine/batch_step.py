@@ -67,32 +67,40 @@ def run_batch(
             if name in result.failures or stopped:
                 continue
             tell(f"{task.title}, {name}")
-            generators = _generator_states(work.device)
-            began, shared = time.perf_counter(), probe.shared_seconds
-            try:
-                with timed("attack" if task.measure.attack else "measure"):
-                    columns = dict(observe(task, probe, result.fitting))
-                    if (moved := columns.pop(MOVED, None)) is not None:
-                        kept = zip(probe.ids, torch.as_tensor(moved), strict=True)
-                        result.moved[task.table].update(kept)
-                    shard.add(task, probe, columns)
-            except NotApplicableError as error:
-                result.not_applicable[task.table] = str(error)
-                shard.stopped[task.table] = "not_applicable"
-            except InvalidError as error:
-                result.invalid[task.table] = str(error)
-                shard.stopped[task.table] = "invalid"
-            except Exception as error:  # noqa: BLE001 - one network's failure is not the others'
-                result.failures[name] = f"{type(error).__name__}: {error}{_location(error)}"
-            seconds = time.perf_counter() - began + shared
-            result.seconds[task.table] += seconds
-            shard.seconds[task.table] += seconds
-            if not all(map(torch.equal, generators, _generator_states(work.device))):
-                result.drew.add(name)
-                shard.drew.add(task.table)
+            _run_task(task, probe, work.device, shard, result)
     for fast_path in (group.fast_path for group in work.groups if group.fast_path):
         fast_path.count_images(len(batch.ids))
     result.spent["look"] += time.perf_counter() - started
+
+
+def _run_task(
+    task: Task, probe: Probe, device: torch.device, shard: Shard, result: PassResult
+) -> None:
+    """Put the columns of one task into the shard, or note why it stopped."""
+    name, table = probe.classifier.name, task.table
+    generators = _generator_states(device)
+    began, shared = time.perf_counter(), probe.shared_seconds
+    try:
+        with timed("attack" if task.measure.attack else "measure"):
+            columns = dict(observe(task, probe, result.fitting))
+            if (moved := columns.pop(MOVED, None)) is not None:
+                kept = zip(probe.ids, torch.as_tensor(moved), strict=True)
+                result.moved[table].update(kept)
+            shard.add(task, probe, columns)
+    except NotApplicableError as error:
+        result.not_applicable[table] = str(error)
+        shard.stopped[table] = "not_applicable"
+    except InvalidError as error:
+        result.invalid[table] = str(error)
+        shard.stopped[table] = "invalid"
+    except Exception as error:  # noqa: BLE001 - one network's failure is not the others'
+        result.failures[name] = f"{type(error).__name__}: {error}{_location(error)}"
+    seconds = time.perf_counter() - began + shared
+    result.seconds[table] += seconds
+    shard.seconds[table] += seconds
+    if not all(map(torch.equal, generators, _generator_states(device))):
+        result.drew.add(name)
+        shard.drew.add(table)
 
 
 def count_batch(batch: Batch, shard: Shard, result: PassResult) -> None:

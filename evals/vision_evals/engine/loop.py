@@ -72,36 +72,50 @@ def run_loop(
         _count_cached(image_set, cached[index], result)
         advance(len(cached[index].hashes))
 
-    def finish(shard: Shard) -> None:
-        with timed("rows"):
-            shard.write(result)
-        if shard_cache is not None:
-            with timed("cache"):
-                shard_cache.keep(shard, work_by_shard[shard.plan.index].groups, result)
-
-    def steps() -> Generator[Step]:
-        """Yield the steps of this process, then of the others: a calibration is not shared."""
-        spans = [span for work in work_by_shard.values() for span in work.plan.spans]
-        done = 0
-        if processes == 1 or _calibrating(groups):
-            for step in _own_steps(image_set, spans, work_by_shard, device, result):
-                yield step
-                done += 1
-                if processes > 1 and not _calibrating(groups):
-                    break
-        if spans[done:]:
-            yield from shared_steps(
-                image_set,
-                [(work_by_shard[span.start // SHARD], span) for span in spans[done:]],
-                processes,
-                advance,
-                result,
-                changes or Changes(),
-            )
-
-    _run_steps(steps(), work_by_shard, directory, result, advance, finish, start)
+    finish = partial(_finish, work_by_shard, shard_cache, result)
+    own = _own_steps(image_set, work_by_shard, device, result)
+    steps = _steps(own, image_set, groups, work_by_shard, processes, advance, result, changes)
+    _run_steps(steps, work_by_shard, directory, result, advance, finish, start)
     result.spent["total"] = time.perf_counter() - start
     result.finished = True
+
+
+def _finish(
+    work_by_shard: Mapping[int, ShardWork],
+    shard_cache: ShardCache | None,
+    result: PassResult,
+    shard: Shard,
+) -> None:
+    with timed("rows"):
+        shard.write(result)
+    if shard_cache is not None:
+        with timed("cache"):
+            shard_cache.keep(shard, work_by_shard[shard.plan.index].groups, result)
+
+
+def _steps(
+    own: Generator[Step],
+    image_set: ImageSet,
+    groups: Sequence[TaskGroup],
+    work_by_shard: Mapping[int, ShardWork],
+    processes: int,
+    advance: Advance,
+    result: PassResult,
+    changes: Changes | None,
+) -> Generator[Step]:
+    """Yield the steps of this process, then of the others: a calibration is not shared."""
+    batches = [(work, span) for work in work_by_shard.values() for span in work.plan.spans]
+    if processes == 1 or _calibrating(groups):
+        with closing(own):
+            for step in own:
+                batches.pop(0)
+                yield step
+                if processes > 1 and not _calibrating(groups):
+                    break
+    if batches:
+        yield from shared_steps(
+            image_set, batches, processes, advance, result, changes or Changes()
+        )
 
 
 def _calibrating(groups: Sequence[TaskGroup]) -> bool:
@@ -112,13 +126,13 @@ def _calibrating(groups: Sequence[TaskGroup]) -> bool:
 
 def _own_steps(
     image_set: ImageSet,
-    spans: Sequence[range],
     work_by_shard: Mapping[int, ShardWork],
     device: torch.device,
     result: PassResult,
-) -> Iterator[Step]:
+) -> Generator[Step]:
     """Yield a step a batch that this process computes; batches are read ahead."""
     works = work_by_shard.values()
+    spans = [span for work in works for span in work.plan.spans]
     geometries = {group.classifier.geometry for work in works for group in work.groups}
     since = time.perf_counter()
     for batch in prefetch(image_set.images, spans, geometries, device):
