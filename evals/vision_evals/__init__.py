@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from vision_evals.log import Validity as Validity
     from vision_evals.log import Verdict as Verdict
     from vision_evals.log import WorstFirst as WorstFirst
-    from vision_evals.log.result import Run as Run
-    from vision_evals.log.result import read as read
     from vision_evals.measures.measure import Columns as Columns
     from vision_evals.measures.measure import Drawing as Drawing
     from vision_evals.measures.measure import Measure as Measure
@@ -45,6 +43,8 @@ if TYPE_CHECKING:
     from vision_evals.measures.metrics import shares as shares
     from vision_evals.measures.probe import Probe as Probe
     from vision_evals.models.classifier import Classifier as Classifier
+    from vision_evals.report.result import Run as Run
+    from vision_evals.report.result import read as read
     from vision_evals.suite.spec import BY_DECISION as BY_DECISION
     from vision_evals.suite.spec import BY_LOSS as BY_LOSS
     from vision_evals.suite.spec import BY_PROBABILITY as BY_PROBABILITY
@@ -74,7 +74,7 @@ _NAMES = {
         "Verdict",
         "WorstFirst",
     ),
-    "vision_evals.log.result": ("Run", "read"),
+    "vision_evals.report.result": ("Run", "read"),
     "vision_evals.measures.measure": ("Columns", "Drawing", "Measure", "Subject"),
     "vision_evals.measures.metrics": ("absent", "each", "fraction", "resampled", "shares"),
     "vision_evals.measures.probe": ("Probe",),

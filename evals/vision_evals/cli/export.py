@@ -17,7 +17,7 @@ from vision_evals.core.errors import UserError, printable
 if TYPE_CHECKING:
     import pandas as pd
 
-    from vision_evals.log.result import Run
+    from vision_evals.report.result import Run
 
 FORMATS = ("csv", "parquet", "json")
 TABLES = ("metrics", "images", "rows")
@@ -51,7 +51,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-    from vision_evals.log.result import read
+    from vision_evals.report.result import read
 
     for name in ("model", "suite"):
         if getattr(options, name) and not options.check:

@@ -14,8 +14,8 @@ from vision_evals.core.errors import NotApplicableError, UnavailableError, UserE
 from vision_evals.engine.jobs import Catalog
 from vision_evals.engine.publish import ReportPlaces, announce
 from vision_evals.log.outcome import FAILED, PASSED, exit_code, fails
-from vision_evals.log.result import Run
 from vision_evals.report.export.escape import without_password
+from vision_evals.report.result import Run
 from vision_evals.suite.declared_options import declared
 from vision_evals.suite.options import read as read_options
 from vision_evals.suite.suite import Suite, is_suite

@@ -105,7 +105,11 @@ def filled(
             vega=scripts.vega,
             policy=functools.partial(scripts.policy, style, script, images=images),
         )
-    # No template holds such a character: whatever stands here came with a name from the log.
+    return without_controls(html)
+
+
+def without_controls(html: str) -> str:
+    """Return a page without them; no template has any: they came with names from the log."""
     return CONTROL.sub("\N{REPLACEMENT CHARACTER}", html)
 
 

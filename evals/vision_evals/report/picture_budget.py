@@ -82,7 +82,7 @@ def select(
     shown: dict[Wanted, Shown] = {}
     missing: dict[Wanted, str] = {}
     left_out: set[Wanted] = set()
-    for wish in _turns(wanted):
+    for wish in in_turns(wanted):
         try:
             picture = files.picture(directory, wish.file)
         except files.Missing as error:
@@ -99,7 +99,7 @@ def select(
     return Selection(shown, missing, in_order)
 
 
-def _turns(wanted: Sequence[Wanted]) -> Iterator[Wanted]:
+def in_turns(wanted: Sequence[Wanted]) -> Iterator[Wanted]:
     """Yield each once: all that an answer picked before any other, one of each check at a time."""
     checks = grouped(((wish.fair, wish.check), wish) for wish in dict.fromkeys(wanted))
     for fair in (False, True):

@@ -12,9 +12,10 @@ from vision_evals.core.errors import UserError, did_you_mean
 from vision_evals.log import frames
 from vision_evals.log.disk import read as read_log
 from vision_evals.log.item import Item
-from vision_evals.log.outcome import exit_code, verdict_counts
+from vision_evals.log.outcome import exit_code
 from vision_evals.log.run import Run as Log
 from vision_evals.log.verdicts import Verdict
+from vision_evals.report import notebook
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,9 +108,12 @@ class Run:
         return tuple(items if model is None else _matching(items, "classifier", model, self.path))
 
     def __repr__(self) -> str:
-        """Return its path, verdicts and exit code in a line."""
-        verdicts = verdict_counts(self.log) or "nothing selected"
-        return f"<Run {self.path}: {verdicts}, exit code {self.exit_code}>"
+        """Return verdicts, the first failures and the report, in a few lines."""
+        return notebook.text(self.log, self.path, self.report, self.exit_code)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: verdict, numbers, thumbnails, a link to the report."""
+        return notebook.html(self.log, self.path, self.report)
 
 
 def read(path: str | os.PathLike[str]) -> Run:
