@@ -32,10 +32,10 @@ MAX_PICTURES = 8
 MAX_PICTURE_BYTES = 200_000
 """Bytes that they take of the notebook, all together."""
 
-THUMBNAIL_EXTENT = (480, 160)
+THUMBNAIL_EXTENT = (420, 140)
 """Width and height in pixels of the largest thumbnail: three panels side by side."""
 
-WEBP_QUALITY = 75
+WEBP_QUALITY = 55
 
 MAX_SENTENCES = 3
 """Failures that a terminal shows in words."""

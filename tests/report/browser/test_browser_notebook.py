@@ -24,10 +24,10 @@ CONTRAST = """() => {
   const ground = element => {
     for (let at = element; at; at = at.parentElement) {
       const colour = getComputedStyle(at).backgroundColor
-      if (!/, 0\\)$|transparent/.test(colour)) return colour
+      if (!/^rgba.* 0\\)$/.test(colour)) return colour
     }
   }
-  const words = '.vision-evals-run :is(p, td, th, li, figcaption, .verdict)'
+  const words = '.vision-evals-run :is(p, a, td, th, li, figcaption, .verdict)'
   return [...document.querySelectorAll(words)]
     .map(e => [light(getComputedStyle(e).color), light(ground(e))].sort((a, b) => a - b))
     .map(([dark, bright]) => (bright + 0.05) / (dark + 0.05))
@@ -41,7 +41,7 @@ def test_all_words_can_be_read_and_nothing_is_loaded(
 ) -> None:
     log = runs.make_run(*runs.every_verdict(tmp_path))
     ground, ink = NOTEBOOKS[notebook]
-    html = Run(log, tmp_path, None, exit_code(log))._repr_html_()
+    html = Run(log, tmp_path, tmp_path / "report.html", exit_code(log))._repr_html_()
     page = tmp_path / "notebook.html"
     page.write_text(
         f"<!doctype html><meta charset=utf-8><title>n</title>"
