@@ -90,36 +90,40 @@ def chromium() -> Iterator[Any]:
         launched.close()
 
 
-def numbers(slide: Any) -> list[list[str]]:
-    """Return the rows of its table: check, network, metric, value, interval, n."""
-    table = [line for line in slide.text.splitlines() if line.startswith("| ")]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table[1:]]
+def numbers(slide: Any) -> list[tuple[str, ...]]:
+    """Return the rows of its table: network, metric, point, value, ends of the interval, n."""
+    row = r"\| (\w+) \| (\w+)(?: at (\S+))? \| (\S+) \((\S+) to (\S+)\) \| ([\w ]+) \|"
+    lines = [line for line in slide.text.splitlines() if line.startswith("|")][2:]
+    matches = [re.fullmatch(row, line) for line in lines]
+    assert None not in matches, lines
+    return [match.groups(default="") for match in matches if match]
 
 
-def same_number(row: list[str], run: Run) -> None:
+def same_number(row: tuple[str, ...], run: Run) -> None:
     """Compare a row of the page with the run, to half of its last digit or to one image.
 
     A network that was trained here differs from machine to machine: there each of the two values
     is within the other's seeds.
     """
-    check, network, metric, value, interval, n = row
-    name, _, at = metric.partition(" at ")
+    network, name, at, value, low, high, n = row
     frame = run.metrics
-    chosen = (frame["check"] == check) & (frame["model"] == network) & (frame["metric"] == name)
+    chosen = (frame["model"] == network) & (frame["metric"] == name)
     chosen &= (frame["at"] == at) if at else frame["at"].isna()
-    found = frame[chosen].iloc[0]
-    low, high = (float(end) for end in interval.split(" to "))
+    found = frame[chosen].drop_duplicates("check")
+    assert len(found) == 1, row
+    metric = found.iloc[0]
     half_a_digit = 0.5 * 10 ** -len(value.partition(".")[2]) + 1e-9
-    seeds = found["spread"]
+    seeds = metric["spread"]
     if len(seeds):
         assert n == f"{len(seeds)} seeds", row
         assert min(seeds) - half_a_digit <= float(value) <= max(seeds) + half_a_digit, (row, seeds)
-        assert low - half_a_digit <= found["value"] <= high + half_a_digit, (row, found["value"])
+        within = float(low) - half_a_digit <= metric["value"] <= float(high) + half_a_digit
+        assert within, (row, metric["value"])
         return
-    assert int(n) == found["n"], row
-    slack = half_a_digit + (1 / found["n"] if found["method"] == "wilson" else 0)
-    for stated, measured in ((float(value), "value"), (low, "low"), (high, "high")):
-        assert stated == pytest.approx(found[measured], abs=slack), (row, found.to_dict())
+    assert int(n) == metric["n"], row
+    slack = half_a_digit + (1 / metric["n"] if metric["method"] == "wilson" else 0)
+    for stated, measured in ((value, "value"), (low, "low"), (high, "high")):
+        assert float(stated) == pytest.approx(metric[measured], abs=slack), (row, measured)
 
 
 def named(alt: str) -> set[str]:
