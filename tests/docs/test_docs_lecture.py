@@ -175,7 +175,9 @@ def test_the_excerpt_is_part_of_the_suite(slide: Any) -> None:
     text = PAGE.read_text("utf-8")
     section = text[text.index(f"## {slide.title}\n") :].split("\n## ")[0]
     (excerpt,) = re.findall(r"^```toml\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
-    assert len(excerpt.splitlines()) <= 5
+    head, *lines = excerpt.splitlines()
+    assert head == "[[check]]"
+    assert len(lines) <= 5
     (suite,) = re.findall(r"\$\(evals suites\)(/\w+\.toml)", slide.command)
     checks = tomllib.loads((ROOT / f"suites{suite}").read_text("utf-8"))["check"]
     (shown,) = tomllib.loads(excerpt)["check"]
