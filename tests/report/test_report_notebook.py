@@ -62,7 +62,9 @@ def test_what_was_judged_comes_first_and_the_worst_of_it_before(
     assert wanted == sorted(wanted, reverse=True)
     judged = [word for word, is_judged in zip(words, wanted, strict=True) if is_judged]
     assert judged == ["failed only a warning", "failed", "inconclusive"]
-    assert {"recorded", "invalid"} <= set(words[len(judged) :])
+    assert set(words[len(judged) :]) == {"recorded", "invalid"}, (
+        "and what has no number is left out"
+    )
 
 
 def test_the_numbers_are_those_of_the_data_frame(

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from vision_evals.core.errors import printable
 from vision_evals.log import Item, Judgement, Run, Verdict
 from vision_evals.log.outcome import verdict_counts
-from vision_evals.report import checks, files, first, rounding, view, words
+from vision_evals.report import checks, files, first, rounding, words
 from vision_evals.report.addresses import Inline
 from vision_evals.report.checks import CheckLine
 from vision_evals.report.colours import coloured
@@ -76,10 +76,8 @@ def html(run: Run, directory: Path, report: Path | None) -> str:
     template = environment().get_template("notebook.html.jinja")
     return without_controls(
         template.render(
-            run=run,
             headline=words.headline(run, counts),
             alert=words.alert(run),
-            tone=view.tone(run, counts),
             failures=first.folded(_failures(run)),
             rows=rows[:MAX_ROWS],
             more=len(rows) - MAX_ROWS,
@@ -116,7 +114,8 @@ def _rows(items: Sequence[Item]) -> tuple[list[Row], list[Row]]:
     """Return the rows that were judged, the worst first, and those of numbers without a point."""
     rows = [Row(item, line) for item in items for line in _lines(item)]
     judged = [row for row in rows if row.line.wanted is not None]
-    recorded = [row for row in rows if row.line.wanted is None and row.line.at is None]
+    plain = [row for row in rows if row.line.wanted is None and row.line.at is None]
+    recorded = [row for row in plain if row.line.verdict is not Verdict.NOT_APPLICABLE]
     return sorted(judged, key=lambda row: list(Verdict).index(row.line.verdict)), recorded
 
 
