@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from PIL import Image
-
-sys.path.insert(0, str(Path(__file__).parent))
 from screenshots import SETTLED, browser
 
 from vision_evals.core.errors import UserError

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.benchmark import script
+from tests.benchmark import FOLDER, script
 from tests.docs.pages import ROOT
 from tests.forked import forked_python
 from vision_evals import Run, UserError, read
@@ -29,7 +29,9 @@ LOOKS_LIKE = 0.8
 """Correlation of a picture of the page with the same part of a new report."""
 
 
-LECTURE = script("lecture")
+with pytest.MonkeyPatch.context() as patch:  # as `python benchmarks/lecture.py` finds it
+    patch.syspath_prepend(FOLDER)
+    LECTURE = script("lecture")
 SLIDES = LECTURE.slides()
 NAMES = [slide.name for slide in SLIDES]
 MARKED = [
