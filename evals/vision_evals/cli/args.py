@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 
 
 def add_options(command: argparse.ArgumentParser, name: str) -> None:
-    """Add the options that are declared for a command, as ``--evals-X`` and ``--X``."""
+    """Add the options that are declared for a command, spelled as in pytest."""
     for option in declared():
         if name in option.commands:
-            short = option.flag.replace("--evals-", "--")
-            command.add_argument(short, option.flag, dest=_dest(option.key), **option.arguments())
+            shared = {"dest": _dest(option.key), **option.arguments()}
+            command.add_argument(option.flag, **shared)
+            short = option.flag.replace("--evals-", "--")  # of before: taken, no longer shown
+            command.add_argument(short, **{**shared, "help": argparse.SUPPRESS})
 
 
 def options_from_args(options: argparse.Namespace) -> Options:
@@ -29,7 +31,8 @@ def options_from_args(options: argparse.Namespace) -> Options:
     from vision_evals.suite.options import read
 
     values = {option.key: getattr(options, _dest(option.key), None) for option in declared()}
-    return read({key: value for key, value in values.items() if value is not None}, Path.cwd())
+    given = {key: value for key, value in values.items() if value is not None}
+    return read(given, Path.cwd(), getattr(options, "suite", ()))
 
 
 def catalog_from_args(options: argparse.Namespace) -> Catalog:

@@ -13,7 +13,7 @@ from vision_evals.measures import lookup
 from vision_evals.models.card import Card
 from vision_evals.models.registry import Registry
 from vision_evals.models.request import Request, parse_request
-from vision_evals.suite.options import Options
+from vision_evals.suite.options import Options, require_own_table
 from vision_evals.suite.parse import parse
 from vision_evals.suite.suite import Check, Suite
 from vision_evals.verdict.job import Job
@@ -38,7 +38,9 @@ class Catalog:
         Raises:
             UserError: a card, a name or an alias is wrong.
         """
-        registry = Registry.read(options.table.models, options.cards, options.root)
+        registry = Registry.read(
+            options.table.models, options.cards, options.root, options.pyproject
+        )
         return cls(options, registry, Requests.read(options.models, registry))
 
     @property
@@ -52,6 +54,10 @@ class Catalog:
             text = file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"{path}: cannot be read as UTF-8: {error}; save it as UTF-8") from None
+        try:
+            require_own_table(self.options, file.absolute())
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from None
         suite = parse(text, path, lambda name: lookup(name, file.parent))
         suite = self.named.with_series_members(suite)
         self._check_classifiers(suite)

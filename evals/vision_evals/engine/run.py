@@ -51,7 +51,8 @@ def run(suites: Place | Iterable[Place], models: str | Iterable[str] = (), **opt
     """
     places = [suites] if isinstance(suites, str | os.PathLike) else list(suites)
     arguments = _option_arguments(models, options)
-    catalog = Catalog.read(read_options(arguments, Path.cwd()))
+    named = [Path(os.fspath(place).partition("::")[0]).expanduser() for place in places]
+    catalog = Catalog.read(read_options(arguments, Path.cwd(), named))
     jobs_by_id = dict(_collect(places, catalog))
     catalog.refuse_unused_roles({j.suite.path: j.suite for j in jobs_by_id.values()}.values())
     jobs = [job for job in jobs_by_id.values() if not catalog.left_out(job)]

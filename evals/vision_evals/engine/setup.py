@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -124,6 +125,7 @@ def first_log(
             shard=options.table.shard,
             pictures=options.pictures,
             noise=noise,
+            pyproject=options.pyproject and os.path.relpath(options.pyproject),
         ),
         environment=environment(options.root),
         suites=tuple(

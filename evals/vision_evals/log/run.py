@@ -92,6 +92,8 @@ class Settings(Record):
     """Pictures a check and classifier."""
     noise: str | None = None
     """File in the cache with the noise floors; null where none were measured."""
+    pyproject: str | None = None
+    """File whose ``[tool.evals]`` was read, relative to the current folder; null without one."""
 
 
 class Environment(Record):

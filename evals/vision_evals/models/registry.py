@@ -39,10 +39,16 @@ class Registry:
 
     cards: Mapping[str, tuple[Card, Path]] = field(default_factory=lambda: MappingProxyType({}))
     """The user's, each with the folder that its paths are relative to."""
+    searched: str = "none was read"
+    """Where the user's cards were looked for, and which are there."""
 
     @classmethod
     def read(
-        cls, pyproject_tables: Mapping[str, Any], cards_file: Path | None, root: Path
+        cls,
+        pyproject_tables: Mapping[str, Any],
+        cards_file: Path | None,
+        root: Path,
+        pyproject: Path | None = None,
     ) -> Registry:
         """Gather the user's cards.
 
@@ -50,6 +56,7 @@ class Registry:
             pyproject_tables: the tables under ``[tool.evals.models]``.
             cards_file: a TOML file of ``[models.NAME]`` tables.
             root: folder of the pyproject.toml.
+            pyproject: that file, if there is one.
 
         Raises:
             UserError: a file that cannot be read, a wrong card, or a name with two meanings.
@@ -61,13 +68,14 @@ class Registry:
                 if name in cards:
                     raise _two_meanings(name, f"both pyproject.toml and {cards_file}")
                 cards[name] = (card, cards_file.parent)
+        searched = _searched(cards, cards_file, root, pyproject)
         for name in set(cards) & set(PACKAGED):
             raise _two_meanings(name, "a card and a packaged classifier")
         for name, (card, base) in _shipped().items():
             if name in cards and cards[name][0] != card:
                 raise _two_meanings(name, "a card of yours and a recipe that is shipped")
             cards.setdefault(name, (card, base))
-        return cls(MappingProxyType(cards))
+        return cls(MappingProxyType(cards), searched)
 
     def names(self) -> tuple[str, ...]:
         """Return the cards, the user's and the shipped ones, and the packaged classifiers."""
@@ -98,7 +106,19 @@ class Registry:
         if name in published or (source == "torchvision" and network in published):
             return Card(network=f"torchvision:{network or name}"), Path()
         near = did_you_mean(network or name, (*self.names(), *published))
-        raise UserError(f'no classifier is called "{name}"{near}')
+        raise UserError(
+            f'no classifier is called "{name}"{near}; a network of your own has a card in '
+            f"[tool.evals.models] of pyproject.toml, or in the file of --evals-cards ({self.searched})"
+        )
+
+
+def _searched(
+    cards: Mapping[str, object], cards_file: Path | None, root: Path, pyproject: Path | None
+) -> str:
+    files = " and ".join(str(file) for file in (pyproject, cards_file) if file is not None)
+    if not files:
+        return f"no pyproject.toml in or above {root} has [tool.evals], and no cards file is named"
+    return f"read: {files}, with {', '.join(sorted(cards)) or 'no card'}"
 
 
 @functools.cache

@@ -9,6 +9,7 @@ import contextlib
 import os
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -40,7 +41,8 @@ def catalog_of(config: pytest.Config) -> Catalog:
         from vision_evals.engine.jobs import Catalog
         from vision_evals.suite.options import read
 
-        options = read(typed(config), config.invocation_params.dir)
+        named = [Path(str(arg).partition("::")[0]) for arg in config.args]
+        options = read(typed(config), config.invocation_params.dir, named, config.rootpath)
         config.stash[_CATALOG] = Catalog.read(options)
     return config.stash[_CATALOG]
 

@@ -134,7 +134,7 @@ class Option:
 
     @property
     def flag(self) -> str:
-        """As pytest takes it; commands take it without ``evals-``, too."""
+        """As pytest and the commands take it."""
         return PREFIX + self.key.replace("_", "-")
 
     @property

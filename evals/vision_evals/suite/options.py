@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, get_type_hints
 from pydantic import BaseModel, Field, create_model
 
 from vision_evals.core.errors import UserError
-from vision_evals.core.paths import read_text
+from vision_evals.core.paths import data_folder, read_text
 from vision_evals.core.tables import Table, parse_toml, validate
 from vision_evals.core.worker import Partition
 from vision_evals.suite import option_types
@@ -73,6 +74,8 @@ class Options:
     """None: nothing is traced."""
     root: Path
     """Where the ``pyproject.toml`` with ``[tool.evals]`` is, or the current folder."""
+    pyproject: Path | None = None
+    """The ``pyproject.toml`` whose ``[tool.evals]`` was read."""
 
     @property
     def reporting(self) -> bool:
@@ -90,17 +93,26 @@ class Options:
         return 0 if self.table.pictures == "none" else self.table.pictures
 
 
-def read(typed: Mapping[str, Any], cwd: Path) -> Options:
+def read(
+    typed: Mapping[str, Any], cwd: Path, suites: Iterable[Path] = (), rootdir: Path | None = None
+) -> Options:
     """Join the command line and the nearest ``[tool.evals]``; the command line has priority.
+
+    ``[tool.evals]`` is looked for in and above the suites, then the folder that pytest calls
+    ``rootdir``, then the current folder. The first one found is read.
 
     Args:
         typed: option name to value, as typed; absent options are left out.
-        cwd: the current folder; ``[tool.evals]`` is looked for here and above.
+        cwd: the current folder.
+        suites: files and folders that were named, relative to it.
+        rootdir: of pytest.
 
     Raises:
         UserError: an unknown key or an unusable value, with the place it was written.
     """
-    file, written = _tool_table(cwd)
+    named = (Path(os.path.abspath(cwd / suite)) for suite in suites)  # noqa: PTH100 - links stay
+    present = sorted(filter(Path.exists, named), key=lambda path: path.suffix != ".toml")
+    file, written = _tool_table([*present, rootdir or cwd, cwd])
     root = cwd if file is None else file.parent
     mistakes = _mistakes(written, f"{file}, [tool.evals]")
     for key, value in typed.items():
@@ -135,6 +147,7 @@ def read(typed: Mapping[str, Any], cwd: Path) -> Options:
         markdown=place("markdown"),
         trace=place("trace"),
         root=root,
+        pyproject=file,
     )
 
 
@@ -146,21 +159,40 @@ def _mistakes(table: Mapping[str, Any], where: str) -> list[str]:
     return []
 
 
-def _tool_table(cwd: Path) -> tuple[Path | None, dict[str, Any]]:
-    for folder in (cwd, *cwd.parents):
-        file = folder / "pyproject.toml"
-        if not file.is_file():
-            continue
-        data = parse_toml(read_text(file), file)
-        tool = data.get("tool", {})
-        table = tool.get("evals") if isinstance(tool, dict) else None
-        if table is not None:
-            if not isinstance(table, dict):
-                raise UserError(
-                    f"{file}: evals = {table!r} is not a table; write it as [tool.evals]"
-                )
-            return file, {key.replace("-", "_"): value for key, value in table.items()}
+def require_own_table(options: Options, suite: Path) -> None:
+    """Refuse a suite whose own ``[tool.evals]`` is another one than that of the run.
+
+    Raises:
+        UserError: its cards and options would not count, so its numbers would be of others.
+    """
+    own, _ = _tool_table([suite])
+    if own is None or (options.pyproject is not None and own.samefile(options.pyproject)):
+        return
+    raise UserError(
+        f"[tool.evals] of this suite is in {own}, but this run reads "
+        f"{options.pyproject or 'none'}; name the suites of one project only, such as "
+        f"`pytest {own.parent}`"
+    )
+
+
+def _tool_table(places: Iterable[Path]) -> tuple[Path | None, dict[str, Any]]:
+    """Return the first ``[tool.evals]`` in or above these places, and its file."""
+    shipped = data_folder("suites")  # they belong to no project, also where one holds the package
+    for place in places:
+        above = () if place.is_relative_to(shipped) else (place, *place.parents)
+        for file in (folder / "pyproject.toml" for folder in above):
+            table = _table_of(file) if file.is_file() else None
+            if table is not None:
+                return file, {key.replace("-", "_"): value for key, value in table.items()}
     return None, {}
+
+
+def _table_of(file: Path) -> dict[str, Any] | None:
+    tool = parse_toml(read_text(file), file).get("tool", {})
+    table = tool.get("evals") if isinstance(tool, dict) else None
+    if table is not None and not isinstance(table, dict):
+        raise UserError(f"{file}: evals = {table!r} is not a table; write it as [tool.evals]")
+    return table
 
 
 def _role(text: str) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from vision_evals import log
 from vision_evals.core.errors import UserError
 from vision_evals.core.worker import Partition
 
-MACHINE_SETTINGS = {"device", "device_name", "noise", "shard"}
+MACHINE_SETTINGS = {"device", "device_name", "noise", "pyproject", "shard"}
 """Settings that may differ between parts, because machines differ."""
 
 CLASSIFIER_EXTRAS = {"load_seconds", "trainings", "weights"}
