@@ -7,6 +7,7 @@ merely has the package installed pays nothing.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,15 @@ import pytest
 
 from vision_evals.measures import MEASURES
 from vision_evals.plugin import finish
-from vision_evals.plugin.items import REFUSED, SESSION, SUITES, CheckItem, SuiteFile
+from vision_evals.plugin.items import (
+    CHECK_LINES,
+    REFUSED,
+    SESSION,
+    SUITES,
+    CheckItem,
+    SuiteFile,
+    UnmarkedSuiteFile,
+)
 from vision_evals.suite.declared_options import declared
 
 if TYPE_CHECKING:
@@ -54,21 +63,22 @@ def pytest_collection(session: pytest.Session) -> None:
         raise pytest.UsageError(str(error)) from None
 
 
-def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SuiteFile | None:
-    """Collect TOML files that say ``evals = 1``; leave every other file alone."""
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.File | None:
+    """Collect TOML files that say ``evals = 1`` or look as if they should; leave others alone."""
     if file_path.suffix != ".toml":
         return None
     try:
         text = file_path.read_bytes()
     except OSError:
         return None
-    if b"evals" not in text:
-        return None
-    from vision_evals.suite.suite import is_suite
+    if b"evals" in text:
+        from vision_evals.suite.suite import is_suite
 
-    if not is_suite(text.decode("utf-8", errors="replace")):
-        return None
-    return SuiteFile.from_parent(parent, path=file_path)
+        if is_suite(text.decode("utf-8", errors="replace")):
+            return SuiteFile.from_parent(parent, path=file_path)
+    if all(re.search(line, text, re.MULTILINE) for line in CHECK_LINES):
+        return UnmarkedSuiteFile.from_parent(parent, path=file_path)
+    return None
 
 
 @pytest.hookimpl(wrapper=True)

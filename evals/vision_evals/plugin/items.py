@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 SESSION = pytest.StashKey["Session"]()
 SUITES: pytest.StashKey[list[Suite]] = pytest.StashKey()
 REFUSED: pytest.StashKey[UserError] = pytest.StashKey()
+
+CHECK_LINES = (rb"^[ \t]*\[\[[ \t]*check[ \t]*\]\]", rb"^[ \t]*measure[ \t]*=")
+"""Lines of every suite that has a check."""
 
 
 class CheckFailedError(Exception):
@@ -49,12 +53,31 @@ class SuiteFile(pytest.File):
             raise self.CollectError(str(error)) from None
 
 
+class UnmarkedSuiteFile(pytest.File):
+    """A file with the checks of a suite and without its mark."""
+
+    def collect(self) -> Iterable[CheckItem]:
+        """Say so: an error where the file was named, else a warning, since it may be another's."""
+        message = (
+            f"{self.nodeid or self.path.name}: has [[check]] tables but is not a suite, so nothing "
+            "in it is judged; write evals = 1 above the first table"
+        )
+        if self.session.isinitpath(self.path):
+            raise self.CollectError(message)
+        try:
+            self.warn(pytest.PytestCollectionWarning(message))
+        except pytest.PytestCollectionWarning:  # under filterwarnings = error
+            raise self.CollectError(message) from None
+        return ()
+
+
 class CheckItem(pytest.Item):
     """One check on one classifier."""
 
     def __init__(self, *, job: Job, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.job = job
+        self._judged: Item | None = None
         marker = job.check.spec.name
         self.config.addinivalue_line("markers", f"{marker}: checks that measure {marker}")
         self.add_marker(marker)
@@ -75,12 +98,12 @@ class CheckItem(pytest.Item):
             pytest.skip(f"unavailable: {error}")
 
     def runtest(self) -> None:
-        """Judge; the first item of a pass runs the pass."""
+        """Judge; the first item of a pass runs the pass. A retry finds the same verdict."""
         from vision_evals.core.errors import NotApplicableError
         from vision_evals.log import Verdict
 
         try:
-            item = self._session.judge(self.job)
+            item = self._judged = self._judged or self._session.judge(self.job)
         except NotApplicableError as error:
             pytest.skip(f"not applicable: {error}")
         match item.verdict:
@@ -97,6 +120,9 @@ class CheckItem(pytest.Item):
             raise CheckFailedError(item)
         if known_reasons:
             pytest.xfail("; ".join(known_reasons))
+
+    def _initrequest(self) -> None:
+        """Do nothing: pytest-retry asks this of every item, as if each were a function."""
 
     def add_properties(self) -> None:
         """Copy the log's properties of this item into pytest's reports, and so into JUnit's."""

@@ -35,13 +35,15 @@ def read_parts(directories: Sequence[Path]) -> tuple[RunPart, ...]:
     """Read the parts of a run, and return them in their order.
 
     Args:
-        directories: run directories, or their ``run.json``.
+        directories: run directories, or their ``run.json``; links to one of them count once.
 
     Raises:
         UserError: a log cannot be read, is not of a part or is unfinished; a part is missing or
             named twice; or parts are of different runs. The message names the difference.
     """
-    parts = sorted(map(_part, directories), key=lambda part: part.partition.k)
+    real = {place.resolve() for place in directories if not place.is_symlink()}
+    places = [p for p in directories if not (p.is_symlink() and p.resolve() in real)]
+    parts = sorted(map(_part, places), key=lambda part: part.partition.k)
     first = parts[0]
     for part in parts[1:]:
         if part.partition.n != first.partition.n:

@@ -27,7 +27,8 @@ class StoredRun:
     source: str
     """As the user wrote it."""
     alias: str | None = None
-    """Its classifier to compare every classifier with; None: the one of equal alias."""
+    """Its classifier to compare every classifier with; None: the one of equal alias, else the only
+    one."""
 
     @property
     def record(self) -> log.Baseline:
@@ -84,10 +85,12 @@ def find_entry(stored: StoredRun, suite: str, check: str, alias: str) -> log.Ite
     Raises:
         UserError: there is none, or there are several.
     """
-    wanted = stored.alias or alias
+    aliases = dict.fromkeys(item.classifier for item in stored.run.items)
+    networks = [c.alias for c in stored.run.classifiers if c.alias in aliases and not c.unavailable]
+    only = networks[0] if len(networks) == 1 and alias not in aliases else alias
+    wanted = stored.alias or only
     items = [item for item in stored.run.items if item.classifier == wanted]
     if not items:
-        aliases = dict.fromkeys(item.classifier for item in stored.run.items)
         raise UserError(
             f'{stored.source}: that run judged no "{wanted}"{did_you_mean(wanted, aliases)}; say '
             f"which of its classifiers to compare with, {stored.source}:ALIAS, or name a run that "
