@@ -348,6 +348,7 @@ def test_bad_baselines_are_said_before_anything_is_measured(baseline: pytest.Pyt
 
     runs = len(list((baseline.path / "runs").iterdir()))
     refused("no such run", "`evals accept RUN` stores", baseline_="elsewhere")
+    refused("such as *runs/latest: this is a folder of runs", baseline_="runs")
     stored.write_text(whole[: len(whole) // 2], encoding="utf-8")
     refused("not a readable run log")
     newer = json.dumps({**json.loads(whole), "version": log.VERSION + 1})

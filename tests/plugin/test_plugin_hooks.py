@@ -210,15 +210,20 @@ def test_other_toml_files_are_left_alone(pytester: pytest.Pytester) -> None:
     pytester.makepyprojecttoml("[tool.pytest]\n")
     pytester.path.joinpath("broken.toml").write_text("[[[", encoding="utf-8")
     pytester.path.joinpath("other.toml").write_text("[evals]\nx = 1\n", encoding="utf-8")
+    pytester.path.joinpath("lint.toml").write_text('[[check]]\nname = "a"\n', encoding="utf-8")
+    pytester.path.joinpath("size.toml").write_text('[check]\nmeasure = "m"\n', encoding="utf-8")
     pytester.makepyfile("def test_one(): pass")
     result = pytester.runpytest()
     result.assert_outcomes(passed=1)
     assert "vision networks" not in result.stdout.str()
+    assert "warning" not in result.stdout.str()
     assert not (pytester.path / "runs").exists()
 
 
 @pytest.mark.usefixtures("whole_run")
 def test_a_project_without_suites_pays_nothing(pytester: pytest.Pytester) -> None:
+    unmarked = SUITE.replace("evals = 1", "")
+    pytester.path.joinpath("unmarked.toml").write_text(unmarked, encoding="utf-8")
     pytester.makepyfile(
         """
         import sys
@@ -229,7 +234,7 @@ def test_a_project_without_suites_pays_nothing(pytester: pytest.Pytester) -> Non
         """
     )
     result = pytester.runpytest_subprocess()
-    result.assert_outcomes(passed=1)
+    result.assert_outcomes(passed=1, warnings=1)
 
 
 def test_collecting_a_suite_of_packaged_networks_needs_no_torch(
@@ -818,6 +823,102 @@ def test_a_suite_elsewhere_uses_the_cards_of_the_folder_one_stands_in(
     (elsewhere / "own.toml").write_text(text, encoding="utf-8")
     project.runpytest(str(elsewhere / "own.toml")).assert_outcomes(passed=1)
     assert last_run(project).items[0].verdict is Verdict.PASSED
+
+
+def shop(project: pytest.Pytester, folder: str, name: str) -> None:
+    """Write a project below the current folder, with a network of this name."""
+    furnish(project.path / folder)
+    write(
+        project.path / folder,
+        {
+            "pyproject.toml": '[tool.evals]\nrun_dir = "here"\n' + card(name, "nets:Color"),
+            "suites/gate.toml": SUITE.replace("color", name).replace('"pict', '"../pict'),
+        },
+    )
+
+
+@pytest.mark.usefixtures("whole_run")
+@pytest.mark.parametrize("place", ["shop", "shop/suites", "shop/suites/gate.toml::mines[mine]"])
+def test_a_suite_named_from_another_folder_uses_its_own_project(
+    pytester: pytest.Pytester, place: str
+) -> None:
+    pytester.path.joinpath("pyproject.toml").write_text("[tool.evals]\nseed = 3\n", "utf-8")
+    shop(pytester, "shop", "mine")
+    (pytester.path / "shop" / "colors.toml").unlink()
+    pytester.runpytest(place).assert_outcomes(passed=1)
+    run = log.read(pytester.path / "shop" / "here" / "latest")
+    assert run.settings.pyproject == "shop/pyproject.toml"
+    assert run.settings.seed == 0
+    page = (pytester.path / "shop" / "here" / "latest" / "report.html").read_text("utf-8")
+    assert "<code>[tool.evals]</code> of <code>shop/pyproject.toml</code>" in page
+
+
+def test_suites_of_two_projects_are_not_one_run(pytester: pytest.Pytester) -> None:
+    shop(pytester, "a", "one")
+    shop(pytester, "b", "two")
+    for named in (["a/suites/gate.toml", "b/suites/gate.toml"], ["a/suites", "b/suites"]):
+        result = pytester.runpytest(*named)
+        assert result.ret == pytest.ExitCode.INTERRUPTED
+        result.stdout.fnmatch_lines(
+            [
+                "b/suites/gate.toml: [[]tool.evals[]] of this suite is in */b/pyproject.toml, "
+                "but this run reads */a/pyproject.toml; name the suites of one project only, "
+                "such as `pytest */b`"
+            ]
+        )
+    assert not list(pytester.path.rglob("here"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "(read: */pyproject.toml, with *color, *wrong)"),
+        (["--evals-cards=c.toml"], "(read: */pyproject.toml and */c.toml, with *extra*)"),
+    ],
+)
+def test_an_unknown_classifier_says_where_cards_were_looked_for(
+    project: pytest.Pytester, arguments: list[str], says: str
+) -> None:
+    extra = card("extra", "nets:Color").replace("tool.evals.", "")
+    project.path.joinpath("c.toml").write_text(extra, "utf-8")
+    result = project.runpytest("colors.toml", "--evals-model=my_net", *arguments)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    wanted = "[[]tool.evals.models[]] of pyproject.toml, or in the file of --evals-cards "
+    result.stderr.fnmatch_lines([f'*no classifier is called "my_net"*{wanted}{says}'])
+
+
+def test_a_folder_without_cards_says_so(pytester: pytest.Pytester) -> None:
+    write_suite(pytester)
+    result = pytester.runpytest("colors.toml")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines(
+        ['*no classifier is called "color"*(no pyproject.toml in or above * has [[]tool.evals[]],*']
+    )
+
+
+UNMARKED = "colors.toml: has [[]*[]] tables but is not a suite*; write evals = 1 above the first*"
+
+
+@pytest.mark.parametrize("text", ["", "evals = true\n", "# evals = 1\n"])
+def test_a_named_suite_without_its_mark_is_an_error(project: pytest.Pytester, text: str) -> None:
+    write_suite(project, SUITE.replace("evals = 1\n", text))
+    for named in ("colors.toml", "colors.toml::colors"):
+        result = project.runpytest(named)
+        assert result.ret in {pytest.ExitCode.INTERRUPTED, pytest.ExitCode.USAGE_ERROR}
+        result.stdout.fnmatch_lines([UNMARKED])
+
+
+def test_a_suite_without_its_mark_in_a_folder_is_a_warning(project: pytest.Pytester) -> None:
+    """It may be another program's; where warnings are errors it is an error without traceback."""
+    write_suite(project, SUITE, "sound.toml")
+    write_suite(project, SUITE.replace("evals = 1\n", ""))
+    result = project.runpytest()
+    result.assert_outcomes(passed=1, warnings=1)
+    result.stdout.fnmatch_lines(["*PytestCollectionWarning: " + UNMARKED])
+    strict = project.runpytest("-W", "error")
+    strict.assert_outcomes(errors=1)
+    strict.stdout.fnmatch_lines([UNMARKED])
+    assert "Traceback" not in strict.stdout.str()
 
 
 def test_two_suites_with_images_of_one_name(project: pytest.Pytester) -> None:

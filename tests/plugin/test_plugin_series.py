@@ -10,6 +10,8 @@ from torchvision import models
 
 from tests.inner import last_run
 from tests.project import CLASSES, card, pictures, suite, write
+from vision_evals import log
+from vision_evals.cli import main
 from vision_evals.log import Verdict
 
 pytest_plugins = ("pytester",)
@@ -79,6 +81,42 @@ def test_each_checkpoint_is_judged_in_order(project: pytest.Pytester) -> None:
     assert [metric.value for metric in top1] == pytest.approx([0, 1 / 3, 1])
     html = (project.path / "runs" / "latest" / "report.html").read_text()
     assert "Over the series" in html
+
+
+def test_the_only_network_of_a_baseline_is_the_one_meant(
+    project: pytest.Pytester, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gate = '{ metric = "top1_accuracy", at_least = { of = "baseline", minus = 0.5 } }'
+    run(project, "--evals-model=net@ckpt/epoch_2.pth", "--evals-run-dir=first", expect=gate)
+    series = "--evals-model=net@ckpt/epoch_*.pth"
+    run(project, series, "--evals-baseline=first/latest", "--evals-same=skip", expect=gate)
+    items = {item.classifier: item for item in last_run(project).items}
+    assert all(item.comparison and item.comparison.alias == "net" for item in items.values())
+    before, now = (rate(items["epoch_2"]), rate(items["epoch_10"]))
+    assert (before, now) == pytest.approx((1 / 3, 1))
+    assert items["epoch_10"].comparison is not None
+    (change, *_) = items["epoch_10"].comparison.changes
+    assert (change.before, change.now) == pytest.approx((before, now))
+    assert {alias: item.verdict for alias, item in items.items()} == {
+        "epoch_1": Verdict.INCONCLUSIVE,
+        "epoch_2": Verdict.NOT_APPLICABLE,  # the very same network
+        "epoch_10": Verdict.PASSED,
+    }
+    capsys.readouterr()
+    assert main(["compare", "first/latest", "runs/latest:epoch_10"]) == 0
+    shown = capsys.readouterr().out
+    assert "0 of 6 images turned wrong" in shown
+    assert "epoch_1," not in shown
+    run(
+        project, "--evals-model=a=net@ckpt/epoch_2.pth", "--evals-baseline=runs/latest", expect=gate
+    )
+    (item,) = last_run(project).items
+    assert 'judged no "a"' in item.sentence  # three of them: which one, nobody knows
+
+
+def rate(item: log.Item) -> float | None:
+    """Return the accuracy of an entry."""
+    return next(metric.value for metric in item.metrics if metric.name == "top1_accuracy")
 
 
 def test_from_the_pyproject(project: pytest.Pytester) -> None:

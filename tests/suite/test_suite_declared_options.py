@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
 
@@ -88,6 +89,15 @@ def test_commands_take_the_options_declared_for_them_in_both_spellings() -> None
         ours = {one.flag for one in ALL if name in one.commands}
         assert {flag for flag in flags(parser) if flag.startswith("--evals-")} == ours, name
         assert {flag.replace("--evals-", "--") for flag in ours} <= flags(parser)
+
+
+def test_help_shows_one_spelling() -> None:
+    for name, parser in commands().items():
+        ours = {one.flag for one in ALL if name in one.commands}
+        shown = set(re.findall(r"--evals-[a-z-]+", parser.format_help()))
+        assert ours <= shown, name
+        short = {flag.replace("--evals-", "--") for flag in ours}
+        assert not short & set(re.findall(r"(?<![\w-])--[a-z-]+", parser.format_help())), name
 
 
 @pytest.mark.parametrize(

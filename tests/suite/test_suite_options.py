@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from vision_evals.core.errors import UserError
-from vision_evals.suite.options import read
+from vision_evals.suite import options as options_module
+from vision_evals.suite.options import read, require_own_table
 
 
 def write(folder: Path, text: str) -> None:
@@ -52,6 +53,63 @@ def test_the_nearest_table_counts_and_other_projects_files_do_not(tmp_path: Path
     assert (options.table.limit, options.root) == (3, tmp_path)
     (below / "pyproject.toml").write_text("[tool.evals]\nlimit = 4\n", encoding="utf-8")
     assert read({}, below).table.limit == 4
+
+
+def projects(folder: Path, *names: str) -> list[Path]:
+    """Write projects that are known by their seeds, from 1, and return their folders."""
+    for seed, name in enumerate(names, 1):
+        (folder / name).mkdir(parents=True)
+        write(folder / name, f"seed = {seed}\n")
+    return [folder / name for name in names]
+
+
+def test_the_project_of_a_named_suite_goes_before_rootdir_and_the_current_folder(
+    tmp_path: Path,
+) -> None:
+    a, root, here = projects(tmp_path, "a", "root", "here")
+    (a / "suites").mkdir()
+    (a / "suites" / "gate.toml").touch()
+    assert read({}, here).table.seed == 3
+    assert read({}, here, (), root).table.seed == 2
+    for named in (a / "suites" / "gate.toml", a / "suites", Path("../a/suites/gate.toml")):
+        options = read({}, here, [named], root)
+        assert (options.table.seed, options.pyproject) == (1, a / "pyproject.toml")
+        assert options.run_dir == a / "runs"
+    assert read({}, here, [tmp_path / "nowhere"], root).table.seed == 2
+    assert read({"run_dir": "x"}, here, [a]).run_dir == here / "x"  # typed: where one stands
+
+
+def test_a_named_file_goes_before_named_folders(tmp_path: Path) -> None:
+    a, b = projects(tmp_path, "a", "b")
+    (b / "gate.toml").touch()
+    assert read({}, tmp_path, [a, b]).table.seed == 1
+    assert read({}, tmp_path, [a, b / "gate.toml"]).table.seed == 2
+
+
+def test_a_suite_of_another_project_is_refused(tmp_path: Path) -> None:
+    a, b = projects(tmp_path, "a", "b")
+    (tmp_path / "link").symlink_to(a)
+    for folder in (a, tmp_path / "link", tmp_path):  # the last has no project, so any will do
+        require_own_table(read({}, a), folder / "gate.toml")
+    with pytest.raises(
+        UserError, match=r"b/pyproject\.toml, but this run reads .*a/pyproject\.toml"
+    ):
+        require_own_table(read({}, a), b / "gate.toml")
+    with pytest.raises(UserError, match="but this run reads none"):
+        require_own_table(read({}, tmp_path), b / "gate.toml")
+
+
+def test_shipped_suites_belong_to_no_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A virtual environment may be inside another project than the one that uses it."""
+    outer, here = projects(tmp_path, "outer", "outer/here")
+    shipped = outer / "venv" / "suites"
+    shipped.mkdir(parents=True)
+    monkeypatch.setattr(options_module, "data_folder", lambda _: shipped)
+    options = read({}, here, [shipped / "accuracy.toml", shipped])
+    assert options.table.seed == 2
+    require_own_table(options, shipped / "accuracy.toml")
 
 
 def test_a_role_stands_for_one_source(tmp_path: Path) -> None:

@@ -58,9 +58,7 @@ def read(path: Path) -> Run:
         runs = sorted(inner.parent.name for inner in path.glob("*/run.json"))
         newest = path / ("latest" if "latest" in runs else runs[-1]) if runs else None
         repair = f", such as {newest}: this is a folder of runs" if newest else ""
-        raise UserError(
-            f"{file}: no such run; name a folder that holds run.json{repair}"
-        ) from None
+        raise UserError(f"{file}: no such run; name a folder that holds run.json{repair}") from None
     except (OSError, ValueError, RecursionError) as error:  # ValueError: also numbers too long
         raise UserError(f"{file}: not a readable run log: {error}") from None
     version = data.get("version") if isinstance(data, dict) else None

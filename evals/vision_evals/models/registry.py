@@ -108,7 +108,8 @@ class Registry:
         near = did_you_mean(network or name, (*self.names(), *published))
         raise UserError(
             f'no classifier is called "{name}"{near}; a network of your own has a card in '
-            f"[tool.evals.models] of pyproject.toml, or in the file of --evals-cards ({self.searched})"
+            "[tool.evals.models] of pyproject.toml, or in the file of --evals-cards "
+            f"({self.searched})"
         )
 
 

@@ -211,6 +211,23 @@ def test_parts_that_are_there_twice_or_missing(copied: Path) -> None:
     assert "no such run" in refused([first, "nowhere"])
 
 
+def test_a_link_to_a_part_that_is_named_too_counts_once(copied: Path) -> None:
+    """`evals merge parts/*` also names parts/latest."""
+    parts = Path("parts")
+    parts.mkdir()
+    for k in range(1, PARTS + 1):
+        shutil.copytree(Path(f"part{k}/latest").resolve(), parts / f"{k}")
+    (parts / "latest").symlink_to("2", target_is_directory=True)
+    for order in (1, -1):
+        named = sorted(parts.iterdir())[::order]
+        assert len(named) == PARTS + 1
+        read = read_parts(named)
+        assert [part.partition.k for part in read] == [1, 2, 3]
+    shutil.copytree(parts / "2", parts / "copy")
+    assert "part 2 of 3 is there twice" in refused([str(part) for part in parts.iterdir()])
+    assert len(read_parts([parts / "1", parts / "latest", parts / "3"])) == PARTS
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
