@@ -94,37 +94,50 @@ def _numbers(change: log.Change) -> tuple[str, str, str, str]:
     return before, now, f"{change.now - change.before:+.4g}", ""
 
 
-def compare(before: StoredRun, now: StoredRun, out: Path, templates: Path | None = None) -> log.Run:
-    """Compare every item of a run with the same item of another run, and write the page.
+def compare(before: StoredRun, now: StoredRun) -> log.Run:
+    """Compare every item of a run with the same item of another run.
 
     Args:
         before: the run compared with.
         now: the run compared.
-        out: file of the page.
-        templates: folder of the user's templates, which replace ours of the same names.
 
     Returns:
         The second run; each of its items has its comparison.
 
     Raises:
-        UserError: they have no check in common, or the page cannot be filled or written.
+        UserError: they have no check in common.
     """
-    from vision_evals import report
-
     items = tuple(_compared(before, now))
     if not items:
         raise UserError(
             f"{before.source} and {now.source} have no check and classifier in common; "
             "RUN:ALIAS compares classifiers of other names"
         )
-    run = now.run.model_copy(update={"items": items, "baseline": before.record})
+    return now.run.model_copy(update={"items": items, "baseline": before.record})
+
+
+def write_page(run: log.Run, out: Path, templates: Path | None = None) -> None:
+    """Write the page of a comparison.
+
+    Args:
+        run: its items hold comparisons.
+        out: file of the page.
+        templates: folder of the user's templates, which replace ours of the same names.
+
+    Raises:
+        UserError: the page cannot be filled or written.
+    """
+    from vision_evals import report
+
     with tempfile.TemporaryDirectory(prefix="evals-compare-") as folder:
         drawn = _illustrated(run, Path(folder))
         try:
             report.write_comparison(drawn, Path(folder), out, templates)
         except OSError as error:
-            raise UserError(f"{out}: the page cannot be written: {error.strerror}") from None
-    return run
+            raise UserError(
+                f"{out}: the page cannot be written ({error.strerror}); "
+                "name another file with --out"
+            ) from None
 
 
 def _compared(before: StoredRun, now: StoredRun) -> Iterator[log.Item]:

@@ -83,13 +83,15 @@ def _sentence(run_dir: Path, error: UserError | OSError) -> str:
 def _compare(options: argparse.Namespace) -> None:
     from rich.console import Console
 
-    from vision_evals.cli.compare import compare, show
+    from vision_evals.cli.compare import compare, show, write_page
     from vision_evals.verdict.baseline.stored import load
 
     templates = _templates(options)
     sides = load(options.before, Path()), load(options.now, Path())
     console = Console(width=None if sys.stdout.isatty() else 200)
-    show(compare(*sides, options.out, templates), console)
+    run = compare(*sides)
+    show(run, console)  # before the page: it needs no place to write to
+    write_page(run, options.out, templates)
     console.print(f"page: {options.out}", markup=False, highlight=False)
 
 

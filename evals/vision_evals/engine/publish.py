@@ -43,14 +43,22 @@ def publish(
         warn: called with the reason.
 
     Raises:
-        OSError: it could not be written.
+        UserError: it could not be written.
     """
-    if options.templates is not None:
-        try:
-            return _written(run, directory, options, options.templates)
-        except UserError as error:
-            warn(f"the report uses the shipped templates, not those of --evals-templates: {error}")
-    return _written(run, directory, options, None)
+    instead = "the report uses the shipped templates, not those of --evals-templates"
+    try:
+        if options.templates is not None:
+            try:
+                return _written(run, directory, options, options.templates)
+            except UserError as error:
+                warn(f"{instead}: {error}")
+        return _written(run, directory, options, None)
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or options.report or directory / REPORT}: cannot be written "
+            f"({error.strerror or error}); free some space, or name another place with "
+            "--evals-report"
+        ) from None
 
 
 def announce(

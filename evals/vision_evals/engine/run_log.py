@@ -45,9 +45,19 @@ class RunLog:
         self.remarks[message] = None
 
     def record(self, item: log.Item) -> None:
-        """Add an entry, and write the log."""
+        """Add an entry, and write the log.
+
+        What cannot be written now is kept: the end of the run writes it, or says that it cannot.
+
+        Raises:
+            UserError: the disk is full, in a worker: its log brings its verdicts to the others.
+        """
         self.items[item.id] = item
-        self.write("running")
+        try:
+            self.write("running")
+        except UserError:
+            if self.passes.worker is not None:
+                raise
 
     @contextlib.contextmanager
     def recording(self, job: Job) -> Iterator[None]:

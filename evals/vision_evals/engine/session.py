@@ -189,7 +189,7 @@ class Session:
             warn: called with what is wrong with the templates of the report.
 
         Raises:
-            OSError: the report could not be written; the log was.
+            UserError: the log or the report could not be written.
         """
         shutil.rmtree(self.directory / RUN_CACHE, ignore_errors=True)
         status: Status = "interrupted" if interrupted else "finished"
