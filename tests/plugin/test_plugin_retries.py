@@ -16,7 +16,23 @@ from vision_evals.verdict.job import Job
 
 pytest_plugins = ("pytester",)
 
+WITHOUT = [f"-pno:{name}" for name in ("pytest-retry", "rerunfailures", "flaky")]
+
 FAILING = SUITE.replace("at_least = 0.9", "at_most = 0.1")
+
+COUNTED = """
+from pathlib import Path
+from vision_evals.engine.session import Session
+judge = Session.judge
+
+def counted(session, job):
+    with Path("judged").open("a") as file:
+        file.write(job.id + "\\n")
+    return judge(session, job)
+
+Session.judge = counted
+"""
+"""A conftest that counts how often a check is judged."""
 
 AS_RERUNFAILURES = """
 from _pytest.runner import runtestprotocol
@@ -62,7 +78,7 @@ def pytest_runtest_makereport(item, call):
 
 @pytest.fixture(scope="module", autouse=True)
 def _imported(tmp_path_factory: pytest.TempPathFactory) -> None:
-    assert warm(tmp_path_factory.mktemp("warm"), furnish, "colors.toml") == 1
+    assert warm(tmp_path_factory.mktemp("warm"), furnish, "colors.toml", *WITHOUT) == 1
 
 
 @pytest.fixture
@@ -108,9 +124,10 @@ def hold(project: pytest.Pytester, result: pytest.RunResult, judged: list[str]) 
 @pytest.mark.parametrize("plugin", [AS_RERUNFAILURES, AS_RETRY])
 def test_what_such_plugins_do(project: pytest.Pytester, judged: list[str], plugin: str) -> None:
     project.makeconftest(plugin)
-    hold(project, project.runpytest("colors.toml"), judged)
+    hold(project, project.runpytest("colors.toml", *WITHOUT), judged)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "arguments"),
     [
@@ -120,8 +137,11 @@ def test_what_such_plugins_do(project: pytest.Pytester, judged: list[str], plugi
     ],
 )
 def test_the_plugins_themselves(
-    project: pytest.Pytester, judged: list[str], module: str, arguments: list[str]
+    project: pytest.Pytester, module: str, arguments: list[str]
 ) -> None:
     if importlib.util.find_spec(module) is None:
         pytest.skip(f"{module} is not installed; the test above does what it does")
-    hold(project, project.runpytest("colors.toml", *arguments), judged)
+    project.makeconftest(COUNTED)
+    # they keep global state, so that one process cannot run pytest within pytest
+    result = project.runpytest_subprocess("colors.toml", *arguments)
+    hold(project, result, project.path.joinpath("judged").read_text().splitlines())
