@@ -65,7 +65,7 @@ def _code(code: Code) -> str:
 
 def _network(inspection: FileInspection) -> str:
     if not inspection.fits:
-        return "near no known network; with --cards your own are compared, too"
+        return "near no known network; with --evals-cards your own are compared, too"
     if inspection.fits[0].exact:
         return f"fits {', '.join(fit.name for fit in inspection.fits)}"
     return f"{inspection.fits[0].name} except for {'; '.join(inspection.fits[0].differs)}"
