@@ -208,14 +208,20 @@ def test_a_network_is_not_compared_with_itself(baseline: pytest.Pytester) -> Non
 
 def test_another_alias_of_the_baseline(baseline: pytest.Pytester) -> None:
     model = "--evals-model=new=net@ten.safetensors"
-    result = baseline.runpytest("gate.toml", model, "--evals-baseline=baseline")
+    for named in ("baseline", "baseline:net"):  # it has no other network than that
+        result = baseline.runpytest("gate.toml", model, f"--evals-baseline={named}")
+        result.assert_outcomes(failed=1)
+        told = last_run(baseline).items[0].comparison
+        assert told is not None
+        assert told.alias == "net"
+    baseline.runpytest(
+        "gate.toml",
+        "--evals-model=one=net@even.safetensors",
+        "--evals-model=two=net@one.safetensors",
+    )
+    result = baseline.runpytest("gate.toml", model, "--evals-baseline=runs/latest")
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(['*judged no "new"; did you mean "net"*baseline:ALIAS*'])
-    result = baseline.runpytest("gate.toml", model, "--evals-baseline=baseline:net")
-    result.assert_outcomes(failed=1)
-    told = last_run(baseline).items[0].comparison
-    assert told is not None
-    assert told.alias == "net"
+    result.stdout.fnmatch_lines(['*judged no "new"; * one, two*runs/latest:ALIAS*'])
     result = baseline.runpytest("gate.toml", model, "--evals-baseline=baseline:nett")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(['*judged no "nett"; did you mean "net"*'])

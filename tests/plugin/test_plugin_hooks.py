@@ -861,7 +861,7 @@ def test_suites_of_two_projects_are_not_one_run(pytester: pytest.Pytester) -> No
         assert result.ret == pytest.ExitCode.INTERRUPTED
         result.stdout.fnmatch_lines(
             [
-                "b/suites/gate.toml: [[]tool.evals[]] of this suite is in */b/pyproject.toml, "
+                "*gate.toml: [[]tool.evals[]] of this suite is in */b/pyproject.toml, "
                 "but this run reads */a/pyproject.toml; name the suites of one project only, "
                 "such as `pytest */b`"
             ]
@@ -912,7 +912,7 @@ def test_a_suite_without_its_mark_in_a_folder_is_a_warning(project: pytest.Pytes
     """It may be another program's; where warnings are errors it is an error without traceback."""
     write_suite(project, SUITE, "sound.toml")
     write_suite(project, SUITE.replace("evals = 1\n", ""))
-    result = project.runpytest()
+    result = project.runpytest("-W", "default")
     result.assert_outcomes(passed=1, warnings=1)
     result.stdout.fnmatch_lines(["*PytestCollectionWarning: " + UNMARKED])
     strict = project.runpytest("-W", "error")

@@ -17,6 +17,7 @@ from tests.small_run import item, made
 from vision_evals import log
 from vision_evals.cli import main
 from vision_evals.core.errors import UserError
+from vision_evals.core.paths import whole_file
 from vision_evals.engine.run_log import RunLog
 from vision_evals.log import Verdict, disk
 
@@ -48,7 +49,7 @@ def furnish(folder: Path) -> None:
 @pytest.fixture
 def fill(monkeypatch: pytest.MonkeyPatch) -> Fill:
     """Return a function that fills the disk for the Kth to the Lth writing of a log."""
-    count, whole_file = 0, disk.whole_file
+    count = 0
 
     def fill(first: int, last: int) -> None:
         @contextlib.contextmanager

@@ -125,7 +125,7 @@ def first_log(
             shard=options.table.shard,
             pictures=options.pictures,
             noise=noise,
-            pyproject=options.pyproject and os.path.relpath(options.pyproject),
+            pyproject=None if options.pyproject is None else os.path.relpath(options.pyproject),
         ),
         environment=environment(options.root),
         suites=tuple(
