@@ -221,7 +221,7 @@ def test_another_alias_of_the_baseline(baseline: pytest.Pytester) -> None:
     )
     result = baseline.runpytest("gate.toml", model, "--evals-baseline=runs/latest")
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(['*judged no "new"; * one, two*runs/latest:ALIAS*'])
+    result.stdout.fnmatch_lines(['*judged no "new"; did you mean "one"*runs/latest:ALIAS*'])
     result = baseline.runpytest("gate.toml", model, "--evals-baseline=baseline:nett")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(['*judged no "nett"; did you mean "net"*'])
