@@ -13,7 +13,7 @@ from vision_evals.cli.init.gate import Gate, floor
 from vision_evals.cli.init.next_steps import next_steps
 from vision_evals.cli.init.questions import ask
 from vision_evals.core.errors import UnavailableError, UserError
-from vision_evals.log.result import Run
+from vision_evals.report.result import Run
 
 
 def init(folder: Path, answers: Answers) -> int:

@@ -12,7 +12,7 @@ from vision_evals.cli.init.writing import CARDS, SUITE
 from vision_evals.core.errors import UserError, printable
 from vision_evals.engine.run import run
 from vision_evals.log import Item, Metric
-from vision_evals.log.result import Run
+from vision_evals.report.result import Run
 from vision_evals.verdict.baseline.accept import accept
 
 
