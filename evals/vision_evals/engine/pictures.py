@@ -88,9 +88,9 @@ def save_adversarials(drawings: Iterable[Drawing], folder: Path) -> None:
 
 def to_picture(pixels: torch.Tensor) -> PIL.Image.Image:
     """Return (3, H, W) in [0, 1] as the nearest 8-bit picture: rounded, never truncated."""
-    from torchvision.transforms.functional import to_pil_image
+    from vision_evals.images.light_torchvision import functional
 
-    picture: PIL.Image.Image = to_pil_image(
+    picture: PIL.Image.Image = functional.to_pil_image(
         pixels.detach().cpu().clamp(0, 1).mul(255).round().byte()
     )
     return picture

@@ -65,7 +65,7 @@ def pixels(picture: Image, geometry: Geometry) -> torch.Tensor:
     Raises:
         UnreadableError: the picture is so oblong that resizing would fill the memory.
     """
-    from torchvision.transforms import functional
+    from vision_evals.images.light_torchvision import functional
 
     if geometry.resize is not None:
         if not geometry.fits(*picture.size):

@@ -19,13 +19,13 @@ def shifted_by(pixels: torch.Tensor, by: int) -> Iterator[torch.Tensor]:
 
 def through_jpeg(pixels: torch.Tensor, quality: int) -> torch.Tensor:
     """Return (n, 3, H, W) after encoding as JPEG with a quality from 1 to 100, and decoding."""
-    from torchvision.transforms.functional import pil_to_tensor, to_pil_image
+    from vision_evals.images.light_torchvision import functional
 
     # on the CPU: a GPU's encoder writes other bytes, and results must not depend on the device
     pictures = pixels.mul(255).round().to(torch.uint8).cpu()
     decoded = []
     for picture in pictures:
         file = io.BytesIO()
-        to_pil_image(picture).save(file, "JPEG", quality=quality)
-        decoded.append(pil_to_tensor(Image.open(file)))
+        functional.to_pil_image(picture).save(file, "JPEG", quality=quality)
+        decoded.append(functional.pil_to_tensor(Image.open(file)))
     return torch.stack(decoded).to(pixels).div(255)

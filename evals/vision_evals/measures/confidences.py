@@ -104,11 +104,9 @@ def auroc(these: Confidences, others: Confidences) -> float:
         these: (n,) confidences on the positive images, which a low confidence detects.
         others: (m,) confidences on the negative images.
     """
-    from scipy.stats import rankdata
-
-    ranks = rankdata(np.concatenate([others, these]))[: len(others)]
-    pairs = ranks.sum() - len(others) * (len(others) + 1) / 2
-    return float(pairs / (len(others) * len(these)))
+    ordered = np.sort(these)
+    below = sum(np.searchsorted(ordered, others, side).sum() for side in ("left", "right")) / 2
+    return float(below / (len(others) * len(these)))
 
 
 def false_positives(these: Confidences, others: Confidences) -> float:

@@ -43,12 +43,16 @@ def wilson(successes: int, n: int, confidence: float = CONFIDENCE) -> Interval:
     Raises:
         ValueError: n is 0, or successes lie outside 0..n.
     """
-    from scipy.stats import binomtest
-
     if n < 1:
         raise ValueError("an interval needs at least one observation")
-    interval = binomtest(successes, n).proportion_ci(confidence, method="wilson")
-    return Interval(float(interval.low), float(interval.high))
+    if not 0 <= successes <= n:
+        raise ValueError(f"{successes} successes do not fit into {n} observations")
+    share, z = successes / n, _two_sided(confidence)
+    scale = 2 * (n + z**2)
+    centre = (2 * n * share + z**2) / scale
+    half = z / scale * math.sqrt(4 * n * share * (1 - share) + z**2)
+    # exact at both ends, where centre and half are equal but for rounding
+    return Interval(centre - half if successes else 0.0, centre + half if successes < n else 1.0)
 
 
 def wilson_images_needed(value: float, threshold: float, confidence: float) -> int | None:
@@ -57,13 +61,18 @@ def wilson_images_needed(value: float, threshold: float, confidence: float) -> i
     The interval is the inverted score test, so n = z^2 t (1 - t) / (value - t)^2. None where
     they are equal, or where the threshold is 0 or 1.
     """
-    from scipy.stats import norm
-
     squared_distance = (value - threshold) ** 2  # 0 also where it is too small for a float
     if squared_distance == 0 or not 0 < threshold < 1:
         return None
-    z = float(norm.ppf((1 + confidence) / 2))
+    z = _two_sided(confidence)
     return math.floor(z**2 * threshold * (1 - threshold) / squared_distance) + 1
+
+
+def _two_sided(confidence: float) -> float:
+    """Return the normal deviate z with this share of all values between -z and z."""
+    from scipy.special import ndtri  # scipy.stats takes a second to import
+
+    return float(ndtri(0.5 + 0.5 * confidence))
 
 
 def bootstrap(

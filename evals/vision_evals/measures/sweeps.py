@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vision_evals.log import Metric, WorstFirst
+from vision_evals.measures.binomial import at_least
 from vision_evals.measures.epsilons import value
 from vision_evals.measures.metrics import each, exact, fraction, resampled
 from vision_evals.suite.spec import BY_DECISION, MetricSpec
@@ -138,13 +139,11 @@ def _against_noise(at: pd.DataFrame, epsilon: str) -> Metric:
     Only images that are correct when clean can be broken: noise that happens to correct another
     image is no success of the attack.
     """
-    from scipy.stats import binomtest
-
     at = at[at["correct_clean"]]
     only_attack = int((at["correct_noise"] & ~at["correct"]).sum())
     only_noise = int((at["correct"] & ~at["correct_noise"]).sum())
     n, of = only_attack + only_noise, "images that only one of the two breaks"
-    p = float(binomtest(only_attack, n, alternative="greater").pvalue) if n else None
+    p = at_least(only_attack, n) if n else None
     reason = "a test has no interval" if n else "both break the same images"
     return exact("noise_p_value", p, n, of, reason, at=epsilon, unit="probability")
 

@@ -19,8 +19,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torchvision import models
 
+from vision_evals.images.light_torchvision import models
 from vision_evals.log.record import Record
 from vision_evals.models import user_modules
 from vision_evals.models.card import Card

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torchvision import models
 
 from vision_evals.core.errors import UnavailableError, UserError, did_you_mean
+from vision_evals.images.light_torchvision import models
 from vision_evals.models.card import Card, Input
 from vision_evals.models.checkpoint import load_state_dict
 from vision_evals.models.fit import fit

@@ -136,7 +136,7 @@ def _shipped() -> Mapping[str, tuple[Card, Path]]:
 @functools.cache
 def torchvision_names() -> tuple[str, ...]:
     """Return torchvision's classification networks."""
-    from torchvision import models
+    from vision_evals.images.light_torchvision import models
 
     return tuple(models.list_models(module=models))
 

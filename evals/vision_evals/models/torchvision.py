@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from torch import nn
-from torchvision import models
 
 from vision_evals.core.errors import UserError, did_you_mean
+from vision_evals.images.light_torchvision import models
 from vision_evals.models.card import Card, Input
 from vision_evals.models.checkpoint import load_state_dict
 from vision_evals.models.download import fetch, hash_digits, hub_file, missing

@@ -12,7 +12,7 @@ from jinja2 import nodes
 
 from vision_evals.core.errors import UserError, did_you_mean
 from vision_evals.core.paths import data_folder
-from vision_evals.report import rounding, vega, words
+from vision_evals.report import rounding, words
 from vision_evals.report.recipes import facts
 
 
@@ -23,6 +23,8 @@ def environment(templates: Path | None = None) -> jinja2.Environment:
         templates: folder of a user's own partials: one of the name of ours is taken in its place,
             and can include ours as ``ours/NAME``.
     """
+    from vision_evals.report import vega  # Altair takes half a second to import
+
     our_loader = jinja2.FileSystemLoader(data_folder("reports"))
     user_loaders = [] if templates is None else [jinja2.FileSystemLoader(templates)]
     jinja = jinja2.Environment(

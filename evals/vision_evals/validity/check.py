@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from vision_evals.log import Depth
+from vision_evals.measures.binomial import at_least
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,12 +107,10 @@ def rate(bad: int, n: int, limit: float, counted: str) -> CheckResult:
         limit: highest rate that is allowed, a fraction.
         counted: in words, such as ``images whose gradient is 0``.
     """
-    from scipy.stats import binom
-
     evidence = f"{bad} of {n} {counted}, at most {limit:.3g} of them allowed"
-    if n == 0 or float(binom.sf(n - 1, n, limit)) >= SIGNIFICANCE:
+    if n == 0 or at_least(n, n, limit) >= SIGNIFICANCE:
         return undecided(f"{evidence}; too few to decide")
-    chance = float(binom.sf(bad - 1, n, limit))
+    chance = at_least(bad, n, limit)
     if chance < SIGNIFICANCE:
         return failed(f"{evidence} (by chance with p = {chance:.1g})")
     if bad / n <= limit:

@@ -10,6 +10,7 @@ import torch
 
 from vision_evals.core.errors import NotApplicableError
 from vision_evals.core.paths import data_folder
+from vision_evals.measures.binomial import at_least
 from vision_evals.measures.probe import Answers
 from vision_evals.models.answers import first_is_right
 from vision_evals.validity.check import (
@@ -34,9 +35,7 @@ MIN_IMAGES_PER_CLASS = 5
 
 def mcnemar(gained: int, lost: int, text: str, alpha: float = SIGNIFICANCE) -> CheckResult:
     """Fail where chance alone gains so many with less than ``alpha`` (McNemar 1947, exact)."""
-    from scipy.stats import binom
-
-    chance = float(binom.sf(gained - 1, gained + lost, 0.5)) if gained + lost else 1.0
+    chance = at_least(gained, gained + lost)
     evidence = f"{text} ({gained} gained, {lost} lost, p = {chance:.2g})"
     if chance < alpha:
         return failed(evidence)

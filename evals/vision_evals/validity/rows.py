@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vision_evals.measures.binomial import at_least, at_most
 from vision_evals.measures.epsilons import value
 from vision_evals.validity.check import (
     SIGNIFICANCE,
@@ -125,8 +126,6 @@ def more_breaks_more(evidence: Evidence) -> CheckResult:
     proportions). A larger drop fails the check only if the sign test of b against c is
     significant: among few images, a single one is already larger than one standard error.
     """
-    from scipy.stats import binomtest
-
     broken = ~wide(evidence.rows, "correct")[_positive(evidence.rows)]
     n, sizes = len(broken), list(broken.columns)
     if len(sizes) < 2 or not broken.to_numpy().any():
@@ -137,9 +136,8 @@ def more_breaks_more(evidence: Evidence) -> CheckResult:
         gained = int((broken[large] & ~broken[small]).sum())
         error = float(np.sqrt(lost + gained - (lost - gained) ** 2 / n))
         if lost - gained > error:
-            p = binomtest(lost, lost + gained, alternative="greater").pvalue
             text = f"from {small} to {large}, {lost} stand again and {gained} break"
-            drops.append((float(p), text))
+            drops.append((at_least(lost, lost + gained), text))
     shares = ", ".join(f"{float(broken[size].mean()):.3g} at {size}" for size in sizes)
     sentence = f"success on {n} images: {shares}"
     if not drops:
@@ -156,8 +154,6 @@ def beats_noise(evidence: Evidence) -> CheckResult:
     It fails where the attack breaks significantly fewer than three of four such images: an attack
     that follows a gradient breaks nearly all of them, one that follows none breaks half.
     """
-    from scipy.stats import binomtest
-
     sizes = _positive(evidence.rows)
     stands, noisy = (wide(evidence.rows, c)[sizes] for c in ("correct", "correct_noise"))
     differ = (stands != noisy).sum()
@@ -165,12 +161,12 @@ def beats_noise(evidence: Evidence) -> CheckResult:
         return undecided("attack and noise break the same images")
     size = str(differ.idxmax())
     n, won = int(differ[size]), int((noisy[size] & ~stands[size]).sum())
-    p = float(binomtest(won, n, alternative="greater").pvalue)
+    p = at_least(won, n)
     only = f"of {n} images that only one of the two breaks"
     sentence = f"at {size}, {only}, the attack breaks {won}, p = {p:.2g}"
     if p < SIGNIFICANCE:
         return passed(sentence)
-    lost = float(binomtest(won, n, 0.75, alternative="less").pvalue)
+    lost = at_most(won, n, 0.75)
     return failed(sentence) if lost < SIGNIFICANCE else undecided(f"{sentence}; too few to decide")
 
 

@@ -31,14 +31,14 @@ def t_interval(differences: NDArray[np.floating[Any]], confidence: float) -> Int
     Raises:
         ValueError: fewer than two differences have no spread.
     """
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     n = len(differences)
     if n < 2:
         raise ValueError("a spread needs at least two differences")
     middle = float(differences.mean())
     error = float(differences.std(ddof=1)) / math.sqrt(n)
-    half = float(t.ppf((1 + confidence) / 2, n - 1)) * error
+    half = float(stdtrit(n - 1, (1 + confidence) / 2)) * error
     return Interval(middle - half, middle + half)
 
 

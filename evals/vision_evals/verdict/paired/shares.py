@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from statistics import NormalDist
 
+from vision_evals.measures.binomial import at_least
 from vision_evals.measures.intervals import Interval
 
 BISECTIONS = 64
@@ -66,10 +67,8 @@ def mcnemar(worse: int, better: int) -> float:
 
     The probability of so many worse ones, or more, if half of the changed images become worse.
     """
-    from scipy.stats import binom
-
     _require_counts(worse, better, max(1, worse + better))
-    return float(binom.sf(worse - 1, worse + better, 0.5)) if worse else 1.0
+    return at_least(worse, worse + better)
 
 
 def _interval_end(accepted: Callable[[float], bool], inside: float, outside: float) -> float:
