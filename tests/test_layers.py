@@ -175,6 +175,19 @@ def test_without_torch(module: str) -> None:
     assert "torch" not in loaded(f"import vision_evals.{module}")
 
 
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [
+        ("models.build", "torch._dynamo"),  # two to three seconds of CPU, for a function unused here
+        ("measures.fgsm", "scipy.stats"),
+        ("validity.checks", "scipy.stats"),
+        ("report", "altair"),
+    ],
+)
+def test_what_few_runs_need_is_imported_by_them(module: str, heavy: str) -> None:
+    assert heavy not in loaded(f"import vision_evals.{module}")
+
+
 def test_the_plugin_alone_is_light() -> None:
     """``import vision_evals.plugin`` loads nothing that pytest has not loaded already."""
     more = loaded("import vision_evals.plugin") - loaded("import pytest")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import norm
+from scipy.stats import binomtest, norm
 
 from vision_evals.measures.intervals import bootstrap, generator, wilson, wilson_images_needed
 
@@ -25,6 +25,15 @@ def test_wilson_equals_the_closed_form(counts: tuple[int, int]) -> None:
     assert interval.high == pytest.approx(min(1, middle + half), abs=1e-9)
 
 
+@given(
+    st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))),
+    st.sampled_from([0.9, 0.95, 0.98, 0.99]),
+)
+def test_wilson_equals_scipy(counts: tuple[int, int], confidence: float) -> None:
+    expected = binomtest(*counts).proportion_ci(confidence, method="wilson")
+    assert wilson(*counts, confidence) == pytest.approx((expected.low, expected.high), rel=1e-14)
+
+
 def test_wilson_of_the_human_annotators() -> None:
     assert wilson(round(0.949 * 1500), 1500) == pytest.approx((0.937, 0.959), abs=5e-4)
     assert wilson(round(0.88 * 258), 258) == pytest.approx((0.835, 0.914), abs=1e-3)
@@ -33,6 +42,12 @@ def test_wilson_of_the_human_annotators() -> None:
 def test_wilson_needs_an_observation() -> None:
     with pytest.raises(ValueError, match="at least one observation"):
         wilson(0, 0)
+
+
+@pytest.mark.parametrize("successes", [-1, 4])
+def test_wilson_refuses_more_successes_than_observations(successes: int) -> None:
+    with pytest.raises(ValueError, match="do not fit into 3 observations"):
+        wilson(successes, 3)
 
 
 @given(

@@ -75,6 +75,15 @@ def test_every_work_equals_an_independent_loop(packaged: Classifier, rows_of: Ro
         assert row["max_logit"] == pytest.approx(logits.max(), abs=1e-3)
 
 
+@given(
+    st.lists(st.sampled_from([0.1, 0.5, 0.5000001, 0.9, 1.0]), min_size=1, max_size=30),
+    st.lists(st.sampled_from([0.1, 0.4, 0.5, 0.9]), min_size=1, max_size=30),
+)
+def test_auroc_equals_the_rank_statistic(these: list[float], others: list[float]) -> None:
+    statistic = mannwhitneyu(others, these).statistic
+    assert auroc(np.array(these), np.array(others)) == statistic / (len(these) * len(others))
+
+
 @pytest.mark.slow
 def test_the_gate_of_the_suite_is_beyond_chance(
     packaged: Classifier, rows_of: Rows, samples: ImageSet
