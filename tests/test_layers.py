@@ -178,7 +178,10 @@ def test_without_torch(module: str) -> None:
 @pytest.mark.parametrize(
     ("module", "heavy"),
     [
-        ("models.build", "torch._dynamo"),  # two to three seconds of CPU, for a function unused here
+        (
+            "models.build",
+            "torch._dynamo",
+        ),  # two to three seconds of CPU, for a function unused here
         ("measures.fgsm", "scipy.stats"),
         ("validity.checks", "scipy.stats"),
         ("report", "altair"),

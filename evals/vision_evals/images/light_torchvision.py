@@ -19,7 +19,7 @@ class _StandIn(ModuleType):
     """Is imported in place of the compiler's module, and passes every use on to it."""
 
     def is_compile_supported(self, device: Any) -> Any:
-        return getattr(_compiler(), "is_compile_supported")(device)
+        return _compiler().is_compile_supported(device)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

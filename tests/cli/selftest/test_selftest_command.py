@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
+import os
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +16,7 @@ import pytest
 from PIL import Image
 
 from tests import inner
+from tests.forked import forked_python
 from tests.project import CLASSES, NETS
 from vision_evals import log
 from vision_evals.cli import main
@@ -56,6 +62,20 @@ def run(folder: Path, *arguments: str) -> int:
     given = ["--evals-model=color", "--evals-cards=cards.toml", "--evals-images=pictures"]
     with contextlib.chdir(folder):
         return main(["selftest", *given, "--evals-device=cpu", *arguments])
+
+
+def in_processes(monkeypatch: pytest.MonkeyPatch, n: int) -> None:
+    monkeypatch.setattr("vision_evals.cli.selftest.selftest.processes_on", lambda _: n)
+
+
+@contextlib.contextmanager
+def no_process_left() -> Iterator[None]:
+    yield
+    assert not multiprocessing.active_children()
+
+
+def left_over(folder: Path) -> list[str]:
+    return [path.name for path in (folder / "runs" / "latest").iterdir() if "trial" in path.name]
 
 
 def judged_sharply(folder: Path) -> None:
@@ -132,13 +152,24 @@ def test_suites_that_ask_nothing_are_no_ground(
     assert "has no labels" in error
 
 
-def test_a_network_that_fails_as_it_is(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_network_that_fails_as_it_is(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    processes: int,
+) -> None:
     judged_sharply(folder)
     text = (folder / "colors.toml").read_text(encoding="utf-8")
     (folder / "colors.toml").write_text(text.replace('= "blue"', '= "green"'), encoding="utf-8")
-    assert run(folder, "colors.toml") == 1
-    assert "does not pass as it is" in capsys.readouterr().err
+    in_processes(monkeypatch, processes)
+    with no_process_left():
+        assert run(folder, "colors.toml") == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "does not pass as it is" in captured.err
     assert log.read(folder / "runs" / "latest").status == "interrupted"
+    assert left_over(folder) == []
 
 
 def expectations(tmp_path: Path, text: str) -> Path:
@@ -221,3 +252,101 @@ def test_the_unbroken_network_comes_from_the_cache_and_no_mutant_goes_into_it(
     # without a cache all is computed again
     run(folder, "colors.toml", "--evals-no-cache")
     assert len(forwards.read_text("utf-8")) == counts[0]
+
+
+def test_side_by_side_finds_what_one_after_the_other_finds(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged_sharply(folder)
+    (folder / "again.toml").write_text((folder / "colors.toml").read_text("utf-8"), "utf-8")
+    kept, shown = [], []
+    for n in (1, 3):
+        in_processes(monkeypatch, n)
+        with no_process_left():
+            assert run(folder, "colors.toml", "again.toml", "--evals-no-cache") == 0
+        kept.append(log.read(folder / "runs" / "latest"))
+        captured = capsys.readouterr()
+        shown.append((captured.out.splitlines()[:-1], captured.err))  # the last is the page's path
+    untimed = [
+        (
+            [mutant.model_copy(update={"seconds": 0}) for mutant in one.mutants],
+            [(i.id, i.verdict, i.sentence, i.metrics, i.judgements, i.validity) for i in one.items],
+            one.status,
+        )
+        for one in kept
+    ]
+    assert untimed[0] == untimed[1]
+    assert shown[0] == shown[1]
+    counts = [line.split(" of ")[0] for line in shown[1][1].splitlines() if " of 13: " in line]
+    assert counts == [str(i) for i in range(1, 14)]
+
+
+DEADLY = """
+import os, signal
+from torch import nn
+class Color(nn.Module):
+    def __deepcopy__(self, memo):
+        os.kill(os.getpid(), signal.SIGKILL)
+    def forward(self, pixels):
+        return pixels.mean(dim=(2, 3)) * 10
+"""
+
+
+def test_a_process_that_dies_is_a_sentence(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "selftest_nets.py").write_text(DEADLY, encoding="utf-8")
+    in_processes(monkeypatch, 2)
+    with no_process_left():
+        assert run(folder, "colors.toml") == 1
+    error = capsys.readouterr().err
+    assert "a process that computes was ended (SIGKILL)" in error
+    assert "Traceback" not in error
+    assert log.read(folder / "runs" / "latest").status == "interrupted"
+    assert left_over(folder) == []
+
+
+ENDLESS = """
+import os, time
+from pathlib import Path
+from torch import nn
+class Color(nn.Module):
+    def __deepcopy__(self, memo):
+        Path(f"{os.getpid()}.waits").touch()
+        time.sleep(600)
+    def forward(self, pixels):
+        return pixels.mean(dim=(2, 3)) * 10
+"""
+
+COMMAND = """
+import os, sys
+from pathlib import Path
+import torch
+Path("command.pid").write_text(str(os.getpid()))
+torch.set_num_threads(2)
+from vision_evals.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_an_interrupt_ends_every_process(folder: Path) -> None:
+    """Sent to the command alone, as a supervisor does; a terminal would send it to all."""
+    (folder / "selftest_nets.py").write_text(ENDLESS, encoding="utf-8")
+    given = ["--evals-model=color", "--evals-cards=cards.toml", "--evals-images=pictures"]
+    words = ["selftest", "colors.toml", *given, "--evals-device=cpu"]
+    command = subprocess.Popen(
+        [forked_python(), "-c", COMMAND, *words],
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        while len(waiting := [*folder.glob("*.waits")]) < 2 and command.poll() is None:
+            time.sleep(0.05)
+        os.kill(int((folder / "command.pid").read_text("utf-8")), signal.SIGINT)
+        _, error = command.communicate(timeout=60)
+    finally:
+        command.kill()
+    assert (command.returncode, len(waiting)) == (130, 2), error
+    assert "Traceback" not in error
+    assert not any(Path(f"/proc/{file.stem}").exists() for file in waiting)
+    assert log.read(folder / "runs" / "latest").status == "interrupted"
+    assert left_over(folder) == []

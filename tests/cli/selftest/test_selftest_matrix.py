@@ -105,7 +105,7 @@ def test_noticed_by_both_ends_the_suites(
         asked.append((one.suite, asking))
         return same(one, behaviour=Verdict.FAILED, fallen=("logits",))
 
-    found = attempt(MUTANT, small(), rounds, before, judge)
+    found = attempt(MUTANT, small(), rounds, lambda _: before, judge)
     assert asked == [("cheap", True)]
     assert found.suites == ("cheap",)
     assert found.behaviour == log.Notice(
@@ -127,7 +127,7 @@ def test_what_fell_before_and_what_only_warns_notices_nothing(
         del asking
         return same(one, behaviour=Verdict.FAILED, fallen=("logits",), warn="odd")
 
-    found = attempt(MUTANT, small(), rounds, before, judge)
+    found = attempt(MUTANT, small(), rounds, lambda _: before, judge)
     assert (found.behaviour, found.structure) == (None, None)
     assert found.suites == ("cheap", "dear")
 
@@ -137,7 +137,9 @@ def test_an_item_without_numbers_is_no_kill_by_behaviour(
     rounds: tuple[SuiteRound, SuiteRound], small: Callable[..., Classifier], after: Verdict
 ) -> None:
     before = {**same(rounds[0]), **same(rounds[1])}
-    found = attempt(MUTANT, small(), rounds, before, lambda o, *_: same(o, behaviour=after))
+    found = attempt(
+        MUTANT, small(), rounds, lambda _: before, lambda o, *_: same(o, behaviour=after)
+    )
     assert found.behaviour is None
 
 
@@ -152,7 +154,7 @@ def test_structure_is_not_asked_again_and_behaviour_still_is(
         fell = Verdict.INCONCLUSIVE if one.suite == "dear" else Verdict.PASSED
         return same(one, behaviour=fell, fallen=("logits",) if asking else ())
 
-    found = attempt(MUTANT, small(), rounds, before, judge)
+    found = attempt(MUTANT, small(), rounds, lambda _: before, judge)
     assert asked == [("cheap", 2, True), ("dear", 1, False)]
     assert found.behaviour is not None
     assert found.behaviour.item == rounds[1].jobs[0].id
@@ -188,7 +190,7 @@ def test_a_mutant_that_does_not_apply_is_not_made(
         raise AssertionError
 
     odd = Mutant("m", "nothing", lambda _: "no such layer", lambda _: pytest.fail("made"))
-    found = attempt(odd, small(), rounds, {}, never)
+    found = attempt(odd, small(), rounds, lambda _: {}, never)
     assert found.inapplicable == "no such layer"
     assert verdict([found]) == "killed 0 of 0 applicable; no survivors"
 
@@ -200,7 +202,7 @@ def test_a_mutant_that_cannot_be_made_does_not_apply(
         raise TypeError("cannot pickle a lock")
 
     odd = Mutant("m", "nothing", lambda _: None, refuse)
-    found = attempt(odd, small(), rounds, {}, lambda *_: {})
+    found = attempt(odd, small(), rounds, lambda _: {}, lambda *_: {})
     assert found.inapplicable == "it cannot be made: TypeError: cannot pickle a lock"
     assert not found.killed
 

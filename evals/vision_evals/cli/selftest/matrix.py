@@ -30,6 +30,9 @@ class SuiteRound:
     jobs: tuple[Job, ...]
 
 
+Before = Callable[[SuiteRound], Evaluations]
+"""Returns the outcomes of the unbroken classifier."""
+
 Judge = Callable[[SuiteRound, Classifier, bool], Evaluations]
 """Judges a round with a classifier; the last argument says whether validity checks run."""
 
@@ -93,7 +96,7 @@ def attempt(
     mutant: Mutant,
     classifier: Classifier,
     rounds: Sequence[SuiteRound],
-    before: Evaluations,
+    unbroken: Before,
     judge: Judge,
     checks: Sequence[ValidityCheck] = (),
 ) -> log.Mutant:
@@ -103,7 +106,7 @@ def attempt(
         mutant: the mistake.
         classifier: unbroken.
         rounds: in the order in which they are tried.
-        before: outcomes of the unbroken classifier.
+        unbroken: called with a round that was judged.
         judge: judges the broken one.
         checks: validity checks that run.
     """
@@ -127,6 +130,7 @@ def attempt(
         after = judge(current, broken, structure is None)
         open_checks.add(current, after)
         suites.append(suite_round.suite)
+        before = unbroken(suite_round)
         behaviour = behaviour or next(_behaviour(before, after), None)
         structure = structure or next(_structure(before, after), None)
         if behaviour is not None and structure is not None:

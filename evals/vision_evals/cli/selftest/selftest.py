@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import pickle
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 from vision_evals import log
 from vision_evals.cli.args import jobs_of
 from vision_evals.cli.selftest.expected import Expected, with_expectation
 from vision_evals.cli.selftest.matrix import Evaluations, SuiteRound, attempt, sound
 from vision_evals.cli.selftest.mutant import Mutant
+from vision_evals.core import progress as progresses
 from vision_evals.core.errors import UserError
-from vision_evals.core.paths import data_folder, point_latest
+from vision_evals.core.paths import data_folder, point_latest, whole_file
 from vision_evals.core.progress import Progress, titled
 from vision_evals.engine.evaluate import evaluate
 from vision_evals.engine.jobs import Catalog
@@ -23,9 +28,19 @@ from vision_evals.engine.resources import Resources
 from vision_evals.engine.setup import caching, device_of, first_log, run_config
 from vision_evals.engine.tasks import RunConfig
 from vision_evals.models.classifier import Classifier
+from vision_evals.models.processes import forked, processes_on, threads
 from vision_evals.models.request import Request
 from vision_evals.validity.examine import Examiner
 from vision_evals.verdict.job import Job
+
+SECONDS_BETWEEN_LOOKS = 0.05
+"""While a process waits for what another one makes of the unbroken network."""
+
+Unit: TypeAlias = SuiteRound | Mutant
+"""A suite to judge the unbroken network on, or a mutant to try."""
+
+Result: TypeAlias = tuple[str, Evaluations] | log.Mutant
+"""The path of a suite and the outcomes of its items, or what noticed a mutant."""
 
 SHIPPED = ("accuracy", "art", "fgsm", "airplane")
 """Suites on images that pretrained networks know, the cheap ones first."""
@@ -115,6 +130,10 @@ class Selftest:
                 self._resources.classifiers(catalog.request(name))
         self._classifier = classifiers[0]
         self._config = run_config(options, device)
+        units = len(plan.rounds) + len(plan.mutants)
+        self._processes = min(processes_on(device), units)
+        if self._processes > 1:  # a terminal has one line for a bar
+            self._progress = progresses.lines(lambda _: None)
         with_cache, _ = caching(self._config, options, warn)
         self._unbroken_config = replace(self._config, cache=with_cache.cache)
         self.directory = self._config.directory
@@ -135,40 +154,87 @@ class Selftest:
         """
         status: log.Status = "interrupted"
         try:
-            before = self._unbroken()
-            for mutant in self._attempts(before):
-                entry = with_expectation(mutant, self._plan.expected)
-                self.log = self.log.model_copy(update={"mutants": (*self.log.mutants, entry)})
-                self._write("running")
-                show(f"{len(self.log.mutants)} of {len(self._plan.mutants)}: {brief(entry)}")
+            with contextlib.closing(self._results()) as results:
+                self._collect(results, show)
             status = "finished"
         finally:
             self._write(status)
 
-    def _unbroken(self) -> Evaluations:
-        before = {
+    def _collect(self, results: Iterator[Result], show: Callable[[str], None]) -> None:
+        """Log every result as it arrives, once the network is known to pass; show them in order."""
+        names = [mutant.name for mutant in self._plan.mutants]
+        before: dict[str, Evaluations] = {}
+        entries: dict[str, log.Mutant] = {}
+        lines = iter(enumerate(names, 1))
+        waiting = next(lines, None)
+        for result in results:
+            if isinstance(result, log.Mutant):
+                entries[result.name] = with_expectation(result, self._plan.expected)
+            else:
+                before |= [result]
+            if len(before) < len({suite_round.suite for suite_round in self._plan.rounds}):
+                continue
+            if not isinstance(result, log.Mutant):
+                self._hold_unbroken(before)
+            tried = tuple(entries[name] for name in names if name in entries)
+            self.log = self.log.model_copy(update={"mutants": tried})
+            self._write("running")
+            while waiting is not None and waiting[1] in entries:
+                number, name = waiting
+                show(f"{number} of {len(names)}: {brief(entries[name])}")
+                waiting = next(lines, None)
+
+    def _hold_unbroken(self, before: Mapping[str, Evaluations]) -> None:
+        """Log the items of the unbroken network, and refuse one that does not pass."""
+        outcomes = {
             name: outcome
             for suite_round in self._plan.rounds
-            for name, outcome in self._judge(
-                "unbroken", suite_round, self._classifier, self._unbroken_config
-            ).items()
+            for name, outcome in before[suite_round.suite].items()
         }
-        items = tuple(outcome.item for outcome in before.values())
+        items = tuple(outcome.item for outcome in outcomes.values())
         self.log = self.log.model_copy(update={"items": items})
-        sound(before)
-        return before
+        sound(outcomes)
 
-    def _attempts(self, before: Evaluations) -> Iterator[log.Mutant]:
-        thorough = self._config.depth == "thorough"
-        checks = [c for c in self._config.examiner.checks if thorough or c.cost == "cheap"]
-        for mutant in self._plan.mutants:
-            judge = partial(self._judge_mutant, mutant.name)
-            yield attempt(mutant, self._classifier, self._plan.rounds, before, judge, checks)
+    def _results(self) -> Iterator[Result]:
+        """Yield what every round makes of the unbroken network, and what noticed each mutant.
+
+        On a CPU, processes of one thread work side by side, and no result depends on how many.
+        """
+        units = (*reversed(self._plan.rounds), *self._plan.mutants)  # the dearest suite first
+        with tempfile.TemporaryDirectory(dir=self.directory, prefix=".trial-") as folder:
+            if self._processes > 1:
+                work = partial(self._work, Path(folder))
+                yield from forked(units, self._processes, work)
+            else:
+                with threads(self._config.device):
+                    yield from (self._result(Path(folder), unit) for unit in units)
+
+    def _work(self, folder: Path, units: Iterator[Unit], send: Callable[[Result], None]) -> None:
+        for unit in units:
+            send(self._result(folder, unit))
+
+    def _result(self, folder: Path, unit: Unit) -> Result:
+        if isinstance(unit, SuiteRound):
+            config = replace(self._unbroken_config, directory=folder)
+            outcomes = self._judge("unbroken", unit, self._classifier, config)
+            with whole_file(_file(folder, unit)) as partial_file:
+                partial_file.write_bytes(pickle.dumps(outcomes))
+            return unit.suite, outcomes
+        config = replace(self._config, directory=folder)
+        thorough = config.depth == "thorough"
+        checks = [c for c in config.examiner.checks if thorough or c.cost == "cheap"]
+        judge, unbroken = partial(self._judge_mutant, unit.name, config), partial(_outcomes, folder)
+        return attempt(unit, self._classifier, self._plan.rounds, unbroken, judge, checks)
 
     def _judge_mutant(
-        self, name: str, suite_round: SuiteRound, classifier: Classifier, validity: bool
+        self,
+        name: str,
+        config: RunConfig,
+        suite_round: SuiteRound,
+        classifier: Classifier,
+        validity: bool,
     ) -> Evaluations:
-        config = self._config if validity else replace(self._config, examiner=Examiner(()))
+        config = config if validity else replace(config, examiner=Examiner(()))
         return self._judge(name, suite_round, classifier, config)
 
     def _judge(
@@ -184,6 +250,22 @@ class Selftest:
         seconds = time.perf_counter() - self._start
         self.log = self.log.model_copy(update={"status": status, "seconds": seconds})
         log.write(self.log, self.directory)
+
+
+def _outcomes(folder: Path, suite_round: SuiteRound) -> Evaluations:
+    """Return what a round makes of the unbroken network, as soon as some process knows.
+
+    Rounds are taken before mutants: whoever waits here waits for a process that is at work.
+    """
+    file = _file(folder, suite_round)
+    while not file.is_file():
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+    outcomes: Evaluations = pickle.loads(file.read_bytes())  # noqa: S301 - of our own process
+    return outcomes
+
+
+def _file(folder: Path, suite_round: SuiteRound) -> Path:
+    return folder / f"{hashlib.sha256(suite_round.suite.encode()).hexdigest()}.unbroken"
 
 
 def brief(mutant: log.Mutant) -> str:
