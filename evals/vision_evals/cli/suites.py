@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from vision_evals.cli.args import add_options, catalog_from_args
+from vision_evals.core.first_import import first_import_of
 from vision_evals.core.paths import data_folder
 
 INIT_FLAGS = (
@@ -85,12 +86,14 @@ def _init(options: argparse.Namespace) -> int:
 
 
 def _selftest(options: argparse.Namespace) -> int:
-    from vision_evals.cli.selftest.command import command
+    with first_import_of("torch"):
+        from vision_evals.cli.selftest.command import command
 
     return command(catalog_from_args(options), options.suite, shlex.join(["evals", *sys.argv[1:]]))
 
 
 def _noise(options: argparse.Namespace) -> None:
-    from vision_evals.cli.noise.screen import noise
+    with first_import_of("torch"):
+        from vision_evals.cli.noise.screen import noise
 
     noise(catalog_from_args(options), options.suite)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vision_evals.core import progress
 from vision_evals.core.errors import NotApplicableError, UnavailableError, UserError, did_you_mean
+from vision_evals.core.first_import import first_import_of
 from vision_evals.engine.jobs import Catalog
 from vision_evals.engine.publish import ReportPlaces, announce
 from vision_evals.log.outcome import FAILED, PASSED, exit_code, fails
@@ -63,7 +64,8 @@ def run(suites: Place | Iterable[Place], models: str | Iterable[str] = (), **opt
             f"all {len(jobs_by_id)} checks are on recipes, which are left out where models are "
             "named; recipes=True runs them, too"
         )
-    from vision_evals.engine.session import Session
+    with first_import_of("torch"):
+        from vision_evals.engine.session import Session
 
     session = Session(catalog, jobs, _call_text(places, arguments), _progress())
     try:

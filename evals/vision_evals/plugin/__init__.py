@@ -127,7 +127,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         finish.catalog_of(config).refuse_unused_roles(suites)
         jobs = [item.job for item in session.items if isinstance(item, CheckItem)]
         if jobs and (config.option.continue_on_collection_errors or not session.testsfailed):
-            from vision_evals.engine.session import Session
+            from vision_evals.core.first_import import first_import_of
+
+            with first_import_of("torch"):
+                from vision_evals.engine.session import Session
 
             worker = _worker(config)
             run = Session(
