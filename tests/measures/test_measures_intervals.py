@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest, norm
 
+from vision_evals.measures import intervals
 from vision_evals.measures.intervals import bootstrap, generator, wilson, wilson_images_needed
 
 
@@ -95,3 +97,24 @@ def test_generators_depend_on_seed_and_names_alone() -> None:
     assert (generator(3, "accuracy", "ece").random(4) == first).all()
     assert (generator(4, "accuracy", "ece").random(4) != first).all()
     assert (generator(3, "accuracyece").random(4) != first).all()
+
+
+@pytest.mark.parametrize("statistic", [np.mean, np.median])
+@pytest.mark.parametrize("n", [10, 17, 20, 129, 1000])
+def test_many_resamples_at_once_are_those_one_by_one(
+    statistic: Callable[..., float], n: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intervals, "MAX_DRAWS_AT_ONCE", 7000)  # several matrices
+    column = generator(3, "x").normal(size=n) ** 3
+    at_once = bootstrap(statistic, (column,), generator(0, "y"), 0.9, 500)
+    one_by_one = bootstrap(lambda x: statistic(x), (column,), generator(0, "y"), 0.9, 500)
+    assert at_once == one_by_one
+
+
+def test_a_column_that_is_larger_than_a_matrix_is_resampled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    column = generator(3, "x").normal(size=50)
+    whole = bootstrap(np.mean, (column,), generator(0, "y"))
+    monkeypatch.setattr(intervals, "MAX_DRAWS_AT_ONCE", 9)
+    assert bootstrap(np.mean, (column,), generator(0, "y")) == whole

@@ -109,7 +109,7 @@ def _task_key(
             "batch": [batch, group.room, group.classifier.layout],
             "path": None if group.fast_path is None else group.fast_path.plan.key,
             "differentiate": any(other.measure.gradient for other in group.tasks),
-            "versions": versions(),
+            "versions": dict(versions()),
             "decoders": [features.version(name) for name in ("jpg", "webp", "zlib", "libtiff")],
             "code": code_digest(),
         }

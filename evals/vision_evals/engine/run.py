@@ -64,7 +64,7 @@ def run(suites: Place | Iterable[Place], models: str | Iterable[str] = (), **opt
             f"all {len(jobs_by_id)} checks are on recipes, which are left out where models are "
             "named; recipes=True runs them, too"
         )
-    with first_import_of("torch"):
+    with first_import_of("pandas"):
         from vision_evals.engine.session import Session
 
     session = Session(catalog, jobs, _call_text(places, arguments), _progress())

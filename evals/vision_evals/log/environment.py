@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.metadata
 import platform
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from vision_evals import __version__, log
 
@@ -17,13 +20,17 @@ LIBRARIES = (
 """Libraries that can change a number."""
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of Python, this package, and every library that can change a number."""
+@functools.cache
+def versions() -> Mapping[str, str]:
+    """Return the versions of Python, this package, and every library that can change a number.
+
+    As they are at the first call: what is imported by then stays.
+    """
     library_versions = {"vision-evals": __version__, "python": platform.python_version()}
     for library in LIBRARIES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             library_versions[library] = importlib.metadata.version(library)
-    return library_versions
+    return MappingProxyType(library_versions)
 
 
 def environment(folder: Path) -> log.Environment:
@@ -33,7 +40,7 @@ def environment(folder: Path) -> log.Environment:
     commit = _git(folder, "rev-parse", "HEAD")
     changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
     return log.Environment(
-        versions=versions(),
+        versions=dict(versions()),
         platform=f"{platform.system()} {platform.release()} {platform.machine()}",
         threads=torch.get_num_threads(),
         commit=commit,

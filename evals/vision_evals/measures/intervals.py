@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,13 @@ RESAMPLES = 1000
 MIN_IMAGES_FOR_BOOTSTRAP = 10
 """With fewer images there is no interval: a percentile interval of 90 % over two images holds the
 true value in only half of all cases."""
+
+
+ROWWISE: tuple[Callable[..., Any], ...] = (np.mean, np.median)
+"""Statistics of one column that take many resamples at once, as the rows of a matrix."""
+
+MAX_DRAWS_AT_ONCE = 1_000_000
+"""Numbers in such a matrix."""
 
 
 class Interval(NamedTuple):
@@ -95,16 +102,45 @@ def bootstrap(
         paired: whether the columns belong to the same images, so that each row is drawn whole.
             Otherwise they are independent samples, each of its own size.
     """
+    tail = (1 - confidence) / 2
+    estimates = (_rowwise if statistic in ROWWISE else _one_by_one)(
+        statistic, columns, rng, resamples, paired=paired
+    )
+    low, high = np.quantile(list(estimates), [tail, 1 - tail])
+    return Interval(float(low), float(high))
 
+
+def _one_by_one(
+    statistic: Callable[..., float],
+    columns: tuple[NDArray[np.floating], ...],
+    rng: np.random.Generator,
+    resamples: int,
+    *,
+    paired: bool,
+) -> Iterator[float]:
     def draw(column: NDArray[np.floating]) -> NDArray[np.int64]:
         return rng.integers(0, len(column), len(column))
 
-    def resample() -> float:
-        if not paired:
-            return statistic(*(column[draw(column)] for column in columns))
-        rows = draw(columns[0])
-        return statistic(*(column[rows] for column in columns))
+    for _ in range(resamples):
+        if paired:
+            rows = draw(columns[0])
+            yield statistic(*(column[rows] for column in columns))
+        else:
+            yield statistic(*(column[draw(column)] for column in columns))
 
-    tail = (1 - confidence) / 2
-    low, high = np.quantile([resample() for _ in range(resamples)], [tail, 1 - tail])
-    return Interval(float(low), float(high))
+
+def _rowwise(
+    statistic: Callable[..., float],
+    columns: tuple[NDArray[np.floating], ...],
+    rng: np.random.Generator,
+    resamples: int,
+    *,
+    paired: bool,
+) -> Iterator[float]:
+    """Yield the same numbers as one by one, bit for bit, from the same draws."""
+    del paired  # of one column
+    (column,) = columns
+    step = max(1, MAX_DRAWS_AT_ONCE // len(column))
+    for start in range(0, resamples, step):
+        shape = min(step, resamples - start), len(column)
+        yield from statistic(column[rng.integers(0, len(column), shape)], axis=1)

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from vision_evals.core.errors import UserError, did_you_mean
+from vision_evals.core.first_import import first_import_of
 from vision_evals.core.paths import data_folder
 from vision_evals.models.card import Card, parse_cards
 
@@ -136,7 +137,8 @@ def _shipped() -> Mapping[str, tuple[Card, Path]]:
 @functools.cache
 def torchvision_names() -> tuple[str, ...]:
     """Return torchvision's classification networks."""
-    from vision_evals.images.light_torchvision import models
+    with first_import_of("torch"):
+        from vision_evals.images.light_torchvision import models
 
     return tuple(models.list_models(module=models))
 

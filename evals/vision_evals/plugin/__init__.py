@@ -129,7 +129,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         if jobs and (config.option.continue_on_collection_errors or not session.testsfailed):
             from vision_evals.core.first_import import first_import_of
 
-            with first_import_of("torch"):
+            with first_import_of("pandas"):
                 from vision_evals.engine.session import Session
 
             worker = _worker(config)

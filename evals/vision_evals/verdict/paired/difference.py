@@ -73,7 +73,7 @@ def mean_interval(
     resamples = min(
         MAX_RESAMPLES, max(RESAMPLES, round(RESAMPLES_PER_TAIL / ((1 - confidence) / 2)))
     )
-    interval = bootstrap(lambda x: float(x.mean()), (differences,), rng, confidence, resamples)
+    interval = bootstrap(np.mean, (differences,), rng, confidence, resamples)
     return interval, "bootstrap"
 
 
