@@ -66,10 +66,10 @@ def _bands() -> list[alt.Chart]:
         tooltip=drawing.tips(("label", "reference"), ("text", "value"), ("source", "source")),
     )
     return [
-        base.mark_rect(color=drawing.INK, opacity=0.09).encode(x=_x("low"), x2="high:Q"),
+        base.mark_rect(color=drawing.INK, opacity=0.09).encode(x=_x("low"), x2=alt.X2("high:Q")),
         base.mark_rule(color=drawing.SOFT, strokeDash=[4, 3], strokeWidth=1.5),
         base.mark_text(color=drawing.SOFT, baseline="bottom", dy=-3).encode(
-            y=alt.YValue(0), text="key:N"
+            y=alt.YValue(0), text=alt.Text("key:N")
         ),
     ]
 
@@ -80,14 +80,14 @@ def _bars() -> list[alt.Chart]:
         y=_y(),
         tooltip=drawing.tips(_WHO, ("text", "value"), ("interval", "interval"), ("n", "n")),
     )
-    whole = base.transform_filter("isValid(datum.low)").encode(x=_x("low"), x2="high:Q")
+    whole = base.transform_filter("isValid(datum.low)").encode(x=_x("low"), x2=alt.X2("high:Q"))
     return [
         base.mark_bar(height=16, cornerRadiusEnd=2).encode(color=alt.Color("colour:N", scale=None)),
         whole.mark_rule(color=drawing.PAPER, strokeWidth=5),
         whole.mark_rule(color=drawing.INK, strokeWidth=2),
         base.mark_text(
             align="left", baseline="bottom", dy=-11, color=drawing.INK, fontSize=12.5
-        ).encode(x=alt.XValue(0), text="label:N"),
+        ).encode(x=alt.XValue(0), text=alt.Text("label:N")),
     ]
 
 

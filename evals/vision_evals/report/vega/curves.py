@@ -42,7 +42,9 @@ def _layers(plot: SweepPlot, sweep: Sweep) -> list[alt.Chart]:
     shape = drawing.shapes(aliases, [curve.shape for curve in plot.curves])
     offset = alt.expr("datum.offset")
     return [
-        base.mark_line(xOffset=offset, strokeWidth=2).encode(strokeDash=dash, detail="curve:N"),
+        base.mark_line(xOffset=offset, strokeWidth=2).encode(
+            strokeDash=dash, detail=alt.Detail("curve:N")
+        ),
         drawing.whiskers(base, alt.Y(**drawing.share("low"))),
         base.transform_filter("datum.marked")
         .mark_point(xOffset=offset, filled=True, size=55, opacity=1)

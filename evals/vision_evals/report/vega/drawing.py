@@ -153,7 +153,7 @@ def whiskers(base: alt.Chart, low: alt.Y, **more: Any) -> alt.Chart:
     ends = base.transform_filter("isValid(datum.low)")
     offset = alt.expr("datum.offset")
     drawn = ends.mark_rule(xOffset=offset, strokeWidth=4, opacity=0.38, **more)
-    whole: alt.Chart = drawn.encode(y=low, y2="high:Q")
+    whole: alt.Chart = drawn.encode(y=low, y2=alt.Y2("high:Q"))
     return whole
 
 

@@ -56,7 +56,7 @@ def _layers(frame: Frame) -> list[alt.Chart]:
         .encode(
             strokeDash=dash,
             strokeWidth=alt.StrokeWidth("width:Q", scale=None, legend=None),
-            detail="key:N",
+            detail=alt.Detail("key:N"),
         )
     ]
     if frame.steps:  # of several only the first is filled, and all are seen
@@ -64,7 +64,7 @@ def _layers(frame: Frame) -> list[alt.Chart]:
         layers.append(filled_one.mark_area(interpolate=interpolate, opacity=0.2))
         # a line's tooltip is that of its nearest point, in half of a bin the next bin's
         bins = hovered.transform_filter("isValid(datum.to)").mark_rule(strokeWidth=14, opacity=0)
-        layers.append(bins.encode(x2="to:Q"))
+        layers.append(bins.encode(x2=alt.X2("to:Q")))
     else:
         layers.append(_marks(hovered, frame))
     if _whiskered(frame):
@@ -93,7 +93,7 @@ def _flag_layers(frame: Frame) -> list[alt.Chart]:
         ),
         base.transform_filter("isValid(datum.label)")
         .mark_text(align="left", baseline="top", dx=4, color=drawing.INK, fontSize=11.5)
-        .encode(y=alt.YValue(2), text="label:N"),
+        .encode(y=alt.YValue(2), text=alt.Text("label:N")),
     ]
 
 
