@@ -143,4 +143,4 @@ def _rowwise(
     step = max(1, MAX_DRAWS_AT_ONCE // len(column))
     for start in range(0, resamples, step):
         shape = min(step, resamples - start), len(column)
-        yield from statistic(column[rng.integers(0, len(column), shape)], axis=1)
+        yield from np.asarray(statistic(column[rng.integers(0, len(column), shape)], axis=1))

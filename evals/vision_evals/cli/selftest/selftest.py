@@ -7,7 +7,7 @@ import hashlib
 import pickle
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -195,12 +195,13 @@ class Selftest:
         self.log = self.log.model_copy(update={"items": items})
         sound(outcomes)
 
-    def _results(self) -> Iterator[Result]:
+    def _results(self) -> Generator[Result, None, None]:
         """Yield what every round makes of the unbroken network, and what noticed each mutant.
 
         On a CPU, processes of one thread work side by side, and no result depends on how many.
         """
-        units = (*reversed(self._plan.rounds), *self._plan.mutants)  # the dearest suite first
+        dearest_first = reversed(self._plan.rounds)
+        units: tuple[Unit, ...] = (*dearest_first, *self._plan.mutants)
         with tempfile.TemporaryDirectory(dir=self.directory, prefix=".trial-") as folder:
             if self._processes > 1:
                 work = partial(self._work, Path(folder))
