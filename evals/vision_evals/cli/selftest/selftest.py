@@ -216,12 +216,12 @@ class Selftest:
 
     def _result(self, folder: Path, unit: Unit) -> Result:
         if isinstance(unit, SuiteRound):
-            config = replace(self._unbroken_config, directory=folder)
+            config = replace(self._unbroken_config, directory=folder, processes=1)
             outcomes = self._judge("unbroken", unit, self._classifier, config)
             with whole_file(_file(folder, unit)) as partial_file:
                 partial_file.write_bytes(pickle.dumps(outcomes))
             return unit.suite, outcomes
-        config = replace(self._config, directory=folder)
+        config = replace(self._config, directory=folder, processes=1)
         thorough = config.depth == "thorough"
         checks = [c for c in config.examiner.checks if thorough or c.cost == "cheap"]
         judge, unbroken = partial(self._judge_mutant, unit.name, config), partial(_outcomes, folder)

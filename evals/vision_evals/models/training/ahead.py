@@ -73,7 +73,7 @@ def _missing(plans: Sequence[RecipePlan], cache: Path) -> Iterator[_Unit]:
         for seed in plan.recipe.seeds:
             try:
                 with one_thread(plan.device):
-                    file = plan.file(cache, seed, plan.untrained(seed))
+                    file = plan.file(cache, seed)
             except UserError:
                 break  # said where it is asked for
             if not file.is_file():

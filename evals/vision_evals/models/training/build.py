@@ -52,6 +52,8 @@ class RecipePlan:
     preprocessing: Input
     device: torch.device
     _files: dict[int, Path] = field(default_factory=dict)
+    _networks: dict[int, nn.Module] = field(default_factory=dict)
+    """By seed: untrained, and not asked for yet."""
 
     @property
     def steps(self) -> int:
@@ -63,17 +65,22 @@ class RecipePlan:
         seeds = self.recipe.seeds
         return f"{self.alias}, seed {seed} ({seeds.index(seed) + 1} of {len(seeds)})"
 
-    def file(self, cache: Path, seed: int, untrained: nn.Module) -> Path:
+    def file(self, cache: Path, seed: int) -> Path:
         """Return where a training is kept."""
         if seed not in self._files:
+            network = self._networks[seed] = self._build(seed)
             self._files[seed] = store.training_file(
-                *(cache, self.card, seed, self.start, untrained, self.preprocessing, self.data),
+                *(cache, self.card, seed, self.start, network, self.preprocessing, self.data),
                 device=self.device,
             )
         return self._files[seed]
 
     def untrained(self, seed: int) -> nn.Module:
-        """Return the network before its first step."""
+        """Return the network before its first step; each call has one of its own."""
+        network = self._networks.pop(seed, None)
+        return self._build(seed) if network is None else network
+
+    def _build(self, seed: int) -> nn.Module:
         alias, classes, size = self.alias, self.data.classes, self.data.geometry.crop
         assert isinstance(size, int)
         cpu = torch.device("cpu")
@@ -162,10 +169,11 @@ def train_recipe(
     classifiers = []
     with one_thread(plan.device):
         for seed in plan.recipe.seeds:
-            network = plan.untrained(seed)
             trained = None if finished is None else finished.pop((plan.alias, seed), None)
+            file = plan.file(cache, seed)
+            network = plan.untrained(seed)
             if trained is None:
-                training = _trained(plan, seed, network, cache, show)
+                training = _trained(plan, seed, network, file, show)
             else:
                 network.load_state_dict(trained.state)
                 training = trained.training
@@ -184,10 +192,9 @@ def _input(start: Classifier | None, data: str, geometry: Geometry) -> Input:
 
 
 def _trained(
-    plan: RecipePlan, seed: int, network: nn.Module, cache: Path, show: Progress
+    plan: RecipePlan, seed: int, network: nn.Module, file: Path, show: Progress
 ) -> log.Training:
     """Read a training from the cache, or train."""
-    file = plan.file(cache, seed, network)
     if (kept := store.read(file, network)) is not None:
         return kept
     with show(plan.title(seed), plan.steps, unit="steps") as advance:

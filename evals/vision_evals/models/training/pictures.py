@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torchvision.transforms import v2
 
 from vision_evals.core.errors import UnreadableError, UserError
 from vision_evals.images.decode import read
@@ -23,6 +22,7 @@ from vision_evals.models.weights_file import sha256_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
+    from torchvision.transforms import v2
 
 
 Batches = Iterator[tuple[Tensor, Tensor]]
@@ -115,6 +115,8 @@ def _unreadable(image: str) -> str:
 
 
 def _random_crop(augment: Augment, geometry: Geometry) -> v2.Compose:
+    from torchvision.transforms import v2  # its import takes torch's compiler along, two seconds
+
     size = geometry.crop
     assert isinstance(size, int)
     return v2.Compose(
