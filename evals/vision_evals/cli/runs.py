@@ -13,6 +13,9 @@ from vision_evals.cli.args import add_options, options_from_args
 from vision_evals.core.errors import UserError, did_you_mean, printable
 from vision_evals.core.paths import LATEST, REPORT, run_name
 
+MIN_TABLE_LINES = 25
+"""Lines of a table of expectations that passed."""
+
 BASELINE = Path("baseline")
 """Where `evals accept` keeps a run."""
 
@@ -88,16 +91,22 @@ def _accept(options: argparse.Namespace) -> None:
 
 
 def _merge(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
     from vision_evals.cli.merge import command
     from vision_evals.log.outcome import exit_code
     from vision_evals.report.export.files import write_markdown
-    from vision_evals.report.terminal import counts, remarks, table
+    from vision_evals.report.remarks import remarks
+    from vision_evals.report.terminal import counts, table
 
     checked = options_from_args(options)
     typed = shlex.join(["evals", *sys.argv[1:]])
     warnings: list[str] = []
     run, published = command(checked, options.run_dir, options.out, typed, warnings.append)
-    print(table(run.log.items, color=sys.stdout.isatty()), end="")
+    console = Console()
+    color, size = console.is_terminal and not console.no_color, console.size
+    lines = max(size.height, MIN_TABLE_LINES)
+    print(table(run.log.items, color=color, width=size.width, lines=lines), end="")
     print(*remarks(run.log), counts(run.log), f"log: {run.directory / 'run.json'}", sep="\n")
     for path in filter(None, (published.page, published.folder)):
         print(f"report: {path}")

@@ -21,6 +21,10 @@ class UnavailableError(UserError):
     """
 
 
+class NotFetchedError(UnavailableError):
+    """Weights are not here, and naming their network on the command line would fetch them."""
+
+
 class UnreadableError(UserError):
     """One picture cannot be decoded. Counted and named; the other pictures go on."""
 

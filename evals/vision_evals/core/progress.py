@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from typing import Protocol, TextIO
 
-MIN_SECONDS_FOR_END_LINE = 5.0
-"""Seconds below which the end of a training gets no line."""
-
-SECONDS_BETWEEN_LINES = 10.0
+SECONDS_BETWEEN_LINES = 30.0
 """Seconds between plain lines."""
 
 
@@ -18,7 +17,7 @@ class Advance(Protocol):
     """Counts finished work."""
 
     def __call__(self, n: int, message: str = "") -> None:
-        """Count ``n`` more; ``message`` is shown instead of counts until the next message."""
+        """Count ``n`` more; ``message`` stands in place of title and counts until the next one."""
 
 
 class Progress(Protocol):
@@ -27,78 +26,100 @@ class Progress(Protocol):
     def __call__(
         self, title: str, total: int, unit: str = "images"
     ) -> AbstractContextManager[Advance]:
-        """Show how many of ``total`` images or other units are done while the block runs."""
+        """Show how many of ``total`` images or other units are done while the block runs.
+
+        A total of 0 is one that nobody knows: the title alone is shown.
+        """
+
+
+def takes_bar(*streams: TextIO) -> bool:
+    """Return whether a bar can be drawn: on a terminal that moves its cursor."""
+    return os.environ.get("TERM") != "dumb" and all(stream.isatty() for stream in streams)
 
 
 @contextmanager
 def bar(title: str, total: int, unit: str = "images") -> Iterator[Advance]:
-    """Draw a bar with units/s and time left on the terminal; gone when done."""
+    """Draw a bar with the time left on the terminal; gone when done."""
     from rich import progress
     from rich.console import Console
     from rich.markup import escape
-    from rich.text import Text
+    from rich.table import Column
 
-    class Speed(progress.ProgressColumn):
-        def render(self, task: progress.Task) -> Text:
-            speed = task.finished_speed or task.speed
-            return Text("" if speed is None else f"{speed:.0f} {unit}/s")
+    console = Console(stderr=True)
+
+    def shown_text(text: str) -> str:
+        return escape(encodable(text, console.encoding))
 
     columns = (
-        progress.TextColumn("{task.description}"),
-        progress.BarColumn(),
+        progress.TextColumn("{task.description}", table_column=Column(overflow="fold")),
+        progress.BarColumn(bar_width=12),
         progress.MofNCompleteColumn(),
-        Speed(),
+        progress.TextColumn(escape(unit)),
         progress.TimeRemainingColumn(),
     )
-    with progress.Progress(*columns, console=Console(stderr=True), transient=True) as shown:
-        task = shown.add_task(escape(title), total=total)
+    with progress.Progress(*columns, console=console, transient=True) as shown:
+        task = shown.add_task(shown_text(title), total=total or None)
 
         def advance(n: int, message: str = "") -> None:
             shown.advance(task, n)
             if message:
-                shown.update(task, description=escape(f"{title}: {message}"))
+                shown.update(task, description=shown_text(message))
 
         yield advance
 
 
-def lines(write: Callable[[str], None]) -> Progress:
-    """Return a progress that writes a line from time to time."""
+def lines(write: Callable[[str], None], seconds: float = SECONDS_BETWEEN_LINES) -> Progress:
+    """Return a progress that writes a line every few seconds, also while nothing is counted.
+
+    Args:
+        write: called in a thread of its own, and only while something is shown.
+        seconds: between two lines, also where many short trainings follow each other.
+    """
+    last = time.monotonic()
 
     @contextmanager
     def show(title: str, total: int, unit: str = "images") -> Iterator[Advance]:
-        start = last = time.monotonic()
-        done = 0
-        latest = ""
+        nonlocal last
+        start, done, latest, over = time.monotonic(), 0, "", threading.Event()
 
         def advance(n: int, message: str = "") -> None:
-            nonlocal done, last, latest
-            done += n
-            latest = message or latest
-            now = time.monotonic()
-            if now - last >= SECONDS_BETWEEN_LINES and done < total:
-                last = now
-                write(f"{title}: {_state(done, total, now - start, unit, latest)}")
+            nonlocal done, latest
+            done, latest = done + n, message or latest
 
-        yield advance
-        took = time.monotonic() - start
-        # no line for the end of a brief training: there may be a hundred of them
-        if done and (took >= MIN_SECONDS_FOR_END_LINE or unit == "images"):
-            write(f"{title}: {_state(done, total, took, unit, latest, end=True)}")
+        def speak() -> None:
+            nonlocal last
+            while not over.wait(max(last + seconds - time.monotonic(), 0)):
+                last = time.monotonic()
+                counts = f"{title}: {done} of {total} {unit}" if total else title
+                write((latest or counts) + _time_left(done, total, last - start))
+
+        speaker = threading.Thread(target=speak, daemon=True)
+        speaker.start()
+        try:
+            yield advance
+        finally:
+            over.set()
+            speaker.join()
 
     return show
 
 
 def titled(progress: Progress, prefix: str) -> Progress:
-    """Return a progress whose titles begin with a prefix."""
-    return lambda title, total, unit="images": progress(f"{prefix}: {title}", total, unit)
+    """Return a progress whose titles and messages begin with a prefix."""
+
+    @contextmanager
+    def show(title: str, total: int, unit: str = "images") -> Iterator[Advance]:
+        with progress(f"{prefix}: {title}", total, unit) as advance:
+            yield lambda n, message="": advance(n, message and f"{prefix}: {message}")
+
+    return show
 
 
-def _state(
-    done: int, total: int, seconds: float, unit: str, message: str, *, end: bool = False
-) -> str:
-    speed = done / max(seconds, 1e-9)
-    over = end or done >= total
-    counts = f"{done} of {total} {unit}"
-    if over or not done:
-        return f"{message or counts}, {seconds:.1f} s"
-    return f"{message or f'{counts}, {speed:.1f} {unit}/s'}, {(total - done) / speed:.0f} s left"
+def encodable(text: str, encoding: str | None) -> str:
+    """Return text with a question mark for each character that a stream cannot write."""
+    encoding = encoding or "utf-8"
+    return text.encode(encoding, "replace").decode(encoding)
+
+
+def _time_left(done: int, total: int, seconds: float) -> str:
+    return f", {(total - done) * seconds / done:.0f} s left" if 0 < done < total else ""

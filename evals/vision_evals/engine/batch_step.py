@@ -43,7 +43,7 @@ def run_batch(
     work: ShardWork,
     shard: Shard,
     result: PassResult,
-    tell: Callable[[str], None] = lambda _: None,
+    announce: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Run every task of every group on a batch, and put the columns into the shard.
 
@@ -52,7 +52,7 @@ def run_batch(
         work: the task groups.
         shard: filled.
         result: filled, with the networks that failed and the tasks that stopped.
-        tell: called with what is being computed.
+        announce: called before each task with its measure, check, network and last image.
     """
     started = time.perf_counter()
     pixels = {geometry: to_unit(raw, work.device) for geometry, raw in batch.pixels.items()}
@@ -66,7 +66,7 @@ def run_batch(
             stopped = task.table in {*result.not_applicable, *result.invalid}
             if name in result.failures or stopped:
                 continue
-            tell(f"{task.title}, {name}")
+            announce(f"{task.title}, {name}: image {batch.span.stop}")
             _run_task(task, probe, work.device, shard, result)
     for fast_path in (group.fast_path for group in work.groups if group.fast_path):
         fast_path.count_images(len(batch.ids))

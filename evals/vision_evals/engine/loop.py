@@ -40,6 +40,7 @@ def run_loop(
     directory: Path,
     advance: Advance,
     result: PassResult,
+    announce: Callable[[str], None] = lambda _: None,
     partition: Partition | None = None,
     shard_cache: ShardCache | None = None,
     processes: int = 1,
@@ -56,6 +57,7 @@ def run_loop(
         directory: of the run; finished shards are written below it.
         advance: called with the number of images that are done.
         result: filled.
+        announce: called before each task of a batch with what it is.
         partition: which part of the images; None: all.
         shard_cache: of finished shards; None: nothing is cached.
         processes: that share the batches, one thread each; no row depends on how many.
@@ -73,8 +75,8 @@ def run_loop(
         advance(len(cached[index].hashes))
 
     finish = partial(_finish, work_by_shard, shard_cache, result)
-    own = _own_steps(image_set, work_by_shard, device, result)
-    steps = _steps(own, image_set, groups, work_by_shard, processes, advance, result, changes)
+    own = _own_steps(image_set, work_by_shard, device, result, announce)
+    steps = _steps(own, image_set, groups, work_by_shard, processes, announce, result, changes)
     _run_steps(steps, work_by_shard, directory, result, advance, finish, start)
     result.spent["total"] = time.perf_counter() - start
     result.finished = True
@@ -99,7 +101,7 @@ def _steps(
     groups: Sequence[TaskGroup],
     work_by_shard: Mapping[int, ShardWork],
     processes: int,
-    advance: Advance,
+    announce: Callable[[str], None],
     result: PassResult,
     changes: Changes | None,
 ) -> Generator[Step]:
@@ -114,7 +116,7 @@ def _steps(
                     break
     if batches:
         yield from shared_steps(
-            image_set, batches, processes, advance, result, changes or Changes()
+            image_set, batches, processes, announce, result, changes or Changes()
         )
 
 
@@ -129,6 +131,7 @@ def _own_steps(
     work_by_shard: Mapping[int, ShardWork],
     device: torch.device,
     result: PassResult,
+    announce: Callable[[str], None],
 ) -> Generator[Step]:
     """Yield a step a batch that this process computes; batches are read ahead."""
     works = work_by_shard.values()
@@ -137,16 +140,20 @@ def _own_steps(
     since = time.perf_counter()
     for batch in prefetch(image_set.images, spans, geometries, device):
         _count_wait(batch, since, result)
-        yield Step(batch.span, partial(_observe, batch, work_by_shard, result))
+        yield Step(batch.span, partial(_observe, batch, work_by_shard, result, announce))
         since = time.perf_counter()
 
 
 def _observe(
-    batch: Batch, work_by_shard: Mapping[int, ShardWork], result: PassResult, shard: Shard
+    batch: Batch,
+    work_by_shard: Mapping[int, ShardWork],
+    result: PassResult,
+    announce: Callable[[str], None],
+    shard: Shard,
 ) -> None:
     count_batch(batch, shard, result)
     if batch.ids:
-        run_batch(batch, work_by_shard[batch.span.start // SHARD], shard, result)
+        run_batch(batch, work_by_shard[batch.span.start // SHARD], shard, result, announce)
 
 
 def _run_steps(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 
 from vision_evals import log
-from vision_evals.core.errors import UserError
+from vision_evals.core.errors import NotFetchedError, UserError
 from vision_evals.core.progress import Progress
 from vision_evals.images import sources
 from vision_evals.images.image_set import ImageSet, limited
@@ -107,6 +107,7 @@ class Resources:
                 alias=request.alias,
                 network=request.name,
                 unavailable=str(error),
+                fetchable=isinstance(error, NotFetchedError),
                 **_series_fields(request),
             )
             raise

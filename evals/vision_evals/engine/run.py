@@ -213,6 +213,6 @@ def _finish(
 
 def _progress() -> progress.Progress:
     """Return a bar on a terminal, else lines."""
-    if sys.stderr.isatty():
+    if progress.takes_bar(sys.stderr):
         return progress.bar
     return progress.lines(lambda line: print(line, file=sys.stderr))  # noqa: T201 - as pytest does

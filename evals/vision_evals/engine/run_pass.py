@@ -115,12 +115,12 @@ class Pass:
         """Run the loop, and join the rows of every finished shard, also after an interruption."""
         networks = {name: group.classifier.network for name, group in self.groups.items()}
         changes, rows = state_guard.Changes(), dict[str, pd.DataFrame]()
-        title, count = f"{self.role}, {', '.join(self.aliases)}", sum(map(len, self.spans))
+        total = len(self.image_set.images)
         try:
             with (
                 state_guard.watch(networks, changes),
                 numerics(self.config.device, self.config.precision),
-                progress(title, count) as bar,
+                progress(self.role, sum(map(len, self.spans))) as bar,
                 traced(self._trace_file(), bar) as advance,
             ):
                 self.groups = {
@@ -137,6 +137,7 @@ class Pass:
                     seed=self.config.seed,
                     directory=self.config.directory,
                     advance=advance,
+                    announce=lambda what: bar(0, f"{what} of {total}"),
                     result=self.result,
                     partition=self.config.partition,
                     shard_cache=self.shard_cache,
@@ -152,7 +153,8 @@ class Pass:
                     group.fast_path.release()
             for _, task in tasks_of(self.groups.values()):
                 rows[task.table] = self._joined(task)
-        self._hold(rows, self._evidence(rows, changes))
+        with progress(f"{self.role}: validity checks", 0):
+            self._hold(rows, self._evidence(rows, changes))
 
     def _with_fast_path(self, group: TaskGroup) -> TaskGroup:
         """Choose how a classifier's forwards are computed, by how many there will be."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from vision_evals.core.progress import Advance
 from vision_evals.engine.batch_step import ShardWork, count_batch, run_batch
 from vision_evals.engine.shard import Shard
 from vision_evals.engine.state_guard import Changes, changed_since, state_of
@@ -61,7 +60,7 @@ def shared_steps(
     image_set: ImageSet,
     batches_of_shards: Sequence[tuple[ShardWork, range]],
     processes: int,
-    advance: Advance,
+    announce: Callable[[str], None],
     result: PassResult,
     changes: Changes,
 ) -> Iterator[Step]:
@@ -71,7 +70,7 @@ def shared_steps(
         image_set: the images.
         batches_of_shards: what is to be computed.
         processes: how many there are at most.
-        advance: called with what is being computed.
+        announce: called with what is being computed.
         result: filled by the steps.
         changes: of the networks' state, in these processes; filled by the steps.
 
@@ -83,7 +82,7 @@ def shared_steps(
     number = 0
     for message in forked(units, processes, partial(_compute, image_set)):
         if isinstance(message, str):
-            advance(0, message)
+            announce(message)
             continue
         computed[message.number] = message
         while number in computed:

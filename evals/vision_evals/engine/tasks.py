@@ -65,6 +65,8 @@ class Task:
     """Unique in the run: the name of its rows."""
     depth: log.Depth = "cheap"
     """Which validity checks it has."""
+    title: str = field(default="", compare=False)
+    """Measure and check, for the progress; equal tasks may have several."""
 
     @property
     def title(self) -> str:
@@ -100,7 +102,8 @@ def task_of(job: Job, name: str, source: Source) -> Task:
     identity = [job.check.table.measure, parameters.model_dump(mode="json"), source.place, name]
     digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
     readable = tables.slug(f"{measure.name}-{Path(source.text).name}-{name}")
-    return Task(measure, parameters, f"{readable}-{digest[:8]}", job.check.table.validity)
+    table, title = f"{readable}-{digest[:8]}", f"{measure.name} {job.check.name}"
+    return Task(measure, parameters, table, job.check.table.validity, title)
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,8 @@ class Classifier(Record):
     """The epoch after which it was saved, where its file's name says so."""
     unavailable: str | None = None
     """Why it was not judged, if it was not."""
+    fetchable: bool = False
+    """Whether naming it on the command line would fetch what is missing."""
     load_seconds: float = 0.0
     """Reading, checking and building."""
 

@@ -83,3 +83,9 @@ class Item(Record):
     """Images whose rows came from the cache."""
     seconds: float = 0.0
     """Forward passes and rows of this item, as if it had run alone."""
+
+    @property
+    def headline(self) -> str:
+        """The sentence with the verdict as its first word: ``FAILED: 0.9167, at least ...``."""
+        word = f"{self.verdict.upper()}: "
+        return word + self.sentence.removeprefix(word)

@@ -11,7 +11,7 @@ from urllib.parse import urlparse
 
 import torch.hub
 
-from vision_evals.core.errors import UnavailableError
+from vision_evals.core.errors import NotFetchedError, UnavailableError
 
 TIMEOUT_SECONDS = 10.0
 """Seconds without a byte after which a download fails."""
@@ -48,7 +48,7 @@ def fetch(url: str, *, download: bool) -> Path:
     if reason is None:
         return file
     if not download:
-        raise UnavailableError(
+        raise NotFetchedError(
             f"{reason}; name the classifier with --evals-model to "
             "download it, or copy the file there"
         )

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from vision_evals.core.errors import UnavailableError, UserError, did_you_mean
+from vision_evals.core.errors import NotFetchedError, UnavailableError, UserError, did_you_mean
 from vision_evals.models.card import Card, Input
 from vision_evals.models.checkpoint import load_state_dict
 from vision_evals.models.download import TIMEOUT_SECONDS, fetch, hash_digits, hub_file, missing
@@ -150,7 +150,7 @@ def _fetch(published: Any, *, download: bool) -> Path:
         return cached
     missing_file = f"{published.hf_hub_id} is not in the hub's cache"
     if not download:
-        raise UnavailableError(f"{missing_file}; name it with --evals-model to download it")
+        raise NotFetchedError(f"{missing_file}; name it with --evals-model to download it")
     import huggingface_hub
 
     repository, version, names = _on_the_hub(published)

@@ -6,11 +6,10 @@ merely has the package installed pays nothing.
 
 from __future__ import annotations
 
-import contextlib
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -170,10 +169,25 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     finish.conclude(session, exitstatus, only_checks=only_checks)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the table of verdicts, and where the report is."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Generator[None]:
+    """Keep pytest's own lists short, and print where the report is below all of them."""
+    if finish.RUN not in terminalreporter.config.stash:
+        return (yield)
+    from vision_evals.plugin.screen import shortened, write_report
+
+    with shortened(terminalreporter):
+        yield
+    write_report(terminalreporter)
+
+
+@pytest.hookimpl(specname="pytest_terminal_summary", tryfirst=True)
+def pytest_evals_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the table of verdicts, between pytest's failures and its short summary."""
     if finish.RUN in terminalreporter.config.stash:
-        finish.summarise(terminalreporter)
+        from vision_evals.plugin.screen import summarise
+
+        summarise(terminalreporter)
 
 
 def _worker(config: pytest.Config) -> Worker | None:
@@ -187,20 +201,11 @@ def _worker(config: pytest.Config) -> Worker | None:
 
 
 def _progress(config: pytest.Config) -> Progress:
-    """Return a bar on a terminal, else lines, shown past pytest's capturing of output."""
-    from vision_evals.core import progress
+    """Return what shows passes and trainings; a worker's are shown by its controller."""
+    from vision_evals.plugin.screen import progress_of_worker, progress_on
 
-    screen: Any = config.pluginmanager.get_plugin("terminalreporter")
-    capture: Any = config.pluginmanager.get_plugin("capturemanager")
-    if screen is None or _worker(config) is not None:  # the controller shows progress for all
-        return progress.lines(lambda _: None)
-    show = progress.bar if screen.isatty else progress.lines(screen.write_line)
-
-    @contextlib.contextmanager
-    def shown(title: str, total: int, unit: str = "images") -> Iterator[progress.Advance]:
-        screen.ensure_newline()
-        paused = capture.global_and_fixture_disabled() if capture else contextlib.nullcontext()
-        with paused, show(title, total, unit) as advance:
-            yield advance
-
-    return shown
+    worker, screen = _worker(config), config.pluginmanager.get_plugin("terminalreporter")
+    if worker is None and screen is not None:
+        return progress_on(screen)
+    run_dir = finish.catalog_of(config).options.run_dir
+    return progress_of_worker(worker and worker.directory(run_dir))

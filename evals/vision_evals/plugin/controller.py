@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,8 @@ class _Shared:
     """Why no worker could start its run."""
     next_log: float = 0.0
     """When their log is written next, on the monotonic clock."""
+    progress: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    """Shows what the workers are doing, until it is closed."""
 
 
 def _directory(config: pytest.Config) -> Path:
@@ -52,6 +54,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     shared = config.stash.get(_SHARED, None)
     if shared is None or not any(map(scope, shared.ids)):
         return
+    shared.progress.close()
     if shared.refused is not None:
         session.exitstatus = pytest.ExitCode.USAGE_ERROR
     from vision_evals.core.paths import point_latest
@@ -108,7 +111,28 @@ def _new_run(config: pytest.Config) -> str:
 
 def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None:
     """Store what the workers collected; the controller itself collects nothing."""
-    node.config.stash[_SHARED].ids = tuple(ids)
+    from vision_evals.plugin.scheduler import scope
+
+    shared, first = node.config.stash[_SHARED], not node.config.stash[_SHARED].ids
+    shared.ids = tuple(ids)
+    if first and any(map(scope, ids)):
+        _show_progress(node.config)
+
+
+def _show_progress(config: pytest.Config) -> None:
+    """Write from time to time what the workers are doing."""
+    from vision_evals.core import progress
+    from vision_evals.core.worker import PARTS
+    from vision_evals.plugin.screen import latest, write_progress
+
+    screen: Any = config.pluginmanager.get_plugin("terminalreporter")
+    parts = _directory(config) / PARTS
+
+    def write(_: str) -> None:
+        if screen is not None and (line := latest(parts)):
+            write_progress(screen, line)
+
+    config.stash[_SHARED].progress.enter_context(progress.lines(write)("workers", 0))
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -6,7 +6,6 @@ As light as the plugin: it imports what a run needs when there is one.
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,28 +89,3 @@ def command_of(config: pytest.Config) -> str:
     from vision_evals.report.export.tracking import scrubbed
 
     return scrubbed(shlex.join(["pytest", *map(str, config.invocation_params.args)]))
-
-
-def summarise(screen: pytest.TerminalReporter) -> None:
-    """Print the table of verdicts, and where the report is."""
-    from vision_evals.core.errors import printable
-    from vision_evals.report.export.annotations import commands
-    from vision_evals.report.terminal import counts, profile, remarks, table
-
-    config = screen.config
-    run = config.stash[RUN]
-    screen.section("vision networks")
-    verdicts = table(run.log.items, color=screen.hasmarkup).splitlines()
-    for line in (*verdicts, *remarks(run.log), counts(run.log), *profile(run.log)):
-        screen.write_line(line)
-    if aside := config.stash.get(DESELECTED, 0):
-        screen.write_line(f"{aside} checks on recipes deselected; --evals-recipes runs them, too")
-    screen.write_line(f"log: {run.directory / 'run.json'}")
-    if (report := config.stash.get(REPORT, None)) is not None:
-        for place in filter(None, (report.page, report.folder)):
-            screen.write_line(f"report: {place}")
-    for trouble in config.stash[WARNINGS]:
-        screen.write_line(f"warning: {printable(trouble)}", yellow=True)
-    lenient = catalog_of(config).options.table.inconclusive == "skip"
-    for command in commands(run.log, config.rootpath, os.environ, lenient=lenient):
-        screen.write_line(command)

@@ -29,7 +29,7 @@ class CheckFailedError(Exception):
     """A verdict that fails its item; the entry in the log has the reason."""
 
     def __init__(self, item: Item) -> None:
-        super().__init__(item.sentence)
+        super().__init__(item.headline)
         self.item = item
 
 
@@ -116,7 +116,7 @@ class CheckItem(pytest.Item):
                 raise CheckFailedError(item)
         known_reasons = [j.known for j in item.judgements if j.excused and j.known is not None]
         if known_reasons and self.config.option.runxfail:
-            raise CheckFailedError(item)
+            raise CheckFailedError(item.model_copy(update={"verdict": Verdict.FAILED}))
         if known_reasons:
             pytest.xfail("; ".join(known_reasons))
 
@@ -142,8 +142,8 @@ class CheckItem(pytest.Item):
         match excinfo.value:
             case CheckFailedError() as failed:
                 return _explained(failed.item)
-            case UserError() as error:
-                return str(error)
+            case UserError() as error:  # as the log has it
+                return f"INVALID: {error}"
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int, str]:
@@ -159,4 +159,4 @@ def _explained(item: Item) -> str:
     failed = [j.sentence for j in item.judgements if j.verdict == item.verdict]
     invalid = [v for v in item.validity if v.invalidates]
     evidence = [f"{v.name} {v.outcome}: {v.evidence}. {v.meaning}" for v in invalid]
-    return "\n".join([item.sentence, *(evidence or (failed if len(failed) > 1 else []))])
+    return "\n".join([item.headline, *(evidence or (failed if len(failed) > 1 else []))])

@@ -179,19 +179,21 @@ def _line(metric: Metric, judgement: Judgement | None, item: Item) -> CheckLine:
         reading=rounding.reading(metric, value),
         denominator=metric.denominator,
         wanted=judgement.wanted if judgement else None,
-        verdict=_verdict(metric, judgement, item),
+        verdict=verdict_of(metric, judgement, item),
         excuse=words.excuse(judgement) if judgement else None,
     )
 
 
-def _verdict(metric: Metric, judgement: Judgement | None, item: Item) -> Verdict:
+def verdict_of(metric: Metric | None, judgement: Judgement | None, item: Item) -> Verdict:
+    """Return the verdict on one number of an item."""
     refused = any(other.verdict is Verdict.INVALID for other in item.judgements)
     if item.verdict is Verdict.INVALID and not refused:
         # A number that cannot be trusted passes nothing, whatever its own verdict.
         return Verdict.INVALID
     if judgement is not None:
         return judgement.verdict
-    return Verdict.NOT_APPLICABLE if metric.value is None else Verdict.RECORDED
+    absent = metric is None or metric.value is None
+    return Verdict.NOT_APPLICABLE if absent else Verdict.RECORDED
 
 
 def _failed(judgement: Judgement, item: Item, colour: str) -> FailedExpectation:

@@ -1,19 +1,25 @@
-"""The table that ends a run on the terminal."""
+"""The table that ends a run on the terminal: judged expectations, those that did not pass first."""
 
 from __future__ import annotations
 
 import io
-import shutil
+import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING
 
 from vision_evals.core.errors import printable
-from vision_evals.log import Item, Metric, Run, Verdict
+from vision_evals.log import Item, Judgement, Metric, Run, Verdict
 from vision_evals.log.outcome import verdict_counts
-from vision_evals.report.checks import judgements_of
-from vision_evals.report.words import with_point
+from vision_evals.report import rounding, words
+from vision_evals.report.checks import judgements_of, metric_of, verdict_of
+from vision_evals.report.groups import grouped
+
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
 
 STYLES = {
     Verdict.INVALID: "bold red",
@@ -22,94 +28,88 @@ STYLES = {
     Verdict.PASSED: "green",
 }
 
+MAX_WARNINGS = 5
+"""Rows on one screen of expectations that failed and fail nothing."""
 
-def table(items: Iterable[Item], *, color: bool) -> str:
-    """Return a line for each metric of each item: value, interval, n, threshold, verdict."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+MAX_WIDTH = 1000
+"""Characters of a line that no terminal has."""
 
-    grid = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("classifier", "check", "metric", "value"):
-        grid.add_column(name, no_wrap=True)
-    grid.add_column("n", justify="right", no_wrap=True)
-    grid.add_column("threshold", overflow="fold")
-    grid.add_column("verdict", no_wrap=True)
-    items = list(items)
-    names = Counter(check for _, check in {(item.suite, item.check) for item in items})
-    for item in items:
-        repeated = names[item.check] > 1
-        check = f"{item.check} ({Path(item.suite).stem})" if repeated else item.check
-        head = (item.classifier, check)
-        for *cells, verdict, mark in _rows(item):
-            words = Text(f"{verdict}{mark}", style="yellow" if mark else STYLES.get(verdict, "dim"))
-            grid.add_row(*map(Text, (*head, *cells)), words)
-            head = ("", "")
-    text = io.StringIO()
-    width = max(shutil.get_terminal_size().columns, MIN_WIDTH)
-    Console(file=text, width=width, force_terminal=color).print(grid)
-    return text.getvalue()
+MIN_WIDTH = 9
+"""Characters of a column at least, where its header has as many."""
+
+COLUMNS = ("network", "check", "metric", "value", "threshold", "verdict")
 
 
-def remarks(run: Run) -> list[str]:
-    """Return what the table leaves out, one line each: no numbers, pictures left out, warnings."""
-    lines = [f"{i.classifier}, {i.check}: {i.sentence}" for i in run.items if not i.metrics]
-    lines += [
-        f"{images.role}: {len(images.unreadable)} of {images.n} pictures could not be read"
-        for images in run.image_sets
-        if images.unreadable
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One expectation of an item, or one of its numbers without any."""
+
+    item: Item
+    verdict: Verdict
+    metric: str = ""
+    value: str = ""
+    interval: str = ""
+    """And the number of images; only where there is room."""
+    wanted: str = ""
+    bound: str = ""
+    """The same without where the threshold comes from."""
+    excuse: str | None = None
+    """Why it fails nothing although it did not pass."""
+    gap: float = math.inf
+    """Distance from the threshold as a share of the larger number; infinite at a bound of 0 or 1,
+    which is an invariant."""
+    more: int = 0
+    """Other expectations that it stands for, all of them passed."""
+
+    @property
+    def word(self) -> str:
+        """The verdict, in capitals where it fails the run."""
+        if self.verdict in words.BAD:
+            return f"{self.verdict}, {self.excuse}" if self.excuse else self.verdict.upper()
+        return f"{self.verdict}, {self.more} more" if self.more else str(self.verdict)
+
+    @property
+    def rank(self) -> tuple[bool, int]:
+        """Its place in the table: what fails the run, what only warns, all others."""
+        bad = self.verdict in words.BAD
+        return self.excuse is not None or not bad, words.BAD.index(self.verdict) if bad else 9
+
+
+def table(
+    items: Sequence[Item], *, color: bool, width: int, lines: int, verbose: bool = False
+) -> str:
+    """Return a line for each judged expectation, those that did not pass first.
+
+    Where those that passed do not fit on a screen, the one nearest its threshold stands for all of
+    a check on a network, of a check, or of a suite.
+
+    Args:
+        items: of a run.
+        color: whether the terminal takes colours.
+        width: characters of a line.
+        lines: of the header and what passed, at most.
+        verbose: whether every expectation is shown, and numbers without one.
+    """
+    rows = [row for item in items for row in _rows(item, recorded=verbose)]
+    rows.sort(key=lambda row: row.rank)
+    drawn = partial(_drawn, repeated=_repeated(items), color=color, width=width)
+    if verbose:
+        return drawn(rows, details=True)
+    bad = [row for row in rows if row.verdict in words.BAD]
+    warned = [row for row in bad if row.excuse is not None]
+    bad = bad[: len(bad) - max(len(warned) - MAX_WARNINGS, 0)]
+    notes = [
+        _note(len(warned) - MAX_WARNINGS, "more warning"),
+        _note(sum(row.verdict is Verdict.NOT_APPLICABLE for row in rows), "inapplicable one"),
     ]
-    cached = [item for item in run.items if item.cached]
-    if cached:
-        images = sum(item.cached for item in cached)
-        lines.append(
-            f"from the cache: rows of {images:,} images in {len(cached)} of {len(run.items)} checks"
-        )
-    lines += _flipped(run)
-    lines += [f"warning: {warning}" for warning in run.warnings]
-    lines += [f"{len(run.not_run)} selected checks did not run"] if run.not_run else []
-    return [printable(line) for line in lines]
-
-
-def _flipped(run: Run) -> Iterator[str]:
-    """Yield what changed on the images of each item since the baseline."""
-    for item in run.items:
-        name, comparison = f"{item.classifier}, {item.check}", item.comparison
-        if comparison is not None and comparison.refused is not None:
-            yield f"{name}: not compared with the baseline: {comparison.refused}"
-        if comparison is not None and comparison.flips is not None:
-            flips = comparison.flips
-            metric = with_point(flips.metric, flips.at)
-            yield (
-                f"{name}: {flips.worse:,} of {flips.n:,} images turned "
-                f"wrong, {flips.better:,} right since the baseline ({metric})"
-            )
-    if run.gates:
-        yield (
-            f"paired gates: {len(run.gates)}; {run.false_alarms:.3g} would fail by chance if every "
-            "network were exactly at its margin"
-        )
-
-
-def profile(run: Run) -> list[str]:
-    """Return where the time went, a line each; nothing without a profile."""
-    record = run.profile
-    if record is None:
-        return []
-    lines = [f"where {record.seconds:.1f} s went:"]
-    stages = [stage for stage in record.stages if not stage.beside]
-    for stage in stages:
-        share = stage.seconds / record.seconds
-        lines.append(
-            f"  {stage.name:<10} {stage.seconds:8.2f} s {share:6.1%}  {stage.calls:,} times"
-        )
-    lines.append(f"  {'the rest':<10} {record.rest:8.2f} s {record.rest / record.seconds:6.1%}")
-    in_threads = [f"{s.name} {s.seconds:.2f} s" for s in record.stages if s.beside]
-    lines += [f"in threads, added up: {', '.join(in_threads)}"] if in_threads else []
-    lines += [f"trace: {printable(file)}" for file in record.trace]
-    if record.synchronised:
-        lines.append("the device was synchronised at the end of every stage")
-    return lines
+    room = lines + (drawn(bad).count("\n") - 1 if bad else 0)
+    passed = [row for row in rows if row.verdict is Verdict.PASSED]
+    texts: list[str] = []
+    for chosen, below in _foldings(passed) if rows else ():
+        texts = [drawn([*bad, *chosen]), below, *notes]
+        if texts[0].count("\n") <= room:
+            break
+    return "".join(f"{text.rstrip()}\n" for text in texts if text)
 
 
 def counts(run: Run) -> str:
@@ -123,60 +123,137 @@ def counts(run: Run) -> str:
     return ": ".join(filter(None, parts))
 
 
-MIN_WIDTH = 150
-"""Characters of a line at least: a narrower table would cut its thresholds."""
-
-MAX_RECORDED_METRICS = 4
-"""Metrics without an expectation that the table shows of an item; the report has all."""
-
-_WORST_FIRST = list(Verdict).index
-
-_Row: TypeAlias = tuple[str, str, str, str, Verdict, str]
+_FOLDINGS: Sequence[tuple[str, Callable[[Item], tuple[str, ...]]]] = (
+    ("check and network", lambda item: (item.suite, item.check, item.classifier)),
+    ("check", lambda item: (item.suite, item.check)),
+    ("suite", lambda item: (item.suite,)),
+)
+"""What passed expectations are put together by, the finest first."""
 
 
-def _rows(item: Item) -> Iterator[_Row]:
-    quiet = 0
-    for row in _all_rows(item):
-        quiet += row[4] is Verdict.RECORDED
-        if row[4] is not Verdict.RECORDED or quiet <= MAX_RECORDED_METRICS:
-            yield row
-    if quiet > MAX_RECORDED_METRICS:
-        yield f"and {quiet - MAX_RECORDED_METRICS} more", "", "", "", Verdict.RECORDED, ""
+def _foldings(passed: Sequence[Row]) -> Iterator[tuple[Sequence[Row], str]]:
+    """Yield the passed rows and a sentence about them, fewer and fewer rows."""
+    yield passed, ""
+    hint, folded = f"-v shows all {len(passed)}", list[Row]()
+    for name, key in _FOLDINGS:
+        groups = grouped((key(row.item), row) for row in passed)
+        folded = [
+            replace(min(rows, key=lambda row: row.gap), more=len(rows) - 1)
+            for rows in groups.values()
+        ]
+        yield folded, f"Of each {name}, the passed expectation nearest its threshold; {hint}."
+    folded.sort(key=lambda row: row.gap)
+    for most in range(len(folded) - 1, -1, -1):
+        left = sum(row.more + 1 for row in folded[most:])
+        yield folded[:most], f"And {words.plural(left, 'more expectation')} passed; {hint}."
 
 
-def _all_rows(item: Item) -> Iterator[_Row]:
-    if not item.metrics:
-        yield "", "", "", "", item.verdict, ""
-    for metric in item.metrics:
-        held = judgements_of(metric, item)
-        if not held and (metric.value is None or metric.at is not None):
-            continue  # a curve belongs into the report
-        verdict = min((j.verdict for j in held), key=_WORST_FIRST, default=Verdict.RECORDED)
-        threshold = "; ".join(judgement.wanted for judgement in held)
-        excuses = [j.excuse for j in held if j.excused and j.verdict is verdict]
-        mark = f", {excuses[0]}" if excuses else ""
-        name = with_point(metric.name, metric.at)
-        yield name, _value(metric), f"{metric.n:,}", threshold, verdict, mark
+def _note(number: int, what: str) -> str:
+    return f"And {words.plural(number, what)}; -v shows all." if number > 0 else ""
+
+
+def _repeated(items: Iterable[Item]) -> frozenset[str]:
+    """Return the names of checks that several suites have."""
+    names = Counter(check for _, check in {(item.suite, item.check) for item in items})
+    return frozenset(name for name, suites in names.items() if suites > 1)
+
+
+def _drawn(
+    rows: Sequence[Row],
+    repeated: frozenset[str],
+    *,
+    color: bool,
+    width: int,
+    details: bool = False,
+) -> str:
+    """Return rows as text, with intervals where asked for or where there is room."""
+    from rich.console import Console
+
+    text = io.StringIO()
+    console = Console(file=text, width=width, force_terminal=color)
+    wide = console.options.update(max_width=MAX_WIDTH)
+    grid = _grid(rows, repeated, details=True)
+    for stacked in () if details else (False, True):
+        if console.measure(grid, options=wide).maximum > width:
+            grid = _grid(rows, repeated, details=False, stacked=stacked)
+    console.print(grid)
+    return "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
+
+
+def _grid(
+    rows: Sequence[Row], repeated: frozenset[str], *, details: bool, stacked: bool = False
+) -> RichTable:
+    """Return rows as a table; stacked, check and point of the axis stand on a second line."""
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table(box=None, pad_edge=False, header_style="bold")
+    for name in (", ".join(COLUMNS[:2]), *COLUMNS[2:]) if stacked else COLUMNS:
+        grid.add_column(name, overflow="fold", min_width=min(len(name), MIN_WIDTH))
+    above: Item | None = None
+    for row in rows:
+        item, brief = row.item, not details and row.verdict is Verdict.PASSED
+        suite = f" ({Path(item.suite).stem})" if item.check in repeated else ""
+        head = ("", "") if item is above else (item.classifier, item.check + suite)
+        cells = [
+            *(["\n".join(head).rstrip()] if stacked else head),
+            row.metric.replace(" at ", "\nat ") if stacked else row.metric,
+            row.value + (row.interval if details else ""),
+            row.bound if brief else row.wanted,
+        ]
+        style = STYLES.get(row.verdict, "dim") if row.excuse is None else "yellow"
+        grid.add_row(*map(Text, map(printable, cells)), Text(printable(row.word), style))
+        above = item
+    return grid
+
+
+def _rows(item: Item, *, recorded: bool) -> Iterator[Row]:
+    """Yield a row for each judgement, and for each number without one where they are asked for."""
     for judgement in item.judgements:
-        if judgement.metric not in {metric.name for metric in item.metrics}:
-            value = "" if judgement.value is None else f"{judgement.value:g}"
-            yield judgement.metric, value, "", judgement.wanted, judgement.verdict, ""
+        yield _judged(judgement, item)
+    if not item.judgements and item.verdict in words.BAD:
+        yield Row(item, item.verdict)
+    for metric in item.metrics if recorded else ():
+        # points of a curve belong into the report
+        if metric.value is not None and metric.at is None and not judgements_of(metric, item):
+            value, verdict = _number(metric.value), verdict_of(metric, None, item)
+            yield Row(item, verdict, metric.name, value, _interval(metric))
 
 
-def _value(metric: Metric) -> str:
+def _judged(judgement: Judgement, item: Item) -> Row:
+    metric, value, threshold = metric_of(judgement, item), judgement.value, judgement.threshold
+    text, gap = "none" if value is None else _number(value), math.inf
+    if value is not None and threshold is not None:
+        if threshold not in {0.0, 1.0}:
+            gap = abs(value - threshold) / max(abs(value), abs(threshold))
+        if value != threshold and text == _number(threshold):
+            text = rounding.apart(value, threshold, 3)
+    return Row(
+        item,
+        verdict_of(metric, judgement, item),
+        words.with_point(judgement.metric, judgement.at),
+        text,
+        "" if metric is None else _interval(metric),
+        judgement.wanted,
+        judgement.wanted
+        if judgement.side is None or threshold is None
+        else f"{judgement.side.replace('_', ' ')} {threshold:.4g}",
+        words.excuse(judgement),
+        gap,
+    )
+
+
+def _interval(metric: Metric) -> str:
+    """Return the interval, or the ends over seeds, and the number of observations."""
     if metric.value is None:
-        return "none"
-    if metric.low is None or metric.high is None:
-        return _number(metric.value) + _over_seeds(metric)
-    return f"{_number(metric.value)} ({_number(metric.low)} to {_number(metric.high)})"
-
-
-def _over_seeds(metric: Metric) -> str:
-    if not metric.spread:
         return ""
-    low, high = _number(min(metric.spread)), _number(max(metric.spread))
-    seeds = len(metric.spread)
-    return f" ({low} to {high}, {seeds} seeds)" if seeds > 1 else " (one seed)"
+    n = f", n = {metric.n:,}"
+    if metric.low is not None and metric.high is not None:
+        return f" ({_number(metric.low)} to {_number(metric.high)}{n})"
+    if len(metric.spread) > 1:
+        low, high = _number(min(metric.spread)), _number(max(metric.spread))
+        return f" ({low} to {high}, {len(metric.spread)} seeds)"
+    return f" (one seed{n})" if metric.spread else f" ({n.removeprefix(', ')})"
 
 
 def _number(value: float) -> str:

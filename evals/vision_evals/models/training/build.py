@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vision_evals import log
-from vision_evals.core.progress import Advance, Progress
+from vision_evals.core.progress import Advance, Progress, titled
 from vision_evals.images.geometry import Geometry
 from vision_evals.models.card import Card, Input
 from vision_evals.models.classifier import Classifier, Normalise
@@ -197,7 +197,7 @@ def _trained(
     """Read a training from the cache, or train."""
     if (kept := store.read(file, network)) is not None:
         return kept
-    with show(plan.title(seed), plan.steps, unit="steps") as advance:
+    with titled(show, plan.title(seed))("epoch 1", plan.steps, unit="steps") as advance:
         training = plan.train(network, seed, advance)
     store.write(file, network.state_dict(), training)
     return training

@@ -40,9 +40,9 @@ def _remarks(item: Item, *, lenient: bool) -> Iterator[tuple[str, str, str]]:
     """Yield level, title and message of what an item has to say."""
     match item.verdict:
         case Verdict.INVALID | Verdict.FAILED:
-            yield "error", str(item.verdict), item.sentence
+            yield "error", str(item.verdict), item.headline
         case Verdict.INCONCLUSIVE:
-            yield "warning" if lenient else "error", str(item.verdict), item.sentence
+            yield "warning" if lenient else "error", str(item.verdict), item.headline
     for judgement in item.judgements:
         if judgement.severity == "warn" and judgement.known is None and judgement.excused:
             yield "warning", f"warning, {judgement.verdict}", judgement.sentence

@@ -1,0 +1,215 @@
+"""A run on pytest's terminal: its progress, its summary, and pytest's own lists kept short.
+
+As light as the plugin: it imports what a run needs when there is one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Container, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from vision_evals.plugin.finish import DESELECTED, REPORT, RUN, WARNINGS, catalog_of
+
+if TYPE_CHECKING:
+    from vision_evals.core.progress import Advance, Progress
+
+_PRINTED = pytest.StashKey[int]()
+"""Lines of progress so far."""
+_HIDDEN = pytest.StashKey[dict[str, list[Any]]]()
+"""Whole lists of reports, by category, while pytest is shown shorter ones."""
+
+SCREEN_LINES = 40
+"""Lines of a whole run without failures."""
+
+OTHER_LINES = 18
+"""Those of pytest and of the summary without its table; every suite adds one of pytest's dots."""
+
+MIN_LINES = 4
+"""Lines of the table at least, however many others there are."""
+
+FILE_WIDTH = 120
+"""Characters of a line where no terminal sets a limit."""
+
+MAX_FAILURES = 10
+"""Failures that are shown in full."""
+
+SECONDS_BETWEEN_NOTES = 5.0
+"""Seconds between two notes of a worker for the process that controls it."""
+
+
+def progress_on(screen: pytest.TerminalReporter) -> Progress:
+    """Return a bar on a terminal, else lines, shown past pytest's capturing of output."""
+    import sys
+
+    from vision_evals.core import progress
+
+    capture: Any = screen.config.pluginmanager.get_plugin("capturemanager")
+    draws = screen.isatty and progress.takes_bar(sys.__stderr__ or sys.stderr)
+    show = progress.bar if draws else progress.lines(lambda line: write_progress(screen, line))
+
+    @contextlib.contextmanager
+    def shown(title: str, total: int, unit: str = "images") -> Iterator[Advance]:
+        paused = capture.global_and_fixture_disabled() if capture else contextlib.nullcontext()
+        with paused:  # what is written before would be captured
+            if draws:
+                screen.ensure_newline()
+            with show(title, total, unit) as advance:
+                yield advance
+
+    return shown
+
+
+def write_progress(screen: pytest.TerminalReporter, line: str) -> None:
+    """Write a line between pytest's dots, so that pytest goes on below it.
+
+    In one piece: pytest-xdist writes its dots from another thread.
+    """
+    screen.config.stash[_PRINTED] = screen.config.stash.get(_PRINTED, 0) + 1
+    before, dots_follow = "\n" if screen.currentfspath else "", _controls(screen.config)
+    # with -2, as pytest does itself, a file begins on a new line; a dot of xdist would not
+    screen.currentfspath = None if dots_follow else -2
+    screen.write(f"{before}{_fitting(line)}" + "\n" * dots_follow, flush=True)
+
+
+def progress_of_worker(directory: Path | None) -> Progress:
+    """Return a progress that notes what is done in a file for `latest`; None: nowhere."""
+    from vision_evals.core import progress
+
+    note = None if directory is None else directory.with_suffix(".progress")
+
+    def write(line: str) -> None:
+        with contextlib.suppress(OSError):  # a full disk is reported where it matters
+            if note is not None:
+                note.write_text(line, encoding="utf-8")
+
+    show = progress.lines(write, SECONDS_BETWEEN_NOTES)
+
+    @contextlib.contextmanager
+    def shown(title: str, total: int, unit: str = "images") -> Iterator[Advance]:
+        try:
+            with show(title, total, unit) as advance:
+                yield advance
+        finally:
+            if note is not None:
+                note.unlink(missing_ok=True)
+
+    return shown
+
+
+def latest(parts: Path) -> str:
+    """Return in one line what the workers are doing; empty if none of them has a note."""
+    notes = []
+    for file in sorted(parts.glob("*.progress")):
+        with contextlib.suppress(OSError, UnicodeDecodeError):  # it may be gone by now
+            notes.append(f"{file.stem} {file.read_text(encoding='utf-8')}")
+    return "; ".join(notes)
+
+
+@contextlib.contextmanager
+def shortened(screen: pytest.TerminalReporter) -> Iterator[None]:
+    """Show pytest ten of the failed checks; `summarise` gives it back all of them.
+
+    From then on it does not see the skips that are one line of the summary.
+    """
+    screen.config.stash[_HIDDEN] = {}
+    ids = {item.id for item in screen.config.stash[RUN].log.items}
+    if screen.verbosity <= 0:
+        _hide(screen, "failed", ids, after=MAX_FAILURES)
+    try:
+        yield
+    finally:
+        _show(screen, "failed")
+        _show(screen, "skipped")
+
+
+def summarise(screen: pytest.TerminalReporter) -> None:
+    """Print the table of judged expectations, and what it leaves out."""
+    from vision_evals.core.errors import printable
+    from vision_evals.report.export.annotations import commands
+    from vision_evals.report.remarks import not_fetched, profile, remarks
+    from vision_evals.report.terminal import counts, table
+
+    config, run, verbose = screen.config, screen.config.stash[RUN], screen.verbosity > 0
+    if hidden := _show(screen, "failed"):
+        screen.write_line(f"{hidden} more failed; -v shows them in full")
+    screen.write_sep("=", "vision networks")
+    suites = {item.suite for item in run.log.items}
+    others = OTHER_LINES + len(suites) + 2 * config.stash.get(_PRINTED, 0)
+    lines = max(SCREEN_LINES - others, MIN_LINES)
+    width = _width(screen)
+    rows = table(
+        run.log.items, color=screen.hasmarkup, width=width, lines=lines, verbose=verbose
+    ).splitlines()
+    left_out = remarks(run.log, verbose=verbose, skips=not screen.hasopt("s"))
+    for line in (*rows, *left_out, counts(run.log), *profile(run.log)):
+        screen.write_line(_fitting(line))
+    if aside := config.stash.get(DESELECTED, 0):
+        screen.write_line(f"{aside} checks on recipes deselected; --evals-recipes runs them, too")
+    for trouble in config.stash[WARNINGS]:
+        screen.write_line(_fitting(f"warning: {printable(trouble)}"), yellow=True)
+    lenient = catalog_of(config).options.table.inconclusive == "skip"
+    for command in commands(run.log, config.rootpath, os.environ, lenient=lenient):
+        screen.write_line(_fitting(command))
+    screen.write_line(_fitting(f"log: {run.directory / 'run.json'}"))
+    if not verbose:
+        unfetched = {item.id for items in not_fetched(run.log).values() for item in items}
+        _hide(screen, "skipped", unfetched)
+
+
+def write_report(screen: pytest.TerminalReporter) -> None:
+    """Print where the report is, as a link where the terminal takes links."""
+    report = screen.config.stash.get(REPORT, None)
+    for place in filter(None, () if report is None else (report.page, report.folder)):
+        shown = _fitting(str(place))
+        if screen.isatty and screen.hasmarkup and not os.environ.get("CI"):
+            shown = f"\x1b]8;;{place.absolute().as_uri()}\x1b\\{shown}\x1b]8;;\x1b\\"
+        screen.write_line(f"report: {shown}")
+
+
+def _hide(
+    screen: pytest.TerminalReporter, category: str, ids: Container[str], after: int = 0
+) -> None:
+    """Take reports of some checks, all but the first, out of a list that pytest prints."""
+    reports = screen.stats.get(category, [])
+    gone = [id(report) for report in reports if report.nodeid in ids][after:]
+    if gone:
+        screen.config.stash[_HIDDEN][category] = reports
+        screen.stats[category] = [report for report in reports if id(report) not in gone]
+
+
+def _show(screen: pytest.TerminalReporter, category: str) -> int:
+    """Give a list back to pytest, and return how many reports were hidden."""
+    if category not in screen.config.stash[_HIDDEN]:
+        return 0
+    whole = screen.config.stash[_HIDDEN].pop(category)
+    hidden = len(whole) - len(screen.stats[category])
+    screen.stats[category] = whole
+    return hidden
+
+
+def _width(screen: pytest.TerminalReporter) -> int:
+    width = screen.config.get_terminal_writer().fullwidth
+    free = not screen.isatty and "COLUMNS" not in os.environ
+    return max(width, FILE_WIDTH) if free else width
+
+
+def _fitting(text: str) -> str:
+    """Return text that can be written: what the terminal's encoding lacks becomes a question mark.
+
+    pytest would write such a line with every escape sequence in it as text.
+    """
+    import sys
+
+    from vision_evals.core.progress import encodable
+
+    return encodable(text, getattr(sys.__stdout__, "encoding", None))
+
+
+def _controls(config: pytest.Config) -> bool:
+    """Return whether this process controls workers of pytest-xdist."""
+    return config.getoption("dist", "no") != "no" and not hasattr(config, "workerinput")
