@@ -50,11 +50,11 @@ def bar(title: str, total: int, unit: str = "images") -> Iterator[Advance]:
     def shown_text(text: str) -> str:
         return escape(encodable(text, console.encoding))
 
+    counts = progress.MofNCompleteColumn(), progress.TextColumn(escape(unit))
     columns = (
         progress.TextColumn("{task.description}", table_column=Column(overflow="fold")),
         progress.BarColumn(bar_width=12),
-        progress.MofNCompleteColumn(),
-        progress.TextColumn(escape(unit)),
+        *(counts if total else ()),
         progress.TimeRemainingColumn(),
     )
     with progress.Progress(*columns, console=console, transient=True) as shown:

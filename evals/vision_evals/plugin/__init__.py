@@ -208,4 +208,4 @@ def _progress(config: pytest.Config) -> Progress:
     if worker is None and screen is not None:
         return progress_on(screen)
     run_dir = finish.catalog_of(config).options.run_dir
-    return progress_of_worker(worker and worker.directory(run_dir))
+    return progress_of_worker(None if worker is None else worker.directory(run_dir))

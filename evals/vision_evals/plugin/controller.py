@@ -123,14 +123,14 @@ def _show_progress(config: pytest.Config) -> None:
     """Write from time to time what the workers are doing."""
     from vision_evals.core import progress
     from vision_evals.core.worker import PARTS
-    from vision_evals.plugin.screen import latest, write_progress
+    from vision_evals.plugin.screen import latest, write_between_dots
 
     screen: Any = config.pluginmanager.get_plugin("terminalreporter")
     parts = _directory(config) / PARTS
 
     def write(_: str) -> None:
         if screen is not None and (line := latest(parts)):
-            write_progress(screen, line)
+            write_between_dots(screen, line)
 
     config.stash[_SHARED].progress.enter_context(progress.lines(write)("workers", 0))
 

@@ -43,37 +43,50 @@ SECONDS_BETWEEN_NOTES = 5.0
 
 
 def progress_on(screen: pytest.TerminalReporter) -> Progress:
-    """Return a bar on a terminal, else lines, shown past pytest's capturing of output."""
+    """Return a bar on a terminal, else lines, shown past pytest's capturing of output.
+
+    Both leave the line that pytest is writing as it was.
+    """
     import sys
 
     from vision_evals.core import progress
 
     capture: Any = screen.config.pluginmanager.get_plugin("capturemanager")
     draws = screen.isatty and progress.takes_bar(sys.__stderr__ or sys.stderr)
-    show = progress.bar if draws else progress.lines(lambda line: write_progress(screen, line))
+    show = progress.bar if draws else progress.lines(lambda line: _write(screen, f"\n{line}"))
 
     @contextlib.contextmanager
     def shown(title: str, total: int, unit: str = "images") -> Iterator[Advance]:
         paused = capture.global_and_fixture_disabled() if capture else contextlib.nullcontext()
-        with paused:  # what is written before would be captured
-            if draws:
-                screen.ensure_newline()
-            with show(title, total, unit) as advance:
-                yield advance
+        with paused:
+            line, printed = _current_line(screen), screen.config.stash.get(_PRINTED, 0)
+            try:
+                with show(title, total, unit) as advance:
+                    yield advance
+            finally:
+                if draws:  # the bar was drawn over it
+                    screen.write(line, flush=True)
+                elif screen.config.stash.get(_PRINTED, 0) > printed:
+                    screen.write("\n" + "".join(line.partition(" ")[:2]), flush=True)
 
     return shown
 
 
-def write_progress(screen: pytest.TerminalReporter, line: str) -> None:
-    """Write a line between pytest's dots, so that pytest goes on below it.
+def write_between_dots(screen: pytest.TerminalReporter, line: str) -> None:
+    """Write a line from a thread while pytest-xdist writes dots."""
+    _write(screen, f"\n{line}\n" if _current_line(screen) else f"{line}\n")
 
-    In one piece: pytest-xdist writes its dots from another thread.
-    """
+
+def _write(screen: pytest.TerminalReporter, text: str) -> None:
+    """Write lines of progress in one piece, and count them."""
     screen.config.stash[_PRINTED] = screen.config.stash.get(_PRINTED, 0) + 1
-    before, dots_follow = "\n" if screen.currentfspath else "", _controls(screen.config)
-    # with -2, as pytest does itself, a file begins on a new line; a dot of xdist would not
-    screen.currentfspath = None if dots_follow else -2
-    screen.write(f"{before}{_fitting(line)}" + "\n" * dots_follow, flush=True)
+    screen.write(_fitting(text), flush=True)
+
+
+def _current_line(screen: pytest.TerminalReporter) -> str:
+    """Return what stands on pytest's last line, such as a file and dots."""
+    line: str = getattr(screen.config.get_terminal_writer(), "_current_line", "")
+    return line
 
 
 def progress_of_worker(directory: Path | None) -> Progress:
@@ -208,8 +221,3 @@ def _fitting(text: str) -> str:
     from vision_evals.core.progress import encodable
 
     return encodable(text, getattr(sys.__stdout__, "encoding", None))
-
-
-def _controls(config: pytest.Config) -> bool:
-    """Return whether this process controls workers of pytest-xdist."""
-    return config.getoption("dist", "no") != "no" and not hasattr(config, "workerinput")
