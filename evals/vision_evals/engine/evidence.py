@@ -55,6 +55,8 @@ class Examination:
     shard_cache: ShardCache | None
     images_key: str | None
     """Key of all its images in the cache."""
+    announce: Callable[[str], None]
+    """Called before the checks of a task with what it is."""
 
     def evidence(self, rows: Mapping[str, pd.DataFrame]) -> ValidityByTable:
         """Return the validity of every task that applies.
@@ -103,7 +105,7 @@ class Examination:
         rows: Mapping[str, pd.DataFrame],
         cached: Collection[str],
         names: Iterator[str],
-        send: Callable[[Examined], None],
+        send: Callable[[Examined | str], None],
     ) -> None:
         """Run the checks of some networks, perhaps in a process of its own."""
         images = validity_batch(self.image_set, self.result.digests)
@@ -119,6 +121,7 @@ class Examination:
                 table = rows[task.table]
                 if table.empty or task.table in self.result.not_applicable:
                     continue
+                send(f"validity of {task.title}, {name}")
                 evidence = Evidence(
                     group.classifier,
                     probe,
@@ -132,7 +135,10 @@ class Examination:
             changed = state_guard.changed_since(before, group.classifier.network)
             send(Examined(name, validity, examiner.results_of(name), changed))
 
-    def _take(self, validity: ValidityByTable, examined: Examined) -> None:
+    def _take(self, validity: ValidityByTable, examined: Examined | str) -> None:
+        if isinstance(examined, str):
+            self.announce(examined)
+            return
         validity |= examined.validity
         self.config.examiner.results |= examined.results
         if examined.changed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -153,8 +153,8 @@ class Pass:
                     group.fast_path.release()
             for _, task in tasks_of(self.groups.values()):
                 rows[task.table] = self._joined(task)
-        with progress(f"{self.role}: validity checks", 0):
-            self._hold(rows, self._evidence(rows, changes))
+        with progress(f"validity of {self.role}", 0) as bar:
+            self._hold(rows, self._evidence(rows, changes, lambda what: bar(0, what)))
 
     def _with_fast_path(self, group: TaskGroup) -> TaskGroup:
         """Choose how a classifier's forwards are computed, by how many there will be."""
@@ -190,7 +190,10 @@ class Pass:
         return pd.DataFrame({key: [] for key in task.measure.keys}) if rows is None else rows
 
     def _evidence(
-        self, rows: Mapping[str, pd.DataFrame], changes: state_guard.Changes
+        self,
+        rows: Mapping[str, pd.DataFrame],
+        changes: state_guard.Changes,
+        announce: Callable[[str], None],
     ) -> Mapping[str, tuple[Validity, ...]]:
         self.images_key = (
             None if self.shard_cache is None else self.shard_cache.images_key(self.result)
@@ -198,7 +201,8 @@ class Pass:
         for name in self.groups:
             self.config.examiner.homes.setdefault(name, str(self.images_key))
         seen = self.image_set, self.groups, self.result
-        examination = Examination(*seen, changes, self.config, self.shard_cache, self.images_key)
+        cache = self.shard_cache, self.images_key
+        examination = Examination(*seen, changes, self.config, *cache, announce)
         with timed("validity"):
             return examination.evidence(rows)
 

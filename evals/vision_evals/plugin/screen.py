@@ -65,7 +65,7 @@ def progress_on(screen: pytest.TerminalReporter) -> Progress:
                     yield advance
             finally:
                 if draws:  # the bar was drawn over it
-                    screen.write(line, flush=True)
+                    screen.write_raw(line, flush=True)
                 elif screen.config.stash.get(_PRINTED, 0) > printed:
                     screen.write("\n" + "".join(line.partition(" ")[:2]), flush=True)
 
