@@ -257,8 +257,8 @@ def test_a_template_that_breaks_at_the_end_loses_nothing(project: pytest.Pyteste
     assert 'id="glossary"' in html
     result.stdout.fnmatch_lines(
         [
-            "report: *report.html",
             "warning: the report uses the shipped templates, *glossary.html.jinja:2: 'nothing' *",
+            "report: *report.html",
         ]
     )
 

@@ -26,8 +26,8 @@ _HIDDEN = pytest.StashKey[dict[str, list[Any]]]()
 SCREEN_LINES = 40
 """Lines of a whole run without failures."""
 
-OTHER_LINES = 18
-"""Those of pytest and of the summary without its table; every suite adds one of pytest's dots."""
+PYTEST_LINES = 11
+"""Those of pytest itself: its head, its end, and what separates its parts."""
 
 MIN_LINES = 4
 """Lines of the table at least, however many others there are."""
@@ -53,7 +53,7 @@ def progress_on(screen: pytest.TerminalReporter) -> Progress:
 
     capture: Any = screen.config.pluginmanager.get_plugin("capturemanager")
     draws = screen.isatty and progress.takes_bar(sys.__stderr__ or sys.stderr)
-    show = progress.bar if draws else progress.lines(lambda line: _write(screen, f"\n{line}"))
+    show = progress.bar if draws else progress.lines(lambda line: _write(screen, line))
 
     @contextlib.contextmanager
     def shown(title: str, total: int, unit: str = "images") -> Iterator[Advance]:
@@ -74,13 +74,14 @@ def progress_on(screen: pytest.TerminalReporter) -> Progress:
 
 def write_between_dots(screen: pytest.TerminalReporter, line: str) -> None:
     """Write a line from a thread while pytest-xdist writes dots."""
-    _write(screen, f"\n{line}\n" if _current_line(screen) else f"{line}\n")
+    _write(screen, f"{line}\n")
 
 
-def _write(screen: pytest.TerminalReporter, text: str) -> None:
-    """Write lines of progress in one piece, and count them."""
+def _write(screen: pytest.TerminalReporter, line: str) -> None:
+    """Write a line of progress in one piece, below what stands there, and count it."""
     screen.config.stash[_PRINTED] = screen.config.stash.get(_PRINTED, 0) + 1
-    screen.write(_fitting(text), flush=True)
+    above = "\n" if _current_line(screen) else ""
+    screen.write(_fitting(f"{above}{line}"), flush=True)
 
 
 def _current_line(screen: pytest.TerminalReporter) -> str:
@@ -145,21 +146,24 @@ def summarise(screen: pytest.TerminalReporter) -> None:
     from vision_evals.core.errors import printable
     from vision_evals.report.export.annotations import commands
     from vision_evals.report.remarks import not_fetched, profile, remarks
-    from vision_evals.report.terminal import counts, table
+    from vision_evals.report.terminal import counts, height, table
 
     config, run, verbose = screen.config, screen.config.stash[RUN], screen.verbosity > 0
     if hidden := _show(screen, "failed"):
         screen.write_line(f"{hidden} more failed; -v shows them in full")
     screen.write_sep("=", "vision networks")
-    suites = {item.suite for item in run.log.items}
-    others = OTHER_LINES + len(suites) + 2 * config.stash.get(_PRINTED, 0)
-    lines = max(SCREEN_LINES - others, MIN_LINES)
-    width = _width(screen)
-    rows = table(
-        run.log.items, color=screen.hasmarkup, width=width, lines=lines, verbose=verbose
-    ).splitlines()
+    if not verbose:
+        unfetched = {item.id for items in not_fetched(run.log).values() for item in items}
+        _hide(screen, "skipped", unfetched)
     left_out = remarks(run.log, verbose=verbose, skips=not screen.hasopt("s"))
-    for line in (*rows, *left_out, counts(run.log), *profile(run.log)):
+    below = [*left_out, counts(run.log), *profile(run.log), f"log: {run.directory / 'run.json'}"]
+    width = _width(screen)
+    room = SCREEN_LINES - _other_lines(screen) - height([*below, below[-1]], width)
+    rows = table(
+        run.log.items, color=screen.hasmarkup, width=width,
+        lines=max(room, MIN_LINES), verbose=verbose,
+    )  # fmt: skip
+    for line in (*rows.splitlines(), *below):
         screen.write_line(_fitting(line))
     if aside := config.stash.get(DESELECTED, 0):
         screen.write_line(f"{aside} checks on recipes deselected; --evals-recipes runs them, too")
@@ -168,10 +172,6 @@ def summarise(screen: pytest.TerminalReporter) -> None:
     lenient = catalog_of(config).options.table.inconclusive == "skip"
     for command in commands(run.log, config.rootpath, os.environ, lenient=lenient):
         screen.write_line(_fitting(command))
-    screen.write_line(_fitting(f"log: {run.directory / 'run.json'}"))
-    if not verbose:
-        unfetched = {item.id for items in not_fetched(run.log).values() for item in items}
-        _hide(screen, "skipped", unfetched)
 
 
 def write_report(screen: pytest.TerminalReporter) -> None:
@@ -203,6 +203,14 @@ def _show(screen: pytest.TerminalReporter, category: str) -> int:
     hidden = len(whole) - len(screen.stats[category])
     screen.stats[category] = whole
     return hidden
+
+
+def _other_lines(screen: pytest.TerminalReporter) -> int:
+    """Return how many lines pytest writes: for each suite, each pause for progress, each skip."""
+    suites = {item.suite for item in screen.config.stash[RUN].log.items}
+    skips = {str(report.longrepr) for report in screen.stats.get("skipped", [])}
+    listed = len(skips) + 1 if skips and screen.hasopt("s") else 0
+    return PYTEST_LINES + len(suites) + 2 * screen.config.stash.get(_PRINTED, 0) + listed
 
 
 def _width(screen: pytest.TerminalReporter) -> int:

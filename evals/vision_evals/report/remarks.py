@@ -9,7 +9,7 @@ from vision_evals.log import Item, Run, Verdict
 from vision_evals.report.groups import grouped
 from vision_evals.report.words import named, plural, with_point
 
-MAX_REMARKS = 6
+MAX_REMARKS = 5
 """Remarks on one screen; the report has all."""
 
 

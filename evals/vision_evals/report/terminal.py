@@ -34,7 +34,7 @@ MAX_WARNINGS = 5
 MAX_WIDTH = 1000
 """Characters of a line that no terminal has."""
 
-MIN_WIDTH = 9
+MIN_WIDTH = 7
 """Characters of a column at least, where its header has as many."""
 
 COLUMNS = ("network", "check", "metric", "value", "threshold", "verdict")
@@ -87,7 +87,7 @@ def table(
         items: of a run.
         color: whether the terminal takes colours.
         width: characters of a line.
-        lines: of the header and what passed, at most.
+        lines: of the header, of what passed and of notes about it, at most.
         verbose: whether every expectation is shown, and numbers without one.
     """
     rows = [row for item in items for row in _rows(item, recorded=verbose)]
@@ -106,10 +106,16 @@ def table(
     passed = [row for row in rows if row.verdict is Verdict.PASSED]
     texts: list[str] = []
     for chosen, below in _foldings(passed) if rows else ():
-        texts = [drawn([*bad, *chosen]), below, *notes]
-        if texts[0].count("\n") <= room:
+        drawing, below_it = drawn([*bad, *chosen]).splitlines(), [*filter(None, [below, *notes])]
+        texts = [*drawing, *below_it]
+        if len(drawing) + height(below_it, width) <= room:
             break
-    return "".join(f"{text.rstrip()}\n" for text in texts if text)
+    return "".join(f"{text}\n" for text in texts)
+
+
+def height(lines: Iterable[str], width: int) -> int:
+    """Return how many lines of a terminal these lines take."""
+    return sum(max(1, -(-len(line) // width)) for line in lines)
 
 
 def counts(run: Run) -> str:

@@ -145,9 +145,11 @@ def test_progress_says_seed_epoch_and_loss(tmp_path: Path, card_of: Callable[...
     card = card_of(seeds=[3, 4], epochs=2)
     plan = plan_recipe("net", card, Path(), None, torch.device("cpu"))
     (first, _) = train_recipe(plan, cache=tmp_path, show=show)
-    assert titles == [("net, seed 3 (1 of 2)", 6, "steps"), ("net, seed 4 (2 of 2)", 6, "steps")]
+    which = "net, seed 3 (1 of 2)", "net, seed 4 (2 of 2)"
+    assert titles == [(f"{name}: epoch 1", 6, "steps") for name in which]
     assert [line for line in words if line][:2] == [
-        f"epoch {e.epoch} of 2, loss {e.train_loss:.3f}" for e in training_of(first).epochs[1:]
+        f"{which[0]}: epoch {e.epoch} of 2, loss {e.train_loss:.3f}"
+        for e in training_of(first).epochs[1:]
     ]
 
 

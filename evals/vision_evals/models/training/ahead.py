@@ -58,7 +58,9 @@ def train_ahead(
     with show(f"{len(units)} trainings", steps, unit="steps") as advance:
         for message in forked(units, processes, _train):
             if isinstance(message, _Steps):
-                advance(message.steps, f"{len(finished)} of {len(units)} trained, now {message.title}")
+                advance(
+                    message.steps, f"{len(finished)} of {len(units)} trained, now {message.title}"
+                )
                 continue
             number, trained = message
             unit = units[number]
