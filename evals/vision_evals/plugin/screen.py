@@ -26,7 +26,7 @@ _HIDDEN = pytest.StashKey[dict[str, list[Any]]]()
 SCREEN_LINES = 40
 """Lines of a whole run without failures."""
 
-PYTEST_LINES = 11
+PYTEST_LINES = 10
 """Those of pytest itself: its head, its end, and what separates its parts."""
 
 MIN_LINES = 4
@@ -158,7 +158,12 @@ def summarise(screen: pytest.TerminalReporter) -> None:
     left_out = remarks(run.log, verbose=verbose, skips=not screen.hasopt("s"))
     below = [*left_out, counts(run.log), *profile(run.log), f"log: {run.directory / 'run.json'}"]
     width = _width(screen)
-    room = SCREEN_LINES - _other_lines(screen) - height([*below, below[-1]], width)
+    skips = {str(report.longrepr) for report in screen.stats.get("skipped", [])}
+    listed = ["short test summary", *skips] if skips and screen.hasopt("s") else []
+    others = height(
+        [*listed, *below, below[-1]], width
+    )  # the report's path is as long as the log's
+    room = SCREEN_LINES - _lines_above(screen) - others
     rows = table(
         run.log.items, color=screen.hasmarkup, width=width,
         lines=max(room, MIN_LINES), verbose=verbose,
@@ -205,12 +210,10 @@ def _show(screen: pytest.TerminalReporter, category: str) -> int:
     return hidden
 
 
-def _other_lines(screen: pytest.TerminalReporter) -> int:
-    """Return how many lines pytest writes: for each suite, each pause for progress, each skip."""
+def _lines_above(screen: pytest.TerminalReporter) -> int:
+    """Return how many lines pytest has written: one for each suite, two for each of progress."""
     suites = {item.suite for item in screen.config.stash[RUN].log.items}
-    skips = {str(report.longrepr) for report in screen.stats.get("skipped", [])}
-    listed = len(skips) + 1 if skips and screen.hasopt("s") else 0
-    return PYTEST_LINES + len(suites) + 2 * screen.config.stash.get(_PRINTED, 0) + listed
+    return PYTEST_LINES + len(suites) + 2 * screen.config.stash.get(_PRINTED, 0)
 
 
 def _width(screen: pytest.TerminalReporter) -> int:
