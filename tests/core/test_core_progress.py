@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -65,7 +66,7 @@ def test_what_is_soon_over_says_nothing() -> None:
 def test_short_trainings_share_one_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ninety trainings of two seconds: a line when thirty have passed since the last one."""
     now = 0.0
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     heard = Heard()
     show = lines(heard.write, seconds=30)
     for seed in range(90):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ def judged(
     threshold: float,
     verdict: Verdict = Verdict.PASSED,
     name: str = "top1_accuracy",
-    **more: object,
+    **more: Any,
 ) -> Judgement:
     return Judgement(
         metric=name, side="at_least", threshold=threshold, value=value, verdict=verdict,

@@ -13,8 +13,8 @@ from vision_evals.cli.args import add_options, options_from_args
 from vision_evals.core.errors import UserError, did_you_mean, printable
 from vision_evals.core.paths import LATEST, REPORT, run_name
 
-MIN_TABLE_LINES = 25
-"""Lines of a table of expectations that passed."""
+TABLE_LINES = 25
+"""Lines of the table of a joined run, without what did not pass."""
 
 BASELINE = Path("baseline")
 """Where `evals accept` keeps a run."""
@@ -97,16 +97,17 @@ def _merge(options: argparse.Namespace) -> int:
     from vision_evals.log.outcome import exit_code
     from vision_evals.report.export.files import write_markdown
     from vision_evals.report.remarks import remarks
-    from vision_evals.report.terminal import counts, table
+    from vision_evals.report.terminal import FILE_WIDTH, counts, table
 
     checked = options_from_args(options)
     typed = shlex.join(["evals", *sys.argv[1:]])
     warnings: list[str] = []
     run, published = command(checked, options.run_dir, options.out, typed, warnings.append)
     console = Console()
-    color, size = console.is_terminal and not console.no_color, console.size
-    lines = max(size.height, MIN_TABLE_LINES)
-    print(table(run.log.items, color=color, width=size.width, lines=lines), end="")
+    color, width = console.is_terminal and not console.no_color, console.width
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        width = FILE_WIDTH
+    print(table(run.log.items, color=color, width=width, lines=TABLE_LINES), end="")
     print(*remarks(run.log), counts(run.log), f"log: {run.directory / 'run.json'}", sep="\n")
     for path in filter(None, (published.page, published.folder)):
         print(f"report: {path}")

@@ -69,13 +69,6 @@ class Task:
     """Measure and check, for the progress; equal tasks may have several."""
 
     @property
-    def title(self) -> str:
-        """What it computes, in progress: ``adversarial l2``."""
-        return " ".join(
-            [self.measure.name, *filter(None, [getattr(self.parameters, "norm", None)])]
-        )
-
-    @property
     def join(self) -> tables.Join | None:
         """How its rows are joined, if they are not one per image."""
         measure = self.measure

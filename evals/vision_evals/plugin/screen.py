@@ -32,9 +32,6 @@ PYTEST_LINES = 10
 MIN_LINES = 4
 """Lines of the table at least, however many others there are."""
 
-FILE_WIDTH = 120
-"""Characters of a line where no terminal sets a limit."""
-
 MAX_FAILURES = 10
 """Failures that are shown in full."""
 
@@ -217,6 +214,8 @@ def _lines_above(screen: pytest.TerminalReporter) -> int:
 
 
 def _width(screen: pytest.TerminalReporter) -> int:
+    from vision_evals.report.terminal import FILE_WIDTH
+
     width = screen.config.get_terminal_writer().fullwidth
     free = not screen.isatty and "COLUMNS" not in os.environ
     return max(width, FILE_WIDTH) if free else width

@@ -31,6 +31,9 @@ STYLES = {
 MAX_WARNINGS = 5
 """Rows on one screen of expectations that failed and fail nothing."""
 
+FILE_WIDTH = 120
+"""Characters of a line where no terminal sets a limit."""
+
 MAX_WIDTH = 1000
 """Characters of a line that no terminal has."""
 
