@@ -46,12 +46,24 @@ def test_a_message_stands_in_place_of_title_and_counts() -> None:
     with lines(heard.write, seconds=0.01)("photographs", 20) as advance:
         advance(0, "adversarial l2, efficientnet_lite0: image 8 of 20")
         heard.wait(len(heard.lines) + 2)
-        advance(4)
+    assert heard.lines[-1] == "adversarial l2, efficientnet_lite0: image 8 of 20"
+
+
+def test_the_time_left_is_that_of_what_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quarter took 30 s, so 90 s are left; 20 s later, with nothing counted since, 70 s are."""
+    now, heard = 0.0, Heard()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    with lines(heard.write, seconds=0.01)("photographs", 20) as advance:
+        now = 30.0
+        advance(5)
         heard.wait(len(heard.lines) + 2)
-    without, with_time = heard.lines[1], heard.lines[-1]
-    assert without == "adversarial l2, efficientnet_lite0: image 8 of 20"
-    assert with_time.startswith("adversarial l2, efficientnet_lite0: image 8 of 20, ")
-    assert with_time.endswith(" s left")
+        assert heard.lines[-1] == "photographs: 5 of 20 images, 90 s left"
+        now = 50.0
+        heard.wait(len(heard.lines) + 2)
+        assert heard.lines[-1] == "photographs: 5 of 20 images, 70 s left"
+        now = 130.0  # later than it was expected to end
+        heard.wait(len(heard.lines) + 2)
+        assert heard.lines[-1] == "photographs: 5 of 20 images"
 
 
 def test_what_is_soon_over_says_nothing() -> None:

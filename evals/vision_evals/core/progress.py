@@ -80,10 +80,12 @@ def lines(write: Callable[[str], None], seconds: float = SECONDS_BETWEEN_LINES) 
     @contextmanager
     def show(title: str, total: int, unit: str = "images") -> Iterator[Advance]:
         nonlocal last
-        start, done, latest, over = time.monotonic(), 0, "", threading.Event()
+        start = counted = time.monotonic()
+        done, latest, over = 0, "", threading.Event()
 
         def advance(n: int, message: str = "") -> None:
-            nonlocal done, latest
+            nonlocal counted, done, latest
+            counted = time.monotonic() if n else counted
             done, latest = done + n, message or latest
 
         def speak() -> None:
@@ -91,7 +93,8 @@ def lines(write: Callable[[str], None], seconds: float = SECONDS_BETWEEN_LINES) 
             while not over.wait(max(last + seconds - time.monotonic(), 0)):
                 last = time.monotonic()
                 counts = f"{title}: {done} of {total} {unit}" if total else title
-                write((latest or counts) + _time_left(done, total, last - start))
+                left = (total - done) * (counted - start) / done - (last - counted) if done else 0
+                write((latest or counts) + (f", {left:.0f} s left" if left >= 1 else ""))
 
         speaker = threading.Thread(target=speak, daemon=True)
         speaker.start()
@@ -119,7 +122,3 @@ def encodable(text: str, encoding: str | None) -> str:
     """Return text with a question mark for each character that a stream cannot write."""
     encoding = encoding or "utf-8"
     return text.encode(encoding, "replace").decode(encoding)
-
-
-def _time_left(done: int, total: int, seconds: float) -> str:
-    return f", {(total - done) * seconds / done:.0f} s left" if 0 < done < total else ""
