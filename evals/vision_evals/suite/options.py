@@ -114,13 +114,7 @@ def read(
     present = sorted(filter(Path.exists, named), key=lambda path: path.suffix != ".toml")
     file, written = _tool_table([*present, rootdir or cwd, cwd])
     root = cwd if file is None else file.parent
-    mistakes = _mistakes(written, f"{file}, [tool.evals]")
-    for key, value in typed.items():
-        mistakes += _mistakes({key: value}, PREFIX + key.replace("_", "-"))
-    if mistakes:
-        raise UserError("\n".join(mistakes))
-    checked = _checked().model_validate({**written, **typed})
-    table = OptionsTable(**dict(checked))
+    table = _joined(written, f"{file}, [tool.evals]", typed)
     base = {option.key: cwd if option.key in typed else root for option in declared()}
 
     def place(key: str) -> Path | None:
@@ -149,6 +143,16 @@ def read(
         root=root,
         pyproject=file,
     )
+
+
+def _joined(written: Mapping[str, Any], where: str, typed: Mapping[str, Any]) -> OptionsTable:
+    """Return the values of both; UserError with every mistake of both."""
+    mistakes = _mistakes(written, where)
+    for key, value in typed.items():
+        mistakes += _mistakes({key: value}, PREFIX + key.replace("_", "-"))
+    if mistakes:
+        raise UserError("\n".join(mistakes))
+    return OptionsTable(**dict(_checked().model_validate({**written, **typed})))
 
 
 def _mistakes(table: Mapping[str, Any], where: str) -> list[str]:

@@ -111,8 +111,7 @@ def attempt(
         checks: validity checks that run.
     """
     entry = log.Mutant(name=mutant.name, about=mutant.about, classifier=classifier.alias)
-    reason = mutant.applies(classifier)
-    if reason is not None:
+    if (reason := mutant.applies(classifier)) is not None:
         return entry.model_copy(update={"inapplicable": reason})
     started = time.perf_counter()
     try:

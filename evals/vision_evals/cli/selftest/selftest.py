@@ -117,18 +117,12 @@ class Selftest:
             *(catalog.registry, device, options.table.limit, frozenset({alias})),
             *(options.cache, progress),
         )
-        classifiers = self._resources.classifiers(plan.request)
-        if len(classifiers) > 1 or classifiers[0].training is not None:
-            raise UserError(
-                f"{alias} is a recipe, and a mutant of a training is another training; "
-                "name a network that has weights"
-            )
+        self._classifier = _with_weights(self._resources, plan.request)
         jobs = [job for suite_round in plan.rounds for job in suite_round.jobs]
         # the classifiers that thresholds name: loaded once, they serve every mutant
         for name in sorted({n for job in jobs for n in job.check.references(job.alias)}):
             with contextlib.suppress(UserError):  # reported with the threshold that names it
                 self._resources.classifiers(catalog.request(name))
-        self._classifier = classifiers[0]
         self._config = run_config(options, device)
         units = len(plan.rounds) + len(plan.mutants)
         self._processes = min(processes_on(device), units)
@@ -251,6 +245,17 @@ class Selftest:
         seconds = time.perf_counter() - self._start
         self.log = self.log.model_copy(update={"status": status, "seconds": seconds})
         log.write(self.log, self.directory)
+
+
+def _with_weights(resources: Resources, request: Request) -> Classifier:
+    """Return the classifier of a request; UserError for a recipe."""
+    classifiers = resources.classifiers(request)
+    if len(classifiers) > 1 or classifiers[0].training is not None:
+        raise UserError(
+            f"{request.alias} is a recipe, and a mutant of a training is another training; "
+            "name a network that has weights"
+        )
+    return classifiers[0]
 
 
 def _outcomes(folder: Path, suite_round: SuiteRound) -> Evaluations:
