@@ -293,12 +293,9 @@ def test_a_process_that_is_killed_is_a_sentence_and_finished_shards_are_kept(
 
 
 def test_progress_says_what_is_computed(small: Small, image_set: ImageSet, tmp_path: Path) -> None:
-    messages: list[str] = []
-
-    def advance(n: int, message: str = "") -> None:
-        messages.append(message or str(n))
-
-    task = Task(MEASURE, Parameters(), "rows")
+    announced: list[str] = []
+    task = Task(MEASURE, Parameters(), "rows", title="accuracy l2")
     few = limited(image_set, 40)
-    go(few, [group(small(Net(), "net"), few, task)], tmp_path, 2, advance=advance)
-    assert {"accuracy, net", "32", "8"} == {*messages}
+    groups = [group(small(Net(), "net"), few, task)]
+    go(few, groups, tmp_path, 2, announce=announced.append)
+    assert {*announced} == {"accuracy l2, net: image 32", "accuracy l2, net: image 40"}

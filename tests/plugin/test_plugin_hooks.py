@@ -85,7 +85,8 @@ def write_suite(project: pytest.Pytester, text: str = SUITE, name: str = "colors
 
 
 @pytest.mark.usefixtures("whole_run")
-def test_a_passing_suite(project: pytest.Pytester) -> None:
+def test_a_passing_suite(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")  # room for the interval
     result = project.runpytest("colors.toml")
     result.assert_outcomes(passed=1)
     assert result.ret == 0
@@ -531,7 +532,7 @@ def test_a_typo_in_tool_evals(project: pytest.Pytester) -> None:
     toml.write_text(text, encoding="utf-8")
     result = project.runpytest("colors.toml")
     assert result.ret == 2
-    assert 'pyproject.toml, [tool.evals]: unknown key "rundir"; did you mean "run_dir"?' in (
+    assert 'pyproject.toml, [tool.evals]: unknown key "rundir"; did you mean "run_dir" or' in (
         result.stdout.str()
     )
 

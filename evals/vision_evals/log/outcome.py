@@ -38,7 +38,8 @@ def unfinished(run: Run) -> str | None:
     if missing:
         checks = "check" if len(missing) == 1 else "checks"
         return f"without {len(missing)} {checks}, first {min(missing)}; {judged}"
-    return None if run.selected else "without any check: none was selected"
+    whole = run.selected or run.items  # logs of older versions name no selection
+    return None if whole else "without any check: none was selected"
 
 
 def nothing_judged(run: Run) -> bool:
