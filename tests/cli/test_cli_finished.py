@@ -59,7 +59,7 @@ SETTINGS = log.Settings(device="cpu", device_name="cpu", batch_size=4, shard="2/
         ({"status": "interrupted"}, "interrupted; it was interrupted, and 4 of 4 selected checks"),
         ({"items": ()}, "without 4 checks, first suites/a.toml::colors[one]; 0 of 4"),
         ({"not_run": ("suites/b.toml::gone[two]",)}, "without 1 check, first suites/b.toml::gone"),
-        ({"selected": ()}, "without any check: none was selected"),
+        ({"selected": (), "items": ()}, "without any check: none was selected"),
         ({"settings": SETTINGS}, "part 2/8 of a run; join the parts with `evals merge`"),
     ],
 )
