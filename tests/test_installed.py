@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.project import CLASSES, card, write
+from tests.project import CLASSES, card, pictures, write
 from vision_evals import log
 
 ROOT = Path(__file__).parent.parent
@@ -71,7 +71,8 @@ def test_the_wheel_brings_the_shipped_suites(site: Path, tmp_path: Path) -> None
 
 @pytest.mark.slow
 def test_the_wheel_writes_a_first_suite(site: Path, tmp_path: Path) -> None:
-    words = "['init', '--network=torchvision:resnet18']"
+    pictures(tmp_path / "pictures", 2, (8, 8))
+    words = "['init', '--network=torchvision:resnet18', '--images=pictures', '--classes=folders']"
     done = process(site, tmp_path, "-c", f"from vision_evals.cli import main; main({words})")
     assert (tmp_path / "suites" / "gate.toml").is_file(), done.stderr
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
 import re
@@ -117,6 +118,7 @@ def sources(network: nn.Module) -> list[str]:
     return sorted(_source(kind) for kind in classes if not kind.__module__.startswith("torch."))
 
 
+@functools.cache  # Python parses a whole file to find one class in it
 def _source(kind: type) -> str:
     try:
         return inspect.getsource(kind)
