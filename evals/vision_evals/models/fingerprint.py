@@ -115,7 +115,8 @@ def _modules(network: nn.Module, card: Card) -> set[str]:
 def sources(network: nn.Module) -> list[str]:
     """Return the source of the network's classes, those of torch itself left out."""
     classes = {type(module) for module in network.modules()}
-    return sorted(_source(kind) for kind in classes if not kind.__module__.startswith("torch."))
+    own = (kind for kind in classes if not kind.__module__.startswith("torch."))
+    return sorted(_source(kind) for kind in own)  # type: ignore[arg-type]
 
 
 @functools.cache  # Python parses a whole file to find one class in it

@@ -77,8 +77,9 @@ def _digits() -> ImageArrays:
 
     spec = find_spec("sklearn")
     assert spec is not None
-    (folder,) = spec.submodule_search_locations or ()
-    table = np.loadtxt(Path(folder) / "datasets" / "data" / "digits.csv.gz", delimiter=",")
+    assert spec.origin is not None
+    folder = Path(spec.origin).parent / "datasets" / "data"
+    table = np.loadtxt(folder / "digits.csv.gz", delimiter=",")
     levels = np.round(table[:, :-1].reshape(-1, 8, 8) * 255 / 16).astype(np.uint8)
     return ImageArrays(levels, table[:, -1].astype(np.int64), tuple(map(str, range(10))))
 
