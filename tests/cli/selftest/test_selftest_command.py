@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from tests import inner
@@ -23,6 +24,7 @@ from vision_evals.cli import main
 from vision_evals.cli.selftest.expected import Expected, broken, outdated, read, with_expectation
 from vision_evals.cli.selftest.mutants import MUTANTS
 from vision_evals.core.errors import UserError
+from vision_evals.models.processes import can_fork
 
 CARDS = """
 [models.color]
@@ -65,6 +67,8 @@ def run(folder: Path, *arguments: str) -> int:
 
 
 def in_processes(monkeypatch: pytest.MonkeyPatch, n: int) -> None:
+    if n > 1 and not can_fork(torch.device("cpu")):
+        pytest.skip("needs Linux without an accelerator")
     monkeypatch.setattr("vision_evals.cli.selftest.selftest.processes_on", lambda _: n)
 
 
