@@ -21,6 +21,10 @@ class Watched:
     shown: list[torch.Tensor] = field(default_factory=list, repr=False)
     differentiated: list[bool] = field(default_factory=list, repr=False)
 
+    @property
+    def climbed(self) -> Watched:
+        return self
+
     def logits(self, pixels: torch.Tensor) -> torch.Tensor:
         self.shown.append(pixels.detach().clone())
         self.differentiated.append(pixels.requires_grad)

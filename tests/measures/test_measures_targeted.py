@@ -150,6 +150,10 @@ def test_what_moves_the_pixels_ends_where_the_measure_does(steps: int) -> None:
     class Linear:
         alias = "linear"
 
+        @property
+        def climbed(self) -> Linear:
+            return self
+
         def logits(self, pixels: torch.Tensor) -> torch.Tensor:
             return pixels.flatten(1) @ weight.T
 

@@ -26,6 +26,11 @@ class Victim(Protocol):
         """Return (n, classes) of pixels (n, 3, H, W) in [0, 1], differentiable."""
         ...
 
+    @property
+    def climbed(self) -> Victim:
+        """What attacks differentiate: itself, or a copy that is equal but for rounding."""
+        ...
+
 
 class Attacked(NamedTuple):
     """Result of an attack on n images."""

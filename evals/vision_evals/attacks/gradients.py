@@ -119,15 +119,24 @@ class Seen(NamedTuple):
 def see(victim: Victim, pixels: torch.Tensor, criterion: Criterion, loss: Loss) -> Seen:
     """Return the values and the gradient at pixels (n, 3, H, W), with a single forward.
 
+    Where a copy of the victim is differentiated, the victim itself decides whether the criterion
+    is met.
+
     Raises:
         InvalidError: the network cuts the graph.
     """
-    forward = slope(victim, pixels, criterion.classes, loss)
+    climbed = victim.climbed
+    forward = slope(climbed, pixels, criterion.classes, loss)
     objective = criterion.sign * loss(forward.logits, criterion.classes)
-    uphill = forward.gradient.mul_(criterion.sign)
+    met = criterion.met(forward.logits)
+    if climbed is not victim and met.any():
+        with torch.no_grad():
+            met[met.clone()] = criterion.of(met).met(victim.logits(pixels[met]))
+    # a new tensor: autograd may return one number for all pixels, where they are only summed
+    uphill = forward.gradient * criterion.sign
     blind = ~uphill.flatten(1).sum(dim=1).isfinite()
     uphill.masked_fill_(blind[:, None, None, None], 0)
-    return Seen(objective, criterion.met(forward.logits), uphill, blind)
+    return Seen(objective, met, uphill, blind)
 
 
 def see_last(victim: Victim, pixels: torch.Tensor, criterion: Criterion, loss: Loss) -> Seen:

@@ -79,7 +79,7 @@ def towards(
                 logits, gradient = classifier.logits(moved[active]), None
         else:
             logits, gradient = (first if step == 0 else None) or slope(
-                classifier, moved[active], target[active, None]
+                classifier.climbed, moved[active], target[active, None]
             )
         now = _probability(logits, target[active])
         better = now > confidence[active]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _CPU = torch.device("cpu")
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False)
 class Classifier:
     """The network that is judged, in eval mode with frozen parameters, and how it is fed."""
 
@@ -70,6 +71,14 @@ class Classifier:
     def geometry(self) -> Geometry:
         """What happens to a picture before it becomes pixels in [0, 1]."""
         return self.input.geometry
+
+    @cached_property
+    def climbed(self) -> Classifier:
+        """The copy on which attacks climb, which is faster to differentiate; or itself."""
+        from vision_evals.models.fast_path.climbing import climbable
+
+        copy = climbable(self.network, self.geometry.size, self.device)
+        return self if copy is None else replace(self, network=copy)
 
     def logits(self, pixels: Tensor) -> Tensor:
         """Return logits (n, classes), differentiable with respect to the pixels.

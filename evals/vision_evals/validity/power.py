@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -57,6 +57,12 @@ class Readout:
         features = self.inner.logits(pixels).double()
         score = features @ self.weight - self.threshold
         return torch.stack([torch.zeros_like(score), score], dim=1).to(pixels.dtype)
+
+    @property
+    def climbed(self) -> Readout:
+        """The same function of the copy on which attacks climb."""
+        inner = self.inner.climbed
+        return self if inner is self.inner else replace(self, inner=inner)
 
 
 def plant(validity_batch: ValidityBatch, ball: Ball) -> Readout | None:
