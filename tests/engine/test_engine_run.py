@@ -152,12 +152,12 @@ def test_every_entry_equals_that_of_pytest(both: Both) -> None:
 
 @pytest.mark.skipif(not can_fork(CPU), reason="needs Linux without an accelerator")
 def test_every_entry_is_the_same_from_two_processes_as_from_one(project: Path) -> None:
-    """Rows, metrics, validity checks and warnings; with batches of five of the twelve images."""
+    """Rows, metrics, validity, pictures and warnings; with batches of five of the twelve images."""
     before, runs = torch.get_num_threads(), []
     for threads in (1, 2):
         torch.set_num_threads(threads)
         try:
-            runs.append(run("suites", batch_size=5, models=["color", "nan"], **QUIET))
+            runs.append(run("suites", batch_size=5, models=["color", "nan"], no_cache=True))
         finally:
             torch.set_num_threads(before)
     alone, shared = runs
@@ -167,6 +167,10 @@ def test_every_entry_is_the_same_from_two_processes_as_from_one(project: Path) -
     assert alone.log.warnings == shared.log.warnings
     assert shared.rows("stepped", "color").equals(alone.rows("stepped", "color"))
     assert any(item.validity for item in shared.items)
+    files = [picture.file for item in shared.items for picture in item.pictures]
+    assert files
+    for file in files:
+        assert (alone.path / file).read_bytes() == (shared.path / file).read_bytes()
 
 
 def test_it_leaves_log_report_and_the_newest_run(both: Both) -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 from vision_evals import log
 from vision_evals.engine import pictures, tables
 from vision_evals.engine.batch_step import probe_of
 from vision_evals.engine.run_pass import Pass
+from vision_evals.engine.shard_cache import CachedTable
 from vision_evals.engine.tasks import Task
 from vision_evals.log import Verdict
 from vision_evals.log.profiling.stages import timed
 from vision_evals.measures.measure import Drawing
 from vision_evals.models.device import numerics
+from vision_evals.models.processes import forked
 from vision_evals.suite.options import Options
 from vision_evals.verdict.job import Job
 
@@ -41,7 +45,10 @@ def illustrated(
     if count and not empty and (item.metrics or recorded):
         try:
             with timed("pictures"):
-                saved = draw(image_pass, name, task, count)
+                if image_pass.drawn is None:
+                    image_pass.drawn = {}
+                    image_pass.drawn |= _draw_ahead(image_pass, count)
+                saved = image_pass.drawn.get(task.table) or draw(image_pass, name, task, count)
             if options.table.keep_adversarials:
                 keep_adversarials(image_pass, name, task)
         except Exception as error:  # noqa: BLE001 - see above
@@ -56,16 +63,49 @@ def illustrated(
     )
 
 
+def _draw_ahead(image_pass: Pass, count: int) -> Iterator[tuple[str, tuple[log.Picture, ...]]]:
+    """Yield table and pictures of what the checks of a pass show, drawn by several processes.
+
+    What fails is left out: it fails again, and says why, where it is asked for.
+    """
+    config, units, aliases = image_pass.config, list[tuple[str, Task]](), set[str]()
+    for name, group in image_pass.groups.items():
+        if group.classifier.alias in aliases:
+            continue
+        aliases.add(group.classifier.alias)
+        for task in group.tasks:
+            measured = image_pass.measured.get(task.table)
+            if measured is None or measured.rows.empty or task.measure.badness is None:
+                continue
+            if (kept := _kept(image_pass, task, count)) is None:
+                units.append((name, task))
+            else:
+                yield task.table, kept
+    if min(config.processes, len(units)) > 1:
+        started = time.perf_counter()
+        yield from forked(units, config.processes, partial(_draw_each, image_pass, count))
+        image_pass.result.spent["pictures"] += time.perf_counter() - started
+
+
+def _draw_each(
+    image_pass: Pass,
+    count: int,
+    units: Iterator[tuple[str, Task]],
+    send: Callable[[tuple[str, tuple[log.Picture, ...]]], None],
+) -> None:
+    """Draw in a process of its own."""
+    for name, task in units:
+        with contextlib.suppress(Exception):
+            send((task.table, draw(image_pass, name, task, count)))
+
+
 def draw(image_pass: Pass, name: str, task: Task, count: int) -> tuple[log.Picture, ...]:
     """Show a few images to a classifier again, and write the pictures that its measure draws."""
     started, directory = time.perf_counter(), image_pass.config.directory
     if task.measure.badness is None:
         return ()
-    entry = image_pass.shard_cache and image_pass.shard_cache.table_entry(
-        task.table, image_pass.images_key
-    )
-    if entry and (cached := entry.pictures(count, directory)) is not None:
-        return cached
+    if (kept := _kept(image_pass, task, count)) is not None:
+        return kept
     badness = task.measure.badness(image_pass.measured[task.table].rows)
     samples = pictures.pick(badness, count, gallery=task.measure.gallery)
     if not samples:
@@ -74,10 +114,21 @@ def draw(image_pass: Pass, name: str, task: Task, count: int) -> tuple[log.Pictu
     positions = [i for i, image in enumerate(images) if image.id in samples]
     drawings = _explained(image_pass, name, task, positions)
     saved = pictures.save(drawings, samples, directory, task.table)
-    if entry:
+    if entry := _entry(image_pass, task):
         entry.keep_pictures(count, saved, directory)
     image_pass.result.spent["pictures"] += time.perf_counter() - started
     return saved
+
+
+def _entry(image_pass: Pass, task: Task) -> CachedTable | None:
+    cache = image_pass.shard_cache
+    return cache and cache.table_entry(task.table, image_pass.images_key)
+
+
+def _kept(image_pass: Pass, task: Task, count: int) -> tuple[log.Picture, ...] | None:
+    """Return the pictures of an earlier run, put into the directory of this one."""
+    entry = _entry(image_pass, task)
+    return entry and entry.pictures(count, image_pass.config.directory)
 
 
 def keep_adversarials(image_pass: Pass, name: str, task: Task) -> None:

@@ -20,7 +20,7 @@ from vision_evals.engine.shard import spans_of
 from vision_evals.engine.shard_cache import ShardCache, shard_cache_of
 from vision_evals.engine.tasks import PassResult, RunConfig, Task, TaskGroup, task_of, tasks_of
 from vision_evals.images.image_set import ImageSet
-from vision_evals.log import Validity
+from vision_evals.log import Picture, Validity
 from vision_evals.log.profiling.stages import timed
 from vision_evals.log.profiling.trace import traced
 from vision_evals.models.device import numerics
@@ -57,6 +57,8 @@ class Pass:
     """The cache as this pass sees it."""
     images_key: str | None = None
     """Key of all its images in the cache; None before the end of the pass, or without a cache."""
+    drawn: dict[str, tuple[Picture, ...]] | None = None
+    """By table the pictures that were drawn side by side; None before the first is asked for."""
 
     @property
     def largest(self) -> int:
