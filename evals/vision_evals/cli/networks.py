@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vision_evals.cli.args import add_options, catalog_from_args, catalog_with_networks
 from vision_evals.core.errors import UserError
+
+if TYPE_CHECKING:
+    from vision_evals.models.card import Card
 
 MAX_REASONS = 5
 """Unavailable classifiers for which a listing prints the reason."""
@@ -96,8 +101,14 @@ def _fool(options: argparse.Namespace) -> None:
 def _check_file(options: argparse.Namespace) -> int:
     from vision_evals.models.inspection.inspect_file import inspect_file
     from vision_evals.models.inspection.terminal import text
+    from vision_evals.models.registry import Registry
 
-    cards = catalog_from_args(options).registry.cards
+    cards: Mapping[str, tuple[Card, Path]] = {}
+    if (
+        options.evals_cards is not None
+    ):  # those of pyproject.toml name code, and nobody asked for it
+        named = Path(options.evals_cards).expanduser()
+        cards = Registry.read({}, named, named.parent).cards
     files = [inspect_file(path, cards) for path in options.path]
     print(text(files, as_json=options.json))
     return 0 if all(file.judged for file in files) else 1

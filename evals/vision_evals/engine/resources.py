@@ -118,6 +118,8 @@ class Resources:
         if unsaved and not (card.checkpoint or request.checkpoint):
             remark = f"{request.alias}: no checkpoint; judged with the weights {card.network} made"
             self.remarks[remark] = None
+        if taken_off := classifiers[0].taken_off:
+            self.remarks[f"{request.alias}: {classifiers[0].weights}: {taken_off}"] = None
         return classifiers
 
     def _load(self, request: Request, card: Card, base: Path) -> tuple[Classifier, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from torch import nn
 from torch.nn.parameter import is_lazy
 
 from vision_evals.core.errors import UserError
@@ -60,12 +61,13 @@ def _build(alias: str, card: Card, base: Path, *, download: bool) -> Classifier:
     # a network draws its first weights from the global generator, which must stay as it is
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
-        network = source.network(Blueprint(card, base, weights.state, len(classes), where)).cpu()
-    lazy = [name for name, weight in network.named_parameters() if is_lazy(weight)]
-    if lazy:
-        raise UserError(f"{where}: {lazy[0]} has no shape before a first forward; give it one")
+        blueprint = Blueprint(card, base, weights.state, len(classes), where)
+        network, taken_off = source.network(blueprint)
+    _refuse_without_numbers(network, where)
+    network.cpu()
     refuse_not_finite(network.state_dict(), where)
-    network.eval().requires_grad_(requires_grad=False)
+    network.train(mode=False)  # one of the user's own may forget to return itself
+    network.requires_grad_(requires_grad=False)
     arrange(network, settings.geometry.size, tried=card.source in {"torchvision", "packaged"})
     return Classifier(
         alias=alias,
@@ -75,9 +77,22 @@ def _build(alias: str, card: Card, base: Path, *, download: bool) -> Classifier:
         classes=classes,
         fingerprint=fingerprint(network, settings, classes.fingerprint, card),
         weights=weights.origin,
+        taken_off=taken_off,
         sha256=weights.sha256,
         published=published_metrics(card, source.facts(card)),
     )
+
+
+def _refuse_without_numbers(network: nn.Module, where: str) -> None:
+    """Raise a UserError that names the first weight without a shape, or without numbers."""
+    for name, weight in (*network.named_parameters(), *network.named_buffers()):
+        if is_lazy(weight):
+            raise UserError(f"{where}: {name} has no shape before a first forward; give it one")
+        if weight.is_meta:
+            raise UserError(
+                f"{where}: {name} is on the meta device, which holds no numbers; "
+                "build the network on the CPU"
+            )
 
 
 def source_of(card: Card) -> NetworkSource:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import re
 import warnings
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import ItemsView, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
 from torch import Tensor
 
 from vision_evals.core.errors import UserError
-from vision_evals.models.fit import plain_names
-from vision_evals.models.weights_file import Format, examine
+from vision_evals.models.fit import view
+from vision_evals.models.inspection.code import Code, code_in
+from vision_evals.models.weight_names import plain_names
+from vision_evals.models.weights_file import REPAIR, Format, examine, shards
 
 _WRAPPERS = (
     "state_dict",
@@ -29,29 +32,38 @@ _WRAPPERS = (
 """Keys under which training scripts put the weights. The first one that exists is used, so plain
 weights come before averaged ones."""
 
-_REPAIR = "save model.state_dict() instead, best as safetensors"
+
+MAX_VIEWS = 16
+"""Bytes that different views may name for each byte of a file; to look at all takes as long."""
+
+_NOT_TENSORS = re.compile(r"(^|\.)(_extra_state|_packed_params\.(dtype|_packed_params))$")
+"""Names whose value may be of any kind: ``get_extra_state``, and what quantised layers add."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
     """What a file of weights holds, and what was removed from it."""
 
-    state: dict[str, Tensor]
-    """On the CPU, by name."""
+    state: dict[str, Any]
+    """Tensors on the CPU, by name; the extra state of a module is of any kind."""
     wrappers: tuple[str, ...]
     """Keys that the weights were under, the outer one first."""
     prefixes: tuple[str, ...]
     """Prefixes that were removed from the names."""
+    refused: str | None
+    """Why it is not judged all the same: another reader would run code, or NaN or Inf."""
+    not_finite: Mapping[str, int]
+    """Name to how many NaN and Inf it holds, if any."""
 
 
-def load_state_dict(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
+def load_state_dict(path: Path, sha256: str | None = None) -> dict[str, Any]:
     """Read weights without running code.
 
     A state dict that a training script wrapped is unwrapped (plain weights before averaged ones)
     and the prefixes ``module.`` and ``_orig_mod.`` are removed from its names.
 
     Args:
-        path: safetensors, or what ``torch.save`` wrote.
+        path: safetensors, or what ``torch.save`` wrote, or the index of several such files.
         sha256: what the file's hash must be, or the first digits of it.
 
     Returns:
@@ -60,42 +72,104 @@ def load_state_dict(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
     Raises:
         UserError: the file holds anything else than finite weights; with the repair.
     """
-    state = contents(path, sha256).state
-    refuse_not_finite(state, str(path))
-    return state
+    kind = examine(path, sha256)
+    found = contents(path, kind, code_in(path, kind)[1])
+    if found.refused is not None:
+        raise UserError(f"{path}: {found.refused}")
+    return found.state
 
 
-def contents(path: Path, sha256: str | None = None) -> Contents:
-    """Read weights as ``load_state_dict`` does, finite or not.
+def contents(path: Path, kind: Format, code: Code) -> Contents:
+    """Read weights as ``load_state_dict`` does, and say whether they are refused.
+
+    Args:
+        path: of the file.
+        kind: as ``examine`` says.
+        code: as ``code_in`` says.
 
     Raises:
         UserError: the file holds anything else than weights; with the repair.
     """
-    content = _read(path, examine(path, sha256))
+    if not code.whole:  # a few bytes may ask for much memory: it is not tried
+        called = f"would call {code.calls[0]}, and is " if code.calls else ""
+        reason = f"{called}damaged, or not written by torch.save: {code.reasons[-1]}"
+        raise UserError(f"{path}: {reason}; fetch it again, or {REPAIR}")
+    content = _sharded(path) if kind is Format.INDEX else _read(path, kind)
     wrapped, wrappers = _unwrapped(content, str(path))
+    _refuse_overlaps(wrapped, path, kind)
     state = _without_prefixes(wrapped, str(path))
     marks = ("module.", "_orig_mod.")
     before, after = "\0".join(wrapped), "\0".join(state)
-    prefixes = [mark for mark in marks if before.count(mark) > after.count(mark)]
-    return Contents(state, wrappers, tuple(prefixes))
+    prefixes = tuple(mark for mark in marks if before.count(mark) > after.count(mark))
+    bad = dict(not_finite(state))
+    refused = _diverged(state, bad) if bad else None
+    if code.could_run != "no":
+        refused = "its weights can be read safely here, but another reader would run code of it"
+    return Contents(state, wrappers, prefixes, refused, bad)
 
 
-def refuse_not_finite(state: Mapping[str, Tensor], where: str) -> None:
+def _diverged(state: Mapping[str, Any], bad: Mapping[str, int]) -> str:
+    name = next(iter(bad))
+    of = f"{len(bad)} tensors hold {sum(bad.values()):,} NaN or Inf, the first is {name!r}"
+    if len(bad) == 1:
+        whole = sum(tensor.numel() for tensor in _tensors(state[name]))
+        of = f"{name!r} holds {bad[name]} NaN or Inf among {whole} numbers"
+    return f"{of}; the training diverged or the file is damaged"
+
+
+def refuse_not_finite(state: Mapping[str, Any], where: str) -> None:
     """Raise a UserError that names the first tensor with NaN or Inf, and how many it holds."""
-    for name, bad in not_finite(state):
-        raise UserError(
-            f"{where}: {name!r} holds {bad} NaN or Inf among {state[name].numel()} numbers; "
-            "the training diverged or the file is damaged"
-        )
+    if bad := dict(not_finite(state)):
+        raise UserError(f"{where}: {_diverged(state, bad)}")
 
 
-def not_finite(state: Mapping[str, Tensor]) -> Iterator[tuple[str, int]]:
+def not_finite(state: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
     """Yield the name of each tensor with NaN or Inf, and how many it holds."""
-    for name, tensor in state.items():
-        if tensor.is_floating_point() and tensor.element_size() == 1:
-            tensor = tensor.float()  # float8 has no isfinite
-        if bad := int((~torch.isfinite(tensor)).sum()):
+    counted: dict[object, int] = {}  # many names may share one tensor
+    for name, value in state.items():
+        bad = 0
+        for tensor in _tensors(value):
+            key = view(tensor)
+            if key not in counted:
+                counted[key] = _count_not_finite(tensor)
+            bad += counted[key]
+        if bad:
             yield name, bad
+
+
+def _count_not_finite(tensor: Tensor) -> int:
+    if tensor.is_quantized:
+        return 0  # whole numbers; a scale that is none fails in the first forward
+    if tensor.is_floating_point() and tensor.element_size() == 1:
+        tensor = tensor.float()  # float8 has no isfinite
+    return int((~torch.isfinite(tensor)).sum())
+
+
+def _tensors(value: object) -> Iterator[Tensor]:
+    """Yield the tensors of a value: itself, or those in the extra state of a module."""
+    waiting, seen = [value], set()
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, Tensor):
+            yield Tensor.detach(item)  # an attribute may hide a method
+        elif isinstance(item, dict | list | tuple) and id(item) not in seen:
+            seen.add(id(item))
+            waiting.extend(dict.values(item) if isinstance(item, dict) else item)
+
+
+def _sharded(index: Path) -> dict[str, Any]:
+    """Return the weights of all files that an index names."""
+    state: dict[str, Any] = {}
+    for file, names in shards(index).items():
+        part = _read(file, examine(file, None))
+        have = set(part) if isinstance(part, dict) else set()
+        if other := have ^ set(names):
+            raise UserError(
+                f"{index}: {file.name} and the index disagree about {min(map(str, other))!r}; "
+                "fetch both again"
+            )
+        state |= part  # type: ignore[operator]
+    return state
 
 
 def _read(path: Path, kind: Format) -> object:
@@ -113,56 +187,121 @@ def _why(kind: Format, error: str) -> str:
     if kind is Format.SAFETENSORS:
         return f"a truncated or damaged safetensors file ({error}); fetch it again"
     if "TorchScript" in error:
-        return f"a TorchScript program, which is code and not weights; {_REPAIR}"
+        return f"a TorchScript program, which is code and not weights; {REPAIR}"
     called = re.search(r"GLOBAL\s+(\S+)", error)
     if called and re.match(r"torch\.nn\.(?!parameter)|torchvision\.|timm\.", called[1]):
         return (
             f"holds a whole pickled network ({called[1]}), which runs code when it is read; "
-            + _REPAIR
+            + REPAIR
         )
     if called:
         return (
             f"refused without running it: reading this pickle would call {called[1]}, "
-            f"and a pickle can run any code; {_REPAIR}"
+            f"and a pickle can run any code; {REPAIR}"
         )
-    return f"neither weights that torch.save wrote nor safetensors, or damaged; {_REPAIR}"
+    return f"neither weights that torch.save wrote nor safetensors, or damaged; {REPAIR}"
 
 
-def _unwrapped(content: object, where: str) -> tuple[Mapping[str, Tensor], tuple[str, ...]]:
+def _unwrapped(content: object, where: str) -> tuple[OrderedDict[str, Any], tuple[str, ...]]:
     wrappers: list[str] = []
     # {"model": {"state_dict": ...}} occurs, deeper ones do not
-    while len(wrappers) < 3 and isinstance(content, Mapping):
-        inner = (key for key in _WRAPPERS if isinstance(content.get(key), Mapping))
-        if (wrapper := next(inner, None)) is None:
-            break
+    while len(wrappers) < 3 and (wrapper := _wrapper(content, where)) is not None:
         wrappers.append(wrapper)
-        content = content[wrapper]
-    if not isinstance(content, Mapping):
-        raise UserError(f"{where}: holds a {type(content).__name__}, no weights; {_REPAIR}")
+        content = content[wrapper]  # type: ignore[index]
+    if not isinstance(content, dict):
+        raise UserError(f"{where}: holds a {type(content).__name__}, no weights; {REPAIR}")
     if not content:
-        raise UserError(f"{where}: holds no weights; {_REPAIR}")
-    for name, value in content.items():
-        if not isinstance(name, str) or not isinstance(value, Tensor):
-            raise UserError(
-                f"{where}: {name!r} is a {type(value).__name__}, not a named tensor, and none of "
-                f"the keys {', '.join(_WRAPPERS)} holds weights; {_REPAIR}"
-            )
-        if value.device.type != "cpu" or value.layout != torch.strided or value.is_quantized:
-            raise UserError(f"{where}: {name!r} is not a plain dense tensor; {_REPAIR}")
-        if value.nbytes > value.untyped_storage().nbytes():  # strides of 0 make 1 number billions
-            raise UserError(
-                f"{where}: {name!r} is {tuple(value.shape)} over {value.untyped_storage().nbytes()}"
-                f" bytes: the numbers are not all there; {_REPAIR}"
-            )
-    return content, tuple(wrappers)
+        raise UserError(f"{where}: holds no weights; {REPAIR}")
+    if {"state", "param_groups"} <= content.keys():
+        raise UserError(f"{where}: holds the state of an optimiser, no weights; {REPAIR}")
+    if (wrong := _first_other(content)) is not None:
+        raise UserError(
+            f"{where}: {wrong!r} is a {type(content[wrong]).__name__}, not a named tensor, and "
+            f"none of the keys {', '.join(_WRAPPERS)} holds weights; {REPAIR}"
+        )
+    state = OrderedDict((name, _plain(name, value, where)) for name, value in _items(content))
+    vars(state)["_metadata"] = _versions(content)
+    return state, tuple(wrappers)
 
 
-def _without_prefixes(state: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
+def _wrapper(content: object, where: str) -> str | None:
+    """Return the key that the weights are under: a usual one, or the only one with a state dict."""
+    if not isinstance(content, dict):
+        return None
+    usual = next((key for key in _WRAPPERS if isinstance(dict.get(content, key), dict)), None)
+    if usual is not None or _first_other(content) is None:
+        return usual
+    named = [
+        key
+        for key, value in _items(content)
+        if isinstance(key, str) and isinstance(value, dict) and value
+        if _first_other(value) is None
+    ]
+    if len(named) > 1:
+        raise UserError(
+            f"{where}: holds the weights of several networks under {', '.join(sorted(named)[:8])}; "
+            "save the state dict of the one that is meant"
+        )
+    return named[0] if named else None
+
+
+def _first_other(content: dict[Any, Any]) -> Any:
+    """Return the first key that is no name, or whose value is no tensor; None without one."""
+    for name, value in _items(content):
+        if not isinstance(name, str):
+            return name if name is not None else "None"
+        if not isinstance(value, Tensor) and not _NOT_TENSORS.search(name):
+            return name
+    return None
+
+
+def _versions(content: object) -> dict[str, dict[str, Any]] | None:
+    """Return what torch keeps in a state dict about the versions of its modules."""
+    versions = getattr(content, "__dict__", {}).get("_metadata")
+    if isinstance(versions, dict) and all(isinstance(value, dict) for _, value in _items(versions)):
+        return {name: dict(_items(value)) for name, value in _items(versions)}
+    return None
+
+
+def _items(mapping: dict[Any, Any]) -> ItemsView[Any, Any]:
+    """Return the items of a dict from a file, which can hide its methods behind attributes."""
+    return dict.items(mapping)
+
+
+def _plain(name: str, value: object, where: str) -> object:
+    """Return a value without attributes; refuse tensors whose numbers are not all there."""
+    for tensor in _tensors(value):
+        whole = type(tensor) is Tensor and tensor.device.type == "cpu"
+        if not whole or tensor.layout != torch.strided:
+            raise UserError(f"{where}: {name!r} is not a plain dense tensor; {REPAIR}")
+        have = tensor.untyped_storage().nbytes()
+        if tensor.nbytes > have:  # strides of 0 make 1 number billions
+            raise UserError(
+                f"{where}: {name!r} is {tuple(tensor.shape)} over {have} bytes: the numbers are "
+                f"not all there; {REPAIR}"
+            )
+    return Tensor.detach(value) if isinstance(value, Tensor) else value
+
+
+def _refuse_overlaps(state: Mapping[str, Any], path: Path, kind: Format) -> None:
+    """Raise a UserError where looking at all numbers takes much longer than reading the file."""
+    size = sum(file.stat().st_size for file in (shards(path) if kind is Format.INDEX else [path]))
+    tensors = [tensor for value in state.values() for tensor in _tensors(value)]
+    storages = {t.untyped_storage()._cdata: t.untyped_storage().nbytes() for t in tensors}
+    views = {view(tensor): tensor.nbytes for tensor in tensors}
+    if sum(storages.values()) > size or sum(views.values()) > MAX_VIEWS * size:
+        raise UserError(
+            f"{path}: {len(views):,} tensors overlap and name {sum(views.values()):,} bytes of a "
+            f"file of {size:,}; {REPAIR}"
+        )
+
+
+def _without_prefixes(state: OrderedDict[str, Any], where: str) -> dict[str, Any]:
     plain = OrderedDict(zip(plain_names(state), state.values(), strict=True))
     if len(plain) < len(state):
-        raise UserError(f"{where}: two weights have one name without their prefixes; {_REPAIR}")
+        raise UserError(f"{where}: two weights have one name without their prefixes; {REPAIR}")
     if plain.keys() != state.keys():
         plain.pop("n_averaged", None)  # what torch's AveragedModel adds to the network it wraps
     else:
-        vars(plain)["_metadata"] = getattr(state, "_metadata", None)
+        vars(plain)["_metadata"] = vars(state)["_metadata"]
     return plain

@@ -41,6 +41,8 @@ class Classifier:
     """Of everything that changes its numbers."""
     weights: str
     """Where its weights come from, without folders."""
+    taken_off: str = ""
+    """What was taken off the names in its file, in words."""
     sha256: str | None = None
     """Of the weights' file."""
     published: Mapping[str, float] = field(default_factory=dict)
@@ -51,9 +53,12 @@ class Classifier:
     """Where the network computes; a network may have no parameters to show it."""
     layout: Layout = field(init=False)
     """Memory format of its weights and activations."""
+    dtype: torch.dtype = field(init=False)
+    """What its input is turned into: the type of its first weight."""
     _normalise: nn.Module = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "dtype", _dtype(self.network))
         object.__setattr__(self, "_normalise", Normalise(self.input).to(self.device))
         object.__setattr__(self, "layout", layout_of(self.network))
 
@@ -94,7 +99,7 @@ class Classifier:
 
     def prepared(self, pixels: Tensor) -> Tensor:
         """Return the network's input: normalised pixels in its memory format."""
-        normalised: Tensor = self._normalise(pixels)
+        normalised: Tensor = self._normalise(pixels).to(self.dtype)
         if self.layout == "channels_last":
             return normalised.contiguous(memory_format=torch.channels_last)
         return normalised
@@ -113,13 +118,20 @@ class Classifier:
                 f"picture and one column for each of the {len(self.classes)} classes of "
                 f'"{self.classes.name}" in eval mode, or name other classes in its card'
             )
-        # bf16 ends here: no metric is computed in it
+        # half precision ends here: no metric is computed in it
         return output if output.dtype == torch.float64 else output.float()
 
     def to(self, device: torch.device | str) -> Classifier:
         """Return the classifier on a device; its network is moved, not copied."""
         device = torch.device(device)
         return replace(self, network=self.network.to(device), device=device)
+
+
+def _dtype(network: nn.Module) -> torch.dtype:
+    """Return the type of a network's first weight; float32 where it computes in no such type."""
+    types = (weight.dtype for weight in network.parameters() if weight.is_floating_point())
+    first = next(types, torch.float32)
+    return first if first in {torch.float16, torch.bfloat16, torch.float64} else torch.float32
 
 
 def _shape(output: object) -> str:

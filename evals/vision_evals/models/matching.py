@@ -20,17 +20,20 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from vision_evals.core.errors import UserError
 from vision_evals.images.light_torchvision import models
 from vision_evals.log.record import Record
 from vision_evals.models import user_modules
 from vision_evals.models.card import Card
-from vision_evals.models.fit import kind, plain_names
+from vision_evals.models.fit import State, fitting, kind
 from vision_evals.models.registry import PACKAGED, torchvision_names
-from vision_evals.models.source import Blueprint
-from vision_evals.models.torchvision import present_name
+from vision_evals.models.weight_names import endings, plain_names, prefixes
 
 MIN_SHARE_NEAR = 0.5
 """Share of the tensors that must agree for a network to be reported as the nearest."""
+
+MIN_SHARE_TRIED = 0.3
+"""Share from which a known network loads the file: some load names that they no longer have."""
 
 MIN_SHARE_SURE = 0.8
 """Share from which no other network is compared; alexnet with another head agrees in more."""
@@ -47,7 +50,9 @@ class Match(Record):
     name: str
     """As ``--evals-model`` takes it, or the name of a card."""
     exact: bool
-    """Whether every tensor agrees in name and shape."""
+    """Whether the network loads the weights as they are judged."""
+    prefix: str = ""
+    """What is taken off all names for it."""
     share: float
     """Of the tensors that either has, those that agree."""
     differs: tuple[str, ...] = ()
@@ -68,14 +73,14 @@ def matches(
         state: tensors by name, as ``load_state_dict`` returns them.
         cards: networks of the user's own; their functions are called.
     """
-    own = shapes(state)
+    own, by_ending = shapes(state), endings(state)
     counts = _counts(state)
     candidates = networks(cards or {})
     likely = [n for n in candidates if n.published is None or n.published in counts]
-    compared = [match for network in likely for match in _match(own, network)]
-    if not any(match.share >= MIN_SHARE_SURE for match in compared):
+    compared = [match for network in likely for match in _match(state, own, by_ending, network)]
+    if not any(match.exact or match.share >= MIN_SHARE_SURE for match in compared):
         rest = (network for network in candidates if network not in likely)
-        compared += [match for network in rest for match in _match(own, network)]
+        compared += [match for network in rest for match in _match(state, own, by_ending, network)]
     exact = {match.name: match for match in compared if match.exact}
     if exact:
         return tuple(exact.values())
@@ -83,16 +88,16 @@ def matches(
     return (best,) if best is not None and best.share >= MIN_SHARE_NEAR else ()
 
 
-def shapes(state: Mapping[str, Tensor]) -> Shapes:
-    """Return what decides whether weights fit, without the counters of batches."""
-    names = (present_name(name) for name in plain_names(state))
-    tensors = zip(names, state.values(), strict=True)
+def shapes(state: State) -> Shapes:
+    """Return names and shapes of weights, without the counters of batches."""
+    tensors = zip(plain_names(state), state.values(), strict=True)
     return {n: kind(t) for n, t in tensors if not n.endswith("num_batches_tracked")}
 
 
-def parameters(state: Mapping[str, Tensor]) -> int:
+def parameters(state: State) -> int:
     """Return how many numbers are weights: all but the statistics of normalisation layers."""
-    return sum(t.numel() for name, t in state.items() if not name.endswith(_STATISTICS))
+    named = (t for name, t in state.items() if not name.endswith(_STATISTICS))
+    return sum(tensor.numel() for tensor in named if isinstance(tensor, Tensor))
 
 
 def sentence(matches: Sequence[Match]) -> str:
@@ -104,28 +109,45 @@ def sentence(matches: Sequence[Match]) -> str:
     return f"nearest is {matches[0].name}, except for {'; '.join(matches[0].differs)}"
 
 
-def _counts(state: Mapping[str, Tensor]) -> set[int]:
+def _counts(state: State) -> set[int]:
     """Return how many parameters there are, and would be if any one layer had 1,000 outputs."""
     total, classes = parameters(state), 1000
     counts = {total}
     for tensor in state.values():
+        if not isinstance(tensor, Tensor):
+            continue
         if tensor.dim() == 2 or (tensor.dim() == 4 and tensor.shape[2:] == (1, 1)):
             outputs, inputs = tensor.shape[:2]
             counts.add(total + (classes - outputs) * (inputs + 1))
     return counts
 
 
-def _match(own: Shapes, network: Network) -> Iterator[Match]:
+def _match(
+    state: State, own: Shapes, by_ending: Mapping[str, list[str]], network: Network
+) -> Iterator[Match]:
     try:
         built = network.on_meta_device()
         other = shapes(built.state_dict())
     except Exception:  # noqa: BLE001 - a network that cannot be built here is no match
         return
-    same = sum(own.get(name) == shape for name, shape in other.items())
     head = next((n.rpartition(".")[0] for n in reversed(other) if n.endswith(".weight")), None)
+    prefix = next(iter(prefixes(other, by_ending)), "")
+    if prefix and 2 * len(own.keys() & other.keys()) >= len(other):
+        prefix = ""
+    if prefix:
+        own = {n.removeprefix(prefix): s for n, s in own.items() if n.startswith(prefix)}
+    same = sum(own.get(name) == shape for name, shape in other.items())
     share = same / max(len(own.keys() | other.keys()), 1)
-    differs = tuple(_differences(own, other, head))
-    yield Match(name=network.name, exact=share == 1, share=share, differs=differs, head=head)
+    match = Match(name=network.name, exact=False, share=share, head=head, prefix=prefix)
+    if share >= MIN_SHARE_TRIED or network.of_user:
+        try:
+            fits = fitting(built, state, network.name, by_ending)
+        except UserError:
+            pass
+        else:
+            yield match.model_copy(update={"exact": True, "prefix": fits.prefix})
+            return
+    yield match.model_copy(update={"differs": tuple(_differences(own, other, head))})
 
 
 def _differences(own: Shapes, other: Shapes, head: str | None) -> Iterator[str]:
@@ -154,6 +176,8 @@ class Network:
     build: Callable[[], nn.Module]
     published: int | None
     """Number of its parameters; None if unpublished: then it must be built to count them."""
+    of_user: bool = False
+    """Whether a card names it: it may load names and shapes that are not its own."""
 
     def on_meta_device(self) -> nn.Module:
         """Return the network with names and shapes and hardly a number; its errors pass through."""
@@ -219,5 +243,5 @@ def _packaged() -> Iterator[Network]:
 def _own(cards: Mapping[str, tuple[Card, Path]]) -> Iterator[Network]:
     for name, (card, base) in cards.items():
         if card.recipe is None and card.source not in {"torchvision", "packaged", "timm"}:
-            build = partial(user_modules.network, Blueprint(card, base, None, 0, name))
-            yield Network(name, build, None)
+            build = partial(user_modules.without_weights, card, base, name)
+            yield Network(name, build, None, of_user=True)

@@ -74,8 +74,8 @@ def weights(card: Card, *, download: bool) -> Weights:  # noqa: ARG001 - nothing
     return Weights(state, origin, sha256_of(file))
 
 
-def network(blueprint: Blueprint) -> nn.Module:
-    """Return the network that the package's weights belong to."""
+def network(blueprint: Blueprint) -> tuple[nn.Module, str]:
+    """Return the network that the package's weights belong to, and what `fit` says."""
     card, classes = blueprint.card, blueprint.classes
     assert blueprint.state is not None
     if _known(card) in _SIDES:
@@ -88,8 +88,7 @@ def network(blueprint: Blueprint) -> nn.Module:
         )
     else:
         built = models.squeezenet1_1(weights=None, num_classes=classes)
-    fit(built, blueprint.state, blueprint.where)
-    return built
+    return built, fit(built, blueprint.state, blueprint.where)
 
 
 def from_caffe(arrays: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, Tensor]:

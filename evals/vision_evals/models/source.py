@@ -62,5 +62,5 @@ class NetworkSource(Protocol):
     def weights(self, card: Card, *, download: bool) -> Weights:
         """Return the source's weights, verified."""
 
-    def network(self, blueprint: Blueprint) -> nn.Module:
-        """Return the network with the blueprint's weights."""
+    def network(self, blueprint: Blueprint) -> tuple[nn.Module, str]:
+        """Return the network with the blueprint's weights, and what was taken off their names."""

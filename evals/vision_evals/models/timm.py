@@ -70,15 +70,14 @@ def weights(card: Card, *, download: bool) -> Weights:
     return Weights(state, origin, sha256_of(file))
 
 
-def network(blueprint: Blueprint) -> nn.Module:
+def network(blueprint: Blueprint) -> tuple[nn.Module, str]:
     """Return the network; timm translates the names of its own weights, a checkpoint must fit."""
     card, classes, where = blueprint.card, blueprint.classes, blueprint.where
     assert blueprint.state is not None
     timm = load_timm()
     if card.checkpoint:
         built: nn.Module = timm.create_model(card.name, num_classes=classes)
-        fit(built, blueprint.state, where)
-        return built
+        return built, fit(built, blueprint.state, where)
     published = _published(card)
     if published.num_classes != classes:
         raise UserError(
@@ -91,7 +90,7 @@ def network(blueprint: Blueprint) -> nn.Module:
     except (RuntimeError, KeyError, ValueError) as error:
         raise UserError(f"{where}: timm cannot load these weights: {error}") from error
     vars(built)["pretrained_cfg"].pop("state_dict", None)  # else all weights are held twice
-    return built
+    return built, ""
 
 
 def load_timm() -> ModuleType:

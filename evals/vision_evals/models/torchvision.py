@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Mapping
 from typing import Any, cast
@@ -20,12 +19,6 @@ from vision_evals.models.source import Blueprint, NetworkFacts, Weights
 from vision_evals.models.weights_file import sha256_of
 
 _METRICS = {"acc@1": "top1_accuracy", "acc@5": "top5_accuracy"}
-_OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
-
-
-def present_name(name: str) -> str:
-    """Return a tensor's name in torchvision's densenets today; older names had one more dot."""
-    return _OLD_DENSENET.sub(r"\1\2", name)
 
 
 def facts(card: Card) -> NetworkFacts:
@@ -59,27 +52,25 @@ def weights(card: Card, *, download: bool) -> Weights:
     return Weights(state, f"torchvision {published}", sha256_of(file))
 
 
-def network(blueprint: Blueprint) -> nn.Module:
-    """Return the network as torchvision's builder returns it with weights."""
+def network(blueprint: Blueprint) -> tuple[nn.Module, str]:
+    """Return the network as torchvision's builder returns it with weights, and what `fit` says."""
     card, state, classes = blueprint.card, blueprint.state, blueprint.classes
     assert state is not None
     published = _published(card)
     options: dict[str, object] = {}
     if card.name == "googlenet":
-        options = {"transform_input": True, "aux_logits": True, "init_weights": False}
-        state = {name: t for name, t in state.items() if not name.startswith(("aux1.", "aux2."))}
+        heads = any("aux1." in name for name in state)
+        options = {"transform_input": True, "aux_logits": heads, "init_weights": False}
     elif card.name == "inception_v3":
-        heads = any(name.startswith("AuxLogits.") for name in state)
+        heads = any("AuxLogits." in name for name in state)
         options = {"transform_input": True, "aux_logits": heads, "init_weights": False}
     elif card.name.startswith("vit_"):
         options = {"image_size": published.meta["min_size"][0]}
-    elif card.name.startswith("densenet"):  # names as they were before dots were forbidden
-        state = {present_name(name): tensor for name, tensor in state.items()}
     built: Any = without_weights(card.name, classes, options)
+    taken_off = fit(built, state, blueprint.where)
     if card.name == "googlenet":  # its auxiliary heads were never trained
         built.aux_logits, built.aux1, built.aux2 = False, None, None
-    fit(built, state, blueprint.where)
-    return cast("nn.Module", built)
+    return cast("nn.Module", built), taken_off
 
 
 def without_weights(name: str, classes: int, options: Mapping[str, object]) -> nn.Module:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -30,25 +31,39 @@ def weights(card: Card, *, download: bool) -> Weights:  # noqa: ARG001
     return Weights(None, f"built by {card.network}", None)
 
 
-def network(blueprint: Blueprint) -> nn.Module:
+def network(blueprint: Blueprint) -> tuple[nn.Module, str]:
     """Return the network that the function builds, with a checkpoint's weights if there are any.
 
     How many classes it has is compared with the class map at its first logits.
     """
-    card, where = blueprint.card, blueprint.where
-    with importable(blueprint.base):
-        build = load(card.network, blueprint.base, where, "function")
+    built = without_weights(blueprint.card, blueprint.base, blueprint.where)
+    if blueprint.state is None:
+        return built, ""
+    return built, fit(built, blueprint.state, blueprint.where)
+
+
+def without_weights(card: Card, base: Path, where: str) -> nn.Module:
+    """Return the network as the function of a card builds it.
+
+    Args:
+        card: that names the function.
+        base: the folder that the card's paths are relative to.
+        where: begins the messages.
+    """
+    with importable(base):
+        build = load(card.network, base, where, "function")
         if not callable(build):
             raise UserError(f"{where}: {card.network} is not a function that builds a network")
         repair = "; it must build the network without arguments"
         with as_user_error(f"{where}: {card.network}() failed", repair):
             built = build()
     if not isinstance(built, nn.Module):
+        several = isinstance(built, tuple | list) and any(isinstance(b, nn.Module) for b in built)
+        repair = "; return the network alone" if several else ""
         raise UserError(
             f"{where}: {card.network}() returned a {type(built).__name__}, not a torch.nn.Module"
+            + repair
         )
-    if blueprint.state is not None:
-        fit(built, blueprint.state, where)
     return built
 
 

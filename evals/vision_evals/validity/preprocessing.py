@@ -50,7 +50,7 @@ def raw_logits(evidence: Evidence) -> CheckResult:
     prepared = np.ascontiguousarray((planes * spec.range - mean) / std, dtype=np.float32)
     with exact_fp32(pixels.device):
         with torch.inference_mode():
-            raw = classifier.network(torch.from_numpy(prepared).to(pixels.device))
+            raw = classifier.network(torch.from_numpy(prepared).to(pixels.device, classifier.dtype))
         share = logit_difference(logits_of(classifier, pixels), raw)
     text = (
         f"logits of {len(pixels)} images differ from those of the bare network, on pixels "

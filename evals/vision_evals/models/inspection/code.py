@@ -15,7 +15,7 @@ from vision_evals.models.inspection.pickles import (
     PickleImports,
     read_imports,
 )
-from vision_evals.models.weights_file import Format
+from vision_evals.models.weights_file import Format, examine, shards
 
 _MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """The first pickle, after its protocol, in files of ``torch.save`` before version 1.6."""
@@ -40,6 +40,8 @@ class Code(Record):
     """What it would import beyond what torch allows for weights, sorted."""
     reasons: tuple[str, ...] = ()
     """Other reasons against it, in words."""
+    whole: bool = True
+    """Whether everything was read, and asks for no more memory than the file has bytes."""
 
 
 @dataclass(slots=True)
@@ -47,16 +49,16 @@ class _FileScan:
     """What is collected from one file."""
 
     form: str | None
+    size: int
     names: dict[str, None] = field(default_factory=dict)
     programs: list[str] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
 
     def add(self, label: str, data: bytes, *, legacy: bool = False) -> PickleImports:
         """Add what pickles would import, and why they cannot be read to their end."""
-        imports = read_imports(data, _LEGACY_PICKLES if legacy else None)
+        imports = read_imports(data, _LEGACY_PICKLES if legacy else None, self.size)
         self.names.update(dict.fromkeys(imports.names))
-        # after a whole pickle of another kind anything may follow, which no reader reads
-        if imports.broken is not None and (legacy or imports.pickles == 0):
+        if imports.broken is not None:  # in a tar of before ustar, pickles follow the first one
             self.unread.append(f"{label}: {imports.broken}")
         return imports
 
@@ -76,19 +78,32 @@ def code_in(path: Path, form: Format) -> tuple[str | None, Code]:
     """
     if form is Format.SAFETENSORS:
         return "safetensors", Code(could_run="no")
+    if form is Format.INDEX:
+        return form.value, _of_all([code_in(file, examine(file, None))[1] for file in shards(path)])
     scan = _in_archive(path) if form is Format.ZIP else _in_pickles(path)
     allowed = _weights_only_unpickler._get_allowed_globals()
     calls = sorted(name for name in scan.names if name not in allowed)
     could: CouldRun = "yes" if calls or scan.programs else "cannot tell" if scan.unread else "no"
     reasons = (*scan.programs[:1], *scan.unread)
-    return scan.form, Code(could_run=could, calls=tuple(calls), reasons=reasons)
+    whole = not scan.unread
+    return scan.form, Code(could_run=could, calls=tuple(calls), reasons=reasons, whole=whole)
+
+
+def _of_all(codes: list[Code]) -> Code:
+    """Return the worst of several files, with what all of them would call."""
+    could = max((code.could_run for code in codes), key=("no", "cannot tell", "yes").index)
+    calls = sorted({call for code in codes for call in code.calls})
+    reasons = tuple(reason for code in codes for reason in code.reasons)
+    whole = all(code.whole for code in codes)
+    return Code(could_run=could, calls=tuple(calls), reasons=reasons, whole=whole)
 
 
 def _in_pickles(path: Path) -> _FileScan:
     with path.open("rb") as file:
         data = file.read(MAX_PICKLE_BYTES + 1)
     legacy = data[2 : 2 + len(_MAGIC)] == _MAGIC
-    scan = _FileScan(f"pickle that torch.save {'wrote' if legacy else 'did not write'}")
+    form = f"pickle that torch.save {'wrote' if legacy else 'did not write'}"
+    scan = _FileScan(form, path.stat().st_size)
     imports = scan.add("its pickle", data, legacy=legacy)
     if not (legacy or imports.pickles):
         scan.form = None
@@ -96,7 +111,7 @@ def _in_pickles(path: Path) -> _FileScan:
 
 
 def _in_archive(path: Path) -> _FileScan:
-    scan = _FileScan("zip that torch.save did not write")
+    scan = _FileScan("zip that torch.save did not write", path.stat().st_size)
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import Field
+from torch import Tensor
 
 from vision_evals.core.errors import UserError
 from vision_evals.log.record import Record
 from vision_evals.models.card import Card
-from vision_evals.models.checkpoint import Contents, contents, not_finite
+from vision_evals.models.checkpoint import Contents, contents
 from vision_evals.models.inspection.code import Code, code_in
 from vision_evals.models.matching import Match, matches, parameters
 from vision_evals.models.weights_file import examine, sha256_of
@@ -64,7 +65,11 @@ def inspect_file(path: Path, cards: Mapping[str, tuple[Card, Path]]) -> FileInsp
         path: of the file.
         cards: the user's own networks, which it may belong to.
     """
-    return FileInspection(path=str(path), **_size_and_hash(path), **_judgement(path, cards))
+    fields = _size_and_hash(path) | _judgement(path, cards)
+    if "size" in fields and "code" not in fields:
+        reason = "what files of this kind would run is not looked into"
+        fields["code"] = Code(could_run="cannot tell", reasons=(reason,), whole=False)
+    return FileInspection(path=str(path), **fields)
 
 
 def _judgement(path: Path, cards: Mapping[str, tuple[Card, Path]]) -> dict[str, Any]:
@@ -73,16 +78,9 @@ def _judgement(path: Path, cards: Mapping[str, tuple[Card, Path]]) -> dict[str, 
         form = examine(path, None)
         kind, code = code_in(path, form)
         fields |= {"format": kind, "code": code}
-        if code.could_run == "cannot tell":  # a few bytes may request much memory: it is not tried
-            refused = f"damaged, or not written by torch.save: {code.reasons[0]}"
-            return fields | {"refused": refused}
-        fields |= _weights(contents(path), cards)
+        return fields | _weights(contents(path, form, code), cards)
     except UserError as error:
         return fields | {"refused": str(error).removeprefix(f"{path}: ")}
-    if code.could_run == "yes" and fields["judged"]:
-        reason = "its weights can be read safely here, but another reader would run code of it"
-        fields |= {"judged": False, "refused": reason}
-    return fields
 
 
 def _size_and_hash(path: Path) -> dict[str, Any]:
@@ -99,34 +97,29 @@ def _weights(read: Contents, cards: Mapping[str, tuple[Card, Path]]) -> dict[str
     state = read.state
     dtypes: Counter[str] = Counter()
     for tensor in state.values():
-        dtypes[str(tensor.dtype).removeprefix("torch.")] += tensor.numel()
-    bad = dict(not_finite(state))
+        if isinstance(tensor, Tensor):
+            dtypes[str(tensor.dtype).removeprefix("torch.")] += tensor.numel()
     near = matches(state, cards)
     head, classes = _head(read, near)
     return {
-        "judged": not bad,
-        "refused": _diverged(bad) if bad else None,
+        "judged": read.refused is None,
+        "refused": read.refused,
         "tensors": len(state),
         "numbers": sum(dtypes.values()),
         "parameters": parameters(state),
         "dtypes": dict(dtypes.most_common()),
-        "not_finite": bad,
+        "not_finite": dict(read.not_finite),
         "wrappers": read.wrappers,
-        "prefixes": read.prefixes,
+        "prefixes": read.prefixes + ((near[0].prefix,) if near and near[0].prefix else ()),
         "fits": near,
         "head": head,
         "classes": classes,
     }
 
 
-def _diverged(bad: Mapping[str, int]) -> str:
-    of = f"{len(bad)} tensors hold" if len(bad) > 1 else f"{next(iter(bad))!r} holds"
-    return f"{of} {sum(bad.values()):,} NaN or Inf; the training diverged or the file is damaged"
-
-
 def _head(read: Contents, near: tuple[Match, ...]) -> tuple[str | None, int | None]:
     for match in near:
-        weight = read.state.get(f"{match.head}.weight")
-        if match.head and weight is not None and weight.dim() > 1:
+        weight = read.state.get(f"{match.prefix}{match.head}.weight")
+        if match.head and isinstance(weight, Tensor) and weight.dim() > 1:
             return match.head, weight.shape[0]
     return None, None

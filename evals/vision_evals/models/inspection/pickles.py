@@ -2,12 +2,14 @@
 
 A pickle is a program for a machine with a stack. ``pickletools`` knows what each instruction
 takes and leaves; that is enough to know the two words of every import, unless the pickle computes
-them: then it is reported as `COMPUTED`. No torch.
+them: then it is reported as `COMPUTED`. What torch allows for weights can still ask for memory or
+time without end; such calls break a pickle here. No torch.
 """
 
 from __future__ import annotations
 
 import io
+import math
 import pickletools
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections.abc import Iterator
@@ -17,20 +19,29 @@ from typing import Any
 MAX_PICKLE_BYTES = 64 << 20
 """How much of a pickle is read. The one in a checkpoint names tensors and holds no numbers."""
 
-MAX_INSTRUCTIONS = 5_000_000
+MAX_INSTRUCTIONS = 2_000_000
 """How many instructions are read; a tensor takes about 40."""
 
 COMPUTED = "a name that is computed while the pickle runs"
 """Stands for an import whose words are not in the pickle."""
 
+_MAX_NESTED, _MAX_TUPLE = 100, 1_000_000
+"""Tuples in tuples, and values in all of them; to hash a key, Python goes through all."""
+
+_MAX_ITEMS = 16
+"""Values of a tuple that are kept; tensors have fewer dimensions."""
+
 _MARK = pickletools.markobject
 _STORES = {"PUT", "BINPUT", "LONG_BINPUT"}
 _FETCHES = {"GET", "BINGET", "LONG_BINGET"}
 _EXTENSIONS = {"EXT1", "EXT2", "EXT4"}
-_WORDS = {
+_LITERALS = {
     "STRING", "BINSTRING", "SHORT_BINSTRING",
     "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8",
+    "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4",
 }  # fmt: skip
+_TUPLES = {"EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"}
+_CALLS = {"REDUCE", "NEWOBJ"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +56,20 @@ class PickleImports:
     """Why the next one was not read to its end; the part before would run all the same."""
 
 
-def read_imports(data: bytes, most: int | None = None) -> PickleImports:
+def read_imports(data: bytes, most: int | None = None, size: int | None = None) -> PickleImports:
     """Read the pickles that ``data`` begins with, at most ``most``, without running them.
 
     Args:
         data: one pickle or several, one after the other, and then perhaps something else.
         most: how many pickles; None for all.
+        size: bytes of the whole file, in which the numbers are; by default those of ``data``.
     """
     file = io.BytesIO(data[:MAX_PICKLE_BYTES])
     names: dict[str, None] = {}
     pickles = steps = 0
     broken = None
     while (most is None or pickles < most) and file.tell() < len(data) and broken is None:
-        machine = _Machine()
+        machine = _Machine(len(data) if size is None else size)
         try:
             for operation, argument, _ in pickletools.genops(file):
                 steps += 1
@@ -73,10 +85,38 @@ def read_imports(data: bytes, most: int | None = None) -> PickleImports:
     return PickleImports(tuple(names), pickles, broken)
 
 
-class _Machine:
-    """The stack and the memo of the pickle machine; strings are kept, all else is ``None``."""
+class _Name(str):
+    """An import."""
 
-    def __init__(self) -> None:
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Tuple:
+    items: tuple[Any, ...] | None
+    """None where they are too many to be kept."""
+    values: int
+    """In this and all tuples in it, as often as they occur."""
+    nested: int
+
+    @classmethod
+    def of(cls, items: list[Any]) -> _Tuple:
+        """Return a tuple, or raise a ValueError where hashing it would take for ever."""
+        inner = [item for item in items if isinstance(item, _Tuple)]
+        values = len(items) + sum(item.values for item in inner)
+        nested = 1 + max((item.nested for item in inner), default=0)
+        if values > _MAX_TUPLE or nested > _MAX_NESTED:
+            raise ValueError("tuples in tuples without end")
+        return cls(tuple(items) if len(items) <= _MAX_ITEMS else None, values, nested)
+
+
+class _Machine:
+    """The stack and the memo of the pickle machine; what is no literal and no import is None."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._storages: dict[str | int, int] = {}
+        self._numbers = 0
         self._stack: list[Any] = []
         self._memo: dict[int, Any] = {}
 
@@ -89,7 +129,7 @@ class _Machine:
             yield f"extension {argument} of copyreg"
         elif name == "STACK_GLOBAL":
             words = self._stack[-2:]
-            literal = len(words) == 2 and all(isinstance(word, str) for word in words)
+            literal = len(words) == 2 and all(type(word) is str for word in words)
             yield ".".join(words) if literal else COMPUTED
         elif name in {"NEXT_BUFFER", "READONLY_BUFFER"}:
             yield "a buffer from outside the file"
@@ -107,19 +147,69 @@ class _Machine:
         elif name == "DUP":
             stack.append(top)
         else:
-            word = argument if name in _WORDS else None
-            self._take(operation.stack_before)
-            stack.extend(_MARK if kind is _MARK else word for kind in operation.stack_after)
+            taken = self._take(operation.stack_before)
+            if name in _CALLS:
+                self._refuse_endless(*(taken if len(taken) == 2 else (None, None)))
+            elif name == "BINPERSID":
+                self._refuse_large(taken[0] if taken else None)
+            made: Any = argument if name in _LITERALS else None
+            if name in _TUPLES:
+                made = _Tuple.of(taken)
+            elif name == "GLOBAL":
+                made = _Name(_python3_name(*str(argument).split(" ", 1)))
+            elif name == "STACK_GLOBAL":
+                made = _Name(".".join(map(str, taken)))
+            stack.extend(_MARK if kind is _MARK else made for kind in operation.stack_after)
 
-    def _take(self, takes: list[pickletools.StackObject]) -> None:
-        stack = self._stack
+    def _take(self, takes: list[pickletools.StackObject]) -> list[Any]:
+        """Take values from the stack, and return those behind a mark, or all without one."""
+        stack: list[Any] = self._stack
+        slice_: list[Any] = []
         if takes and takes[-1] is pickletools.stackslice:
-            while stack and stack.pop() is not _MARK:
-                pass
+            while stack and (item := stack.pop()) is not _MARK:
+                slice_.append(item)
             takes = takes[: takes.index(_MARK)]
-        for _ in takes:
-            if stack:
+            for _ in takes[: len(stack)]:
                 stack.pop()
+            return slice_[::-1]
+        taken = [stack.pop() for _ in takes[: len(stack)]]
+        return taken[::-1]
+
+    def _refuse_large(self, storage: Any) -> None:
+        """Raise a ValueError where storages have more numbers than the file has bytes."""
+        items = storage.items if isinstance(storage, _Tuple) else None
+        # kind, type, key, place, numbers; a key that is no literal is new every time
+        if items is not None and len(items) > 4 and type(items[4]) is int:
+            key = items[2] if type(items[2]) is str else len(self._storages)
+            self._numbers += max(0, items[4] - self._storages.get(key, 0))
+            self._storages[key] = max(items[4], self._storages.get(key, 0))
+            if self._numbers > self._size:
+                raise ValueError(f"storages of {self._numbers:,} numbers in {self._size:,} bytes")
+
+    def _refuse_endless(self, called: Any, args: Any) -> None:
+        """Raise a ValueError where an allowed call would take memory or time without end."""
+        if not isinstance(called, _Name):
+            return
+        items = args.items if isinstance(args, _Tuple) else None
+        module, _, name = called.rpartition(".")
+        if called in {"builtins.bytearray", "_codecs.encode"}:  # of n bytes; by a slow codec
+            fine = items is not None and items[1:] in {(), ("latin1",), ("latin-1",)}
+            fine = fine and all(type(item) is not int for item in items or ())
+        elif name == "_rebuild_from_type_v2":  # calls another one
+            fine = items is not None and len(items) > 2 and isinstance(items[0], _Name)
+            if fine and items:
+                self._refuse_endless(items[0], items[2])
+        elif name.startswith(("_rebuild_tensor", "_rebuild_qtensor")):
+            shape = items[2] if items is not None and len(items) > 2 else None
+            sides = shape.items if isinstance(shape, _Tuple) else None
+            fine = sides is not None and all(type(side) is int and side >= 0 for side in sides)
+            if fine and math.prod(sides or ()) > self._size:
+                raise ValueError(f"a tensor whose numbers are not all there: {sides}"[:150])
+        else:
+            makes = module.startswith("torch") and name.endswith(("Tensor", "Storage"))
+            fine = not makes or items == ()
+        if not fine:
+            raise ValueError(f"{called} could take memory or time without end")
 
 
 def _python3_name(module: str, name: str) -> str:

@@ -23,7 +23,6 @@ from vision_evals.models.hooks.activations import FUNCTIONS, activation
 from vision_evals.models.hooks.watch import Call, watching
 from vision_evals.models.recipe import NETWORKS, Recipe
 from vision_evals.models.registry import torchvision_names
-from vision_evals.models.source import Blueprint
 from vision_evals.models.timm import load_timm
 
 Layer = _ConvNd | nn.Linear
@@ -102,7 +101,7 @@ def build_untrained(card: Card, base: Path, classes: int, size: int, where: str)
             network: nn.Module = load_timm().create_model(card.name, num_classes=classes)
         return network
     if card.source not in {"torchvision", "packaged", card.network}:
-        return user_modules.network(Blueprint(card, base, None, classes, where))
+        return user_modules.without_weights(card, base, where)
     return _torchvision(torchvision_name(card, where), classes, size, where)
 
 
