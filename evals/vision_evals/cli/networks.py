@@ -104,9 +104,7 @@ def _check_file(options: argparse.Namespace) -> int:
     from vision_evals.models.registry import Registry
 
     cards: Mapping[str, tuple[Card, Path]] = {}
-    if (
-        options.evals_cards is not None
-    ):  # those of pyproject.toml name code, and nobody asked for it
+    if options.evals_cards is not None:  # those of pyproject.toml would run code
         named = Path(options.evals_cards).expanduser()
         cards = Registry.read({}, named, named.parent).cards
     files = [inspect_file(path, cards) for path in options.path]

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from vision_evals.core.errors import UserError
-from vision_evals.models.fit import view
+from vision_evals.models.fit import MAX_SHOWN, view
 from vision_evals.models.inspection.code import Code, code_in
 from vision_evals.models.weight_names import plain_names
 from vision_evals.models.weights_file import REPAIR, Format, examine, shards
@@ -35,6 +35,8 @@ weights come before averaged ones."""
 
 MAX_VIEWS = 16
 """Bytes that different views may name for each byte of a file; to look at all takes as long."""
+
+_NOT_WEIGHTS = "neither weights that torch.save wrote nor safetensors, or damaged"
 
 _NOT_TENSORS = re.compile(r"(^|\.)(_extra_state|_packed_params\.(dtype|_packed_params))$")
 """Names whose value may be of any kind: ``get_extra_state``, and what quantised layers add."""
@@ -92,8 +94,7 @@ def contents(path: Path, kind: Format, code: Code) -> Contents:
     """
     if not code.whole:  # a few bytes may ask for much memory: it is not tried
         called = f"would call {code.calls[0]}, and is " if code.calls else ""
-        reason = f"{called}damaged, or not written by torch.save: {code.reasons[-1]}"
-        raise UserError(f"{path}: {reason}; fetch it again, or {REPAIR}")
+        raise UserError(f"{path}: {called}{_NOT_WEIGHTS}: {code.reasons[-1]}; {REPAIR}")
     content = _sharded(path) if kind is Format.INDEX else _read(path, kind)
     wrapped, wrappers = _unwrapped(content, str(path))
     _refuse_overlaps(wrapped, path, kind)
@@ -110,10 +111,11 @@ def contents(path: Path, kind: Format, code: Code) -> Contents:
 
 def _diverged(state: Mapping[str, Any], bad: Mapping[str, int]) -> str:
     name = next(iter(bad))
-    of = f"{len(bad)} tensors hold {sum(bad.values()):,} NaN or Inf, the first is {name!r}"
+    shown = _shown(name)
+    of = f"{len(bad)} tensors hold {sum(bad.values()):,} NaN or Inf, the first is {shown}"
     if len(bad) == 1:
         whole = sum(tensor.numel() for tensor in _tensors(state[name]))
-        of = f"{name!r} holds {bad[name]} NaN or Inf among {whole} numbers"
+        of = f"{shown} holds {bad[name]} NaN or Inf among {whole} numbers"
     return f"{of}; the training diverged or the file is damaged"
 
 
@@ -161,11 +163,11 @@ def _sharded(index: Path) -> dict[str, Any]:
     """Return the weights of all files that an index names."""
     state: dict[str, Any] = {}
     for file, names in shards(index).items():
-        part = _read(file, examine(file, None))
+        part = _read(file, examine(file, None, part=True))
         have = set(part) if isinstance(part, dict) else set()
         if other := have ^ set(names):
             raise UserError(
-                f"{index}: {file.name} and the index disagree about {min(map(str, other))!r}; "
+                f"{index}: {file.name} and the index disagree about {_shown(min(map(str, other)))}; "
                 "fetch both again"
             )
         state |= part  # type: ignore[operator]
@@ -199,7 +201,7 @@ def _why(kind: Format, error: str) -> str:
             f"refused without running it: reading this pickle would call {called[1]}, "
             f"and a pickle can run any code; {REPAIR}"
         )
-    return f"neither weights that torch.save wrote nor safetensors, or damaged; {REPAIR}"
+    return f"{_NOT_WEIGHTS}; {REPAIR}"
 
 
 def _unwrapped(content: object, where: str) -> tuple[OrderedDict[str, Any], tuple[str, ...]]:
@@ -212,11 +214,11 @@ def _unwrapped(content: object, where: str) -> tuple[OrderedDict[str, Any], tupl
         raise UserError(f"{where}: holds a {type(content).__name__}, no weights; {REPAIR}")
     if not content:
         raise UserError(f"{where}: holds no weights; {REPAIR}")
-    if {"state", "param_groups"} <= content.keys():
+    if "state" in content and "param_groups" in content:
         raise UserError(f"{where}: holds the state of an optimiser, no weights; {REPAIR}")
-    if (wrong := _first_other(content)) is not None:
+    for name, value in _others(content):
         raise UserError(
-            f"{where}: {wrong!r} is a {type(content[wrong]).__name__}, not a named tensor, and "
+            f"{where}: {_shown(name)} is a {type(value).__name__}, not a named tensor, and "
             f"none of the keys {', '.join(_WRAPPERS)} holds weights; {REPAIR}"
         )
     state = OrderedDict((name, _plain(name, value, where)) for name, value in _items(content))
@@ -229,13 +231,13 @@ def _wrapper(content: object, where: str) -> str | None:
     if not isinstance(content, dict):
         return None
     usual = next((key for key in _WRAPPERS if isinstance(dict.get(content, key), dict)), None)
-    if usual is not None or _first_other(content) is None:
+    if usual is not None or not any(_others(content)):
         return usual
     named = [
         key
         for key, value in _items(content)
         if isinstance(key, str) and isinstance(value, dict) and value
-        if _first_other(value) is None
+        if not any(_others(value))
     ]
     if len(named) > 1:
         raise UserError(
@@ -245,14 +247,16 @@ def _wrapper(content: object, where: str) -> str | None:
     return named[0] if named else None
 
 
-def _first_other(content: dict[Any, Any]) -> Any:
-    """Return the first key that is no name, or whose value is no tensor; None without one."""
+def _others(content: dict[Any, Any]) -> Iterator[tuple[Any, Any]]:
+    """Yield the items that are no named tensors."""
     for name, value in _items(content):
-        if not isinstance(name, str):
-            return name if name is not None else "None"
-        if not isinstance(value, Tensor) and not _NOT_TENSORS.search(name):
-            return name
-    return None
+        named = isinstance(name, str)
+        if not named or not (isinstance(value, Tensor) or _NOT_TENSORS.search(name)):
+            yield name, value
+
+
+def _shown(name: object) -> str:
+    return repr(name)[:MAX_SHOWN]
 
 
 def _versions(content: object) -> dict[str, dict[str, Any]] | None:
@@ -273,11 +277,11 @@ def _plain(name: str, value: object, where: str) -> object:
     for tensor in _tensors(value):
         whole = type(tensor) is Tensor and tensor.device.type == "cpu"
         if not whole or tensor.layout != torch.strided:
-            raise UserError(f"{where}: {name!r} is not a plain dense tensor; {REPAIR}")
+            raise UserError(f"{where}: {_shown(name)} is not a plain dense tensor; {REPAIR}")
         have = tensor.untyped_storage().nbytes()
         if tensor.nbytes > have:  # strides of 0 make 1 number billions
             raise UserError(
-                f"{where}: {name!r} is {tuple(tensor.shape)} over {have} bytes: the numbers are "
+                f"{where}: {_shown(name)} is {tuple(tensor.shape)} over {have} bytes: the numbers are "
                 f"not all there; {REPAIR}"
             )
     return Tensor.detach(value) if isinstance(value, Tensor) else value

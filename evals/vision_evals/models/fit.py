@@ -19,7 +19,8 @@ from torch.nn.parameter import is_lazy
 from vision_evals.core.errors import UserError
 from vision_evals.models.weight_names import by_plain_name, endings, prefixes
 
-_MAX_LISTED = 3
+_MAX_LISTED, MAX_SHOWN = 3, 200
+"""Names in a message, and letters of each."""
 
 State = Mapping[str, Any]
 """Tensors by name; the extra state of a module is of any kind."""
@@ -189,10 +190,8 @@ def _withoutview(network: nn.Module) -> dict[int, Any]:
 def _other_network(
     own: State, state: State, where: str, reason: Exception | None
 ) -> OtherNetworkError | UserError:
-    names = by_plain_name(own)
-    missing = [
-        name for name in names.keys() - state.keys() if not name.endswith("num_batches_tracked")
-    ]
+    names, complete = by_plain_name(own), _completed(own, state)
+    missing = [plain for plain, name in names.items() if name not in complete]
     others = [
         f"{name} is {kind(state[name])}, the network has {kind(own[names[name]])}"
         for name in names.keys() & state.keys()
@@ -227,7 +226,7 @@ def _numbers(value: object) -> str:
 
 
 def _counted(names: Iterable[str], what: str) -> str:
-    listed = sorted(names)
+    listed = sorted(name[:MAX_SHOWN] for name in names)
     shown = ", ".join(listed[:_MAX_LISTED]) + (", ..." if len(listed) > _MAX_LISTED else "")
     return f"{len(listed)} {what} ({shown})" if listed else ""
 

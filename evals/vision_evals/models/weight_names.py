@@ -55,9 +55,9 @@ def endings(names: Iterable[str]) -> dict[str, list[str]]:
 
 
 def prefixes(names: Collection[str], by_ending: Mapping[str, list[str]]) -> list[str]:
-    """Return the prefixes with which a file has half of these names or more, likeliest first."""
+    """Return the prefixes with which a file has a quarter of these names, the likeliest first."""
     counts: Counter[str] = Counter()
     for name in names:
         counts.update(by_ending.get(name, ()))
     likely = counts.most_common(_MAX_PREFIXES)
-    return [prefix for prefix, count in likely if 2 * count >= len(names)]
+    return [prefix for prefix, count in likely if 4 * count >= len(names)]

@@ -46,7 +46,10 @@ _BY_SUFFIX = {
 }
 """Formats without a mark."""
 
+_ONNX = re.compile(rb"\x08[\x03-\x14]\x12")
+
 _IN_ZIP = {
+    "archive_format": "a torch.export program",
     ".npy": "a NumPy .npz archive",
     "model.weights.h5": "a Keras archive",
     ".pt": "a zip archive that holds {}",
@@ -75,12 +78,13 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def examine(path: Path, sha256: str | None) -> Format:
+def examine(path: Path, sha256: str | None, *, part: bool = False) -> Format:
     """Return the format of a file of weights.
 
     Args:
         path: the file.
         sha256: what its hash must be, or the first digits of it.
+        part: whether an index names it, so that it can be no index.
 
     Raises:
         UserError: no such file, another hash, or a file that holds no weights.
@@ -109,6 +113,8 @@ def examine(path: Path, sha256: str | None) -> Format:
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < size:
         return Format.SAFETENSORS
     if head.lstrip().startswith(b"{"):
+        if part:
+            raise UserError(f"{path}: an index among the files of an index; fetch the weights")
         shards(path)
         if sha256:
             raise UserError(f"{path}: the sha256 of an index is not that of weights; leave it out")
@@ -176,6 +182,7 @@ def _not_weights(path: Path, head: bytes) -> str | None:
         return None
     found = (what for start, mark, what in _OTHER_FORMATS if head[start:].startswith(mark))
     what = "a tar archive" if _is_tar(head) else next(found, _BY_SUFFIX.get(path.suffix.lower()))
+    what = _BY_SUFFIX[".onnx"] if _ONNX.match(head) else what
     if what is None:
         return None
     return f"{what}, not weights that torch.save or safetensors wrote; {_repair(what)}"

@@ -23,6 +23,9 @@ _MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _LEGACY_PICKLES = 5
 """Number of pickles in such a file; the numbers after them are not unpickled."""
 
+_BEGINNING = 40
+"""Letters that are shown of a text."""
+
 _MAX_MEMBERS = 100_000
 """How many members of an archive are read."""
 
@@ -79,7 +82,8 @@ def code_in(path: Path, form: Format) -> tuple[str | None, Code]:
     if form is Format.SAFETENSORS:
         return "safetensors", Code(could_run="no")
     if form is Format.INDEX:
-        return form.value, _of_all([code_in(file, examine(file, None))[1] for file in shards(path)])
+        forms = {file: examine(file, None, part=True) for file in shards(path)}
+        return form.value, _of_all([code_in(file, kind)[1] for file, kind in forms.items()])
     scan = _in_archive(path) if form is Format.ZIP else _in_pickles(path)
     allowed = _weights_only_unpickler._get_allowed_globals()
     calls = sorted(name for name in scan.names if name not in allowed)
@@ -107,6 +111,8 @@ def _in_pickles(path: Path) -> _FileScan:
     imports = scan.add("its pickle", data, legacy=legacy)
     if not (legacy or imports.pickles):
         scan.form = None
+        if data[:_BEGINNING].isascii() and data[:_BEGINNING].decode().isprintable():
+            scan.unread.append(f"a text that begins with {data[:_BEGINNING].decode()!r}")
     return scan
 
 

@@ -204,7 +204,7 @@ class _Machine:
             sides = shape.items if isinstance(shape, _Tuple) else None
             fine = sides is not None and all(type(side) is int and side >= 0 for side in sides)
             if fine and math.prod(sides or ()) > self._size:
-                raise ValueError(f"a tensor whose numbers are not all there: {sides}"[:150])
+                raise ValueError(f"of {sides}: the numbers are not all there")
         else:
             makes = module.startswith("torch") and name.endswith(("Tensor", "Storage"))
             fine = not makes or items == ()
