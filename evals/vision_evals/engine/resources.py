@@ -118,8 +118,12 @@ class Resources:
         if unsaved and not (card.checkpoint or request.checkpoint):
             remark = f"{request.alias}: no checkpoint; judged with the weights {card.network} made"
             self.remarks[remark] = None
-        if taken_off := classifiers[0].taken_off:
-            self.remarks[f"{request.alias}: {classifiers[0].weights}: {taken_off}"] = None
+        first = classifiers[0]
+        if first.taken_off:
+            self.remarks[f"{request.alias}: {first.weights}: {first.taken_off}"] = None
+        if first.dtype != torch.float32:
+            name = str(first.dtype).removeprefix("torch.")
+            self.remarks[f"{request.alias}: computes in {name}, the type of its weights"] = None
         return classifiers
 
     def _load(self, request: Request, card: Card, base: Path) -> tuple[Classifier, ...]:

@@ -184,7 +184,10 @@ def _unnamed(parts: Sequence[BatchRows]) -> pa.Table:
 
 
 def _host(column: torch.Tensor | NDArray[Any]) -> NDArray[Any]:
-    return column if isinstance(column, np.ndarray) else column.detach().cpu().numpy()
+    if isinstance(column, np.ndarray):
+        return column
+    half = column.is_floating_point() and column.element_size() == 2  # no table holds them
+    return (column.float() if half else column).detach().cpu().numpy()
 
 
 def _array(values: np.ndarray, mask: np.ndarray | None) -> pa.Array:

@@ -66,7 +66,7 @@ def _build(alias: str, card: Card, base: Path, *, download: bool) -> Classifier:
     _refuse_without_numbers(network, where)
     network.cpu()
     refuse_not_finite(network.state_dict(), where)
-    network.train(mode=False)  # one of the user's own may forget to return itself
+    network.eval()  # one of the user's own may forget to return itself
     network.requires_grad_(requires_grad=False)
     arrange(network, settings.geometry.size, tried=card.source in {"torchvision", "packaged"})
     return Classifier(

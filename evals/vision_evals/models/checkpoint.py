@@ -36,6 +36,9 @@ weights come before averaged ones."""
 MAX_VIEWS = 16
 """Bytes that different views may name for each byte of a file; to look at all takes as long."""
 
+MAX_TENSORS = 100_000
+"""How many tensors a safetensors file may hold; a pickle may have two million instructions."""
+
 _NOT_WEIGHTS = "neither weights that torch.save wrote nor safetensors, or damaged"
 
 _NOT_TENSORS = re.compile(r"(^|\.)(_extra_state|_packed_params\.(dtype|_packed_params))$")
@@ -166,9 +169,9 @@ def _sharded(index: Path) -> dict[str, Any]:
         part = _read(file, examine(file, None, part=True))
         have = set(part) if isinstance(part, dict) else set()
         if other := have ^ set(names):
+            first = _shown(min(map(str, other)))
             raise UserError(
-                f"{index}: {file.name} and the index disagree about {_shown(min(map(str, other)))}; "
-                "fetch both again"
+                f"{index}: {file.name} and the index disagree about {first}; fetch both again"
             )
         state |= part  # type: ignore[operator]
     return state
@@ -177,6 +180,9 @@ def _sharded(index: Path) -> dict[str, Any]:
 def _read(path: Path, kind: Format) -> object:
     try:
         if kind is Format.SAFETENSORS:
+            with safetensors.safe_open(path, "pt") as file:
+                if len(file.keys()) > MAX_TENSORS:
+                    raise ValueError(f"more than {MAX_TENSORS:,} tensors")  # noqa: TRY301
             return safetensors.torch.load_file(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickle protocols; what matters is raised
@@ -281,8 +287,8 @@ def _plain(name: str, value: object, where: str) -> object:
         have = tensor.untyped_storage().nbytes()
         if tensor.nbytes > have:  # strides of 0 make 1 number billions
             raise UserError(
-                f"{where}: {_shown(name)} is {tuple(tensor.shape)} over {have} bytes: the numbers are "
-                f"not all there; {REPAIR}"
+                f"{where}: {_shown(name)} is {tuple(tensor.shape)} over {have} bytes: the numbers "
+                f"are not all there; {REPAIR}"
             )
     return Tensor.detach(value) if isinstance(value, Tensor) else value
 

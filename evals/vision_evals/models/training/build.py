@@ -108,7 +108,8 @@ class RecipePlan:
 
     def classifier(self, network: nn.Module, training: log.Training) -> Classifier:
         """Return the classifier of a finished training, on the device."""
-        network.eval().requires_grad_(requires_grad=False)
+        network.eval()  # one of the user's own may forget to return itself
+        network.requires_grad_(requires_grad=False)
         classes, preprocessing = self.data.classes, self.preprocessing
         return Classifier(
             alias=self.alias,

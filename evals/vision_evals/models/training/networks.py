@@ -215,7 +215,8 @@ def _on_black(network: nn.Module, size: int, device: torch.device) -> object:
     training = network.training
     try:
         with torch.no_grad():
-            return network.eval()(torch.zeros(2, 3, size, size, device=device))
+            network.eval()
+            return network(torch.zeros(2, 3, size, size, device=device))
     finally:
         network.train(training)
 

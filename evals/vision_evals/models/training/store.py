@@ -79,7 +79,8 @@ def output_digest(network: nn.Module, size: tuple[int, int], device: torch.devic
     noise = 0.25 + torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0)) / 2
     whole = hashlib.sha256()
     with torch.inference_mode():
-        output = network.eval()(noise.to(device))
+        network.eval()
+        output = network(noise.to(device))
     values = output.cpu().tolist() if isinstance(output, Tensor) else type(output)
     whole.update(repr(values).encode())
     kinds = {kind for module in network.modules() for kind in type(module).__mro__}
