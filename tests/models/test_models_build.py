@@ -18,6 +18,7 @@ from vision_evals.models.registry import PACKAGED, Registry, torchvision_names
 
 INPUT = Input(resize=9, crop=8, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 NETS = """
+import torch
 from torch import nn
 
 number = 3
@@ -41,6 +42,29 @@ def build_broken():
 
 def build_with(classes):
     return Small()
+
+class Silent(Small):
+    def train(self, mode=True):
+        super().train(mode)
+
+def build_silent():
+    return Silent()
+
+def build_half():
+    return Small().half()
+
+def build_bf16():
+    return Small().bfloat16()
+
+def build_double():
+    return Small().double()
+
+def build_meta():
+    with torch.device("meta"):
+        return Small()
+
+def build_tuple():
+    return Small(), "preprocessing"
 
 def build_nan():
     network = Small()
@@ -86,6 +110,36 @@ def test_a_network_of_the_users_own(base: Path) -> None:
     assert built.classes.names == ("ant", "bee")
     again = build("mine", own(), base, download=False)
     assert again.fingerprint == built.fingerprint
+
+
+def test_a_network_whose_train_returns_nothing(base: Path) -> None:
+    built = build("mine", own("own_nets:build_silent"), base, download=False)
+    assert not any(module.training for module in built.network.modules())
+    assert built.logits(torch.rand(4, 3, 8, 8)).shape == (4, 2)
+
+
+@pytest.mark.parametrize("kind", ["half", "bf16", "double"])
+def test_a_network_of_another_precision_is_judged_in_it(base: Path, kind: str) -> None:
+    """Its logits are those of the bare network, fed with pixels of its own type."""
+    built = build("mine", own(f"own_nets:build_{kind}"), base, download=False)
+    (weight, _) = built.network.parameters()
+    assert weight.dtype == built.dtype != torch.float32
+    pixels = torch.rand(4, 3, 8, 8, requires_grad=True)
+    logits = built.logits(pixels)
+    assert logits.dtype == (torch.float64 if kind == "double" else torch.float32)
+    own_type = ((pixels.detach() - 0.5) / 0.5).to(weight.dtype)
+    assert torch.equal(logits.detach(), built.network(own_type).to(logits.dtype))
+    (gradient,) = torch.autograd.grad(logits[:, 0].sum(), pixels)
+    assert gradient.dtype == torch.float32
+    assert torch.allclose(gradient[0, :, 0, 0], weight[0].float() / 0.5 / 64, rtol=0.01)
+
+
+def test_a_prefix_in_its_checkpoint_is_said(base: Path) -> None:
+    state = {"model.layer.weight": torch.rand(2, 3), "model.layer.bias": torch.rand(2)}
+    torch.save({"state_dict": state}, base / "last.ckpt")
+    built = build("mine", own(checkpoint="last.ckpt"), base, download=False)
+    assert torch.equal(built.network.state_dict()["layer.bias"], state["model.layer.bias"])
+    assert built.taken_off == 'the prefix "model." was taken off the names'
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
@@ -136,6 +190,11 @@ def test_other_input_is_not_what_was_published(base: Path) -> None:
         (own("own_nets:biuld"), 'has no function "biuld"; did you mean "build"'),
         (own("own_nets:number"), "is not a function that builds a network"),
         (own("own_nets:build_dict"), "returned a dict, not a torch.nn.Module"),
+        (
+            own("own_nets:build_tuple"),
+            "returned a tuple, not a torch.nn.Module; return the network",
+        ),
+        (own("own_nets:build_meta"), "layer.weight is on the meta device, which holds no numbers"),
         (own("own_nets:build_broken"), "own_nets:build_broken() failed: KeyError: 'layers'"),
         (own("own_nets:build_with"), "it must build the network without arguments"),
         (own("own_nets:build_nan"), "'layer.bias' holds 2 NaN or Inf"),

@@ -1,12 +1,19 @@
 """No file of weights runs code or is silently wrong, and each mistake is named."""
 
+from __future__ import annotations
+
 import itertools
+import json
 import os
 import pickle
+import struct
 import warnings
+import zipfile
 from argparse import Namespace
-from collections.abc import Callable
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.torch
@@ -17,6 +24,7 @@ from torch import Tensor, nn
 
 from vision_evals.core.errors import UserError
 from vision_evals.models.checkpoint import load_state_dict
+from vision_evals.models.inspection.inspect_file import inspect_file
 from vision_evals.models.weights_file import sha256_of
 
 State = dict[str, Tensor]
@@ -84,6 +92,8 @@ def test_what_is_called_safetensors_and_is_not(tmp_path: Path, form: str) -> Non
         lambda state: {"ema": {"w": torch.ones(1)}, "model_state_dict": state},
         lambda state: {"ema_state_dict": state},
         lambda state: {"model": {"state_dict": state}},
+        lambda state: {"epoch": 3, "net": state, "optimizer": {"state": {}, "param_groups": []}},
+        lambda state: {"module": state, "global_steps": 7},
         lambda state: {f"module.{name}": tensor for name, tensor in state.items()},
         lambda state: {f"module._orig_mod.module.{n}": tensor for n, tensor in state.items()},
         lambda state: {n.replace("0.", "0._orig_mod."): tensor for n, tensor in state.items()},
@@ -98,6 +108,8 @@ def test_what_is_called_safetensors_and_is_not(tmp_path: Path, form: str) -> Non
         "in any order",
         "averaged alone",
         "twice",
+        "under a key of one's own",
+        "deepspeed",
         "parallel",
         "compiled",
         "compiled in parts",
@@ -124,6 +136,11 @@ def test_prefixes_that_hide_two_weights_of_one_name(tmp_path: Path) -> None:
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
         (b"PK\x03\x04 and then nothing", "truncated or damaged"),
         (b"just words", "neither weights that torch.save wrote nor safetensors"),
+        (b"Entry not found", "a text that begins with 'Entry not found'"),
+        (b'{"error": "not found"}', "a JSON text without a weight_map"),
+        (b"\x08\x07\x12\x07pytorch", "an ONNX model"),
+        (b"\x1f\x8b\x08", "compressed with gzip"),
+        (b"\x93NUMPY", "a NumPy array"),
     ],
 )
 def test_what_is_no_file_of_weights(tmp_path: Path, content: bytes, says: str) -> None:
@@ -214,6 +231,10 @@ def test_a_torchscript_program(tmp_path: Path) -> None:
         (torch.ones(1), "holds a Tensor"),
         ({}, "holds no weights"),
         ({"model": {}}, "holds no weights"),
+        ({"state": {}, "param_groups": []}, "the state of an optimiser, no weights"),
+        ({"G": {"w": torch.ones(1)}, "D": {"w": torch.ones(1)}}, "several networks under D, G"),
+        ({"w": torch.ones(1), None: torch.ones(1)}, "None is a Tensor, not a named tensor"),
+        ({"_extra_state": [torch.full((2,), torch.nan)]}, "'_extra_state' holds 2 NaN or Inf"),
         ({"w": torch.ones(1), "epoch": 3}, "'epoch' is a int"),
         ({3: torch.ones(1)}, "3 is a Tensor, not a named tensor"),
         ({"w": torch.ones(2, 2).to_sparse()}, "'w' is not a plain dense tensor"),
@@ -272,3 +293,187 @@ def read_or_refused(file: Path) -> None:
         assert all(isinstance(tensor, Tensor) for tensor in load_state_dict(file).values())
     except UserError as error:
         assert str(file) in str(error)  # noqa: PT017 - either outcome is right
+
+
+def judged(file: Path) -> tuple[bool, str]:
+    """Return what ``evals check-file`` says; it must say what judging does."""
+    found = inspect_file(file, {})
+    try:
+        load_state_dict(file)
+    except UserError as error:
+        assert str(error).removeprefix(f"{file}: ") == found.refused  # noqa: PT017 - of two ways
+    else:
+        assert found.judged
+    return found.judged, str(found.refused)
+
+
+@pytest.fixture
+def _few_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vision_evals.models.matching.torchvision_names", lambda: ("alexnet",))
+
+
+def zipped(file: Path, members: Mapping[str, bytes]) -> None:
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+LONG = b"\x8a\x05\x00\x00\x00\x00\x0f"
+"""64,424,509,440 as a pickle writes it."""
+STORED = b"((X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpu%stQK\0(%st(%stt"
+"""Arguments of a tensor: a storage of so many numbers, shape, strides."""
+ENDLESS = {
+    "bytes of any number": b"c__builtin__\nbytearray\n" + LONG + b"\x85R.",
+    "numbers of any number": b"ctorch\nFloatTensor\n" + LONG + b"\x85\x81.",
+    "by another call": b"ctorch._tensor\n_rebuild_from_type_v2\n(c__builtin__\nbytearray\n"
+    b"ctorch\nTensor\n" + LONG + b"\x85}tR.",
+    "a slow codec": b"c_codecs\nencode\nX\x01\0\0\0aX\x08\0\0\0punycode\x86R.",
+    "a key that is long to hash": b"})" + b"q\0h\0\x86" * 60 + b"K\x01s.",
+    "a key that is deep to hash": b"})" + b"\x85" * 100_000 + b"K\x01s.",
+    "a large storage": b"ctorch._utils\n_rebuild_tensor_v2\n"
+    + STORED % (LONG, b"K\x04", b"K\x01")
+    + b"R.",
+    "large by strides of 0": b"ctorch._utils\n_rebuild_tensor_v2\n"
+    + STORED % (b"K\x04", LONG, b"K\0")
+    + b"R.",
+}
+
+
+@pytest.mark.usefixtures("_few_networks")
+@pytest.mark.parametrize("form", ["zip", "pickle"])
+@pytest.mark.parametrize("way", ENDLESS)
+def test_what_would_take_memory_or_time_without_end(tmp_path: Path, form: str, way: str) -> None:
+    """Torch allows each of these for weights; none is tried."""
+    file, content = tmp_path / "a.pt", b"\x80\x02" + ENDLESS[way]
+    if form == "zip":
+        zipped(file, {"a/data.pkl": content, "a/data/0": bytes(16), "a/version": b"3"})
+    else:
+        legacy({}, file)
+        head = file.read_bytes()
+        file.write_bytes(head[: head.rindex(b"\x80\x02}q", 0, -12)] + content)
+    able, why = judged(file)
+    assert not able
+    assert any(w in why for w in ("without end", "numbers in", "the numbers are not all there"))
+
+
+@pytest.mark.usefixtures("_few_networks")
+def test_sound_files_by_hand_are_read(tmp_path: Path) -> None:
+    """The same bytes as above, of a size that is there."""
+    tensor = (
+        b"ctorch._utils\n_rebuild_tensor_v2\n"
+        + STORED[:-1]
+        + b"\x89ccollections\nOrderedDict\n)RtR"
+    )
+    content = b"\x80\x02}X\x01\0\0\0w" + tensor % (b"K\x04", b"K\x04", b"K\x01") + b"s."
+    stored = struct.pack("<4f", 1, 2, 3, 4)
+    zipped(tmp_path / "a.pt", {"a/data.pkl": content, "a/data/0": stored, "a/version": b"3"})
+    assert judged(tmp_path / "a.pt")[0]
+    assert load_state_dict(tmp_path / "a.pt")["w"].tolist() == [1, 2, 3, 4]
+
+
+@pytest.mark.usefixtures("_few_networks")
+def test_names_that_share_one_tensor_are_looked_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[int] = []
+    isfinite = torch.isfinite
+    monkeypatch.setattr(torch, "isfinite", lambda t: looked.append(t.numel()) or isfinite(t))
+    whole = torch.ones(50_000)
+    torch.save({f"w{n}": whole for n in range(1_000)}, tmp_path / "a.pt")
+    assert len(load_state_dict(tmp_path / "a.pt")) == 1_000
+    assert looked == [50_000]
+    torch.save({f"w{n}": whole[n:] for n in range(100)}, tmp_path / "b.pt")
+    able, why = judged(tmp_path / "b.pt")
+    assert not able
+    assert "100 tensors overlap" in why
+    assert looked == [50_000]
+
+
+class Reduced:
+    """Is written as a call."""
+
+    def __init__(self, *call: object) -> None:
+        self.call = call
+
+    def __reduce__(self) -> Any:
+        return self.call
+
+
+@pytest.mark.usefixtures("_few_networks")
+def test_attributes_hide_no_method(tmp_path: Path) -> None:
+    """A tensor with NaN that says it holds whole numbers, in a dict that hides its items."""
+    rebuild, args = torch.full((3,), torch.nan).__reduce_ex__(2)
+    hidden = {"is_floating_point": Counter, "detach": 5, "numel": 5, "untyped_storage": 5}
+    bad = Reduced(torch._tensor._rebuild_from_type_v2, (rebuild, Tensor, args, hidden))
+    names = {"items": 5, "keys": 5, "get": 5, "_metadata": 5}
+    state = Reduced(OrderedDict, (), names, None, iter({"w": bad}.items()))
+    torch.save({"state_dict": state}, tmp_path / "a.pt")
+    able, why = judged(tmp_path / "a.pt")
+    assert not able
+    assert why.startswith("'w' holds 3 NaN or Inf among 3 numbers")
+
+
+@pytest.mark.parametrize(
+    ("members", "says"),
+    [
+        ({"w.npy": b"\x93NUMPY"}, "a NumPy .npz archive"),
+        ({"config.json": b"", "model.weights.h5": b""}, "a Keras archive"),
+        ({"runs/best.pt": b""}, "holds 'runs/best.pt', not weights that torch.save wrote; unpack"),
+        ({"a/archive_format": b"pt2"}, "a torch.export program"),
+    ],
+)
+def test_other_archives(tmp_path: Path, members: dict[str, bytes], says: str) -> None:
+    zipped(tmp_path / "a.pt", members)
+    assert says in refused(tmp_path / "a.pt")
+
+
+def test_a_folder_of_several_processes(tmp_path: Path) -> None:
+    (tmp_path / ".metadata").touch()
+    assert "format_utils dcp_to_torch" in refused(tmp_path)
+
+
+def sharded(folder: Path, names: Mapping[str, object], save: Callable[..., object]) -> Path:
+    """Write two files, and an index with these names."""
+    save({"a": torch.ones(2)}, folder / "w-00001-of-00002.bin")
+    save({"b": torch.zeros(3)}, folder / "w-00002-of-00002.bin")
+    index = folder / "w.index.json"
+    index.write_text(json.dumps({"metadata": {"total_size": 20}, "weight_map": names}))
+    return index
+
+
+@pytest.mark.usefixtures("_few_networks")
+@pytest.mark.parametrize("form", FORMATS)
+def test_the_index_of_a_sharded_checkpoint(tmp_path: Path, form: str) -> None:
+    parts = {"a": "w-00001-of-00002.bin", "b": "w-00002-of-00002.bin"}
+    index = sharded(tmp_path, parts, FORMATS[form])
+    assert judged(index) == (True, "None")
+    same(load_state_dict(index), {"a": torch.ones(2), "b": torch.zeros(3)})
+    assert "leave it out" in refused(index, sha256_of(index))
+    (tmp_path / parts["b"]).unlink()
+    able, why = judged(index)
+    assert not able
+    assert "no such file" in why
+
+
+@pytest.mark.usefixtures("_few_networks")
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        ({"a": "w-00001-of-00002.bin", "c": "w-00002-of-00002.bin"}, "disagree about 'b'"),
+        ({"a": "../w-00001-of-00002.bin"}, "is no file beside it"),
+        ({"a": "w.index.json"}, "is no file beside it"),
+        ({"a": "loop.bin"}, "an index among the files of an index"),
+        ({"a": "code.bin"}, "would call posix.mkdir"),
+        ({}, "its weight_map is empty"),
+        ({"a": 3}, "a JSON text without a weight_map"),
+        ([], "a JSON text without a weight_map"),
+    ],
+)
+def test_an_index_that_is_not_followed(tmp_path: Path, names: Any, says: str) -> None:
+    index = sharded(tmp_path, names, torch.save)
+    (tmp_path / "loop.bin").write_bytes(index.read_bytes())
+    torch.save(Payload(tmp_path / "mark"), tmp_path / "code.bin")
+    able, why = judged(index)
+    assert not able
+    assert says in why
+    assert not (tmp_path / "mark").exists()

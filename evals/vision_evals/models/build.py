@@ -137,4 +137,5 @@ def _weights(
         state = load_state_dict(path, card.sha256)
     except UserError as error:
         raise type(error)(f"{alias}: {error}") from error
-    return Weights(state, f"file {path.name}", sha256_of(path))
+    whole = path.suffix != ".json"  # the hash of an index is not that of the weights
+    return Weights(state, f"file {path.name}", sha256_of(path) if whole else None)

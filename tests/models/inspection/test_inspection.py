@@ -8,9 +8,11 @@ import json
 import os
 import pickle
 import struct
+import sys
+import tarfile
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,7 @@ from vision_evals.models.checkpoint import load_state_dict
 from vision_evals.models.inspection.inspect_file import FileInspection, inspect_file
 from vision_evals.models.inspection.pickles import COMPUTED, read_imports
 from vision_evals.models.inspection.terminal import lines
+from vision_evals.models.registry import Registry
 
 State = dict[str, torch.Tensor]
 FUZZ = settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -64,6 +67,13 @@ def looked(file: Path) -> FileInspection:
     said = "\n".join(lines(found))
     assert all(c.isprintable() or c == "\n" for c in said)
     return found
+
+
+@pytest.fixture(autouse=True)
+def _own_modules() -> Iterator[None]:
+    yield
+    for name in [name for name in sys.modules if name.startswith("check_file_")]:
+        del sys.modules[name]
 
 
 @pytest.fixture(autouse=True)
@@ -357,6 +367,74 @@ from torch import nn
 def Tiny():
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 2))
 """
+
+
+OLD_TAR = b"}." + bytes(98) + b"0000644\0" + bytes(16) + b"00000000000\0" * 2
+"""The head of a tar of before ustar, whose first member is called ``}.``: a whole pickle."""
+
+
+def test_a_tar_of_before_ustar_can_run_anything(tmp_path: Path) -> None:
+    head = OLD_TAR + b" " * 8 + b"0" + bytes(355)
+    summed = b"%06o\0 " % sum(head)
+    (tmp_path / "a.pt").write_bytes(OLD_TAR + summed + b"0" + bytes(355 + 1024))
+    assert tarfile.is_tarfile(tmp_path / "a.pt")
+    assert pickle.loads((tmp_path / "a.pt").read_bytes()) == {}
+    found = looked(tmp_path / "a.pt")
+    assert "a tar archive" in str(found.refused)
+    assert found.code is not None
+    assert found.code.could_run == "cannot tell"
+    assert "code       cannot tell: " in "\n".join(lines(found))
+    for name, content in (("b.pt", b"}." + bytes(600)), ("c.h5", b"\x89HDF\r\n" + bytes(600))):
+        (tmp_path / name).write_bytes(content)
+        found = looked(tmp_path / name)
+        assert found.code is not None
+        assert found.code.could_run == "cannot tell"
+
+
+def test_no_code_of_a_project_runs_unless_it_is_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Cards of pyproject.toml, and the file of cards that it names, name modules."""
+    table = "[tool.evals]\ncards = 'cards.toml'\n" + CARDS.replace("[models", "[tool.evals.models")
+    marking = f"import pathlib\npathlib.Path({str(tmp_path / 'ran')!r}).touch()\n"
+    for name, text in (
+        ("pyproject.toml", table.replace("check_file_nets", "check_file_marks")),
+        (
+            "cards.toml",
+            CARDS.replace("mine", "other").replace("check_file_nets", "check_file_marks"),
+        ),
+        ("check_file_marks.py", marking + NETS),
+    ):
+        (tmp_path / name).write_text(text)
+    torch.save(weights(), tmp_path / "a.pt")
+    with contextlib.chdir(tmp_path):
+        assert main(["check-file", "a.pt"]) == 0
+        assert "near no known network" in capsys.readouterr().out
+        assert not (tmp_path / "ran").exists()
+        assert main(["check-file", "a.pt", "--evals-cards", "cards.toml"]) == 0
+    assert "network    fits other\n" in capsys.readouterr().out
+    assert (tmp_path / "ran").exists(), "the mark is a real one"
+
+
+@pytest.mark.parametrize("prefix", ["model.", "net.backbone."])
+def test_a_prefix_is_taken_off_as_in_judging(tmp_path: Path, prefix: str) -> None:
+    state = {f"{prefix}{n}": t for n, t in models.squeezenet1_1(num_classes=7).state_dict().items()}
+    state["criterion.weight"] = torch.ones(7)
+    torch.save({"state_dict": state, "pytorch-lightning_version": "2.5"}, tmp_path / "a.ckpt")
+    found = looked(tmp_path / "a.ckpt")
+    assert (found.wrappers, found.prefixes) == (("state_dict",), (prefix,))
+    assert (found.head, found.classes) == ("classifier.1", 7)
+    (near,) = found.fits
+    assert "classifier.1 (7 classes instead of 1000)" in near.differs
+    (tmp_path / "cards.toml").write_text(CARDS)
+    (tmp_path / "check_file_nets.py").write_text(
+        "from torchvision.models import squeezenet1_1\ndef Tiny():\n"
+        "    return squeezenet1_1(num_classes=7)\n"
+    )
+    cards = Registry.read({}, tmp_path / "cards.toml", tmp_path).cards
+    found = inspect_file(tmp_path / "a.ckpt", cards)
+    assert [(fit.name, fit.exact, fit.prefix) for fit in found.fits] == [("mine", True, prefix)]
+    assert f'taken off  key "state_dict", prefix "{prefix}"' in "\n".join(lines(found))
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

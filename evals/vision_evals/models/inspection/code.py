@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,8 +112,9 @@ def _in_pickles(path: Path) -> _FileScan:
     imports = scan.add("its pickle", data, legacy=legacy)
     if not (legacy or imports.pickles):
         scan.form = None
-        if data[:_BEGINNING].isascii() and data[:_BEGINNING].decode().isprintable():
-            scan.unread.append(f"a text that begins with {data[:_BEGINNING].decode()!r}")
+        beginning = data[:_BEGINNING].decode("latin-1")
+        if re.fullmatch(r"[ -~]*[A-Za-z]{2}[ -~]*", beginning):
+            scan.unread.append(f"a text that begins with {beginning!r}")
     return scan
 
 
