@@ -413,6 +413,20 @@ def test_attributes_hide_no_method(tmp_path: Path) -> None:
     assert why.startswith("'w' holds 3 NaN or Inf among 3 numbers")
 
 
+@pytest.mark.parametrize("form", ["zip", "legacy"])
+def test_tensors_of_before_torch_0_4(tmp_path: Path, form: str) -> None:
+    """Their shape is a call of its own, or they are made empty and filled later."""
+    tensor = torch.rand(2, 3)
+    _, (storage, offset, shape, stride, *_) = tensor.__reduce_ex__(2)
+    args = storage, offset, torch.Size(shape), stride
+    state = {
+        "a": Reduced(torch._utils._rebuild_tensor, args),
+        "b": Reduced(torch.Tensor, (), args),
+    }
+    FORMATS[form](state, tmp_path / "a.pt")  # type: ignore[arg-type]
+    same(load_state_dict(tmp_path / "a.pt"), {"a": tensor, "b": tensor})
+
+
 @pytest.mark.parametrize(
     ("members", "says"),
     [
