@@ -62,6 +62,18 @@ def test_an_axis_makes_a_row_an_image_and_value(tmp_path: Path) -> None:
     assert [list(top) for top in rows["top"][:2]] == [[-1, 0], [1, 2]]  # -1 is a value here
 
 
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_numbers_of_other_precisions(tmp_path: Path, kind: torch.dtype) -> None:
+    """Of networks that compute in them; Parquet's reductions know no half precision."""
+    values = torch.tensor([1 / 3, 2 / 3]).to(kind)
+    join = tables.Join(("key",), {"value": "max"})
+    parts = [BatchRows((), {}, {"key": np.array([1, 1]), "value": values}, None)]
+    tables.add_shard(tmp_path, "t", 0, parts, join)
+    rows = tables.merge(tmp_path, "t", join)
+    assert rows is not None
+    assert rows["value"].tolist() == [values.double().max().item()]
+
+
 def test_nothing_to_join(tmp_path: Path) -> None:
     assert tables.merge(tmp_path, "t") is None
 

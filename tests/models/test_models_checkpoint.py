@@ -377,7 +377,12 @@ def test_names_that_share_one_tensor_are_looked_at_once(
 ) -> None:
     looked: list[int] = []
     isfinite = torch.isfinite
-    monkeypatch.setattr(torch, "isfinite", lambda t: looked.append(t.numel()) or isfinite(t))
+
+    def counted(tensor: Tensor) -> Tensor:
+        looked.append(tensor.numel())
+        return isfinite(tensor)
+
+    monkeypatch.setattr(torch, "isfinite", counted)
     whole = torch.ones(50_000)
     torch.save({f"w{n}": whole for n in range(1_000)}, tmp_path / "a.pt")
     assert len(load_state_dict(tmp_path / "a.pt")) == 1_000
@@ -399,10 +404,15 @@ class Reduced:
         return self.call
 
 
+def reduced(tensor: Tensor) -> Any:
+    """Return how a tensor is written: a function and its arguments."""
+    return tensor.__reduce_ex__(2)  # type: ignore[no-untyped-call]
+
+
 @pytest.mark.usefixtures("_few_networks")
 def test_attributes_hide_no_method(tmp_path: Path) -> None:
     """A tensor with NaN that says it holds whole numbers, in a dict that hides its items."""
-    rebuild, args = torch.full((3,), torch.nan).__reduce_ex__(2)
+    rebuild, args = reduced(torch.full((3,), torch.nan))
     hidden = {"is_floating_point": Counter, "detach": 5, "numel": 5, "untyped_storage": 5}
     bad = Reduced(torch._tensor._rebuild_from_type_v2, (rebuild, Tensor, args, hidden))
     names = {"items": 5, "keys": 5, "get": 5, "_metadata": 5}
@@ -417,7 +427,7 @@ def test_attributes_hide_no_method(tmp_path: Path) -> None:
 def test_tensors_of_before_torch_0_4(tmp_path: Path, form: str) -> None:
     """Their shape is a call of its own, or they are made empty and filled later."""
     tensor = torch.rand(2, 3)
-    _, (storage, offset, shape, stride, *_) = tensor.__reduce_ex__(2)
+    _, (storage, offset, shape, stride, *_) = reduced(tensor)
     args = storage, offset, torch.Size(shape), stride
     state = {
         "a": Reduced(torch._utils._rebuild_tensor, args),

@@ -179,7 +179,8 @@ def old_norm() -> nn.Module:
 def quantised(make: Callable[[], nn.Module]) -> nn.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return torch.ao.quantization.quantize_dynamic(make())  # type: ignore[no-any-return]
+        quantise: Callable[..., nn.Module] = torch.ao.quantization.quantize_dynamic
+        return quantise(make())
 
 
 def old_transformer() -> dict[str, Tensor]:
@@ -192,7 +193,8 @@ def old_transformer() -> dict[str, Tensor]:
 
 
 def transformer() -> nn.Module:
-    return models.VisionTransformer(32, 16, 1, 2, 8, 16)
+    network: nn.Module = models.VisionTransformer(32, 16, 1, 2, 8, 16)
+    return network
 
 
 def linear() -> nn.Module:
@@ -269,8 +271,8 @@ def refused_of(built: nn.Module, state: Mapping[str, Any]) -> str:
 
 def test_a_network_whose_own_loading_leaves_names_out_has_not_all_weights() -> None:
     class Lenient(nn.Linear):
-        def load_state_dict(self, state: Any, *_: Any, **__: Any) -> Any:
-            return super().load_state_dict(state, strict=False)
+        def load_state_dict(self, state_dict: Any, *_: Any, **__: Any) -> Any:
+            return super().load_state_dict(state_dict, strict=False)
 
     assert "1 missing (bias)" in refused_of(Lenient(4, 2), {"weight": torch.ones(2, 4)})
 

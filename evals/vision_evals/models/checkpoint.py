@@ -167,13 +167,13 @@ def _sharded(index: Path) -> dict[str, Any]:
     state: dict[str, Any] = {}
     for file, names in shards(index).items():
         part = _read(file, examine(file, None, part=True))
-        have = set(part) if isinstance(part, dict) else set()
-        if other := have ^ set(names):
+        part = part if isinstance(part, dict) else {}
+        if other := part.keys() ^ set(names):
             first = _shown(min(map(str, other)))
             raise UserError(
                 f"{index}: {file.name} and the index disagree about {first}; fetch both again"
             )
-        state |= part  # type: ignore[operator]
+        state |= part
     return state
 
 

@@ -41,8 +41,6 @@ class Classifier:
     """Of everything that changes its numbers."""
     weights: str
     """Where its weights come from, without folders."""
-    taken_off: str = ""
-    """What was taken off the names in its file, in words."""
     sha256: str | None = None
     """Of the weights' file."""
     published: Mapping[str, float] = field(default_factory=dict)
@@ -51,6 +49,8 @@ class Classifier:
     """How its recipe trained it; None without a recipe."""
     device: torch.device = _CPU
     """Where the network computes; a network may have no parameters to show it."""
+    taken_off: str = ""
+    """What was taken off the names in its file, in words."""
     layout: Layout = field(init=False)
     """Memory format of its weights and activations."""
     dtype: torch.dtype = field(init=False)

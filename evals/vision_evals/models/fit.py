@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -130,7 +130,7 @@ def _completed(own: State, state: State) -> OrderedDict[str, Any]:
     complete = OrderedDict(
         (names.get(plain, name), state[name]) for plain, name in by_plain_name(state).items()
     )
-    same = {view(own[name]): name for name in reversed(own) if name in complete}
+    same = {view(own[name]): name for name in reversed([*own]) if name in complete}
     for name, tensor in own.items():
         if name in complete:
             continue
@@ -231,7 +231,7 @@ def _counted(names: Iterable[str], what: str) -> str:
     return f"{len(listed)} {what} ({shown})" if listed else ""
 
 
-def _prefix_hint(state: Iterable[str], own: Iterable[str]) -> str:
+def _prefix_hint(state: Collection[str], own: Collection[str]) -> str:
     for longer, shorter, sides in (
         (state, own, ("file", "network's")),
         (own, state, ("network", "file's")),

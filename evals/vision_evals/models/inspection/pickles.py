@@ -153,7 +153,9 @@ class _Machine:
             elif name == "BINPERSID":
                 self._refuse_large(taken[0] if taken else None)
             made: Any = argument if name in _LITERALS else None
-            if name == "REDUCE" and taken and taken[0] == "torch.Size":  # shapes of before torch 0.4
+            if (
+                name == "REDUCE" and taken and taken[0] == "torch.Size"
+            ):  # shapes of before torch 0.4
                 made = next(iter(getattr(taken[-1], "items", None) or ()), None)
             elif name in _TUPLES:
                 made = _Tuple.of(taken)
