@@ -121,7 +121,11 @@ def test_two_prefixes_that_fit_are_not_chosen_from() -> None:
 def test_a_prefix_of_weights_that_do_not_fit_is_named() -> None:
     state = {f"backbone.{name}": tensor for name, tensor in network().state_dict().items()}
     state["backbone.conv.weight"] = torch.ones(5, 3, 3, 3)
-    assert 'names in the file begin with "backbone."' in refused(network(), state)
+    assert refused(network(), state) == (
+        'a.pt for nets:build, without the prefix "backbone." of its names: weights of another '
+        "network: 1 of another shape or kind (conv.weight is (5, 3, 3, 3), the network has "
+        "(4, 3, 3, 3))"
+    )
     wrapped = nn.ModuleDict({"backbone": network()})
     assert 'names in the network begin with "backbone."' in refused(wrapped, network().state_dict())
 

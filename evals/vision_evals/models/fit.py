@@ -64,7 +64,10 @@ def fit(network: nn.Module, state: State, where: str) -> str:
         OtherNetworkError: how many names and shapes differ, and which first.
     """
     fitted = fitting(network, state, where)
-    network.load_state_dict(fitted.state)
+    try:
+        network.load_state_dict(fitted.state)
+    except Exception as error:
+        raise UserError(f"{where}: the network refuses these weights: {error}") from error
     return str(fitted)
 
 
@@ -88,9 +91,10 @@ def fitting(
     if taken is not None:
         return Fit(taken)
     names = by_plain_name(own)
-    fits = []
+    fits, parts = [], {}
     for prefix in prefixes(names, endings(state) if by_ending is None else by_ending):
         part = {n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)}
+        parts[prefix] = part
         taken, _ = _strictly(network, own, part)
         if taken is not None:
             unused = tuple(name for name in state if not name.startswith(prefix))
@@ -101,9 +105,12 @@ def fitting(
             f"{where}: the names that begin with {both} fit the network each: save the state dict "
             "of the one that is meant"
         )
-    if not fits:
-        raise _other_network(own, state, where, reason)
-    return fits[0]
+    if fits:
+        return fits[0]
+    if parts and not names.keys() & state.keys():
+        prefix, state = next(iter(parts.items()))
+        where = f'{where}, without the prefix "{prefix}" of its names'
+    raise _other_network(own, state, where, reason)
 
 
 def _strictly(
@@ -232,13 +239,9 @@ def _counted(names: Iterable[str], what: str) -> str:
 
 
 def _prefix_hint(state: Collection[str], own: Collection[str]) -> str:
-    for longer, shorter, sides in (
-        (state, own, ("file", "network's")),
-        (own, state, ("network", "file's")),
-    ):
-        for prefix in prefixes(shorter, endings(longer)):
-            return (
-                f'; names in the {sides[0]} begin with "{prefix}" and the {sides[1]} do not: '
-                "save the state dict of the part that fits"
-            )
+    for prefix in prefixes(state, endings(own)):
+        return (
+            f'; names in the network begin with "{prefix}" and the file\'s do not: save the state '
+            "dict of the whole network"
+        )
     return ""
