@@ -333,6 +333,7 @@ ENDLESS = {
     "a large storage": b"ctorch._utils\n_rebuild_tensor_v2\n"
     + STORED % (LONG, b"K\x04", b"K\x01")
     + b"R.",
+    "large by a list of an older torch": b"ctorch\nFloatTensor\n)R](K\0K\0%sK\0eb." % LONG,
     "large by strides of 0": b"ctorch._utils\n_rebuild_tensor_v2\n"
     + STORED % (b"K\x04", LONG, b"K\0")
     + b"R.",
@@ -353,7 +354,7 @@ def test_what_would_take_memory_or_time_without_end(tmp_path: Path, form: str, w
         file.write_bytes(head[: head.rindex(b"\x80\x02}q", 0, -12)] + content)
     able, why = judged(file)
     assert not able
-    assert any(w in why for w in ("without end", "numbers in", "the numbers are not all there"))
+    assert any(w in why for w in ("without end", "numbers in", "not all there", "is computed"))
 
 
 @pytest.mark.usefixtures("_few_networks")

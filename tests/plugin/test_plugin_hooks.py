@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from tests.inner import last_run, warm
@@ -968,6 +969,34 @@ def test_top5_of_three_classes_is_no_number(project: pytest.Pytester) -> None:
 def test_a_network_without_checkpoint_is_remarked_upon(project: pytest.Pytester) -> None:
     result = project.runpytest("colors.toml")
     result.stdout.fnmatch_lines(["warning: color: no checkpoint; judged with the weights*"])
+
+
+def test_a_prefix_and_half_precision_are_remarked_upon(project: pytest.Pytester) -> None:
+    """A Lightning checkpoint in a network of half precision: judged as the one in fp32 is."""
+    scaled = (
+        "\nclass Scaled(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        "        self.scale = nn.Parameter(torch.zeros(3))\n"
+        "    def forward(self, pixels):\n        return pixels.mean(dim=(2, 3)) * self.scale\n"
+        "def half():\n    return Scaled().half()\n"
+    )
+    own = card("half", "nets:half").replace("classes =", 'checkpoint = "last.ckpt"\nclasses =')
+    with project.path.joinpath("pyproject.toml").open("a") as file:
+        file.write(own)
+    project.path.joinpath("nets.py").write_text(NETS + scaled)
+    state = {"model.scale": torch.full((3,), 10.0), "loss.weight": torch.ones(3)}
+    torch.save({"state_dict": state}, project.path / "last.ckpt")
+    write_suite(project, SUITE.replace('"color"', '"color", "half"'))
+    result = project.runpytest("colors.toml", "-v")
+    taken_off = 'the prefix "model." was taken off the names, 1 outside it not used (loss.weight)'
+    result.stdout.fnmatch_lines(
+        [
+            f"warning: half: file last.ckpt: {taken_off}",
+            "warning: half: computes in float16, the type of its weights",
+        ]
+    )
+    run = last_run(project)
+    values = [item.metrics[0].value for item in run.items]
+    assert values == [11 / 12, 11 / 12]
 
 
 def test_pictures_that_cannot_be_drawn_cost_no_verdict(

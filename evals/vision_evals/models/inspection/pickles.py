@@ -110,6 +110,10 @@ class _Tuple:
         return cls(tuple(items) if len(items) <= _MAX_ITEMS else None, values, nested)
 
 
+def _items(value: Any) -> tuple[Any, ...] | None:
+    return value.items if isinstance(value, _Tuple) else None
+
+
 class _Machine:
     """The stack and the memo of the pickle machine; what is no literal and no import is None."""
 
@@ -147,23 +151,32 @@ class _Machine:
         elif name == "DUP":
             stack.append(top)
         else:
-            taken = self._take(operation.stack_before)
-            if name in _CALLS:
-                self._refuse_endless(*(taken if len(taken) == 2 else (None, None)))
-            elif name == "BINPERSID":
-                self._refuse_large(taken[0] if taken else None)
-            made: Any = argument if name in _LITERALS else None
-            if (
-                name == "REDUCE" and taken and taken[0] == "torch.Size"
-            ):  # shapes of before torch 0.4
-                made = next(iter(getattr(taken[-1], "items", None) or ()), None)
-            elif name in _TUPLES:
-                made = _Tuple.of(taken)
-            elif name == "GLOBAL":
-                made = _Name(_python3_name(*str(argument).split(" ", 1)))
-            elif name == "STACK_GLOBAL":
-                made = _Name(".".join(map(str, taken)))
-            stack.extend(_MARK if kind is _MARK else made for kind in operation.stack_after)
+            made = self._made(name, argument, self._take(operation.stack_before))
+            kept = {_MARK: _MARK, pickletools.pylist: pickletools.pylist}
+            stack.extend(kept.get(kind, made) for kind in operation.stack_after)
+
+    def _made(self, name: str, argument: Any, taken: list[Any]) -> Any:
+        """Return what an instruction leaves on the stack, if it is known."""
+        first, last = (taken[0], taken[-1]) if taken else (None, None)
+        if name in _LITERALS:
+            return argument
+        if name in _TUPLES:
+            return _Tuple.of(taken)
+        if name == "GLOBAL":
+            return _Name(_python3_name(*str(argument).split(" ", 1)))
+        if name == "STACK_GLOBAL":
+            return _Name(".".join(map(str, taken)))
+        if name == "BINPERSID":
+            self._refuse_large(first)
+        elif name == "BUILD":  # of before torch 0.4: storage, offset, shape, strides
+            state = _items(last) or ()
+            if len(state) == 4 or last is pickletools.pylist:
+                self._refuse_shape(state[2] if state else None)
+        elif name in _CALLS:
+            self._refuse_endless(first, last)
+            if first == "torch.Size":  # as then
+                return next(iter(_items(last) or ()), None)
+        return None
 
     def _take(self, takes: list[pickletools.StackObject]) -> list[Any]:
         """Take values from the stack, and return those behind a mark, or all without one."""
@@ -181,7 +194,7 @@ class _Machine:
 
     def _refuse_large(self, storage: Any) -> None:
         """Raise a ValueError where storages have more numbers than the file has bytes."""
-        items = storage.items if isinstance(storage, _Tuple) else None
+        items = _items(storage)
         # kind, type, key, place, numbers; a key that is no literal is new every time
         if items is not None and len(items) > 4 and type(items[4]) is int:
             key = items[2] if type(items[2]) is str else len(self._storages)
@@ -190,11 +203,19 @@ class _Machine:
             if self._numbers > self._size:
                 raise ValueError(f"storages of {self._numbers:,} numbers in {self._size:,} bytes")
 
+    def _refuse_shape(self, shape: Any) -> None:
+        """Raise a ValueError where a tensor has more numbers than the file has bytes."""
+        sides = _items(shape)
+        if sides is None or any(type(side) is not int or side < 0 for side in sides):
+            raise ValueError("a tensor whose shape is computed while the pickle runs")
+        if math.prod(sides) > self._size:
+            raise ValueError(f"of {sides}: the numbers are not all there")
+
     def _refuse_endless(self, called: Any, args: Any) -> None:
         """Raise a ValueError where an allowed call would take memory or time without end."""
         if not isinstance(called, _Name):
             return
-        items = args.items if isinstance(args, _Tuple) else None
+        items = _items(args)
         module, _, name = called.rpartition(".")
         if called in {"builtins.bytearray", "_codecs.encode"}:  # of n bytes; by a slow codec
             fine = items is not None and items[1:] in {(), ("latin1",), ("latin-1",)}
@@ -204,11 +225,8 @@ class _Machine:
             if fine and items:
                 self._refuse_endless(items[0], items[2])
         elif name.startswith(("_rebuild_tensor", "_rebuild_qtensor")):
-            shape = items[2] if items is not None and len(items) > 2 else None
-            sides = shape.items if isinstance(shape, _Tuple) else None
-            fine = sides is not None and all(type(side) is int and side >= 0 for side in sides)
-            if fine and math.prod(sides or ()) > self._size:
-                raise ValueError(f"of {sides}: the numbers are not all there")
+            self._refuse_shape(items[2] if items is not None and len(items) > 2 else None)
+            fine = True
         else:
             makes = module.startswith("torch") and name.endswith(("Tensor", "Storage"))
             fine = not makes or items == ()
