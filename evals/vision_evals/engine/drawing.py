@@ -122,13 +122,13 @@ def draw(image_pass: Pass, name: str, task: Task, count: int) -> tuple[log.Pictu
 
 def _entry(image_pass: Pass, task: Task) -> CachedTable | None:
     cache = image_pass.shard_cache
-    return cache and cache.table_entry(task.table, image_pass.images_key)
+    return None if cache is None else cache.table_entry(task.table, image_pass.images_key)
 
 
 def _kept(image_pass: Pass, task: Task, count: int) -> tuple[log.Picture, ...] | None:
     """Return the pictures of an earlier run, put into the directory of this one."""
     entry = _entry(image_pass, task)
-    return entry and entry.pictures(count, image_pass.config.directory)
+    return None if entry is None else entry.pictures(count, image_pass.config.directory)
 
 
 def keep_adversarials(image_pass: Pass, name: str, task: Task) -> None:

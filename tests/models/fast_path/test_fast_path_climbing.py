@@ -60,7 +60,7 @@ def normed(small: Make) -> Callable[[type[Normed]], Classifier]:
         with torch.no_grad():
             network.head.weight.copy_(torch.randn(3, 8, generator=generator))
             pictures = torch.rand(12, 3, 16, 16, generator=generator)
-            network.head.bias -= network.eval()(pictures).mean(dim=0)  # near the borders of classes
+            network.head.bias.sub_(network.eval()(pictures).mean(dim=0))  # near borders of classes
         return small(network.eval().requires_grad_(requires_grad=False))
 
     return make
