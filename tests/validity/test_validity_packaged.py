@@ -10,6 +10,7 @@ from vision_evals.validity import (
     gradients,
     known,
     labels,
+    numbering,
     preprocessing,
     structure,
 )
@@ -20,6 +21,7 @@ CHECKS = (
     *structure.CHECKS,
     *preprocessing.CHECKS,
     *labels.CHECKS,
+    *numbering.CHECKS,
     *(check for check in gradients.CHECKS if check.run is not gradients.nothing_hidden),
     *known.CHECKS,
 )
