@@ -98,14 +98,16 @@ def test_a_broken_link_is_not_left_out(tmp_path: Path) -> None:
         ("", "nor does .* exist"),
         ("~nobody-of-that-name/pets", "cannot be reached: Could not determine home"),
         ("pets/a.txt", r"a\.txt: neither a folder, a manifest \(csv, parquet\) nor a picture"),
-        ("bare", "bare: an empty folder; looked for jpg, jpeg, png, webp"),
-        ("notes", "notes: no picture in it; looked for jpg"),
-        ("hollow", "hollow: no picture in it; looked for jpg"),
+        ("all.tar.gz", r"all\.tar\.gz: an archive; unpack it, and name the folder"),
+        ("bare", "bare: an empty folder; looked for JPEG, PNG, WebP"),
+        ("notes", "notes: no picture in it; looked for JPEG"),
+        ("hollow", "hollow: no picture in it; looked for JPEG"),
         ("mixed", r'"a\.png"\) and class folders \("cat"\) side by side; move the pictures'),
     ],
 )
 def test_what_cannot_be_loaded(tmp_path: Path, source: str, message: str) -> None:
     put(tmp_path, "pets/a.png", "pets/a.txt", "notes/a.txt", "mixed/a.png", "mixed/cat/b.png")
+    (tmp_path / "all.tar.gz").write_bytes(b"packed")
     for name in ("bare", "hollow/cat", "hollow/dog"):
         (tmp_path / name).mkdir(parents=True)
     with pytest.raises(UserError, match=message):

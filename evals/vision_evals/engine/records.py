@@ -48,6 +48,7 @@ def unread_image_set(image_set: ImageSet) -> log.ImageSet:
         n=len(image_set.images),
         total=image_set.total,
         limit=image_set.limit,
+        left_out=image_set.left_out,
     )
 
 

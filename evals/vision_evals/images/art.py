@@ -12,7 +12,7 @@ from pydantic import Field
 from vision_evals.core.errors import UserError, did_you_mean
 from vision_evals.core.paths import read_text
 from vision_evals.core.tables import SHA256, Table, parse_toml, validate
-from vision_evals.images.folders import folder
+from vision_evals.images.folders import Found, folder
 from vision_evals.images.image_set import Image
 
 LIST = "art.toml"
@@ -47,7 +47,7 @@ class ArtTable(Table):
     """``[[work]]`` tables."""
 
 
-def art(root: Path) -> tuple[Image, ...]:
+def art(root: Path) -> Found:
     """Read the works of a folder, in the order of its ``art.toml``.
 
     Raises:
@@ -60,13 +60,15 @@ def art(root: Path) -> tuple[Image, ...]:
         validate(Work, data, f'{path}, work {number} "{data.get("file", "?")}"')
         for number, data in enumerate(table.work, 1)
     ]
-    files = {image.id: image.path for image in folder(root)}
+    found = folder(root)
+    files = {image.id: image.path for image in found.images}
     mistakes = [*_mistakes(path, works, files)]
     hashed = (work for work in works if work.sha256 is not None)
     mistakes = mistakes or [line for work in hashed for line in _other_file(path, work, files)]
     if mistakes:
         raise UserError("\n".join(mistakes))
-    return tuple(Image(work.file, files[work.file], work.label, (), _about(work)) for work in works)
+    images = (Image(work.file, files[work.file], work.label, (), _about(work)) for work in works)
+    return found._replace(images=tuple(images))
 
 
 def _mistakes(path: Path, works: list[Work], files: dict[str, Path]) -> Iterator[str]:

@@ -13,15 +13,17 @@ import stat
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from PIL import (
+    AvifImagePlugin,
     BmpImagePlugin,
     ExifTags,
     GifImagePlugin,
     Image,
     ImageFile,
+    Jpeg2KImagePlugin,
     JpegImagePlugin,
     PngImagePlugin,
     PpmImagePlugin,
@@ -30,29 +32,46 @@ from PIL import (
 )
 
 from vision_evals.core.errors import UnreadableError, UserError
-
-T = TypeVar("T")
+from vision_evals.images.kinds import format_of
 
 MAX_PIXELS = 2**29 // 3
 """Pixels above which a picture is refused: half a gibibyte of RGB."""
 
 # the plugins themselves, not Image.open: that warns by PIL's own limit, tries other formats,
 # and warns about harmless multi-picture JPEGs
-_READERS: dict[bytes, type[ImageFile.ImageFile]] = {
-    rb"\xff\xd8\xff": JpegImagePlugin.JpegImageFile,
-    rb"\x89PNG\r\n\x1a\n": PngImagePlugin.PngImageFile,
-    rb"RIFF....WEBP": WebPImagePlugin.WebPImageFile,
-    rb"BM": BmpImagePlugin.BmpImageFile,
-    rb"GIF8[79]a": GifImagePlugin.GifImageFile,
-    rb"II[*+]\0|MM\0[*+]": TiffImagePlugin.TiffImageFile,
-    rb"P[1-6]\s": PpmImagePlugin.PpmImageFile,
+_READERS: dict[str, type[ImageFile.ImageFile]] = {
+    "JPEG": JpegImagePlugin.JpegImageFile,
+    "PNG": PngImagePlugin.PngImageFile,
+    "WebP": WebPImagePlugin.WebPImageFile,
+    "BMP": BmpImagePlugin.BmpImageFile,
+    "GIF": GifImagePlugin.GifImageFile,
+    "TIFF": TiffImagePlugin.TiffImageFile,
+    "PPM": PpmImagePlugin.PpmImageFile,
+    "AVIF": AvifImagePlugin.AvifImageFile,
+    "JPEG 2000": Jpeg2KImagePlugin.Jpeg2KImageFile,
 }
+
+_UNREAD = {
+    rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.{0,500}-->\s*)?(?:<!DOCTYPE svg[^>]*>\s*)?<svg": "SVG",
+    rb"....ftyp(?:hei|hev|mif1|msf1)": "HEIC",
+    rb"\xff\x0a|\0\0\0\x0cJXL ": "JPEG XL",
+    rb"II\xbc\x01": "JPEG XR",
+    rb"8BPS": "Photoshop",
+    rb"%!PS|\xc5\xd0\xd3\xc6": "PostScript",
+    rb"%PDF": "PDF",
+    rb"v/1\x01": "OpenEXR",
+    rb"#\?RADIANCE": "Radiance HDR",
+    rb"P[fF7]\s": "PFM or PAM",
+    rb"qoif": "QOI",
+}
+"""Formats that are not read, by how a file begins."""
 
 _IMPOSTORS = {
     rb"\s*<": "a web page, perhaps a failed download",
     rb"version https://git-lfs": "a Git LFS pointer; run git lfs pull",
-    rb"": "none of JPEG, PNG, WebP, BMP, GIF, TIFF, PPM",
+    rb"": f"none of {', '.join(_READERS)}",
 }
+"""What else a file is that is called a picture."""
 
 _WITH_ALPHA = {"RGBA", "RGBa", "LA", "La", "PA"}
 _FOREIGN = {
@@ -125,10 +144,12 @@ def decode(path: Path, data: bytes) -> Decoded:
 def _open(data: bytes) -> ImageFile.ImageFile:
     if not data:
         raise UnreadableError("an empty file")
-    reader = _first_match(_READERS, data)
-    if reader is None:
+    kind = format_of(data)
+    if kind is None:
+        if unread := _first_match(_UNREAD, data):
+            raise UnreadableError(f"{unread} is not read; save it as PNG or JPEG")
         raise UnreadableError(f"not a picture: {_first_match(_IMPOSTORS, data)}")
-    source = reader(BytesIO(data))
+    source = _READERS[kind](BytesIO(data))
     # PIL warns a second time when it loads a TIFF above half of this
     limit = MAX_PIXELS // 2 if isinstance(source, TiffImagePlugin.TiffImageFile) else MAX_PIXELS
     if source.width * source.height > limit:
@@ -138,8 +159,8 @@ def _open(data: bytes) -> ImageFile.ImageFile:
     return source
 
 
-def _first_match(table: Mapping[bytes, T], data: bytes) -> T | None:
-    matches = (value for start, value in table.items() if re.match(start, data, re.DOTALL))
+def _first_match(table: Mapping[bytes, str], data: bytes) -> str | None:
+    matches = (what for start, what in table.items() if re.match(start, data[:1000], re.DOTALL))
     return next(matches, None)
 
 
@@ -161,6 +182,11 @@ def to_rgb(source: Image.Image, data: bytes) -> Image.Image:
     Raises:
         UnreadableError: its values have no agreed meaning as colours.
     """
+    tags = getattr(source, "tag_v2", {})
+    if ExifTags.Base.DNGVersion in tags or tags.get(ExifTags.Base.NewSubfileType, 0) & 1:
+        raise UnreadableError(
+            "a small copy comes first, as in a camera's raw file; save the whole picture as PNG"
+        )
     if source.mode in _FOREIGN:
         raise UnreadableError(_FOREIGN[source.mode])
     key = source.info.get("transparency")

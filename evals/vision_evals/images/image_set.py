@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vision_evals.core.errors import UserError
+from vision_evals.log import LeftOut
 
 NaturalKey = tuple[tuple[str | tuple[int, str], ...], str]
 
@@ -45,6 +46,8 @@ class ImageSet:
     """Images before the limit."""
     limit: int | None = None
     """At most so many images were wanted."""
+    left_out: tuple[LeftOut, ...] = ()
+    """What lies below the source and is no image of it."""
     sample_of: str | None = None
     """Class map of what they are declared to be a random sample of, such as ``imagenet``."""
 
@@ -59,11 +62,16 @@ class ImageSet:
         return len(self.images) < self.total
 
 
-def collect(source: str, images: tuple[Image, ...], sample_of: str | None = None) -> ImageSet:
+def collect(
+    source: str,
+    images: tuple[Image, ...],
+    sample_of: str | None = None,
+    left_out: tuple[LeftOut, ...] = (),
+) -> ImageSet:
     """Make the unlimited image set of a source."""
     labels = {image.label for image in images if image.label is not None}
     classes = tuple(sorted(labels, key=natural))
-    return ImageSet(source, images, classes, len(images), sample_of=sample_of)
+    return ImageSet(source, images, classes, len(images), None, left_out, sample_of)
 
 
 def limited(image_set: ImageSet, limit: int) -> ImageSet:

@@ -11,8 +11,9 @@ from vision_evals.core.paths import data_folder
 from vision_evals.images.art import LIST, art
 from vision_evals.images.declared import MANIFESTS, sample_of
 from vision_evals.images.files import resolve
-from vision_evals.images.folders import EXTENSIONS, folder
+from vision_evals.images.folders import folder
 from vision_evals.images.image_set import Image, ImageSet, collect
+from vision_evals.images.kinds import ARCHIVE, SIGNATURES, why_no_picture
 from vision_evals.images.labels import class_map
 from vision_evals.images.manifests import manifest
 
@@ -36,16 +37,19 @@ def load(source: str, base: Path) -> ImageSet:
         return collect(source, BUILT_IN[source]())
     path = resolve(source, base, *BUILT_IN)
     if path.is_dir():
-        images = art(path) if (path / LIST).is_file() else folder(path)
-        return collect(source, images, sample_of(path))
+        found = art(path) if (path / LIST).is_file() else folder(path)
+        return collect(source, found.images, sample_of(path), found.left_out)
     extension = path.suffix.lower().removeprefix(".")
     if extension in MANIFESTS:
         return collect(source, manifest(path), sample_of(path))
-    if extension in EXTENSIONS:
+    reason = why_no_picture(str(path))
+    if reason is None:
         return collect(source, (Image(path.name, path),))
+    if reason == ARCHIVE:
+        raise UserError(f"{path}: an archive; unpack it, and name the folder")
     raise UserError(
         f"{path}: neither a folder, a manifest (csv, parquet) nor a picture "
-        f"({', '.join(EXTENSIONS)})"
+        f"({', '.join(SIGNATURES)})"
     )
 
 
@@ -61,7 +65,7 @@ def _imagenet_samples() -> tuple[Image, ...]:
 
 BUILT_IN: Mapping[str, Callable[[], tuple[Image, ...]]] = {
     "imagenet_samples": _imagenet_samples,
-    "art_samples": lambda: art(data_folder("fixtures") / "art"),
-    "digits_test": lambda: folder(data_folder("fixtures") / "digits"),
+    "art_samples": lambda: art(data_folder("fixtures") / "art").images,
+    "digits_test": lambda: folder(data_folder("fixtures") / "digits").images,
 }
 """Sources that have a name instead of a path."""

@@ -25,6 +25,7 @@ from vision_evals.log.disk import read as read
 from vision_evals.log.disk import write as write
 from vision_evals.log.images import FastPath as FastPath
 from vision_evals.log.images import ImageSet as ImageSet
+from vision_evals.log.images import LeftOut as LeftOut
 from vision_evals.log.images import PassRecord as PassRecord
 from vision_evals.log.images import Unreadable as Unreadable
 from vision_evals.log.item import Item as Item

@@ -82,6 +82,24 @@ class Unreadable(Record):
     """What is wrong with it."""
 
 
+class LeftOut(Record):
+    """Files and folders below a source that are no images of the set, for one reason."""
+
+    reason: str
+    """Such as ``folders that are never data``."""
+    n: int
+    """How many."""
+    names: tuple[str, ...]
+    """The first of them."""
+    usual: bool = False
+    """Whether such files lie beside pictures everywhere, and need no remark."""
+
+    def __str__(self) -> str:
+        """Return count, reason and names."""
+        more = ", ..." if self.n > len(self.names) else ""
+        return f"{self.n:,} {self.reason} ({', '.join(self.names)}{more})"
+
+
 class ImageSet(Record):
     """Which images a role stood for."""
 
@@ -105,6 +123,8 @@ class ImageSet(Record):
     directory."""
     unreadable: tuple[Unreadable, ...] = ()
     """Pictures left out, with reasons."""
+    left_out: tuple[LeftOut, ...] = ()
+    """What lies below the source and is no image of the set, by reason; hidden files included."""
     about: dict[str, dict[str, str]] = Field(default_factory=dict)
     """Image id to what is known of it: title, artist, year, shift, source."""
     oriented: int = 0

@@ -28,6 +28,11 @@ def remarks(run: Run, *, verbose: bool = False, skips: bool = True) -> list[str]
         for images in run.image_sets
         if images.unreadable
     ]
+    lines += [
+        f"{images.role}: left out of {images.source}: {'; '.join(map(str, left_out))}"
+        for images in run.image_sets
+        if (left_out := [group for group in images.left_out if not group.usual])
+    ]
     lines += _flipped(run)
     lines += [f"warning: {warning}" for warning in run.warnings]
     cached = [item for item in run.items if item.cached]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vision_evals.core.errors import UserError
-from vision_evals.images.folders import folder
+from vision_evals.images.folders import EMPTY, folder
 from vision_evals.images.image_set import Image, natural
 from vision_evals.models.recipe import Recipe
 
@@ -58,18 +58,18 @@ def split_folder(root: Path, recipe: Recipe, where: str) -> SplitFolder:
 
 def _pictures(root: Path, where: str) -> tuple[Image, ...]:
     try:
-        images = folder(root)
+        found = folder(root)
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
-    labels = {image.label for image in images}
-    if None in labels:
+    if found.images[0].label is None:
         raise UserError(
             f"{where}: {root} holds pictures without a class; sort them into class folders"
         )
-    for place in sorted(root.iterdir()):
-        if place.is_dir() and not place.name.startswith(".") and place.name not in labels:
+    for group in found.left_out:
+        if group.reason == EMPTY:
+            place = root / group.names[0]
             raise UserError(f"{where}: class folder {place} holds no picture; fill it or remove it")
-    return images
+    return found.images
 
 
 def held_out(
