@@ -11,6 +11,7 @@ from PIL import Image as Pictures
 
 from vision_evals.core.errors import UserError
 from vision_evals.images.image_set import Image
+from vision_evals.images.labels import class_map, targets
 from vision_evals.images.sources import load
 
 
@@ -69,10 +70,16 @@ def test_numbers_in_parquet_are_text(folder: Path) -> None:
         ("path\n", "m.csv: lists no image"),
         ("path,lable\na.png,cat\n", 'm.csv: unknown column "lable"; did you mean "label"?'),
         ("path,path\na.png,a.png\n", 'column "path" comes twice; remove one'),
-        ("path\na.png\ngone.png\n", 'm.csv, line 3: no file "gone.png"; paths are relative to'),
-        (f"path\n{'x' * 5000}\n", "m.csv, line 2: no file"),
-        ("path\nin\n", 'm.csv, line 2: no file "in"'),
-        ("path,label\n,cat\n", 'm.csv, line 2: empty "path"; name a picture or remove the line'),
+        (
+            "path\na.png\ngone.png\n",
+            'm.csv, line 3, column "path": no file "gone.png"; paths are relative to',
+        ),
+        (f"path\n{'x' * 5000}\n", 'm.csv, line 2, column "path": no file'),
+        ("path\nin\n", 'm.csv, line 2, column "path": no file "in"'),
+        (
+            "path,label\n,cat\n",
+            'm.csv, line 2, column "path": empty; name a picture or remove the line',
+        ),
         ("path,label\na.png,cat\nb.png,\n", 'line 2 has the label "cat" and line 3 has none'),
         ("path,label\na.png,\nb.png,cat\n", 'line 3 has the label "cat" and line 2 has none'),
         ("path,accepted\na.png,cat\n", 'has "accepted" labels but no "label"; add the column'),
@@ -100,9 +107,9 @@ def test_broken_parquet(folder: Path) -> None:
         parquet(folder, paht=["a.png"])
     with pytest.raises(UserError, match=r"m\.parquet: lists no image"):
         parquet(folder, path=[])
-    with pytest.raises(UserError, match=r'row 2: no file "gone\.png"'):
+    with pytest.raises(UserError, match=r'row 2, column "path": no file "gone\.png"'):
         parquet(folder, path=["a.png", "gone.png"])
-    with pytest.raises(UserError, match=r'row 1: "label" is 3\.0; write it as text'):
+    with pytest.raises(UserError, match=r'row 1, column "label": 3\.0; write it as text'):
         parquet(folder, path=["a.png", "b.png"], label=[3, None])
 
 
@@ -122,3 +129,113 @@ def test_ids_survive_both_formats(
     for name in ("m.csv", "m.parquet"):
         found = load(name, folder).images
         assert [(image.id, image.label) for image in found] == [(name, name) for name in names]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
+@pytest.mark.parametrize("end", ["", "\n\n", "\n \n"])
+def test_what_excel_and_pandas_write(separator: str, encoding: str, end: str, folder: Path) -> None:
+    """Separators of other countries, encodings by their mark, an index, and a blank last line."""
+    rows = [["", "path", "label"], ["0", "a.png", "café"], ["7", "in/c.png", "thé, vert"]]
+    text = "\n".join(separator.join(f'"{cell}"' for cell in row) for row in rows) + end
+    mark = "\ufeff" if encoding == "utf-16-be" else ""
+    found = csv(folder, mark + text, encoding)
+    assert [(i.id, i.label, i.where) for i in found] == [
+        ("a.png", "café", "line 2"),
+        ("in/c.png", "thé, vert", "line 3"),
+    ]
+
+
+def test_pandas_own_files(folder: Path) -> None:
+    """With its index, in both formats, and with one that lost rows."""
+    table = pd.DataFrame({"path": ["a.png", "b.png", "in/c.png"], "label": ["x", "y", "z"]})[1:]
+    table.to_csv(folder / "m.csv")
+    table.to_parquet(folder / "m.parquet")
+    pd.read_csv(folder / "m.csv").to_csv(folder / "again.csv", index=False)
+    table.to_csv(folder / "tabs.tsv", sep="\t", index=False)
+    for name in ("m.csv", "m.parquet", "again.csv", "tabs.tsv"):
+        found = load(name, folder).images
+        assert [(i.id, i.label) for i in found] == [("b.png", "y"), ("in/c.png", "z")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sep=;\npath;label\na.png;x\n",
+        "path,label,,\na.png,x,,\n,,,\n",
+        "\n".join(["path;label;", "a.png;x;", ";;"]),
+    ],
+)
+def test_what_excel_adds(text: str, folder: Path) -> None:
+    assert csv(folder, text) == (Image("a.png", folder / "a.png", "x"),)
+
+
+def test_paths_of_windows(folder: Path) -> None:
+    found = csv(folder, "path,label\nin\\c.png,x\n.\\a.png,y\n")
+    assert [(image.id, image.path) for image in found] == [
+        ("in/c.png", folder / "in/c.png"),
+        ("./a.png", folder / "a.png"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cell", "labels"),
+    [
+        ("n02108422|n02108551", ("n02108422", "n02108551")),
+        ("n02108422;n02108551", ("n02108422", "n02108551")),
+        ("n02108422 n02108551", ("n02108422", "n02108551")),
+        ("243 | 7", ("243", "7")),
+        ("243 7", ("243", "7")),
+        ("['n02108422', 'n02108551']", ("n02108422", "n02108551")),
+        ("[243, 7]", ("243", "7")),
+        ("golden retriever", ("golden retriever",)),
+        ("golden retriever; bull mastiff", ("golden retriever", "bull mastiff")),
+        ("", ()),
+    ],
+)
+def test_several_accepted_labels(cell: str, labels: tuple[str, ...], folder: Path) -> None:
+    (image,) = csv(folder, f'path,label,accepted\na.png,1,"{cell}"\n')
+    assert image.accepted == labels
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (",path\ncat,a.png\ndog,b.png\n", "m.csv: column 1 has no name, and is no index; name it"),
+        (",path\n1,a.png\n1,b.png\n", "m.csv: column 1 has no name, and is no index; name it"),
+        ("path,,label\na.png,1,x\n", 'm.csv: unknown column ""'),
+        ("path;label\na.png;x;y\n", "line 2: 3 values for the 2 columns path, label; quote a"),
+        ("p\0a\0t\0h\0\n\0", "m.csv: holds zero bytes; save it as UTF-8"),
+    ],
+)
+def test_what_is_refused_still(text: str, message: str, folder: Path) -> None:
+    with pytest.raises(UserError, match=message):
+        csv(folder, text)
+
+
+def test_a_broken_utf16(folder: Path) -> None:
+    (folder / "m.csv").write_bytes("\ufeffpath\n".encode("utf-16-le")[:-1])
+    with pytest.raises(UserError, match=r"m\.csv: not UTF-16 .*; save it as UTF-8"):
+        load("m.csv", folder)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (
+            "a.png,cat,",
+            r'm\.csv: line 2, column "label", label "cat" could mean|"cat" is not a class',
+        ),
+        (
+            "a.png,n02108422,nosuch",
+            r'm\.csv: line 2, column "accepted", label "nosuch" is not a class',
+        ),
+        ("a.png,1000,", r"line 2, column .label., label .1000. is outside .*seem to count from 1"),
+    ],
+)
+def test_a_label_that_is_no_class_names_line_and_column(
+    row: str, message: str, folder: Path
+) -> None:
+    csv(folder, f"path,label,accepted\n{row}\n")
+    with pytest.raises(UserError, match=message):
+        targets(load("m.csv", folder), class_map("imagenet", Path()))

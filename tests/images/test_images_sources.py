@@ -97,7 +97,7 @@ def test_a_broken_link_is_not_left_out(tmp_path: Path) -> None:
         ),
         ("", "nor does .* exist"),
         ("~nobody-of-that-name/pets", "cannot be reached: Could not determine home"),
-        ("pets/a.txt", r"a\.txt: neither a folder, a manifest \(csv, parquet\) nor a picture"),
+        ("pets/a.txt", r"a\.txt: neither a folder, a manifest \(csv, tsv, parquet\) nor a picture"),
         ("all.tar.gz", r"all\.tar\.gz: an archive; unpack it, and name the folder"),
         ("bare", "bare: an empty folder; looked for JPEG, PNG, WebP"),
         ("notes", "notes: no picture in it; looked for JPEG"),

@@ -12,7 +12,7 @@ from vision_evals.suite.suite import is_suite
 FOLDER_DECLARATION = "images.toml"
 """File with the declaration of its folder."""
 
-MANIFESTS = ("csv", "parquet")
+MANIFESTS = ("csv", "tsv", "parquet")
 """Extensions; ``val.toml`` declares for ``val.csv``."""
 
 

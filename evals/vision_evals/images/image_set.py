@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vision_evals.core.errors import UserError
@@ -30,6 +30,8 @@ class Image:
     """Further tokens that are right too."""
     about: tuple[tuple[str, str], ...] = ()
     """Facts for the report: title, artist, year, shift, source."""
+    where: str | None = field(default=None, compare=False)
+    """Where a manifest lists it: ``line 3``."""
 
 
 @dataclass(frozen=True, slots=True)

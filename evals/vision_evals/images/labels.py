@@ -14,14 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from vision_evals.core.errors import UserError, did_you_mean
-from vision_evals.core.paths import data_folder, read_text
-from vision_evals.images.files import FileLine, check_columns, csv_lines, resolve
+from vision_evals.core.paths import data_folder
+from vision_evals.images.class_files import read_classes
+from vision_evals.images.files import resolve
 from vision_evals.images.image_set import ImageSet
 
 BUILT_IN = "imagenet"
-
-CLASS_COLUMNS = ("name", "synset", "index")
-"""Of a class map in CSV."""
 
 _SYNSET = re.compile("n[0-9]{8}")
 _NUMBER = re.compile("[0-9]{1,18}")
@@ -107,56 +105,6 @@ def class_map(spec: str, base: Path) -> ClassMap:
     return ClassMap(path.name, *read_classes(path))
 
 
-def read_classes(path: Path) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
-    """Read the names and synsets of a text file with one class a line, or of a CSV file.
-
-    Classes are in the order of the logits. A CSV file is the same, or starts with a header:
-    ``name`` and, if wanted, ``synset`` and ``index``, which then must count from 0.
-
-    Raises:
-        UserError: it cannot be read, is empty, or has a line that is not a class.
-    """
-    if path.suffix.lower() == ".csv":
-        lines = csv_lines(path)
-    else:
-        rows = read_text(path).rstrip("\n").split("\n")
-        lines = [FileLine(number, [row.strip()]) for number, row in enumerate(rows, start=1)]
-    header = ["name"]
-    if lines and "name" in lines[0].cells:
-        header, lines = lines[0].cells, lines[1:]
-    check_columns(f"{path}, line 1", header, CLASS_COLUMNS)
-    if not lines:
-        raise UserError(f"{path}: no class in it; write one a line")
-    table = [_checked(path, header, line, index) for index, line in enumerate(lines)]
-    synsets = tuple(row["synset"] for row in table) if "synset" in header else None
-    _refuse_twice(path, lines, synsets or ())
-    return tuple(row["name"] for row in table), synsets
-
-
-def _checked(path: Path, header: list[str], line: FileLine, index: int) -> dict[str, str]:
-    if len(line.cells) != len(header) or not all(line.cells):
-        raise UserError(
-            f"{path}, line {line.number}: {line.cells} is not one class ({', '.join(header)}); "
-            "every line is a class, a comma inside a name needs quotes"
-        )
-    row = dict(zip(header, line.cells, strict=True))
-    if row.get("index", str(index)) != str(index):
-        raise UserError(
-            f'{path}, line {line.number}: index "{row["index"]}", expected {index}; '
-            "classes come in the order of the logits"
-        )
-    return row
-
-
-def _refuse_twice(path: Path, lines: list[FileLine], synsets: tuple[str, ...]) -> None:
-    first: dict[str, int] = {}
-    for line, synset in zip(lines, synsets, strict=False):
-        if first.setdefault(synset, line.number) != line.number:
-            raise UserError(
-                f'{path}, line {line.number}: synset "{synset}" is also in line {first[synset]}'
-            )
-
-
 def targets(image_set: ImageSet, classes: ClassMap) -> Targets:
     """Translate the labels of an image set into class indices.
 
@@ -171,12 +119,17 @@ def targets(image_set: ImageSet, classes: ClassMap) -> Targets:
             'or list them in a manifest with a column "label"'
         )
     own = [(image.label or "", *image.accepted) for image in image_set.images]
-    places = [f'image "{image.id}", label' for image in image_set.images]
     indices: dict[str, int] = {}
-    for place, tokens in zip([*places, "label"], [*own, image_set.labels], strict=True):
-        for token in tokens:
+    for image, tokens in zip(image_set.images, own, strict=True):
+        columns = ["label", *["accepted"] * len(image.accepted)]
+        for column, token in zip(columns, tokens, strict=True):
             if token not in indices:
-                indices[token] = _index(classes, token, f"{image_set.source}: {place}")
+                listed = image.where and f'{image.where}, column "{column}"'
+                place = listed or f'image "{image.id}"'
+                indices[token] = _index(classes, token, f"{place}, label", image_set)
+    for token in image_set.labels:
+        if token not in indices:
+            indices[token] = _index(classes, token, "label", image_set)
     return Targets(
         label=np.array([indices[tokens[0]] for tokens in own], dtype=np.int64),
         accepted=tuple(frozenset(indices[token] for token in tokens) for tokens in own),
@@ -184,11 +137,13 @@ def targets(image_set: ImageSet, classes: ClassMap) -> Targets:
     )
 
 
-def _index(classes: ClassMap, token: str, where: str) -> int:
+def _index(classes: ClassMap, token: str, where: str, image_set: ImageSet) -> int:
     try:
         return classes.index(token)
     except UserError as error:
-        raise UserError(f"{where} {error}") from None
+        from_one = token == str(len(classes)) and "0" not in image_set.labels
+        hint = ", or subtract 1: the labels seem to count from 1" if from_one else ""
+        raise UserError(f"{image_set.source}: {where} {error}{hint}") from None
 
 
 class _Lookup(NamedTuple):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from vision_evals.core.errors import UserError
@@ -12,19 +13,23 @@ from vision_evals.images.image_set import Image
 
 COLUMNS = ("path", "label", "id", "accepted")
 
+UNNAMED = ("", "Unnamed: 0", "__index_level_0__")
+"""What pandas calls the column of its index."""
+
 
 def manifest(path: Path) -> tuple[Image, ...]:
     """Read the images of a manifest in its order.
 
     Columns: ``path`` (relative to the manifest), and if wanted ``label``, ``id`` (else the path as
-    written) and ``accepted``: further right labels, separated by ``|``, in Parquet also a list.
-    Everything is text, so ``001`` stays ``001``.
+    written) and ``accepted``: further right labels, separated by ``|`` or ``;``, synsets and
+    numbers also by spaces, in Parquet also a list. Everything is text, so ``001`` stays ``001``. An
+    index that pandas wrote is left out.
 
     Raises:
         UserError: it cannot be read, is empty, lacks ``path``, has another column, a file that is
             missing, an id twice, or labels for some images only.
     """
-    read = _csv if path.suffix.lower() == ".csv" else _parquet
+    read = _parquet if path.suffix.lower() == ".parquet" else _csv
     rows = [(where, _image(path, where, cells)) for where, cells in read(path)]
     if not rows:
         raise UserError(f"{path}: lists no image")
@@ -34,14 +39,24 @@ def manifest(path: Path) -> tuple[Image, ...]:
 
 
 def _csv(path: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
-    lines = csv_lines(path)
-    header = lines[0].cells if lines else []
+    lines = csv_lines(path, COLUMNS)
+    header = [cell.strip() for cell in lines[0].cells] if lines else []
+    while header and not header[-1]:  # a separator ends the line
+        header.pop()
+    if header[:1] and header[0] in UNNAMED:
+        index = [cells[0] for _, cells in lines[1:] if any(cells)]
+        if not all(map(str.isdecimal, index)) or len({*index}) < len(index):
+            raise UserError(f"{path}: column 1 has no name, and is no index; name it")
+        header[0] = UNNAMED[-1]
     _refuse_columns(path, header)
-    for number, cells in lines[1:]:
+    for number, row in lines[1:]:
+        cells = row if any(row[len(header) :]) else row[: len(header)]
+        if not any(cells):
+            continue
         if len(cells) != len(header):
             raise UserError(
                 f"{path}, line {number}: {len(cells)} values for the {len(header)} columns "
-                f"{', '.join(header)}; quote a value that holds a comma"
+                f"{', '.join(header)}; quote a value that holds a separator"
             )
         yield f"line {number}", dict(zip(header, cells, strict=True))
 
@@ -61,8 +76,8 @@ def _parquet(path: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
         yield f"row {number}", cells
 
 
-def _refuse_columns(path: Path, header: list[str]) -> None:
-    check_columns(str(path), header, COLUMNS)
+def _refuse_columns(path: Path, header: Sequence[str]) -> None:
+    check_columns(str(path), [name for name in header if name not in UNNAMED[1:]], COLUMNS)
     if "path" not in header:
         raise UserError(
             f'{path}: no column "path"; the first line names the columns: {", ".join(COLUMNS)}'
@@ -74,16 +89,36 @@ def _image(manifest: Path, where: str, cells: Mapping[str, object]) -> Image:
         _text(manifest, where, key, cells.get(key)) for key in ("path", "label", "id")
     )
     if not path:
-        raise UserError(f'{manifest}, {where}: empty "path"; name a picture or remove the line')
-    # os.path accepts names that are too long
-    if not os.path.isfile(manifest.parent / path):  # noqa: PTH113
         raise UserError(
-            f'{manifest}, {where}: no file "{path}"; paths are relative to {manifest.parent}'
+            f'{manifest}, {where}, column "path": empty; name a picture or remove the line'
+        )
+    choices = [path, path.replace("\\", "/")]  # as Windows writes it
+    # os.path accepts names that are too long
+    found = next((p for p in choices if os.path.isfile(manifest.parent / p)), None)  # noqa: PTH113
+    if found is None:
+        raise UserError(
+            f'{manifest}, {where}, column "path": no file "{path}"; paths are relative to '
+            f"{manifest.parent}"
         )
     accepted = cells.get("accepted")
-    tokens = accepted if isinstance(accepted, list) else str(accepted or "").split("|")
+    tokens = accepted if isinstance(accepted, list) else _labels(str(accepted or ""))
     further = (_text(manifest, where, "accepted", token).strip() for token in tokens)
-    return Image(name or path, manifest.parent / path, label or None, tuple(filter(None, further)))
+    return Image(
+        name or found,
+        manifest.parent / found,
+        label or None,
+        tuple(filter(None, further)),
+        where=where,
+    )
+
+
+def _labels(cell: str) -> list[str]:
+    """Return the labels of a cell; a space separates synsets and numbers, not words of a name."""
+    if "|" in cell or ";" in cell:
+        return re.split("[|;]", cell)
+    # pandas writes a list as ['n02108422', 'n02108551']
+    tokens = re.findall(r"[^\s,'\"\[\]]+", cell)
+    return tokens if all(re.fullmatch("n[0-9]{8}|[0-9]+", token) for token in tokens) else [cell]
 
 
 def _text(manifest: Path, where: str, key: str, value: object) -> str:
@@ -94,7 +129,7 @@ def _text(manifest: Path, where: str, key: str, value: object) -> str:
     # a float label was usually an integer in a column with missing values
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    raise UserError(f'{manifest}, {where}: "{key}" is {value!r}; write it as text')
+    raise UserError(f'{manifest}, {where}, column "{key}": {value!r}; write it as text')
 
 
 def _refuse_twice(path: Path, rows: list[tuple[str, Image]]) -> None:

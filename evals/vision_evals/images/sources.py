@@ -25,7 +25,7 @@ def load(source: str, base: Path) -> ImageSet:
         source: ``imagenet_samples`` (twenty photographs of ImageNet classes that foolbox brings),
             ``art_samples`` (eighteen paintings and prints), ``digits_test`` (360 handwritten
             digits that no recipe trains on), a folder of class folders, a flat folder, one with an
-            ``art.toml``, a CSV or Parquet manifest, or one picture. A folder called
+            ``art.toml``, a manifest in CSV or Parquet, or one picture. A folder called
             ``art_samples`` is reached as ``./art_samples``. Folders and manifests may declare what
             they are a sample of (see `vision_evals.images.declared`).
         base: what relative sources start from.
@@ -48,7 +48,7 @@ def load(source: str, base: Path) -> ImageSet:
     if reason == ARCHIVE:
         raise UserError(f"{path}: an archive; unpack it, and name the folder")
     raise UserError(
-        f"{path}: neither a folder, a manifest (csv, parquet) nor a picture "
+        f"{path}: neither a folder, a manifest ({', '.join(MANIFESTS)}) nor a picture "
         f"({', '.join(SIGNATURES)})"
     )
 
