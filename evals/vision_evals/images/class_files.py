@@ -153,7 +153,7 @@ def _from_json(path: Path, data: object) -> tuple[Sequence[str], list[FileLine]]
     return header, [FileLine(n, row) for n, row in enumerate(rows, start=1)]
 
 
-def _checked(path: Path, header: list[str], line: FileLine, index: int) -> dict[str, str]:
+def _checked(path: Path, header: Sequence[str], line: FileLine, index: int) -> dict[str, str]:
     if len(line.cells) != len(header) or not all(line.cells):
         raise UserError(
             f"{path}, line {line.number}: {line.cells} is not one class ({', '.join(header)}); "
