@@ -10,10 +10,10 @@ from __future__ import annotations
 import hashlib
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from io import BytesIO
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import (
@@ -36,6 +36,12 @@ from vision_evals.images.kinds import format_of
 
 MAX_PIXELS = 2**29 // 3
 """Pixels above which a picture is refused: half a gibibyte of RGB."""
+
+MAX_BYTES = 1_000_000_000
+"""Memory above which a picture is refused, and which all that are decoded at once may take."""
+
+STRIP_PIXELS = 2**18
+"""Pixels that are converted at once."""
 
 # the plugins themselves, not Image.open: that warns by PIL's own limit, tries other formats,
 # and warns about harmless multi-picture JPEGs
@@ -73,6 +79,9 @@ _IMPOSTORS = {
 }
 """What else a file is that is called a picture."""
 
+_DECODERS_OWN = {"WebP": 13, "AVIF": 12}
+"""Bytes a pixel that decoders hold beside PIL's picture, as measured; others go row by row."""
+
 _WITH_ALPHA = {"RGBA", "RGBa", "LA", "La", "PA"}
 _FOREIGN = {
     "F": "32-bit floating point has no agreed range; save it with 8 or 16 bits",
@@ -103,15 +112,23 @@ def load(path: Path) -> bytes:
         UnreadableError: it is no file, or the system does not give it.
     """
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
             raise UnreadableError(f"{path.name}: not a file")
+        if status.st_size > MAX_BYTES:
+            raise UnreadableError(f"{path.name}: more than {MAX_BYTES:,} bytes; scale it down")
         return path.read_bytes()
     except OSError as error:
         raise UnreadableError(f"{path.name}: cannot be read: {error.strerror}") from None
 
 
-def decode(path: Path, data: bytes) -> Decoded:
+def decode(path: Path, data: bytes, reserve: Callable[[int], None] = lambda _: None) -> Decoded:
     """Decode the bytes of a picture file, whatever its extension says.
+
+    Args:
+        path: of the file.
+        data: its bytes.
+        reserve: waits until so many bytes of memory may be taken.
 
     Transparency is composited on white; 16-bit greyscale is value / 257, rounded; 16-bit colour
     keeps its high byte, as PIL does.
@@ -127,6 +144,7 @@ def decode(path: Path, data: bytes) -> Decoded:
         )
     try:
         source = _open(data)
+        reserve(_fitting(source, data))
         source.load()
         picture = to_rgb(source, data)
     except UnreadableError as error:
@@ -157,6 +175,28 @@ def _open(data: bytes) -> ImageFile.ImageFile:
             f"{source.width} x {source.height} pixels are more than {limit:,}; scale it down"
         )
     return source
+
+
+def _fitting(source: ImageFile.ImageFile, data: bytes) -> int:
+    """Return the bytes that decoding takes at most: file, PIL's picture, RGB, the decoder's own.
+
+    Raises:
+        UnreadableError: they are too many.
+    """
+    stored = 1 if source.mode in {"1", "L", "P"} else 2 if source.mode.startswith("I;16") else 4
+    kind = format_of(data) or ""
+    own = _DECODERS_OWN.get(kind, 0)
+    if kind == "JPEG 2000" or (kind == "JPEG" and "progressive" in source.info):
+        own = len(source.getbands()) * (6 if kind == "JPEG 2000" else 2)
+    as_it_is = source.mode == "RGB" and "transparency" not in source.info
+    each = stored + (0 if as_it_is else 4) + own
+    needed = each * source.width * source.height + len(data)
+    if needed > MAX_BYTES:
+        raise UnreadableError(
+            f"{source.width} x {source.height} pixels take {needed / 1e9:.1f} GB to decode, more "
+            f"than {MAX_BYTES / 1e9:.1f} GB; scale it down"
+        )
+    return needed
 
 
 def _first_match(table: Mapping[bytes, str], data: bytes) -> str | None:
@@ -191,15 +231,29 @@ def to_rgb(source: Image.Image, data: bytes) -> Image.Image:
         raise UnreadableError(_FOREIGN[source.mode])
     key = source.info.get("transparency")
     if source.mode.startswith("I"):
-        return _deep_grey(source, key)
+        return _in_strips(source, lambda strip: _deep_grey(strip, key, tags))
     if source.mode in _WITH_ALPHA or key is not None:
         if source.format == "PNG" and source.mode != "P" and key is not None:
             source.info["transparency"] = _eight_bits(key, depth=data[24])
-        return _on_white(source.convert("RGBA"))
-    return source.convert("RGB")
+        return _in_strips(source, _on_white)
+    return (
+        source if source.mode == "RGB" else _in_strips(source, lambda strip: strip.convert("RGB"))
+    )
 
 
-def _on_white(picture: Image.Image) -> Image.Image:
+def _in_strips(source: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """Convert a picture by rows, so that copies on the way are small."""
+    width, height = source.size
+    picture = Image.new("RGB", source.size)
+    rows = max(1, STRIP_PIXELS // max(1, width))
+    for top in range(0, height, rows):
+        box = (0, top, width, min(top + rows, height))
+        picture.paste(convert(source.crop(box)), box)
+    return picture
+
+
+def _on_white(source: Image.Image) -> Image.Image:
+    picture = source.convert("RGBA")
     white = Image.new("RGBA", picture.size, "white")
     return Image.alpha_composite(white, picture).convert("RGB")
 
@@ -212,8 +266,7 @@ def _eight_bits(key: int | tuple[int, ...], depth: int) -> int | tuple[int, ...]
     return min(255, key * 255 // int(2**depth - 1))
 
 
-def _deep_grey(source: Image.Image, key: int | None) -> Image.Image:
-    tags = getattr(source, "tag_v2", {})
+def _deep_grey(source: Image.Image, key: int | None, tags: Mapping[int, Any]) -> Image.Image:
     if source.mode == "I" and tags:
         raise UnreadableError("signed or 32-bit integers have no agreed range; save 16 bits")
     # a scanner's 12 bits arrive in 16

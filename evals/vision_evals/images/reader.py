@@ -7,15 +7,17 @@ import itertools
 import os
 import time
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Condition
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
 from vision_evals.core.errors import UnreadableError
-from vision_evals.images.decode import decode, load
+from vision_evals.images.decode import MAX_BYTES, decode, load
 from vision_evals.images.geometry import Geometry, pixels
 
 if TYPE_CHECKING:
@@ -28,6 +30,35 @@ READER_THREADS = 4
 """Threads that wait for files."""
 BATCHES_AHEAD = 3
 """Batches decoded or decoding while a device looks at one."""
+
+
+class Room:
+    """Memory that the pictures which are decoded at once may take together."""
+
+    def __init__(self, size: int = MAX_BYTES) -> None:
+        """Begin with all of it free."""
+        self._size = self._free = size
+        self._changed = Condition()
+
+    @contextmanager
+    def share(self) -> Iterator[Callable[[int], None]]:
+        """Yield a function that takes bytes, and waits for them; they are free after the block."""
+        taken = 0
+
+        def take(wanted: int) -> None:
+            nonlocal taken
+            wanted = min(wanted, self._size)
+            with self._changed:
+                self._changed.wait_for(lambda: self._free >= wanted)
+                self._free -= wanted
+            taken += wanted
+
+        try:
+            yield take
+        finally:
+            with self._changed:
+                self._free += taken
+                self._changed.notify_all()
 
 
 class Spent(NamedTuple):
@@ -97,6 +128,7 @@ def batches(
         geometries: every way in which the classifiers want them resized and cropped.
     """
     decoders, readers = ThreadPoolExecutor(cores()), ThreadPoolExecutor(READER_THREADS)
+    room = Room()
 
     def read_ahead(turn: Sequence[range]) -> list[list[tuple[Image, Future[LoadedFile]]]]:
         return [[(images[i], readers.submit(load_timed, images[i])) for i in span] for span in turn]
@@ -106,7 +138,10 @@ def batches(
         coming = read_ahead(turns[0]) if turns else []
         for number, turn in enumerate(turns):
             looks = [
-                [decoders.submit(_read_image, image, file, geometries) for image, file in span]
+                [
+                    decoders.submit(_read_image, image, file, geometries, room)
+                    for image, file in span
+                ]
                 for span in coming
             ]
             ready = deque([look.result() for look in span] for span in looks)
@@ -168,19 +203,31 @@ def load_timed(image: Image) -> LoadedFile:
 
 
 def _read_image(
-    image: Image, file: Future[LoadedFile], geometries: Collection[Geometry]
+    image: Image, file: Future[LoadedFile], geometries: Collection[Geometry], room: Room
 ) -> ReadImage:
-    return read_image(image, file.result(), geometries)
+    return read_image(image, file.result(), geometries, room)
 
 
-def read_image(image: Image, loaded: LoadedFile, geometries: Collection[Geometry]) -> ReadImage:
+def read_image(
+    image: Image, loaded: LoadedFile, geometries: Collection[Geometry], room: Room
+) -> ReadImage:
     """Decode a file, and resize and crop the picture in every way; all by PIL."""
+    with room.share() as take:
+        return _decoded(image, loaded, geometries, take)
+
+
+def _decoded(
+    image: Image,
+    loaded: LoadedFile,
+    geometries: Collection[Geometry],
+    take: Callable[[int], None],
+) -> ReadImage:
     data, reading = loaded
     times, decoded = [time.perf_counter()], None
     try:
         if isinstance(data, UnreadableError):
             raise data
-        decoded = decode(image.path, data)
+        decoded = decode(image.path, data, take)
         times.append(time.perf_counter())
         cut = {geometry: pixels(decoded.picture, geometry) for geometry in geometries}
     except UnreadableError as error:

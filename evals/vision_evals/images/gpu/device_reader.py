@@ -11,7 +11,7 @@ import os
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -26,6 +26,7 @@ from vision_evals.images.reader import (
     Batch,
     LoadedFile,
     ReadImage,
+    Room,
     Spent,
     cores,
     gather,
@@ -98,6 +99,7 @@ class _Maker:
     device: torch.device
     stream: torch.cuda.Stream | None
     decoders: ThreadPoolExecutor
+    room: Room = field(default_factory=Room)
 
     def make(
         self, span: range, reading: Future[LoadedFiles], compare: bool
@@ -153,12 +155,18 @@ class _Maker:
                 pictures.append(ReadImage(image.id, {}, sha256, oriented, None, Spent()))
             else:
                 by_pil = rest if by_device and not compare else self.geometries
-                pictures.append(self.decoders.submit(_read_image, image, data, error, by_pil))
+                pictures.append(
+                    self.decoders.submit(_read_image, image, data, error, by_pil, self.room)
+                )
         return [p.result() if isinstance(p, Future) else p for p in pictures]
 
 
 def _read_image(
-    image: Image, data: bytes | None, error: str | None, geometries: Collection[Geometry]
+    image: Image,
+    data: bytes | None,
+    error: str | None,
+    geometries: Collection[Geometry],
+    room: Room,
 ) -> ReadImage:
     if error is not None:
         loaded = LoadedFile(UnreadableError(f"{image.path.name}: {error}"), 0.0)
@@ -166,7 +174,7 @@ def _read_image(
         loaded = LoadedFile(data, 0.0)
     else:  # the processes left it out for want of space
         loaded = load_timed(image)
-    return read_image(image, loaded, geometries)
+    return read_image(image, loaded, geometries, room)
 
 
 def _received(batch: Batch, done: torch.cuda.Event | None) -> Batch:
