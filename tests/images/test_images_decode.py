@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile, TiffImagePlugin
 
 from vision_evals.core.errors import UnreadableError, UserError
-from vision_evals.images.decode import MAX_PIXELS, read
+from vision_evals.images.decode import MAX_BYTES, MAX_PIXELS, decode, read
 
 Array = npt.NDArray[Any]
 
@@ -347,6 +347,56 @@ def test_a_huge_png_is_refused_from_its_header(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b"never read"))
     with pytest.raises(UnreadableError, match=f"30000 x 30000 pixels are more than {MAX_PIXELS:,}"):
         read(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(
+    ("side", "colour", "refused"),
+    [(13000, 6, True), (13000, 2, False), (13377, 3, False), (11000, 6, False), (11100, 6, False)],
+)
+def test_what_decoding_takes_is_bounded(
+    side: int, colour: int, refused: bool, tmp_path: Path
+) -> None:
+    """With transparency PIL's picture and ours take 8 bytes a pixel; a palette takes 5, RGB 4."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, colour, 0, 0, 0))
+    palette = chunk(b"PLTE", bytes(768)) + chunk(b"tRNS", bytes(256)) if colour == 3 else b""
+    data = b"\x89PNG\r\n\x1a\n" + header + palette + chunk(b"IDAT", b"never read")
+    each = {6: 8, 2: 4, 3: 5}[colour]
+    assert (side**2 * each + len(data) > MAX_BYTES) == refused
+    taken: list[int] = []
+
+    def take(size: int) -> None:
+        taken.append(size)
+        raise UnreadableError("enough")
+
+    message = (
+        f"{side} x {side} pixels take 1.4 GB to decode, more than 1.0 GB" if refused else "enough"
+    )
+    with pytest.raises(UnreadableError, match=message):
+        decode(tmp_path / "a.png", data, take)
+    assert taken == ([] if refused else [side**2 * each + len(data)])
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "a.png").open("wb") as file:
+        file.truncate(MAX_BYTES + 1)  # a hole: it takes no space
+    with pytest.raises(UnreadableError, match=r"a\.png: more than 1,000,000,000 bytes"):
+        read(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "L", "1", "CMYK", "P"])
+def test_strips_are_the_whole_picture(
+    mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 7 rows, of 4 and 3, and of one."""
+    kind = "tif" if mode == "CMYK" else "png"
+    rng = np.random.default_rng(0)
+    colours = Image.fromarray(rng.integers(0, 256, (7, 5, 4), dtype=np.uint8), "RGBA")
+    picture = colours.convert("RGB").convert(mode) if mode != "RGBA" else colours
+    path = saved(tmp_path, picture, f"a.{kind}", **({"transparency": 3} if mode == "P" else {}))
+    whole = read(path).picture.tobytes()
+    for pixels in (20, 5, 1):
+        monkeypatch.setattr("vision_evals.images.decode.STRIP_PIXELS", pixels)
+        assert read(path).picture.tobytes() == whole
 
 
 def test_our_limit_is_not_pils(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
