@@ -215,12 +215,15 @@ def probe_of(
     chosen = [image_set.images[i] for i in positions]
     geometry = group.classifier.geometry
     (batch,) = batches(chosen, [range(len(chosen))], {geometry})
-    if any(result.digests.get(name) != sha256 for name, sha256 in batch.digests.items()):
-        raise UserError("image files changed during the run; run it again")
+    before = {image.id: result.digests.get(image.id) for image in chosen}
+    # unreadable ones had no digest, and have none now
+    if {**dict.fromkeys(before), **batch.digests} != before:
+        raise UserError("image files changed or vanished during the run; run it again")
+    none = torch.empty(0, 3, *geometry.size, dtype=torch.uint8)
     return Probe(
         group.classifier,
         batch.ids,
-        to_unit(batch.pixels[geometry], config.device),
+        to_unit(batch.pixels.get(geometry, none), config.device),
         group.answers_at([positions[i] for i in batch.positions], config.device),
         config.seed,
         differentiate=True,
