@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 
 from tests.report.test_report_terminal import checks, item, judged
-from vision_evals.log import Classifier, Environment, Item, Run, Settings, Verdict
+from vision_evals.log import (
+    Classifier,
+    Environment,
+    ImageSet,
+    Item,
+    LeftOut,
+    Run,
+    Settings,
+    Verdict,
+)
 from vision_evals.report.remarks import not_fetched, remarks
 from vision_evals.report.terminal import counts, height, table
 
@@ -111,3 +120,19 @@ def test_a_big_run_without_failures_fits_on_a_screen(width: int) -> None:
     assert sum(-(-len(line) // width) or 1 for line in [*text.splitlines(), *below]) + pytests <= 40
     assert text.startswith("network")
     assert "-v shows all 352" in text
+
+
+def test_what_was_left_out_of_a_folder_is_one_line() -> None:
+    """Hidden files and texts lie beside pictures everywhere: the report has those."""
+    groups = (
+        LeftOut(reason="copies, thumbnails and unfinished downloads", n=1, names=("a.jpg~",)),
+        LeftOut(reason="folders that are never data", n=1200, names=("a/@eaDir", "b/@eaDir")),
+        LeftOut(reason="hidden", n=3, names=(".a", ".b", ".c"), usual=True),
+    )
+    images = ImageSet(role="photographs", source="pets", n=20, total=20, left_out=groups)
+    assert remarks(run_of(image_sets=(images,))) == [
+        "photographs: left out of pets: 1 copies, thumbnails and unfinished downloads (a.jpg~); "
+        "1,200 folders that are never data (a/@eaDir, b/@eaDir, ...)"
+    ]
+    usual = images.model_copy(update={"left_out": groups[2:]})
+    assert remarks(run_of(image_sets=(usual,))) == []
