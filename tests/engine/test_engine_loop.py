@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pandas as pd
 import pytest
@@ -13,12 +14,12 @@ import torch
 from PIL import Image as Picture
 from torch import nn
 
-from vision_evals.core.errors import NotApplicableError
+from vision_evals.core.errors import NotApplicableError, UserError
 from vision_evals.engine import tables
-from vision_evals.engine.batch_step import observe
+from vision_evals.engine.batch_step import observe, probe_of
 from vision_evals.engine.loop import run_loop
 from vision_evals.engine.shard import SHARD
-from vision_evals.engine.tasks import PassResult, Task, TaskGroup
+from vision_evals.engine.tasks import PassResult, RunConfig, Task, TaskGroup
 from vision_evals.images import sources
 from vision_evals.images.decode import Decoded, decode
 from vision_evals.images.image_set import ImageSet, limited
@@ -39,9 +40,9 @@ def spied(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Return a list that names every file as it is decoded."""
     files: list[Path] = []
 
-    def spy(path: Path, data: bytes) -> Decoded:
+    def spy(path: Path, data: bytes, take: Callable[[int], None]) -> Decoded:
         files.append(path)
-        return decode(path, data)
+        return decode(path, data, take)
 
     monkeypatch.setattr("vision_evals.images.reader.decode", spy)
     return files
@@ -318,6 +319,34 @@ def test_unreadable_pictures_are_left_out_and_named(
     gone = {image.id for image in image_set.images[5:7]}
     assert result.unreadable.keys() == gone
     assert set(merged(tmp_path)["image"]) == {i.id for i in image_set.images} - gone
+
+
+@pytest.mark.parametrize("vanish", [1, 4])
+def test_pictures_that_vanish_during_a_run_are_a_sentence(
+    vanish: int, small: Small, image_set: ImageSet, tmp_path: Path
+) -> None:
+    """They were read in the pass, and are wanted once more: some, or all of them, are gone."""
+    few = limited(image_set, 4)
+    one = group(small(), few)
+    result = go(few, [one], tmp_path)
+    config = cast("RunConfig", SimpleNamespace(device=torch.device("cpu"), seed=0))
+    for image in few.images[:vanish]:
+        image.path.unlink()
+    with pytest.raises(UserError, match="image files changed or vanished during the run; run it"):
+        probe_of(one, few, range(4), result, config)
+
+
+def test_pictures_that_were_never_readable_make_an_empty_probe(
+    small: Small, image_set: ImageSet, tmp_path: Path
+) -> None:
+    few = limited(image_set, 4)
+    for image in few.images:
+        image.path.write_bytes(b"not a picture")
+    one = group(small(), few)
+    result = go(few, [one], tmp_path)
+    config = cast("RunConfig", SimpleNamespace(device=torch.device("cpu"), seed=0))
+    probe = probe_of(one, few, range(4), result, config)
+    assert (probe.ids, len(probe.pixels)) == ((), 0)
 
 
 def test_pixels_wait_in_bounded_memory(
