@@ -155,8 +155,12 @@ class Pass:
                     group.fast_path.release()
             for _, task in tasks_of(self.groups.values()):
                 rows[task.table] = self._joined(task)
-        with progress(f"validity of {self.role}", 0) as bar:
-            self._hold(rows, self._evidence(rows, changes, lambda what: bar(0, what)))
+        try:
+            with progress(f"validity of {self.role}", 0) as bar:
+                self._hold(rows, self._evidence(rows, changes, lambda what: bar(0, what)))
+        except UserError as error:  # no later check on these images is judged without it
+            self.broken = str(error)
+            raise
 
     def _with_fast_path(self, group: TaskGroup) -> TaskGroup:
         """Choose how a classifier's forwards are computed, by how many there will be."""
