@@ -132,3 +132,19 @@ def test_a_declaration_that_is_not_utf8(folder: Path) -> None:
     (folder / "images.toml").write_bytes('about = "café"\n'.encode("latin-1"))
     with pytest.raises(UserError, match=r"images\.toml: not UTF-8 .*; save it as UTF-8"):
         sample_of(folder)
+
+
+def test_another_number_of_pictures_than_declared_is_refused(folder: Path) -> None:
+    """Half of them may be missing, and nothing else would show it; a limit is no loss."""
+    declare(folder, SAMPLE + "count = 2\n")
+    assert limited(load(".", folder), 1).total == 2
+    (folder / "b.png").unlink()
+    with pytest.raises(UserError, match=r"images\.toml: count = 2, and there are 1 pictures; put"):
+        load(".", folder)
+    (folder / "val.csv").write_text("path\na.png\n")
+    declare(folder, "count = 3\n", "val.toml")
+    with pytest.raises(UserError, match=r"val\.toml: count = 3, and there are 1 pictures"):
+        load("val.csv", folder)
+    declare(folder, "count = 0\n", "val.toml")
+    with pytest.raises(UserError, match="count"):
+        load("val.csv", folder)

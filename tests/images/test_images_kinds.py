@@ -110,9 +110,9 @@ def test_folders_that_are_never_data_are_skipped_and_said(tmp_path: Path) -> Non
     write(tmp_path / "set" / "cat" / "@eaDir" / "a.jpg" / "SYNOPHOTO_THUMB_XL.jpg", picture("JPEG"))
     found = load(str(tmp_path / "set"), tmp_path)
     assert ids(found) == ["cat/a.jpg"]
-    n, names = left_out(found)["folders that are never data"]
+    n, first = left_out(found)["folders that are never data"]
     assert n == len(NOT_DATA) + 1
-    assert len(names) == 5
+    assert len(first) == 5
     assert left_out(found)["hidden"] == (1, (".thumbnails",))
 
 

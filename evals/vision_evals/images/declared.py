@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
+from pydantic import Field
+
+from vision_evals.core.errors import UserError
 from vision_evals.core.paths import read_text
 from vision_evals.core.tables import Table, parse_toml, validate
 from vision_evals.images.art import LIST
@@ -22,15 +26,22 @@ class Declaration(Table):
     sample_of: str | None = None
     """Class map, such as ``imagenet``, whose published accuracies may be compared with these
     pictures, since they are a random sample of the images of those."""
+    count: Annotated[int, Field(ge=1)] | None = None
+    """How many pictures there are: where another number is found, none is judged."""
     about: str | None = None
     """For people: where the pictures come from, and how they were drawn."""
 
 
-def sample_of(source: Path) -> str | None:
+def sample_of(source: Path, found: int) -> str | None:
     """Return the class map that a folder or manifest declares its pictures to be a sample of.
 
+    Args:
+        source: folder or manifest.
+        found: how many pictures it holds.
+
     Raises:
-        UserError: the declaration is not TOML, or has an unknown key or a wrong value.
+        UserError: the declaration is not TOML, has an unknown key or a wrong value, or declares
+            another number of pictures.
     """
     path = declaration(source)
     if path is None or not path.is_file():
@@ -38,7 +49,13 @@ def sample_of(source: Path) -> str | None:
     text = read_text(path)
     if is_suite(text):  # a suite with the name of the manifest
         return None
-    return validate(Declaration, parse_toml(text, path), str(path)).sample_of
+    declared = validate(Declaration, parse_toml(text, path), str(path))
+    if declared.count not in {None, found}:
+        raise UserError(
+            f"{path}: count = {declared.count}, and there are {found} pictures; put the missing ones "
+            "back, or write the new number down"
+        )
+    return declared.sample_of
 
 
 def declaration(source: Path) -> Path | None:

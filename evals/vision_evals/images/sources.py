@@ -38,10 +38,11 @@ def load(source: str, base: Path) -> ImageSet:
     path = resolve(source, base, *BUILT_IN)
     if path.is_dir():
         found = art(path) if (path / LIST).is_file() else folder(path)
-        return collect(source, found.images, sample_of(path), found.left_out)
+        return collect(source, found.images, sample_of(path, len(found.images)), found.left_out)
     extension = path.suffix.lower().removeprefix(".")
     if extension in MANIFESTS:
-        return collect(source, manifest(path), sample_of(path))
+        images = manifest(path)
+        return collect(source, images, sample_of(path, len(images)))
     reason = why_no_picture(str(path))
     if reason is None:
         return collect(source, (Image(path.name, path),))
