@@ -113,8 +113,8 @@ def test_a_limit_keeps_it_and_the_fingerprint_ignores_it(folder: Path) -> None:
     ("text", "said"),
     [
         ('sampel_of = "imagenet"\n', 'unknown key "sampel_of"; did you mean "sample_of"?'),
-        ('classes = "imagenet"\n', 'unknown key "classes"; known are about, sample_of'),
-        ("[[work]]\n", 'unknown key "work"; known are about, sample_of'),
+        ('classes = "imagenet"\n', 'unknown key "classes"; known are about, count, sample_of'),
+        ("[[work]]\n", 'unknown key "work"; known are about, count, sample_of'),
         ("sample_of = true\n", "sample_of = True: should be a valid string"),
         ('sample_of = ["imagenet"]\n', "sample_of = ['imagenet']: should be a valid string"),
         ("about = 3\n", "about = 3: should be a valid string"),

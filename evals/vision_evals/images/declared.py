@@ -52,8 +52,8 @@ def sample_of(source: Path, found: int) -> str | None:
     declared = validate(Declaration, parse_toml(text, path), str(path))
     if declared.count not in {None, found}:
         raise UserError(
-            f"{path}: count = {declared.count}, and there are {found} pictures; put the missing ones "
-            "back, or write the new number down"
+            f"{path}: count = {declared.count}, and there are {found} pictures; put those missing "
+            "back, or write the new number"
         )
     return declared.sample_of
 
