@@ -98,7 +98,8 @@ class Card(Table):
     input: Input | None = None
     """Preprocessing; by default what the published weights say."""
     classes: str = "imagenet"
-    """``imagenet``, or a file of class names relative to the file that holds the card."""
+    """``imagenet``, or a file of class names relative to the file that holds the card: one a line,
+    perhaps after number or synset, CSV, JSON, or a list of YAML."""
     published: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)
     """Published metrics as fractions in [0, 1], such as top1_accuracy."""
 

@@ -73,7 +73,7 @@ def numbering(evidence: Evidence) -> CheckResult:
         f"({n} images of {len(usual)} classes, p = {min(1.0, best.p * len(others)):.2g})"
     )
     if best.p * len(others) < SIGNIFICANCE:
-        return failed(f"{sentence}; label images by class name or synset, not by number")
+        return failed(f"{sentence}; correct the labels, or the order of the class list")
     return undecided(sentence)
 
 
