@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
-from vision_evals.core.errors import UserError, printable
+from vision_evals.core.errors import UnreadableError, UserError, printable
 from vision_evals.images import sources
+from vision_evals.images.decode import read
 from vision_evals.images.image_set import ImageSet, limited
 from vision_evals.images.labels import targets
 from vision_evals.models.build import build
@@ -57,11 +57,8 @@ def pictures(source: Path) -> Pictures:
     image_set = sources.load(str(source), Path.cwd())
     sizes: Counter[tuple[int, int]] = Counter()
     for image in limited(image_set, MAX_OPENED).images:
-        try:
-            with Image.open(image.path) as picture:
-                sizes[picture.size] += 1
-        except (OSError, ValueError, Image.DecompressionBombError):
-            continue  # the run names it
+        with suppress(UnreadableError):  # the run names it
+            sizes[read(image.path).picture.size] += 1
     if not sizes:
         raise UserError(f"--images {source}: no picture can be opened; is this the right folder?")
     return Pictures(image_set, sizes)
