@@ -163,7 +163,7 @@ def test_a_class_without_a_picture_is_said(tmp_path: Path) -> None:
 def test_nothing_but_other_files_says_what_there_was(tmp_path: Path) -> None:
     write(tmp_path / "all.zip", b"PK")
     with pytest.raises(
-        UserError, match=r"left out: 1 archives, which are not unpacked \(all.zip\)"
+        UserError, match=r"left out: archives, which are not unpacked: 1 \(all.zip\)"
     ):
         load(str(tmp_path), tmp_path)
 

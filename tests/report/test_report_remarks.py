@@ -131,8 +131,8 @@ def test_what_was_left_out_of_a_folder_is_one_line() -> None:
     )
     images = ImageSet(role="photographs", source="pets", n=20, total=20, left_out=groups)
     assert remarks(run_of(image_sets=(images,))) == [
-        "photographs: left out of pets: 1 copies, thumbnails and unfinished downloads (a.jpg~); "
-        "1,200 folders that are never data (a/@eaDir, b/@eaDir, ...)"
+        "photographs: left out of pets: copies, thumbnails and unfinished downloads: 1 (a.jpg~); "
+        "folders that are never data: 1,200 (a/@eaDir, b/@eaDir, ...)"
     ]
     usual = images.model_copy(update={"left_out": groups[2:]})
     assert remarks(run_of(image_sets=(usual,))) == []

@@ -95,9 +95,9 @@ class LeftOut(Record):
     """Whether such files lie beside pictures everywhere, and need no remark."""
 
     def __str__(self) -> str:
-        """Return count, reason and names."""
+        """Return reason, count and names."""
         more = ", ..." if self.n > len(self.names) else ""
-        return f"{self.n:,} {self.reason} ({', '.join(self.names)}{more})"
+        return f"{self.reason}: {self.n:,} ({', '.join(self.names)}{more})"
 
 
 class ImageSet(Record):
