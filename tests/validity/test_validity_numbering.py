@@ -18,6 +18,7 @@ from vision_evals.core.errors import NotApplicableError
 from vision_evals.images.labels import ClassMap
 from vision_evals.measures import fgsm
 from vision_evals.measures.accuracy import Parameters
+from vision_evals.measures.binomial import at_least
 from vision_evals.measures.probe import Answers
 from vision_evals.models.classifier import Classifier
 from vision_evals.validity import numbering
@@ -165,7 +166,7 @@ def test_few_classes_get_a_hint(classes: int, outcome: str, judged: Judge) -> No
 def test_the_border_is_that_of_scipy(right: int) -> None:
     """Of 16 images of 16 classes: the share of the four numberings that can be tried."""
     p = binom.sf(right - 1, 16, numbering.CHANCE)
-    assert numbering.at_least(right, 16, numbering.CHANCE) == pytest.approx(p)
+    assert at_least(right, 16, numbering.CHANCE) == pytest.approx(p)
 
 
 @given(st.lists(st.integers(0, 30), max_size=9))

@@ -90,9 +90,10 @@ def _answers(evidence: Evidence) -> tuple[np.ndarray, np.ndarray]:
         return label, np.where(rows["correct1"].astype(bool), label, first)
     if answers is None:
         raise NotApplicableError("the images have no labels")
-    label, logits = answers.label, evidence.probe.logits
-    first = logits.argmax(dim=1).where(~first_is_right(logits, answers.accepted), label)
-    return label.cpu().numpy(), first.cpu().numpy()
+    logits = evidence.probe.logits
+    wrong = ~first_is_right(logits, answers.accepted)
+    seen = logits.argmax(dim=1).where(wrong, answers.label)
+    return answers.label.cpu().numpy(), seen.cpu().numpy()
 
 
 def _usual(label: np.ndarray, first: np.ndarray) -> dict[int, int]:
