@@ -16,7 +16,7 @@ from vision_evals.attacks.balls import LinfBall
 from vision_evals.core.errors import NotApplicableError
 from vision_evals.images.labels import ClassMap
 from vision_evals.models.classifier import Classifier
-from vision_evals.validity import gradients, known
+from vision_evals.validity import gradients, hidden, known, slopes
 from vision_evals.validity.check import Evidence
 from vision_evals.validity.forwards import uniform_noise
 
@@ -106,7 +106,7 @@ def test_a_false_gradient_does_not_hide_by_being_small(
     """The network answers louder than it says; along a random way, noise still does."""
     false = wrong_backward(lambda slope: BACKWARDS[name](slope) * 1e-8)
     evidence = asked(small(Before(curved, false)))
-    assert gradients.nothing_hidden(evidence).outcome == "failed"
+    assert hidden.nothing_hidden(evidence).outcome == "failed"
     if name == "downhill":
         assert gradients.reaches_pixels(evidence).outcome == "failed"
 
@@ -132,13 +132,13 @@ HIDDEN = {
 def test_a_good_network_hides_nothing(small: Small, curved: nn.Module, asked: Make) -> None:
     pooled = nn.Sequential(nn.MaxPool2d(2), curved)
     for network in (curved, pooled, Scaled(curved, 1e4)):
-        found = gradients.nothing_hidden(asked(small(network)))
+        found = hidden.nothing_hidden(asked(small(network)))
         assert found.outcome == "passed", found.evidence
 
 
 @pytest.mark.parametrize("name", HIDDEN)
 def test_what_is_cut_away_is_found(name: str, small: Small, curved: nn.Module, asked: Make) -> None:
-    found = gradients.nothing_hidden(asked(small(Before(curved, HIDDEN[name]))))
+    found = hidden.nothing_hidden(asked(small(Before(curved, HIDDEN[name]))))
     assert found.outcome == "failed", found.evidence
 
 
@@ -151,18 +151,19 @@ def test_the_share_and_the_ratio_of_a_linear_network_are_known(small: Small, ask
             return torch.stack([out[:, 0], out[:, 1].detach(), out[:, 2]], dim=1)
 
     evidence = asked(small(Greenless()))
-    found = gradients.nothing_hidden(evidence)
+    found = hidden.nothing_hidden(evidence)
     pixels = evidence.probe.pixels[:4]
     first, second = (10 * pixels.mean(dim=(2, 3))).topk(2, dim=1).indices.T
-    free = gradients.movable(pixels).double()
+    free = slopes.movable(pixels).double()
     noise = (uniform_noise(evidence, pixels) - 0.5).sign().double() * free * 0.25 / 255
-    moved = 20 * noise.mean(dim=(2, 3))
-    has = torch.zeros(4, 3, dtype=torch.bool)
-    has[torch.arange(4), first] = has[torch.arange(4), second] = True
-    has[:, 1] = False
-    hidden = (moved * ~has).norm() / moved.norm()
+    moved, row = 20 * noise.mean(dim=(2, 3)), torch.arange(4)
+    whole = moved[row, second] - moved[row, first]
+    green = (second == 1).double() * moved[:, 1] - (first == 1).double() * moved[:, 1]
     assert found.outcome == "failed"
-    assert f"{float(hidden):.2g} comes through" in found.evidence
+    assert (
+        "of the response of the lead to noise of a quarter of a level on 4 images, "
+        f"{float(green.norm() / whole.norm()):.2g} comes through"
+    ) in found.evidence
 
 
 @pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
@@ -177,7 +178,7 @@ def test_half_precision_inside_is_no_mask(
     inner = copy.deepcopy(curved).to(half)
     evidence = asked(small(Half()))
     assert gradients.reaches_pixels(evidence).outcome == "undecided"
-    assert gradients.nothing_hidden(evidence).outcome == "undecided"
+    assert hidden.nothing_hidden(evidence).outcome == "undecided"
 
 
 def test_nearly_saturated_probabilities_leave_too_few_to_tell(

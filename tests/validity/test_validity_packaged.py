@@ -8,6 +8,7 @@ import torch
 from vision_evals.engine import state_guard
 from vision_evals.validity import (
     gradients,
+    hidden,
     known,
     labels,
     numbering,
@@ -22,7 +23,7 @@ CHECKS = (
     *preprocessing.CHECKS,
     *labels.CHECKS,
     *numbering.CHECKS,
-    *(check for check in gradients.CHECKS if check.run is not gradients.nothing_hidden),
+    *(check for check in gradients.CHECKS if check.run is not hidden.nothing_hidden),
     *known.CHECKS,
 )
 UNCLEAR = {"input as published", "clean accuracy as published", "no better order of labels"}

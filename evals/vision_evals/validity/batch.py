@@ -12,8 +12,8 @@ from vision_evals.attacks.criteria import Criterion, Misclassification
 from vision_evals.core.errors import NotApplicableError
 from vision_evals.measures.epsilons import value
 from vision_evals.validity.check import Evidence
-from vision_evals.validity.gradients import require_two_classes
 from vision_evals.validity.rows import budgets
+from vision_evals.validity.slopes import require_two_classes
 
 
 class ValidityBatch(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 SIGNIFICANCE = 0.01
 """A rate exceeds its limit when chance alone gives so many with less than this probability."""
+
+
+WORST_FIRST = ("failed", "undecided", "passed")
 
 
 class CheckResult(NamedTuple):
@@ -92,6 +95,12 @@ def failed(evidence: str) -> CheckResult:
 def undecided(evidence: str) -> CheckResult:
     """Return the result of a check without enough evidence to pass or to fail."""
     return CheckResult("undecided", evidence)
+
+
+def worst(results: Sequence[CheckResult]) -> CheckResult:
+    """Return the worst outcome, with the evidence of all results that have it."""
+    outcome = min((result.outcome for result in results), key=WORST_FIRST.index)
+    return CheckResult(outcome, "; ".join(r.evidence for r in results if r.outcome == outcome))
 
 
 def rate(bad: int, n: int, limit: float, counted: str) -> CheckResult:

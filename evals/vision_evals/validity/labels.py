@@ -24,10 +24,9 @@ from vision_evals.validity.check import (
     passed,
     reading,
     undecided,
+    worst,
 )
 from vision_evals.validity.forwards import logits_of, preserved_rng
-
-WORST_FIRST = ("failed", "undecided", "passed")
 
 MIN_IMAGES_PER_CLASS = 5
 """Images of a class below which the order of classes cannot be tested."""
@@ -189,7 +188,7 @@ def _better(evidence: Evidence, others: dict[str, torch.Tensor]) -> CheckResult:
             results.append(undecided(text))
         else:
             results.append(mcnemar(gained, lost, sentence, SIGNIFICANCE / len(others)))
-    return _worst(results)
+    return worst(results)
 
 
 def _answers(evidence: Evidence) -> Answers:
@@ -200,12 +199,6 @@ def _answers(evidence: Evidence) -> Answers:
 
 def _right(evidence: Evidence, logits: torch.Tensor) -> torch.Tensor:
     return first_is_right(logits, _answers(evidence).accepted)
-
-
-def _worst(results: list[CheckResult]) -> CheckResult:
-    """Return the worst outcome, with the evidence of all results that have it."""
-    worst = min((result.outcome for result in results), key=WORST_FIRST.index)
-    return CheckResult(worst, "; ".join(r.evidence for r in results if r.outcome == worst))
 
 
 CHECKS = (
