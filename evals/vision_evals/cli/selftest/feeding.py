@@ -12,12 +12,7 @@ from vision_evals.cli.selftest.mutant import SEED, mutant, step, with_step
 from vision_evals.images.geometry import Geometry
 from vision_evals.models.card import Input
 from vision_evals.models.classifier import Classifier, Normalise
-
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-"""Mean and standard deviation of torchvision's networks, RGB on the pixel scale [0, 1]."""
-
-CAFFE = ((122.679 / 255, 116.669 / 255, 104.006 / 255), (1 / 255, 1 / 255, 1 / 255))
-"""Caffe's: a mean to subtract, and pixels up to 255."""
+from vision_evals.validity.normalisation import CAFFE, IMAGENET
 
 LEVELS = 255
 """Steps between black and white in an 8-bit picture."""
