@@ -47,7 +47,8 @@ def evaluate(
         catalog: for the classifiers that thresholds name.
         resources: the classifiers and image sets to judge.
         config: how to compute; rows are below its directory while this runs. For a mutant it must
-            have no cache: a mutant has the fingerprint of the network that it was made of.
+            have no cache: a mutant has the fingerprint of the network that it was made of. What its
+            examiner found of a classifier is used again.
         progress: shows each pass.
 
     Raises:
@@ -62,9 +63,8 @@ def evaluate(
             refused[job.id] = error
     with tempfile.TemporaryDirectory(dir=config.directory, prefix=".trial-") as folder:
         (Path(folder) / "tables").mkdir()
-        own_config = replace(
-            config, directory=Path(folder), examiner=Examiner(config.examiner.checks)
-        )
+        examiner = Examiner(config.examiner.checks, results=config.examiner.results)
+        own_config = replace(config, directory=Path(folder), examiner=examiner)
         applicable = [job for job in jobs if job.id not in refused]
         passes = _passes(applicable, catalog, resources, own_config, progress)
         return {

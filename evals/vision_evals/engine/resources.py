@@ -49,6 +49,8 @@ class Resources:
     """Of trained recipes."""
     show: Progress
     """Shows trainings."""
+    shown: Callable[[ImageSet], ImageSet] | None = None
+    """Changes every image set, where a self-test breaks them or needs a part."""
     records: dict[str, log.Classifier] = field(default_factory=dict)
     """Alias to its entry in the log, the unavailable ones included."""
     remarks: dict[str, None] = field(default_factory=dict)
@@ -79,6 +81,15 @@ class Resources:
         classifiers = {**self._classifiers, classifier.alias: (classifier,)}
         return replace(self, _classifiers=classifiers, _answers={})
 
+    def with_images(self, shown: Callable[[ImageSet], ImageSet]) -> Resources:
+        """Return resources whose image sets are changed once more; classifiers are shared."""
+        before = self.shown
+
+        def both(images: ImageSet) -> ImageSet:
+            return shown(images if before is None else before(images))
+
+        return replace(self, shown=both, _image_sets={}, _answers={})
+
     def image_set(self, source: Source) -> ImageSet:
         """Return an image set; UserError if it is missing, empty or wrong."""
         return _once(self._image_sets, source, lambda: self._load_images(source))
@@ -93,7 +104,8 @@ class Resources:
 
     def _load_images(self, source: Source) -> ImageSet:
         image_set = sources.load(source.place, Path())
-        return image_set if self.limit is None else limited(image_set, self.limit)
+        image_set = image_set if self.limit is None else limited(image_set, self.limit)
+        return image_set if self.shown is None else self.shown(image_set)
 
     def _build(self, request: Request) -> tuple[Classifier, ...]:
         """Load a classifier, and record it or why it is unavailable."""

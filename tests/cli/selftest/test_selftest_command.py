@@ -281,8 +281,8 @@ def test_side_by_side_finds_what_one_after_the_other_finds(
     ]
     assert untimed[0] == untimed[1]
     assert shown[0] == shown[1]
-    counts = [line.split(" of ")[0] for line in shown[1][1].splitlines() if " of 13: " in line]
-    assert counts == [str(i) for i in range(1, 14)]
+    counts = [line.split(" of ")[0] for line in shown[1][1].splitlines() if " of 20: " in line]
+    assert counts == [str(i) for i in range(1, 21)]
 
 
 DEADLY = """

@@ -160,6 +160,19 @@ def test_structure_is_not_asked_again_and_behaviour_still_is(
     assert found.behaviour.item == rounds[1].jobs[0].id
 
 
+def test_a_run_that_is_refused_is_noticed_and_ends(
+    rounds: tuple[SuiteRound, SuiteRound], small: Callable[..., Classifier]
+) -> None:
+    def judge(*_: object) -> Evaluations:
+        raise UserError('lists "b.png", which is not among the images')
+
+    found = attempt(MUTANT, small(), rounds, lambda _: {}, judge)
+    assert found.suites == ("cheap",)
+    assert found.structure is not None
+    assert (found.structure.name, found.structure.item) == ("refused", rounds[0].jobs[0].id)
+    assert found.structure.sentence.startswith('lists "b.png"')
+
+
 def test_after_behaviour_only_open_questions_are_worth_a_pass(
     rounds: tuple[SuiteRound, SuiteRound],
 ) -> None:

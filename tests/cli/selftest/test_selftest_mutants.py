@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,8 @@ from torch import Tensor, nn
 from vision_evals.cli.selftest.mutant import Mutant
 from vision_evals.cli.selftest.mutants import MUTANTS
 from vision_evals.images.geometry import pixels
+from vision_evals.images.image_set import Image as LabelledImage
+from vision_evals.images.image_set import collect
 from vision_evals.models.card import Input
 from vision_evals.models.classifier import Classifier
 
@@ -91,8 +94,8 @@ def test_the_classifier_stays_whole_and_its_copy_says_nothing(
     assert not any(id(w) in own or w.requires_grad for w in broken.network.parameters())
 
 
-def test_thirteen_names() -> None:
-    assert len(NAMED) == len(MUTANTS) == 13
+def test_twenty_names() -> None:
+    assert len(NAMED) == len(MUTANTS) == 20
 
 
 def test_bgr(whole: Classifier, batch: Tensor) -> None:
@@ -206,7 +209,7 @@ def test_wrong_crop_shows_the_margin(whole: Classifier) -> None:
     assert made("wrong-crop", tight).geometry.resize == 256
 
 
-@pytest.mark.parametrize("name", ["wrong-crop", "no-antialias"])
+@pytest.mark.parametrize("name", ["wrong-crop", "no-antialias", "cv2-resize"])
 def test_a_mistake_of_geometry_does_not_announce_itself(name: str, whole: Classifier) -> None:
     """What checks read as in force is what it was; what is shown is not."""
     broken = made(name, whole)
@@ -237,17 +240,80 @@ def test_no_antialias_picks_where_antialias_blends(whole: Classifier) -> None:
     assert "antialias" not in str(whole.geometry)
 
 
+def with_classes(whole: Classifier, n: int) -> Classifier:
+    classes = replace(whole.classes, names=tuple(map(str, range(n))), synsets=None)
+    return replace(whole, classes=classes)
+
+
+def test_labels_by_folder_order_and_shifted(whole: Classifier) -> None:
+    """Folders as `ls` lists them; and a class of nothing in front of the others."""
+    twelve = with_classes(whole, 12)
+    sorted_as_text = ("0", "1", "10", "11", *"23456789")
+    assert made("labels-by-folder-order", twelve).classes.names == sorted_as_text
+    assert NAMED["labels-by-folder-order"].applies(with_classes(whole, 10)) is not None
+    assert made("labels-shifted", twelve).classes.names == (*map(str, range(1, 12)), "0")
+
+
+def test_every_second_picture_is_missing(whole: Classifier, batch: Tensor) -> None:
+    broken = NAMED["every-second-picture-missing"]
+    assert torch.equal(broken.make(whole).logits(batch), whole.logits(batch))
+    assert broken.pictures is not None
+    images = collect("five", tuple(LabelledImage(str(i), Path(str(i))) for i in range(5)))
+    left = broken.pictures(images)
+    assert ([image.id for image in left.images], left.cut) == (["0", "2", "4"], False)
+
+
+def test_normalised_twice(whole: Classifier, batch: Tensor) -> None:
+    once = (batch.numpy() - np.reshape(MEAN, (3, 1, 1))) / np.reshape(STD, (3, 1, 1))
+    again = torch.from_numpy(once.astype(np.float32))
+    assert close(made("normalised-twice", whole).logits(batch), fed(whole, again))
+
+
+def test_a_fused_dropout_drops_whole_rows_in_eval_mode(whole: Classifier) -> None:
+    """What is left is divided by 1 - p, and next to nothing of other rows comes in."""
+    broken = made("fused-dropout", whole)
+    assert not any(module.training for module in broken.network.modules())
+    rows = torch.arange(1, 41).float()[None, None, :, None].expand(2, 3, 40, 16)
+    torch.manual_seed(0)
+    seen = broken.network.get_submodule("0")(rows)
+    lost = seen[..., 0] < 0.5
+    assert 0.03 < float(lost.float().mean()) < 0.2
+    assert torch.equal(lost, seen[..., 15] < 0.5)
+    assert torch.allclose(seen[..., 0][~lost], rows[..., 0][~lost] / 0.9, rtol=1e-3)
+
+
+def test_a_stale_calibration_is_applied_by_a_hook(whole: Classifier, batch: Tensor) -> None:
+    broken = made("stale-config", whole)
+    logits, before = broken.logits(batch), whole.logits(batch)
+    shift = logits - before / 1.5
+    assert close(shift, shift[:1].expand_as(shift))
+    assert float(shift.std()) > 0.3
+    assert repr(broken.network) == repr(whole.network)
+
+
+def test_cv2_squeezes_the_whole_picture(whole: Classifier) -> None:
+    """As torch interpolates without antialias, whose pixel centres are cv2's too."""
+    broken = made("cv2-resize", whole)
+    drawn = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
+    seen = pixels(Image.fromarray(drawn), broken.geometry)
+    levels = torch.from_numpy(drawn).permute(2, 0, 1)[None].float()
+    wanted = torch.nn.functional.interpolate(levels, (16, 16), mode="bilinear")[0]
+    assert seen.shape == (3, 16, 16)
+    assert float((seen - wanted).abs().max()) <= 1
+
+
 def test_what_cannot_be_broken_says_why(small: Callable[..., Classifier]) -> None:
     plain = small()
     refused = {name for name, mutant in NAMED.items() if mutant.applies(plain) is not None}
     assert refused == {
         *("no-normalisation", "dropout-on", "batchnorm-training"),
-        *("dead-channels", "four-bits"),
+        *("dead-channels", "four-bits", "normalised-twice", "labels-by-folder-order"),
     }
     given = {"resize": (16, 16), "crop": "none", "interpolation": "lanczos"}
     sides = Input.model_validate({**given, "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)})
     odd = replace(plain, input=sides)
     assert NAMED["wrong-crop"].applies(odd)
+    assert NAMED["cv2-resize"].applies(odd)
     assert NAMED["no-antialias"].applies(odd)
     none = replace(plain, input=sides.model_copy(update={"resize": None, "crop": 16}))
     assert NAMED["no-antialias"].applies(none)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from vision_evals.cli.selftest.mutant import SEED, mutant, step, with_step
 from vision_evals.images.geometry import Geometry
+from vision_evals.images.image_set import ImageSet
 from vision_evals.models.card import Input
 from vision_evals.models.classifier import Classifier, Normalise
 from vision_evals.validity.normalisation import CAFFE, IMAGENET
@@ -108,6 +109,19 @@ def no_antialias(classifier: Classifier) -> Classifier:
     return _with_geometry(classifier, replace(classifier.input.geometry, antialias=False))
 
 
+@mutant("cv2-resize", "the whole picture resized without antialias, as cv2.resize does", no_margin)
+def cv2_resize(classifier: Classifier) -> Classifier:
+    """Squeeze the whole picture into the crop, bilinear and without antialias: cv2's default."""
+    card = classifier.input
+    assert isinstance(card.crop, int)
+    return _with_geometry(classifier, Geometry((card.crop, card.crop), None, antialias=False))
+
+
+def every_second(images: ImageSet) -> ImageSet:
+    """Return an image set without every second picture."""
+    return replace(images, images=images.images[::2], total=len(images.images[::2]))
+
+
 def lone_class(classifier: Classifier) -> str | None:
     """Say why the classes cannot be mixed up."""
     return "it has one class" if len(classifier.classes) == 1 else None
@@ -116,13 +130,42 @@ def lone_class(classifier: Classifier) -> str | None:
 @mutant("shuffled-labels", "outputs under one another's names", lone_class)
 def shuffled_labels(classifier: Classifier) -> Classifier:
     """Give the outputs one another's names."""
+    n = len(classifier.classes)
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(SEED)).tolist()
+    return _renamed(classifier, [*order[1:], order[0]] if order == sorted(order) else order)
+
+
+def few_classes(classifier: Classifier) -> str | None:
+    """Say why folders cannot be in another order: the numbers up to 9 sort alike as text."""
+    return lone_class(classifier) or (
+        "it has ten classes or fewer" if len(classifier.classes) <= 10 else None
+    )
+
+
+@mutant("labels-by-folder-order", "labels sorted as text: 0, 1, 10, 100, 2", few_classes)
+def labels_by_folder_order(classifier: Classifier) -> Classifier:
+    """Give the outputs the names of folders in the order of their numbers as text."""
+    return _renamed(classifier, sorted(range(len(classifier.classes)), key=str))
+
+
+@mutant("labels-shifted", "labels counted from 1", lone_class)
+def labels_shifted(classifier: Classifier) -> Classifier:
+    """Give each output the name of the next one."""
+    n = len(classifier.classes)
+    return _renamed(classifier, [*range(1, n), 0])
+
+
+def _renamed(classifier: Classifier, order: list[int]) -> Classifier:
     classes = classifier.classes
-    order = torch.randperm(len(classes), generator=torch.Generator().manual_seed(SEED)).tolist()
-    if order == sorted(order):
-        order = [*order[1:], order[0]]
     synsets = classes.synsets and tuple(classes.synsets[i] for i in order)
     renamed = replace(classes, names=tuple(classes.names[i] for i in order), synsets=synsets)
     return with_step(replace(classifier, classes=renamed), step(classifier))
+
+
+@mutant("every-second-picture-missing", "every second picture is not there", pictures=every_second)
+def every_second_picture_missing(classifier: Classifier) -> Classifier:
+    """Leave the classifier as it is: its pictures are the mistake."""
+    return with_step(classifier, step(classifier))
 
 
 def _with_geometry(classifier: Classifier, other: Geometry) -> Classifier:

@@ -8,12 +8,23 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from vision_evals.cli.selftest.feeding import not_normalised
 from vision_evals.cli.selftest.mutant import SEED, mutant, with_network
+from vision_evals.models.card import Input
 from vision_evals.models.classifier import Classifier
 from vision_evals.models.hooks.dropouts import MODULES
 
 DEAD = 0.05
 """Share of each convolution's output channels that are killed."""
+
+FUSED = 0.1
+"""Rate of the dropout inside an attention function."""
+
+SHARP = 4.0
+"""Root of the score of a row of a picture with itself: exp(16) to 1 against any other row."""
+
+TEMPERATURE = 1.5
+"""A usual one for a network that is too sure (Guo et al. 2017)."""
 
 STEPS = 7
 """Steps on each side of 0 that a weight of 4 bits has, symmetric: -7 to 7."""
@@ -90,6 +101,60 @@ def four_bits(classifier: Classifier) -> Classifier:
         return network
 
     return with_network(classifier, coarsen)
+
+
+class NormaliseAgain(nn.Module):
+    """A layer that subtracts mean and divides by std, as the classifier has done already."""
+
+    def __init__(self, card: Input) -> None:
+        super().__init__()
+        for name, three in (("mean", card.mean), ("std", card.std)):
+            self.register_buffer(name, torch.tensor(three).view(3, 1, 1))
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return (n, 3, H, W)."""
+        return (pixels - self.mean) / self.std
+
+
+@mutant(
+    "normalised-twice", "the network normalises inside, and its card does so too", not_normalised
+)
+def normalised_twice(classifier: Classifier) -> Classifier:
+    """Normalise again inside the network."""
+    again = NormaliseAgain(classifier.input).to(classifier.device)
+    return with_network(classifier, lambda network: nn.Sequential(again, network).eval())
+
+
+class FusedDropout(nn.Module):
+    """A layer that attends from each row of a picture to itself, with a dropout that stays on."""
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return (n, 3, H, W) with some rows dropped."""
+        rows = torch.eye(pixels.shape[2]).to(pixels).mul(SHARP).expand(*pixels.shape[:3], -1)
+        attend = nn.functional.scaled_dot_product_attention
+        return attend(rows, rows, pixels, dropout_p=FUSED, scale=1.0)
+
+
+@mutant("fused-dropout", "dropout inside an attention function, whatever the mode")
+def fused_dropout(classifier: Classifier) -> Classifier:
+    """Pass a rate of dropout to a fused attention without asking for the mode."""
+    return with_network(classifier, lambda network: nn.Sequential(FusedDropout(), network).eval())
+
+
+@mutant("stale-config", "logits scaled and shifted, in a hook, by another epoch's calibration")
+def stale_config(classifier: Classifier) -> Classifier:
+    """Apply a calibration to the logits that was made for other weights."""
+    n = len(classifier.classes)
+    shift = torch.randn(n, generator=torch.Generator().manual_seed(SEED)).to(classifier.device)
+
+    def calibrate(_: nn.Module, __: object, logits: torch.Tensor) -> torch.Tensor:
+        return logits / TEMPERATURE + shift.to(logits)
+
+    def hooked(network: nn.Module) -> nn.Module:
+        network.register_forward_hook(calibrate)
+        return network
+
+    return with_network(classifier, hooked)
 
 
 def _training(network: nn.Module, kinds: tuple[type[nn.Module], ...]) -> nn.Module:

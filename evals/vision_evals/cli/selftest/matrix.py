@@ -28,6 +28,8 @@ class SuiteRound:
 
     suite: str
     jobs: tuple[Job, ...]
+    limit: int | None = None
+    """How many images of each set it is judged on; None for all."""
 
 
 Before = Callable[[SuiteRound], Evaluations]
@@ -126,9 +128,13 @@ def attempt(
         current = suite_round if behaviour is None else open_checks.of(suite_round)
         if not current.jobs:
             continue
-        after = judge(current, broken, structure is None)
-        open_checks.add(current, after)
         suites.append(suite_round.suite)
+        try:
+            after = judge(current, broken, structure is None)
+        except UserError as error:  # a run refuses it, and ends
+            structure = structure or _refusal(current.jobs[0], error)
+            break
+        open_checks.add(current, after)
         before = unbroken(suite_round)
         behaviour = behaviour or next(_behaviour(before, after), None)
         structure = structure or next(_structure(before, after), None)
@@ -163,6 +169,12 @@ def _structure(before: Evaluations, after: Evaluations) -> Iterator[Notice]:
             if check.invalidates and check.name not in failed:
                 title = f"{check.id} {check.name}".strip()
                 yield _notice(outcome, title, check.evidence)
+
+
+def _refusal(job: Job, error: UserError) -> Notice:
+    return Notice(
+        item=job.id, check=job.check.name, classifier=job.alias, name="refused", sentence=str(error)
+    )
 
 
 def _notice(outcome: Evaluation, name: str, sentence: str) -> Notice:

@@ -9,6 +9,7 @@ from functools import partial
 
 from torch import nn
 
+from vision_evals.images.image_set import ImageSet
 from vision_evals.models.classifier import Classifier
 
 SEED = 0
@@ -27,13 +28,18 @@ class Mutant:
     """Why this mistake cannot be made with a classifier, or None where it can."""
     make: Callable[[Classifier], Classifier]
     """Returns the broken copy; the classifier given is left as it was."""
+    pictures: Callable[[ImageSet], ImageSet] | None = None
+    """Returns the images that it is shown; None for those of the suite."""
 
 
 def mutant(
-    name: str, about: str, applies: Callable[[Classifier], str | None] = lambda _: None
+    name: str,
+    about: str,
+    applies: Callable[[Classifier], str | None] = lambda _: None,
+    pictures: Callable[[ImageSet], ImageSet] | None = None,
 ) -> Callable[[Callable[[Classifier], Classifier]], Mutant]:
     """Make a mutant of the function that breaks a classifier; arguments as in `Mutant`."""
-    return partial(Mutant, name, about, applies)
+    return partial(Mutant, name, about, applies, pictures=pictures)
 
 
 def with_network(classifier: Classifier, change: Callable[[nn.Module], nn.Module]) -> Classifier:

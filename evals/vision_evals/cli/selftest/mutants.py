@@ -18,4 +18,11 @@ MUTANTS = (
     inside.four_bits,
     feeding.wrong_crop,
     feeding.no_antialias,
+    feeding.cv2_resize,
+    inside.normalised_twice,
+    inside.fused_dropout,
+    inside.stale_config,
+    feeding.labels_by_folder_order,
+    feeding.labels_shifted,
+    feeding.every_second_picture_missing,
 )

@@ -27,6 +27,7 @@ from vision_evals.engine.jobs import Catalog
 from vision_evals.engine.resources import Resources
 from vision_evals.engine.setup import caching, device_of, first_log, run_config
 from vision_evals.engine.tasks import RunConfig
+from vision_evals.images.image_set import ImageSet, limited
 from vision_evals.models.classifier import Classifier
 from vision_evals.models.processes import forked, processes_on, threads
 from vision_evals.models.request import Request
@@ -42,8 +43,9 @@ Unit: TypeAlias = SuiteRound | Mutant
 Result: TypeAlias = tuple[str, Evaluations] | log.Mutant
 """The path of a suite and the outcomes of its items, or what noticed a mutant."""
 
-SHIPPED = ("accuracy", "art", "fgsm", "airplane")
-"""Suites on images that pretrained networks know, the cheap ones first."""
+SHIPPED: Mapping[str, int | None] = {"accuracy": None, "art": None, "fgsm": None, "airplane": 4}
+"""Suites on images that pretrained networks know, the cheap ones first, and on how many images:
+an attack of sixty steps an image breaks an undefended network on the first ones, or on none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +67,16 @@ def rounds(catalog: Catalog, request: Request, files: Sequence[Path]) -> tuple[S
         UserError: a suite cannot be read, or no job is left.
     """
     shipped = data_folder("suites")
-    named = [(file, str(file)) for file in files] or [
-        (shipped / f"{name}.toml", f"suites/{name}.toml") for name in SHIPPED
+    named = [(file, str(file), None) for file in files] or [
+        (shipped / f"{name}.toml", f"suites/{name}.toml", limit) for name, limit in SHIPPED.items()
     ]
     suite_rounds = []
-    for file, path in named:
+    for file, path, limit in named:
         jobs = tuple(job for job in jobs_of(catalog, file, path) if _usable(job, request))
         if jobs:
-            suite_rounds.append(SuiteRound(path, jobs))
+            suite_rounds.append(SuiteRound(path, jobs, limit))
     if not suite_rounds:
-        paths = ", ".join(path for _, path in named)
+        paths = ", ".join(path for _, path, _ in named)
         raise UserError(
             f"no check of {paths} shows images to {request.alias}; name a suite that does"
         )
@@ -209,34 +211,48 @@ class Selftest:
             send(self._result(folder, unit))
 
     def _result(self, folder: Path, unit: Unit) -> Result:
+        # what checks find of a classifier serves its later suites; no result depends on a process
+        config = replace(
+            self._unbroken_config if isinstance(unit, SuiteRound) else self._config,
+            directory=folder,
+            processes=1,
+            examiner=Examiner(self._config.examiner.checks),
+        )
         if isinstance(unit, SuiteRound):
-            config = replace(self._unbroken_config, directory=folder, processes=1)
             outcomes = self._judge("unbroken", unit, self._classifier, config)
             with whole_file(_file(folder, unit)) as partial_file:
                 partial_file.write_bytes(pickle.dumps(outcomes))
             return unit.suite, outcomes
-        config = replace(self._config, directory=folder, processes=1)
         thorough = config.depth == "thorough"
         checks = [c for c in config.examiner.checks if thorough or c.cost == "cheap"]
-        judge, unbroken = partial(self._judge_mutant, unit.name, config), partial(_outcomes, folder)
+        judge, unbroken = partial(self._judge_mutant, unit, config), partial(_outcomes, folder)
         return attempt(unit, self._classifier, self._plan.rounds, unbroken, judge, checks)
 
     def _judge_mutant(
         self,
-        name: str,
+        mutant: Mutant,
         config: RunConfig,
         suite_round: SuiteRound,
         classifier: Classifier,
         validity: bool,
     ) -> Evaluations:
         config = config if validity else replace(config, examiner=Examiner(()))
-        return self._judge(name, suite_round, classifier, config)
+        return self._judge(mutant.name, suite_round, classifier, config, mutant.pictures)
 
     def _judge(
-        self, name: str, suite_round: SuiteRound, classifier: Classifier, config: RunConfig
+        self,
+        name: str,
+        suite_round: SuiteRound,
+        classifier: Classifier,
+        config: RunConfig,
+        pictures: Callable[[ImageSet], ImageSet] | None = None,
     ) -> Evaluations:
         """Judge a suite; only the unbroken network may be read from the cache, or kept in it."""
         resources = self._resources.with_classifier(classifier)
+        if pictures is not None:
+            resources = resources.with_images(pictures)
+        if suite_round.limit is not None:
+            resources = resources.with_images(partial(limited, limit=suite_round.limit))
         return evaluate(
             suite_round.jobs, self._catalog, resources, config, titled(self._progress, name)
         )
