@@ -108,6 +108,7 @@ class Written(nn.Module):
 
     def __init__(self, layers: nn.Sequential) -> None:
         super().__init__()
+        layers[3] = layers[5] = nn.Identity()
         self.layers = layers
 
     def forward(self, x: Tensor) -> Tensor:
@@ -179,6 +180,8 @@ def made() -> pd.DataFrame:
             "correct_ensemble": np.repeat(label < 2, 4),
             "shift": np.repeat(label / 2, 4),
             "calls": 1,
+            "uncalled": 0,
+            "fused": 0,
         }
     )
 
@@ -263,6 +266,26 @@ def test_what_was_left_off_is_vouched_for() -> None:
     (validity,) = MEASURE.vouch(depth, made())
     assert validity.outcome == "undecided"
     assert validity.evidence.endswith("left off: 1 (StochasticDepth)")
+
+
+def test_a_rate_inside_a_fused_function_cannot_pass(small: Make) -> None:
+    class Attention(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attn_drop, self.drop = nn.Dropout(0.3), nn.Dropout(0.5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            rate = self.attn_drop.p if self.training else 0.0
+            rows = F.scaled_dot_product_attention(x, x, x, dropout_p=rate)
+            return self.drop(rows.mean(dim=(2, 3)))  # type: ignore[no-any-return]
+
+    network = Attention().eval()
+    (validity,) = MEASURE.vouch(network, rows_from(probe(small(network))))
+    assert (validity.outcome, validity.required) == ("undecided", True)
+    assert validity.evidence.endswith(
+        "left off: dropout modules that were never called: 1; "
+        "modules that drop inside a fused function: 1"
+    )
 
 
 def test_the_picture_says_what_the_masks_said(small: Make) -> None:

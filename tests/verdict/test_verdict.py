@@ -158,6 +158,7 @@ def made(outcome: Verdict, **more: Any) -> Judgement:
 V_PASSED = Validity(name="v", outcome="passed", evidence="e", meaning="m")
 V_FAILED = Validity(name="v", outcome="failed", evidence="e", meaning="m")
 V_UNDECIDED = Validity(name="v", outcome="undecided", evidence="e", meaning="m")
+V_WITHHOLDS = V_UNDECIDED.model_copy(update={"required": True})
 
 
 @pytest.mark.parametrize(
@@ -167,6 +168,12 @@ V_UNDECIDED = Validity(name="v", outcome="undecided", evidence="e", meaning="m")
         ([], [V_FAILED], Verdict.INVALID),
         ([made(Verdict.PASSED)], [V_FAILED], Verdict.INVALID),
         ([made(Verdict.PASSED)], [V_PASSED, V_UNDECIDED], Verdict.PASSED),
+        ([made(Verdict.PASSED)], [V_WITHHOLDS], Verdict.INCONCLUSIVE),
+        ([made(Verdict.FAILED, known="issue 3")], [V_WITHHOLDS], Verdict.INCONCLUSIVE),
+        ([made(Verdict.FAILED)], [V_WITHHOLDS], Verdict.FAILED),
+        ([made(Verdict.PASSED)], [V_WITHHOLDS, V_FAILED], Verdict.INVALID),
+        ([made(Verdict.NOT_APPLICABLE)], [V_WITHHOLDS], Verdict.NOT_APPLICABLE),
+        ([], [V_WITHHOLDS], Verdict.RECORDED),
         ([made(Verdict.PASSED), made(Verdict.FAILED)], [], Verdict.FAILED),
         ([made(Verdict.INCONCLUSIVE), made(Verdict.FAILED)], [], Verdict.FAILED),
         ([made(Verdict.INCONCLUSIVE), made(Verdict.PASSED)], [], Verdict.INCONCLUSIVE),
@@ -187,6 +194,8 @@ def test_the_summary_names_what_fell_and_what_was_excused() -> None:
     judgements = [made(Verdict.FAILED), made(Verdict.FAILED, known="issue 3")]
     assert verdict.summary(Verdict.FAILED, judgements, []) == "failed; known (issue 3): failed"
     assert verdict.summary(Verdict.INVALID, judgements, [V_FAILED]) == "INVALID: v: e"
+    withheld = verdict.summary(Verdict.INCONCLUSIVE, [made(Verdict.PASSED)], [V_WITHHOLDS])
+    assert withheld == "v is undecided: e"
     both = [made(Verdict.PASSED), made(Verdict.NOT_APPLICABLE)]
     assert verdict.summary(Verdict.PASSED, both, []) == "passed; not applicable: not applicable"
     healed = [made(Verdict.PASSED, known="issue 3")]

@@ -116,9 +116,11 @@ class Validity(Record):
     name: str
     """Such as ``output is logits``."""
     outcome: Literal["passed", "failed", "undecided"]
-    """An undecided check is shown, and decides nothing."""
+    """An undecided check is shown, and decides nothing, unless it is ``required``."""
     severity: Literal["error", "warn"] = "error"
     """A failed check makes the verdict INVALID; with ``warn`` it is only shown."""
+    required: bool = False
+    """Whether nothing passes while it is undecided: the verdict is then inconclusive."""
     cost: Depth = "cheap"
     """Cheap ones always run, thorough ones on request."""
     evidence: str
@@ -132,6 +134,11 @@ class Validity(Record):
     def invalidates(self) -> bool:
         """Whether the numbers that depend on it cannot be trusted."""
         return self.outcome == "failed" and self.severity == "error"
+
+    @property
+    def withholds(self) -> bool:
+        """Whether a pass cannot be had without its evidence."""
+        return self.outcome == "undecided" and self.required
 
 
 class Judgement(Record):

@@ -45,6 +45,7 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
     import torch
 
     from vision_evals.models.answers import among, first_is_right
+    from vision_evals.models.hooks.dropouts import left_off
 
     accepted, top1, calls = probe.right.accepted, [], 0
     together = shift = torch.zeros((), device=probe.pixels.device)
@@ -54,12 +55,15 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
         together = together + logits.softmax(dim=1)
         shift = shift + (logits - probe.logits)
     answer = torch.stack(top1, dim=1)
+    others = left_off(probe.classifier, probe.pixels[:1])
     repeated = {
         "correct_eval": first_is_right(probe.logits, accepted),
         "top1_eval": probe.logits.argmax(dim=1),
         "correct_ensemble": first_is_right(together, accepted),
         "shift": (shift / parameters.masks).norm(dim=1),
         "calls": torch.full_like(probe.right.label, calls),
+        "uncalled": torch.full_like(probe.right.label, len(others.uncalled)),
+        "fused": torch.full_like(probe.right.label, len(others.fused)),
     }
     return {
         "correct": among(answer, accepted[:, None]),
@@ -135,6 +139,11 @@ def vouch(network: nn.Module, rows: pd.DataFrame) -> tuple[Validity, ...]:
     modules = sum(isinstance(module, MODULES) for module in network.modules())
     others = hidden_dropouts(network)
     shown = ", ".join(others[:5]) + (f" and {len(others) - 5} more" if len(others) > 5 else "")
+    uncalled, fused = (int(rows[name].max()) for name in ("uncalled", "fused"))
+    inside = f"dropout modules that were never called: {uncalled}" if uncalled else ""
+    if fused:
+        inside += "; " * bool(inside) + f"modules that drop inside a fused function: {fused}"
+    off = "; ".join(filter(None, (shown, inside)))
     evidence = (
         f"dropout calls in a forward, all switched on: {rows['calls'].iloc[0]}; "
         f"dropout modules: {modules}"
@@ -142,8 +151,9 @@ def vouch(network: nn.Module, rows: pd.DataFrame) -> tuple[Validity, ...]:
     return (
         Validity(
             name="every dropout was switched on",
-            outcome="undecided" if others else "passed",
-            evidence=f"{evidence}; left off: {shown}" if others else evidence,
+            outcome="undecided" if off else "passed",
+            evidence=f"{evidence}; left off: {off}" if off else evidence,
+            required=True,
             meaning="Training switches on everything that drops at random; this measure switches "
             "on calls of dropout only. It does not find an `if self.training:` in a network's own "
             "code.",

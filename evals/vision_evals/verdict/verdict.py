@@ -56,7 +56,8 @@ def judge(
 def worst(judgements: Sequence[Judgement], validity: Sequence[Validity]) -> Verdict:
     """Return the verdict of a check: invalid, failed, inconclusive, passed, in this order.
 
-    Warnings and known failures are shown and decide nothing. Without any expectation the verdict
+    Nothing passes while a validity check that it requires is undecided. Warnings and known failures
+    are shown and decide nothing. Without any expectation the verdict
     is *recorded*; when no expectation applies, *not applicable*.
     """
     if any(check.invalidates for check in validity):
@@ -64,10 +65,11 @@ def worst(judgements: Sequence[Judgement], validity: Sequence[Validity]) -> Verd
     if not judgements:
         return Verdict.RECORDED
     deciding = [j.verdict for j in judgements if not j.excused]
-    for verdict in _WORST_FIRST:
-        if verdict in deciding:
-            return verdict
-    return Verdict.PASSED if any(j.excused for j in judgements) else Verdict.NOT_APPLICABLE
+    if any(j.excused for j in judgements):
+        deciding.append(Verdict.PASSED)
+    outcome = next((v for v in _WORST_FIRST if v in deciding), Verdict.NOT_APPLICABLE)
+    withheld = outcome is Verdict.PASSED and any(check.withholds for check in validity)
+    return Verdict.INCONCLUSIVE if withheld else outcome
 
 
 def summary(verdict: Verdict, judgements: Sequence[Judgement], validity: Sequence[Validity]) -> str:
@@ -77,6 +79,8 @@ def summary(verdict: Verdict, judgements: Sequence[Judgement], validity: Sequenc
         reasons += [j.sentence for j in judgements if j.verdict is Verdict.INVALID]
         return "INVALID: " + "; ".join(reasons)
     sentences = [j.sentence for j in judgements if j.verdict is verdict and not j.excused]
+    if verdict is Verdict.INCONCLUSIVE:
+        sentences += [f"{v.name} is undecided: {v.evidence}" for v in validity if v.withholds]
     for j in judgements:
         if j.excused:
             sentences.append(f"{j.excuse}: {j.sentence}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import pytest
@@ -14,7 +15,13 @@ from vision_evals.core.errors import InvalidError
 from vision_evals.core.rng import generator
 from vision_evals.engine.state_guard import Changes, watch
 from vision_evals.models.classifier import Classifier
-from vision_evals.models.hooks.dropouts import FUNCTIONS, hidden_dropouts, masked_logits
+from vision_evals.models.hooks.dropouts import (
+    FUNCTIONS,
+    LeftOff,
+    hidden_dropouts,
+    left_off,
+    masked_logits,
+)
 
 Make = Callable[..., Classifier]
 
@@ -249,3 +256,117 @@ def test_what_is_left_off() -> None:
         "3 (DropPath)",
         "5 (MultiheadAttention)",
     )
+
+
+class Attention(nn.Module):
+    """Attention over the pixels of 16 x 16 as rows, as many vision transformers write it."""
+
+    def __init__(self, attend: Callable[..., Tensor], rate: float = 0.1) -> None:
+        super().__init__()
+        self.attend, self.attn_drop, self.proj_drop = attend, nn.Dropout(rate), nn.Dropout(0.5)
+        self.rate, self.multi = rate, nn.MultiheadAttention(16, 2, dropout=0.0)
+        self.later, self.norm = nn.Sequential(nn.Dropout(0.2)), nn.BatchNorm1d(3)
+        self.eval()
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        rows = self.attend(self, self.norm(pixels.mean(dim=3)).unflatten(2, (1, 16)))
+        return self.proj_drop(rows.flatten(2).mean(dim=2) * torch.ones(3))  # type: ignore[no-any-return]
+
+
+def of_the_mode(net: Attention, x: Tensor) -> Tensor:
+    rate = net.attn_drop.p if net.training else 0.0
+    return F.scaled_dot_product_attention(x, x, net.later(x), dropout_p=rate)
+
+
+def by_place(net: Attention, x: Tensor) -> Tensor:
+    net.later(x)
+    net.attn_drop(x)
+    return F.scaled_dot_product_attention(x, x, x, None, net.rate * net.training)
+
+
+def of_the_module(net: Attention, x: Tensor) -> Tensor:
+    rate = net.attn_drop.p if net.attn_drop.training else 0.0
+    return F.scaled_dot_product_attention(x, x, net.later(x), dropout_p=rate)
+
+
+def many_heads(net: Attention, x: Tensor) -> Tensor:
+    one, multi = net.attn_drop(net.later(x))[:, :, 0], net.multi
+    return F.multi_head_attention_forward(
+        *(one, one, one, 16, 2, multi.in_proj_weight, multi.in_proj_bias, None, None, False),
+        *(0.1, multi.out_proj.weight, multi.out_proj.bias),
+        training=net.training,
+    )[0]
+
+
+def never(net: Attention, x: Tensor) -> Tensor:
+    return F.scaled_dot_product_attention(x, x, net.attn_drop(net.later(x)))
+
+
+@pytest.mark.parametrize(
+    ("attend", "rate", "wanted"),
+    [
+        (of_the_mode, 0.1, LeftOff(("attn_drop",), ("network",))),
+        (of_the_mode, 0.0, LeftOff((), ())),
+        (by_place, 0.1, LeftOff((), ("network",))),
+        (by_place, 0.0, LeftOff((), ())),
+        (of_the_module, 0.1, LeftOff(("attn_drop",), ())),
+        (many_heads, 0.1, LeftOff((), ("network",))),
+        (never, 0.1, LeftOff((), ())),
+        (lambda _, x: x, 0.1, LeftOff(("attn_drop", "later.0"), ())),
+    ],
+)
+def test_rates_inside_fused_functions_and_modules_that_are_not_called(
+    attend: Callable[..., Tensor], rate: float, wanted: LeftOff, small: Callable[..., Classifier]
+) -> None:
+    network = Attention(attend, rate)
+    state = copy.deepcopy(network.state_dict())
+    assert left_off(small(network), torch.rand(1, 3, 16, 16)) == wanted
+    assert not any(module.training for module in network.modules())
+    assert all(torch.equal(state[key], value) for key, value in network.state_dict().items())
+
+
+def test_a_head_that_training_alone_uses_is_no_part_of_the_answer(
+    small: Callable[..., Classifier],
+) -> None:
+    class Head(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.drop = nn.Dropout(0.5)
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.auxiliary = Head()
+
+        def forward(self, pixels: Tensor) -> Tensor:
+            return pixels.mean(dim=(2, 3))
+
+    assert left_off(small(Net()), torch.rand(1, 3, 16, 16)) == LeftOff((), ())
+
+
+def test_a_network_that_refuses_the_mode_is_left_undecided(
+    small: Callable[..., Classifier],
+) -> None:
+    def refusing(net: Attention, x: Tensor) -> Tensor:
+        assert not net.training, "only for answers"
+        return never(net, x)
+
+    found = left_off(small(Attention(refusing)), torch.rand(1, 3, 16, 16))
+    assert found == LeftOff((), ("network",))
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+def test_recurrent_layers_are_seen(
+    kind: type[nn.RNNBase], small: Callable[..., Classifier]
+) -> None:
+    class Rows(nn.Module):
+        def __init__(self, rate: float) -> None:
+            super().__init__()
+            self.rows = kind(16, 3, num_layers=2, dropout=rate, batch_first=True)
+
+        def forward(self, pixels: Tensor) -> Tensor:
+            return self.rows(pixels.mean(dim=1))[0].mean(dim=1)  # type: ignore[no-any-return]
+
+    for rate, fused in ((0.1, ("rows",)), (0.0, ())):
+        network = Rows(rate).eval()
+        assert left_off(small(network), torch.rand(1, 3, 16, 16)) == LeftOff((), fused)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -58,6 +58,15 @@ MODULES = (
     *(nn.AlphaDropout, nn.FeatureAlphaDropout),
 )
 """Modules that only call one of these functions."""
+
+_FUSED: dict[Function, tuple[tuple[int, str], tuple[int, str] | None]] = {
+    F.scaled_dot_product_attention: ((4, "dropout_p"), None),
+    F.multi_head_attention_forward: ((10, "dropout_p"), (13, "training")),
+    **dict.fromkeys(
+        (torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu), ((5, "dropout"), None)
+    ),
+}
+"""Functions that drop inside: the argument of the rate, and of ``training`` where it has one."""
 
 _HIDDEN_CLASS_PREFIXES = (
     *("stochasticdepth", "droppath", "dropblock", "dropconnect"),
@@ -172,3 +181,83 @@ def hidden_dropouts(network: nn.Module) -> tuple[str, ...]:
         if rate != 0:
             hidden.append(f"{path} ({type(module).__name__})")
     return tuple(hidden)
+
+
+class LeftOff(NamedTuple):
+    """What drops at random in training and is not switched on by `masked_logits`."""
+
+    uncalled: tuple[str, ...]
+    """Dropout modules with a rate whose forward does not run, in modules whose forward does."""
+    fused: tuple[str, ...]
+    """Modules that pass a rate to a function which drops inside, such as a fused attention."""
+
+
+def left_off(classifier: Classifier, pixels: Tensor) -> LeftOff:
+    """Return the dropouts that a forward in eval mode does not show.
+
+    A rate such as ``self.p if self.training else 0.0`` shows only in training mode. So the modules
+    that call a fused function, and these alone, are put into it for one more forward, in which
+    nothing drops.
+
+    Args:
+        classifier: in eval mode.
+        pixels: (1, 3, H, W) in [0, 1].
+    """
+    network, seen, ran = classifier.network, _Seen(), set[int]()
+    hook = nn.modules.module.register_module_forward_pre_hook(lambda m, _: ran.add(id(m)))
+    try:
+        with torch.inference_mode(), watching(network, FUNCTIONS | _FUSED.keys(), seen):
+            classifier.logits(pixels)
+    finally:
+        hook.remove()
+    owners = [module for path, module in network.named_modules() if path in seen.fused]
+    try:
+        for module in owners:
+            module.training = True
+        with torch.inference_mode(), watching(network, FUNCTIONS | _FUSED.keys(), seen):
+            if owners:
+                classifier.logits(pixels)
+    except Exception:  # noqa: BLE001 - a network may refuse a mode with any error
+        seen.rates |= dict.fromkeys(seen.fused, math.nan)
+    finally:
+        for module in owners:
+            module.training = False
+    return LeftOff(
+        tuple(
+            path
+            for path, module in network.named_modules()
+            if isinstance(module, MODULES) and module.p > 0 and path not in seen.paths
+            if id(_owner(network, path)) in ran
+        ),
+        tuple(path or "network" for path, rate in seen.rates.items() if rate != 0),
+    )
+
+
+def _owner(network: nn.Module, path: str) -> nn.Module:
+    """Return the module in whose forward a part stands: the nearest one that is no container."""
+    while path:
+        path = path.rpartition(".")[0]
+        owner = network.get_submodule(path)
+        if not isinstance(owner, nn.Sequential | nn.ModuleList | nn.ModuleDict):
+            return owner
+    return network
+
+
+class _Seen:
+    """Remembers calls and lets nothing drop."""
+
+    def __init__(self) -> None:
+        self.paths = set[str]()
+        self.fused = set[str]()
+        self.rates = dict[str, float]()
+
+    def __call__(self, call: Call) -> Any:
+        if call.function not in _FUSED:
+            self.paths.add(call.path)
+            return call.argument(0, "input")
+        rate, training = _FUSED[call.function]
+        self.fused.add(call.path)
+        p = call.argument(*rate, default=0.0)
+        self.rates[call.path] = max(float(p), self.rates.get(call.path, 0.0))
+        quiet = {rate: 0.0} | ({training: False} if training else {})
+        return call.changed(quiet).run()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -41,6 +41,16 @@ class Call:
         """Call the function as the network called it."""
         output: Tensor = self.function(*self.arguments, **self.keywords)
         return output
+
+    def changed(self, values: Mapping[tuple[int, str], Any]) -> Call:
+        """Return the call with other arguments, each named by its place and its name."""
+        arguments, keywords = list(self.arguments), dict(self.keywords)
+        for (place, name), value in values.items():
+            if len(arguments) > place:
+                arguments[place] = value
+            else:
+                keywords[name] = value
+        return replace(self, arguments=tuple(arguments), keywords=keywords)
 
     def argument(self, place: int, *names: str, default: Any = None) -> Any:
         """Return an argument by its place, or by the first of its names, or the default."""
