@@ -106,6 +106,9 @@ def four_bits(classifier: Classifier) -> Classifier:
 class NormaliseAgain(nn.Module):
     """A layer that subtracts mean and divides by std, as the classifier has done already."""
 
+    mean: torch.Tensor
+    std: torch.Tensor
+
     def __init__(self, card: Input) -> None:
         super().__init__()
         for name, three in (("mean", card.mean), ("std", card.std)):
@@ -132,7 +135,8 @@ class FusedDropout(nn.Module):
         """Return (n, 3, H, W) with some rows dropped."""
         rows = torch.eye(pixels.shape[2]).to(pixels).mul(SHARP).expand(*pixels.shape[:3], -1)
         attend = nn.functional.scaled_dot_product_attention
-        return attend(rows, rows, pixels, dropout_p=FUSED, scale=1.0)
+        seen: torch.Tensor = attend(rows, rows, pixels, dropout_p=FUSED, scale=1.0)
+        return seen
 
 
 @mutant("fused-dropout", "dropout inside an attention function, whatever the mode")
