@@ -46,7 +46,7 @@ def largest(maps: Tensor) -> Tensor:
 
 def maxout(maps: Tensor) -> Tensor:
     """Return the larger one of each two neighbours, and the largest of these."""
-    return maps[:, :, :-1].unflatten(2, (-1, 2)).amax(dim=3).amax(dim=2)
+    return maps[:, :, :-1].reshape(*maps.shape[:2], -1, 2).amax(dim=3).amax(dim=2)
 
 
 def top_five(maps: Tensor) -> Tensor:
@@ -135,10 +135,11 @@ def jpeg(pixels: Tensor) -> Tensor:
     places = torch.arange(8)
     cosine = torch.cos(math.pi * (2 * places + 1) * places[:, None] / 16) / 2
     cosine[0] = math.sqrt(1 / 8)
-    blocks = pixels.unflatten(3, (-1, 8)).unflatten(2, (-1, 8)).transpose(3, 4) * 255
+    n, _, height, width = pixels.shape
+    blocks = pixels.reshape(n, 3, height // 8, 8, width // 8, 8).transpose(3, 4) * 255
     rounded = (cosine @ blocks @ cosine.T / 16).round() * 16
     whole = cosine.T @ rounded @ cosine / 255
-    return whole.transpose(3, 4).flatten(4, 5).flatten(2, 3)
+    return whole.transpose(3, 4).reshape(pixels.shape)
 
 
 class Backwards(torch.autograd.Function):

@@ -39,7 +39,8 @@ class Nearest(nn.Module):
         seen = normalised(pixels, self.numbers) if self.inside else pixels
         wanted = normalised(COLOURS[:, :, None, None], self.numbers)[:, :, 0, 0]
         apart = seen.mean(dim=(2, 3))[:, None] - wanted
-        return -20 * (apart * torch.tensor(self.numbers[1])).norm(dim=2)
+        length: Tensor = torch.linalg.vector_norm(apart * torch.tensor(self.numbers[1]), dim=2)
+        return -20 * length
 
 
 def pictures(n: int = 16) -> tuple[Tensor, Tensor]:

@@ -357,7 +357,7 @@ def test_a_network_that_refuses_the_mode_is_left_undecided(
 
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
 def test_recurrent_layers_are_seen(
-    kind: type[nn.RNNBase], small: Callable[..., Classifier]
+    kind: Callable[..., nn.Module], small: Callable[..., Classifier]
 ) -> None:
     class Rows(nn.Module):
         def __init__(self, rate: float) -> None:

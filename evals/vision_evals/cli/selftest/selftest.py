@@ -67,7 +67,8 @@ def rounds(catalog: Catalog, request: Request, files: Sequence[Path]) -> tuple[S
         UserError: a suite cannot be read, or no job is left.
     """
     shipped = data_folder("suites")
-    named = [(file, str(file), None) for file in files] or [
+    named: list[tuple[Path, str, int | None]] = [(file, str(file), None) for file in files]
+    named = named or [
         (shipped / f"{name}.toml", f"suites/{name}.toml", limit) for name, limit in SHIPPED.items()
     ]
     suite_rounds = []
