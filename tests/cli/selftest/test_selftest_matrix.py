@@ -160,6 +160,26 @@ def test_structure_is_not_asked_again_and_behaviour_still_is(
     assert found.behaviour.item == rounds[1].jobs[0].id
 
 
+@pytest.mark.parametrize("noticed", [{"behaviour": Verdict.FAILED}, {"fallen": ("logits",)}])
+def test_one_notice_is_enough_where_the_other_cannot_come(
+    rounds: tuple[SuiteRound, SuiteRound],
+    small: Callable[..., Classifier],
+    noticed: dict[str, object],
+) -> None:
+    before = {**same(rounds[0]), **same(rounds[1])}
+
+    def judge(one: SuiteRound, *_: object) -> Evaluations:
+        return same(one, **noticed)
+
+    own = (ValidityCheck(*("S1", "calm", "m.", "s"), every, lambda _: passed("e")),)
+    lone = replace(MUTANT, one_is_enough=True)
+    found = attempt(lone, small(), rounds, lambda _: before, judge, own)
+    assert found.killed
+    assert found.suites == ("cheap",)
+    both = attempt(MUTANT, small(), rounds, lambda _: before, judge, own)
+    assert both.suites == ("cheap", "dear")
+
+
 def test_a_run_that_is_refused_is_noticed_and_ends(
     rounds: tuple[SuiteRound, SuiteRound], small: Callable[..., Classifier]
 ) -> None:

@@ -78,7 +78,8 @@ def dead_channels(classifier: Classifier) -> Classifier:
     return with_network(classifier, kill)
 
 
-@mutant("softmax", "probabilities returned instead of logits")
+# the first answer stays the first
+@mutant("softmax", "probabilities returned instead of logits", one_is_enough=True)
 def softmax(classifier: Classifier) -> Classifier:
     """Return probabilities instead of logits."""
     return with_network(classifier, lambda network: nn.Sequential(network, nn.Softmax(1)).eval())
@@ -145,7 +146,8 @@ def fused_dropout(classifier: Classifier) -> Classifier:
     return with_network(classifier, lambda network: nn.Sequential(FusedDropout(), network).eval())
 
 
-@mutant("stale-config", "logits scaled and shifted, in a hook, by another epoch's calibration")
+# a network as sound as before, with other answers
+@mutant("stale-config", "logits calibrated in a hook for other weights", one_is_enough=True)
 def stale_config(classifier: Classifier) -> Classifier:
     """Apply a calibration to the logits that was made for other weights."""
     n = len(classifier.classes)

@@ -102,7 +102,9 @@ def attempt(
     judge: Judge,
     checks: Sequence[ValidityCheck] = (),
 ) -> log.Mutant:
-    """Return what noticed a mutant; the rounds end when both behaviour and structure did.
+    """Return what noticed a mutant.
+
+    The rounds end when both behaviour and structure did, or one of them where that is enough.
 
     Args:
         mutant: the mistake.
@@ -138,7 +140,8 @@ def attempt(
         before = unbroken(suite_round)
         behaviour = behaviour or next(_behaviour(before, after), None)
         structure = structure or next(_structure(before, after), None)
-        if behaviour is not None and structure is not None:
+        notices = (behaviour is not None) + (structure is not None)
+        if notices == 2 or (notices and mutant.one_is_enough):
             break
     return entry.model_copy(
         update={

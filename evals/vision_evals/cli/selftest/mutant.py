@@ -30,6 +30,8 @@ class Mutant:
     """Returns the broken copy; the classifier given is left as it was."""
     pictures: Callable[[ImageSet], ImageSet] | None = None
     """Returns the images that it is shown; None for those of the suite."""
+    one_is_enough: bool = False
+    """Whether the suites end with the first notice: of the other kind there would hardly be one."""
 
 
 def mutant(
@@ -37,9 +39,11 @@ def mutant(
     about: str,
     applies: Callable[[Classifier], str | None] = lambda _: None,
     pictures: Callable[[ImageSet], ImageSet] | None = None,
+    *,
+    one_is_enough: bool = False,
 ) -> Callable[[Callable[[Classifier], Classifier]], Mutant]:
     """Make a mutant of the function that breaks a classifier; arguments as in `Mutant`."""
-    return partial(Mutant, name, about, applies, pictures=pictures)
+    return partial(Mutant, name, about, applies, pictures=pictures, one_is_enough=one_is_enough)
 
 
 def with_network(classifier: Classifier, change: Callable[[nn.Module], nn.Module]) -> Classifier:
