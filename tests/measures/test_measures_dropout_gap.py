@@ -155,8 +155,14 @@ def metrics(rows: pd.DataFrame, parameters: Parameters = FEW) -> dict[str, Metri
     return {m.name: m for m in MEASURE.summarise(rows, parameters, subject)}
 
 
-def test_p_zero_leaves_exactly_nothing(small: Make) -> None:
-    rows = rows_from(probe(small(network(0.0))))
+def test_a_network_whose_rates_are_all_zero_has_nothing_to_measure(small: Make) -> None:
+    """As timm's ViT and ConvNeXt have them: a gap of 0 would be a number about nothing."""
+    with pytest.raises(NotApplicableError, match="calls no dropout with a rate above 0"):
+        rows_from(probe(small(network(0.0))))
+
+
+def test_a_rate_that_drops_no_value_leaves_exactly_nothing(small: Make) -> None:
+    rows = rows_from(probe(small(network(1e-30))))
     found = metrics(rows)
     assert rows["shift"].tolist() == [0.0] * len(rows)
     assert rows["correct"].tolist() == rows["correct_eval"].tolist()

@@ -42,7 +42,7 @@ SHARES: Mapping[str, set[str]] = {
     "targeted": {"target_success", "target_success_8bit"},
 }
 MEANS: Mapping[str, set[str]] = {
-    "accuracy": {"nll"},
+    "accuracy": {"nll", "overconfidence"},
     "dropout_gap": {"train_accuracy_mean", "accuracy_gap", "disagreement", "logit_shift"},
     "predictions": {"confidence_mean"},
     "targeted": {"target_confidence", "l2", "ssim"},

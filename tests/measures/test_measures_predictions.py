@@ -26,12 +26,15 @@ from vision_evals.core.tables import Table
 from vision_evals.images import sources
 from vision_evals.images.image_set import ImageSet
 from vision_evals.images.labels import ClassMap
-from vision_evals.measures.confidences import auroc, false_positives
+from vision_evals.log import Verdict
+from vision_evals.measures.confidences import auroc, false_positives, ranks
 from vision_evals.measures.intervals import bootstrap, generator
 from vision_evals.measures.measure import Measure, Subject
 from vision_evals.measures.predictions import MEASURE, Parameters, Published, badness
 from vision_evals.measures.probe import Probe
 from vision_evals.models.classifier import Classifier
+from vision_evals.suite.expectation import Expectation
+from vision_evals.verdict.verdict import judge
 
 Rows = Callable[[Measure, Table, Classifier, ImageSet], pd.DataFrame]
 Small = Callable[..., Classifier]
@@ -81,7 +84,7 @@ def test_every_work_equals_an_independent_loop(packaged: Classifier, rows_of: Ro
 )
 def test_auroc_equals_the_rank_statistic(these: list[float], others: list[float]) -> None:
     statistic = mannwhitneyu(others, these).statistic
-    assert auroc(np.array(these), np.array(others)) == statistic / (len(these) * len(others))
+    assert auroc(*ranks(np.array(these), np.array(others))) == statistic / (len(these) * len(others))
 
 
 @pytest.mark.slow
@@ -215,10 +218,28 @@ Confidences = st.lists(st.integers(1, 12).map(lambda k: k / 12), min_size=1, max
 def test_auroc_and_fpr_equal_scikit_learn(these: list[float], others: list[float]) -> None:
     positive = np.array([1] * len(these) + [0] * len(others))
     score = -np.array(these + others)  # low confidence says art
-    assert auroc(np.array(these), np.array(others)) == pytest.approx(roc_auc_score(positive, score))
+    ranked = ranks(np.array(these), np.array(others))
+    assert auroc(*ranked) == pytest.approx(roc_auc_score(positive, score))
     fpr, tpr, _ = roc_curve(positive, score, drop_intermediate=False)
     first = np.argmax(tpr >= 0.95)
-    assert false_positives(np.array(these), np.array(others)) == pytest.approx(fpr[first])
+    assert false_positives(*ranked) == pytest.approx(fpr[first])
+
+
+def test_ranks_give_the_numbers_of_all_pairs() -> None:
+    """Bit for bit, resample by resample: a rank is counted where a confidence was sorted."""
+    rng = np.random.default_rng(4)
+    these, others = rng.integers(0, 9, 40) / 9, rng.integers(0, 9, 30) / 9
+
+    def pairs(a: np.ndarray, b: np.ndarray) -> float:
+        below = (a[:, None] < b).sum() + (a[:, None] == b).sum() / 2
+        return float(below / (len(a) * len(b)))
+
+    def caught(a: np.ndarray, b: np.ndarray) -> float:
+        return float((b <= np.sort(a)[38 - 1]).mean())
+
+    for ranked, plain in ((auroc, pairs), (false_positives, caught)):
+        ours = bootstrap(ranked, ranks(these, others), generator(0, "x"), paired=False)
+        assert ours == bootstrap(plain, (these, others), generator(0, "x"), paired=False)
 
 
 def test_every_metric_equals_numpy() -> None:
@@ -243,10 +264,11 @@ def test_the_interval_of_auroc_is_about_that_of_hanley_and_mcneil() -> None:
     """Hanley & McNeil 1982, equation 1: a second way to the standard error."""
     rng = np.random.default_rng(3)
     these, others = rng.normal(0, 1, 200), rng.normal(1, 1, 300)
-    a = auroc(these, others)
+    ranked = ranks(these, others)
+    a = auroc(*ranked)
     q1, q2 = a / (2 - a), 2 * a**2 / (1 + a)
     error = np.sqrt((a * (1 - a) + 199 * (q1 - a**2) + 299 * (q2 - a**2)) / (200 * 300))
-    interval = bootstrap(auroc, (these, others), generator(0, "x"), paired=False)
+    interval = bootstrap(auroc, ranked, generator(0, "x"), paired=False)
     assert (interval.high - interval.low) / (2 * 1.96) == pytest.approx(error, rel=0.15)
 
 
@@ -261,7 +283,20 @@ def test_a_few_images_get_no_bootstrap() -> None:
     found = metrics(table(np.array([0.5])), against=table(np.linspace(0.1, 0.9, 20)))
     assert found["auroc"].value == pytest.approx(0.5)
     assert found["auroc"].low is None
-    assert found["auroc"].reason == "resampling 1 images of both sets is not reliable"
+    assert found["auroc"].reason == "one of the two sets has 1 of at least 10 images"
+
+
+@pytest.mark.parametrize(("art", "photographs"), [(9, 20), (20, 9), (1, 1), (10, 10)])
+def test_few_images_on_either_side_decide_nothing(art: int, photographs: int) -> None:
+    sides = table(np.linspace(0.1, 0.2, art)), table(np.linspace(0.8, 0.9, photographs))
+    found = metrics(sides[0], against=sides[1])
+    for name, threshold in (("auroc", {"at_least": 0.5}), ("fpr_at_95_tpr", {"at_most": 0.5})):
+        expectation = Expectation.model_validate({"metric": name, **threshold})
+        (judgement,) = judge(expectation, list(found.values()), lambda _: 0.0)
+        few = min(art, photographs) < 10
+        assert judgement.verdict is (Verdict.INCONCLUSIVE if few else Verdict.PASSED)
+        assert ('severity = "warn"' in judgement.sentence) is few
+    assert not found["confidence_mean"].few, "of one set"
 
 
 def test_agreement_with_none_one_and_several_others() -> None:

@@ -118,6 +118,23 @@ def test_images_of_the_target_do_not_count() -> None:
     assert nothing["escape"].value is None  # type: ignore[attr-defined]
 
 
+def test_images_that_did_not_move_have_no_distance() -> None:
+    moved, still = 4 / 255, 0.0
+    table = rows(
+        [True, False, False, False], [True, True, False, True], linf=[moved, moved, still, moved],
+        l2=[9.0, 2.0, 0.0, 4.0], ssim=[0.1, 0.8, 1.0, 0.6],
+    )  # fmt: skip
+    found = metrics(table)
+    for name, mean in (("l2", 3.0), ("ssim", 0.7)):
+        metric = found[name]
+        assert (metric.value, metric.n) == (pytest.approx(mean), 2)  # type: ignore[attr-defined]
+        assert metric.denominator == "images that the attack moved"  # type: ignore[attr-defined]
+        values = MEASURE.metric(name).per_image(table, None)  # type: ignore[misc]
+        assert values.mean() == pytest.approx(mean)
+    none = metrics(rows([False], [False], linf=[still]))["l2"]
+    assert none.reason == "there are no images that the attack moved"  # type: ignore[attr-defined]
+
+
 def test_an_escape_from_ball_or_box_is_measured() -> None:
     inside = metrics(rows([False] * 2, [True] * 2))["escape"]
     assert inside.value == 0  # type: ignore[attr-defined]

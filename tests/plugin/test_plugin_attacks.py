@@ -16,16 +16,33 @@ from vision_evals.log import Verdict
 pytest_plugins = ("pytester",)
 
 FILES = {
-    "pyproject.toml": card("color", "attack_nets:Color") + card("cut", "attack_nets:Cut"),
+    "pyproject.toml": card("color", "attack_nets:Color")
+    + card("cut", "attack_nets:Cut")
+    + card("rectified", "attack_nets:Rectified"),
     "classes.txt": CLASSES,
     "attack_nets.py": """
 from torch import nn
 class Color(nn.Module):
     def forward(self, pixels):
         return pixels.mean(dim=(2, 3)) * 40
+class Rectified(nn.Module):
+    def forward(self, pixels):
+        return pixels.mean(dim=(2, 3)).relu()
 class Cut(nn.Module):
     def forward(self, pixels):
         return pixels.detach().mean(dim=(2, 3)) * 40
+""",
+    "dead.toml": """
+evals = 1
+title = "Rows that name no images"
+models = ["rectified"]
+[images]
+photographs = "pictures"
+[[check]]
+name = "dead"
+measure = "dead_relu"
+images = "photographs"
+expect = []
 """,
     "attacks.toml": """
 evals = 1
@@ -118,6 +135,18 @@ def test_adversarials_are_kept_as_8_bit_pictures(project: pytest.Pytester) -> No
             values = np.asarray(picture).reshape(-1, 3).astype(int)
         assert values[:, 2].mean() >= values[:, :2].mean()  # blue, or as near as the ball allows
     project.runpytest("attacks.toml", "-k", "towards")
+    assert not (project.path / "runs" / "latest" / "adversarials").exists()
+
+
+def test_adversarials_are_kept_without_pictures(project: pytest.Pytester) -> None:
+    options = ("--evals-keep-adversarials", "--evals-pictures=none")
+    project.runpytest("attacks.toml", *options, "-k", "towards")
+    assert len(list((project.path / "runs" / "latest" / "adversarials").rglob("*.png"))) == 9
+
+
+def test_rows_that_name_no_images_have_no_adversarials(project: pytest.Pytester) -> None:
+    result = project.runpytest("dead.toml", "--evals-keep-adversarials", "-W", "error")
+    result.assert_outcomes(passed=1)
     assert not (project.path / "runs" / "latest" / "adversarials").exists()
 
 

@@ -42,13 +42,14 @@ def illustrated(
     saved: tuple[log.Picture, ...] = ()
     recorded = image_pass.config.partition and item.verdict is Verdict.RECORDED
     empty = image_pass.measured[task.table].rows.empty
-    if count and not empty and (item.metrics or recorded):
+    if not empty and (item.metrics or recorded):
         try:
-            with timed("pictures"):
-                if image_pass.drawn is None:
-                    image_pass.drawn = {}
-                    image_pass.drawn |= _draw_ahead(image_pass, count)
-                saved = image_pass.drawn.get(task.table) or draw(image_pass, name, task, count)
+            if count:
+                with timed("pictures"):
+                    if image_pass.drawn is None:
+                        image_pass.drawn = {}
+                        image_pass.drawn |= _draw_ahead(image_pass, count)
+                    saved = image_pass.drawn.get(task.table) or draw(image_pass, name, task, count)
             if options.table.keep_adversarials:
                 keep_adversarials(image_pass, name, task)
         except Exception as error:  # noqa: BLE001 - see above
@@ -133,6 +134,8 @@ def _kept(image_pass: Pass, task: Task, count: int) -> tuple[log.Picture, ...] |
 
 def keep_adversarials(image_pass: Pass, name: str, task: Task) -> None:
     """Write every adversarial of a task as an 8-bit PNG; they are computed again, in batches."""
+    if task.measure.badness is None:  # its rows name no images
+        return
     folder = image_pass.config.directory / pictures.ADVERSARIALS / task.table
     for span in image_pass.spans:
         drawings = _explained(image_pass, name, task, span)

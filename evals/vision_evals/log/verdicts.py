@@ -71,6 +71,9 @@ class Metric(Record):
     lost: bool = False
     """Whether a value is missing that should exist, as after a training that diverged: expectations
     of it then fail. Where the metric does not apply, it is not lost."""
+    few: bool = False
+    """Whether one of its two sets of images is too small to decide: expectations of it are then
+    inconclusive."""
     spread: tuple[float, ...] = ()
     """Of a recipe: the metric after training from each of its seeds; ``value`` is their median."""
     higher_is_better: bool = True

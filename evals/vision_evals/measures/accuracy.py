@@ -9,13 +9,20 @@ from pydantic import Field
 
 from vision_evals.core.tables import Table
 from vision_evals.log import Headline, Metric, Plot, Reference, WorstFirst
-from vision_evals.measures.confidences import BINS, bin_indices, histograms, reliability
+from vision_evals.measures.calibration import (
+    MIN_IMAGES_FOR_INTERVAL,
+    calibration_error,
+    calibration_interval,
+)
+from vision_evals.measures.confidences import histograms, reliability
+from vision_evals.measures.intervals import generator
 from vision_evals.measures.measure import Drawing, Measure, Subject
 from vision_evals.measures.metrics import (
     EXPECTED_TOP1,
     absent,
     check_known_answers,
     each,
+    exact,
     fraction,
     known_answers,
     resampled,
@@ -50,35 +57,35 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
     """Return per image the five likeliest classes, whether they are right, and the log loss."""
     import torch
 
+    from vision_evals.models.answers import one_of
+
     answers, logits, competing = probe.right, probe.logits, probe.logits.shape[1]
     if parameters.among == "set":
         allowed = logits[:, answers.among]
         logits = torch.full_like(logits, -torch.inf).index_copy(1, answers.among, allowed)
         competing = len(answers.among)
     log_probabilities = logits.log_softmax(dim=1)
+    right = one_of(logits, answers.accepted)
     top = log_probabilities.topk(min(TOP, competing), dim=1)
-    rank = _rank(log_probabilities, answers.accepted)
+    rank = _rank(log_probabilities, right)
     return {
         "top5": top.indices,
         "top5_confidence": top.values.exp(),
         "confidence": top.values[:, 0].exp(),
         "correct1": rank < 1,
         "correct5": rank < TOP,
-        "nll": -log_probabilities.gather(1, answers.label[:, None])[:, 0],
+        "nll": -log_probabilities.where(right, -torch.inf).logsumexp(dim=1).clamp(max=0),
         "competing": torch.full_like(answers.label, competing),
     }
 
 
-def _rank(log_probabilities: torch.Tensor, accepted: torch.Tensor) -> torch.Tensor:
+def _rank(log_probabilities: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     """Return (n,) how many wrong classes are at least as likely as the likeliest right one.
 
     A tie counts as wrong: a network that gives every class the same score knows nothing.
     """
     import torch
 
-    n, classes = log_probabilities.shape
-    right = torch.zeros(n, classes + 1, dtype=torch.bool, device=accepted.device)
-    right = right.scatter(1, accepted.where(accepted >= 0, classes), True)[:, :classes]
     best = log_probabilities.where(right, -torch.inf).amax(dim=1, keepdim=True)
     return ((log_probabilities >= best) & ~right).sum(dim=1)
 
@@ -89,28 +96,18 @@ def prepare(image_set: ImageSet, classes: ClassMap, alias: str, parameters: Para
 
 
 def summarise(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> tuple[Metric, ...]:
-    """Return top-1, top-5, ECE, NLL and the share of known answers that are correct."""
+    """Return top-1, top-5, calibration, NLL and the share of known answers that are correct."""
     confidence = rows["confidence"].to_numpy(np.float64)
     correct = rows["correct1"].to_numpy(np.float64)
     nll = rows["nll"].to_numpy(np.float64)
     return (
         fraction("top1_accuracy", rows["correct1"], subject),
         _top5(rows, subject),
-        resampled("ece", calibration_error, (confidence, correct), subject),
+        _ece(confidence, correct, subject),
+        resampled("overconfidence", np.mean, (confidence - correct,), subject),
         resampled("nll", np.mean, (nll,), subject, unit="nats"),
         known_answers(rows, parameters.expected_top1, subject),
     )
-
-
-def calibration_error(confidence: NDArray[np.floating], correct: NDArray[np.floating]) -> float:
-    """Expected calibration error (Guo et al. 2017, eq. 3): 15 equal-width bins (lo, hi], l1.
-
-    Args:
-        confidence: (n,) highest softmax probability.
-        correct: (n,) 1 where the top-1 class is right, else 0.
-    """
-    gap = np.bincount(bin_indices(confidence, BINS), weights=confidence - correct)
-    return float(np.abs(gap).sum() / len(confidence))
 
 
 def plots(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> tuple[Plot, ...]:
@@ -134,6 +131,26 @@ def explain(probe: Probe, rows: pd.DataFrame, parameters: Parameters) -> tuple[D
     del parameters
     names = probe.classifier.classes.names
     return as_seen(probe, rows, (f"{names[label]}, " for label in rows["label"]))
+
+
+def _ece(confidence: NDArray[np.float64], correct: NDArray[np.float64], subject: Subject) -> Metric:
+    n, value = len(confidence), calibration_error(confidence, correct)
+    if n < MIN_IMAGES_FOR_INTERVAL:
+        reason = f"{n} images are fewer than {MIN_IMAGES_FOR_INTERVAL}"
+        return exact("ece", value, n, "images", reason)
+    rng = generator(subject.seed, "ece", "")
+    low, high = calibration_interval(confidence, correct, rng, subject.confidence)
+    return Metric(
+        name="ece",
+        value=value,
+        unit="fraction",
+        n=n,
+        denominator="images",
+        low=min(low, value),
+        high=max(high, value),
+        confidence=subject.confidence,
+        method="cross-fitted",
+    )
 
 
 def _top5(rows: pd.DataFrame, subject: Subject) -> Metric:
@@ -184,17 +201,30 @@ MEASURE = Measure(
         ),
         MetricSpec(
             "ece",
-            "Expected calibration error (15 equal-width bins): difference between confidence and "
-            "accuracy, averaged over images. At 0, eight in ten of the answers with confidence 0.8 "
-            "are right.",
-            source="Guo et al. 2017, section 2; Naeini et al. 2015",
-            # no interval for gates: few images bias the error upwards, resamples of them even more
+            "Expected calibration error: difference between confidence and accuracy in bins of "
+            "equally many images (10 bins under 500 images, else 15), averaged over images and "
+            "corrected for the bias of few images. At 0, eight in ten of the answers with "
+            "confidence 0.8 are right. Use `overconfidence` for gates.",
+            source="Guo et al. 2017, section 2; Kumar et al. 2019, section 5",
+            # no interval for gates: its coverage is simulated at 95 % only
             higher_is_better=False,
         ),
         MetricSpec(
+            "overconfidence",
+            "Mean confidence less accuracy: above 0 the network is more confident than it is "
+            "right, below 0 less.",
+            source="Guo et al. 2017, section 2",
+            range=(-1.0, 1.0),
+            higher_is_better=False,
+            interval="bootstrap",
+            per_image=lambda rows, _: (
+                each("confidence")(rows, None) - each("correct1")(rows, None).astype("float64")
+            ),
+        ),
+        MetricSpec(
             "nll",
-            "Negative log-likelihood: minus the logarithm of the probability given to the label, "
-            "averaged over images. It is largest for confident mistakes.",
+            "Negative log-likelihood: minus the logarithm of the probability of the right classes "
+            "together, averaged over images. It is largest for confident mistakes.",
             source="Guo et al. 2017, section 2",
             unit="nats",
             range=(0.0, float("inf")),
@@ -207,7 +237,7 @@ MEASURE = Measure(
     ),
     columns=("correct1",),
     worst_first=WorstFirst(
-        meaning="The worst are the images whose label got the smallest probability."
+        meaning="The worst are the images whose right classes got the smallest probability."
     ),
     aliases=lambda parameters: parameters.expected_top1,
     prepare=prepare,

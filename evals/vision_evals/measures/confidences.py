@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vision_evals.log import Line, Plot
+from vision_evals.measures.calibration import bin_numbers
 from vision_evals.measures.metrics import shares
 
 if TYPE_CHECKING:
@@ -16,9 +17,7 @@ if TYPE_CHECKING:
     from vision_evals.measures.measure import Subject
 
     Confidences = NDArray[np.floating[Any]]
-
-BINS = 15
-"""Bins of the calibration error and its diagram, as in Guo et al. 2017."""
+    Ranks = NDArray[np.intp]
 
 HISTOGRAM_BINS = (20, 10, 5)
 """Possible numbers of bins of a histogram: their edges are round numbers."""
@@ -41,13 +40,13 @@ def reliability(confidence: Confidences, correct: NDArray[np.bool_], subject: Su
         correct: (n,) whether the top-1 class is right.
         subject: whose confidences they are.
     """
-    bins = bin_indices(confidence, BINS)
+    bins = bin_numbers(confidence)
     members = [bins == index for index in np.unique(bins)]
     means = [float(confidence[rows].mean()) for rows in members]
     return Plot(
         title="Reliability diagram",
-        about=f"Share of right answers over confidence in {BINS} equal bins, those of `ece`, "
-        "without empty ones. On the diagonal the accuracy equals the confidence; below it the "
+        about="Share of right answers over confidence in the bins of `ece`, which hold equally "
+        "many images. On the diagonal the accuracy equals the confidence; below it the "
         "network is overconfident (Niculescu-Mizil & Caruana 2005, Guo et al. 2017). Intervals are "
         "Wilson's.",
         x_label="mean confidence of the bin",
@@ -95,26 +94,35 @@ def histograms(title: str, parts: Mapping[str, Confidences], of: int | None = No
     )
 
 
-def auroc(these: Confidences, others: Confidences) -> float:
+def ranks(these: Confidences, others: Confidences) -> tuple[Ranks, Ranks]:
+    """Return the rank of each confidence among all, from 0; equal ones share a rank.
+
+    Resamples of ranks need no sorting.
+    """
+    every = np.unique(np.concatenate([these, others]), return_inverse=True)[1]
+    return every[: len(these)], every[len(these) :]
+
+
+def auroc(these: Ranks, others: Ranks) -> float:
     """Return the probability that one of these has a lower confidence than one of the others.
 
     The rank statistic of Mann and Whitney (1947) as a share of all pairs; a tie counts half.
 
     Args:
-        these: (n,) confidences on the positive images, which a low confidence detects.
-        others: (m,) confidences on the negative images.
+        these: (n,) ranks of the positive images, which a low confidence detects.
+        others: (m,) ranks of the negative images.
     """
-    ordered = np.sort(these)
-    below = sum(np.searchsorted(ordered, others, side).sum() for side in ("left", "right")) / 2
+    equal = np.bincount(these, minlength=int(others.max()) + 1)
+    below = (equal.cumsum() - equal / 2)[others].sum()
     return float(below / (len(others) * len(these)))
 
 
-def false_positives(these: Confidences, others: Confidences) -> float:
+def false_positives(these: Ranks, others: Ranks) -> float:
     """Return the share of others at or below the threshold that catches 95 % of these.
 
     Args:
-        these: (n,) confidences on the positive images, which a low confidence detects.
-        others: (m,) confidences on the negative images.
+        these: (n,) ranks of the positive images, which a low confidence detects.
+        others: (m,) ranks of the negative images.
     """
     caught = -(-95 * len(these) // 100)
     threshold = np.sort(these)[caught - 1]

@@ -83,8 +83,8 @@ def _under(probe: Probe, mask: str) -> tuple[torch.Tensor, int]:
     if not result.calls:
         others = ", ".join(hidden_dropouts(probe.classifier.network))
         raise NotApplicableError(
-            f"{probe.classifier.alias} calls no dropout, so there is nothing to measure"
-            + (f"; {others} cannot be switched on from outside" if others else "")
+            f"{probe.classifier.alias} calls no dropout with a rate above 0, so there is nothing "
+            "to measure" + (f"; {others} cannot be switched on from outside" if others else "")
         )
     return result
 
@@ -136,7 +136,7 @@ def vouch(network: nn.Module, rows: pd.DataFrame) -> tuple[Validity, ...]:
     """Return whether all random dropping was switched on."""
     from vision_evals.models.hooks.dropouts import MODULES, hidden_dropouts
 
-    modules = sum(isinstance(module, MODULES) for module in network.modules())
+    modules = sum(isinstance(module, MODULES) and module.p > 0 for module in network.modules())
     others = hidden_dropouts(network)
     shown = ", ".join(others[:5]) + (f" and {len(others) - 5} more" if len(others) > 5 else "")
     uncalled, fused = (int(rows[name].max()) for name in ("uncalled", "fused"))

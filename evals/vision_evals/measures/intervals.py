@@ -54,7 +54,7 @@ def wilson(successes: int, n: int, confidence: float = CONFIDENCE) -> Interval:
         raise ValueError("an interval needs at least one observation")
     if not 0 <= successes <= n:
         raise ValueError(f"{successes} successes do not fit into {n} observations")
-    share, z = successes / n, _two_sided(confidence)
+    share, z = successes / n, two_sided(confidence)
     scale = 2 * (n + z**2)
     centre = (2 * n * share + z**2) / scale
     half = z / scale * math.sqrt(4 * n * share * (1 - share) + z**2)
@@ -71,11 +71,11 @@ def wilson_images_needed(value: float, threshold: float, confidence: float) -> i
     squared_distance = (value - threshold) ** 2  # 0 also where it is too small for a float
     if squared_distance == 0 or not 0 < threshold < 1:
         return None
-    z = _two_sided(confidence)
+    z = two_sided(confidence)
     return math.floor(z**2 * threshold * (1 - threshold) / squared_distance) + 1
 
 
-def _two_sided(confidence: float) -> float:
+def two_sided(confidence: float) -> float:
     """Return the normal deviate z with this share of all values between -z and z."""
     from scipy.special import ndtri  # scipy.stats takes a second to import
 

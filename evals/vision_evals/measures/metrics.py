@@ -105,7 +105,7 @@ def resampled(
     """Return a statistic of columns with a seeded percentile bootstrap over rows.
 
     The columns are ``paired``, row by row; those of two image sets are not, and are drawn
-    independently.
+    independently. Too few rows of either set decide nothing: one picture can have any rank.
     """
     sizes = [len(column) for column in columns]
     n = sizes[0] if paired else sum(sizes)
@@ -129,8 +129,15 @@ def resampled(
         high=high,
         confidence=None if few else subject.confidence,
         method=None if few else "bootstrap",
-        reason=f"resampling {min(sizes)} {of} is not reliable" if few else None,
+        few=few and not paired,
+        reason=_why_few(min(sizes), of, paired) if few else None,
     )
+
+
+def _why_few(n: int, of: str, paired: bool) -> str:
+    if paired:
+        return f"resampling {n} {of} is not reliable"
+    return f"one of the two sets has {n} of at least {MIN_IMAGES_FOR_BOOTSTRAP} images"
 
 
 def absent(

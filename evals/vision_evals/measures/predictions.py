@@ -9,7 +9,7 @@ from pydantic import Field
 
 from vision_evals.core.tables import Table
 from vision_evals.log import Headline, Metric, Plot, WorstFirst
-from vision_evals.measures.confidences import auroc, false_positives, histograms
+from vision_evals.measures.confidences import auroc, false_positives, histograms, ranks
 from vision_evals.measures.measure import Drawing, Measure, Subject
 from vision_evals.measures.metrics import (
     EXPECTED_TOP1,
@@ -139,9 +139,9 @@ def _detection(name: str, statistic: Any, confidence: Confidences, subject: Subj
     """Return how well confidence separates these images from those of the second set."""
     if subject.against is None:
         return absent(name, "the check names no second image set with `against`")
-    second = subject.against["confidence"].to_numpy(np.float64)
+    columns = ranks(confidence, subject.against["confidence"].to_numpy(np.float64))
     of = "images of both sets"
-    return resampled(name, statistic, (confidence, second), subject, paired=False, of=of)
+    return resampled(name, statistic, columns, subject, paired=False, of=of)
 
 
 def _published(

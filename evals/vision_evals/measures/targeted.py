@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from vision_evals.measures.probe import Probe
 
 OTHERS = "images that are not of the target's class"
+MOVED_IMAGES = "images that the attack moved"
 
 
 class Parameters(Table):
@@ -122,6 +123,7 @@ def summarise(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> t
     metrics: list[Metric] = []
     for budget in map(str, parameters.budgets):
         at = _others(rows[rows["budget"] == budget])
+        moved = _moved(at)
         steps = at["steps"][at["steps"] >= 0]
         confident = f"images that reached confidence {parameters.until:g}"
         share = partial(fraction, subject=subject, at=budget, of=OTHERS)
@@ -132,8 +134,8 @@ def summarise(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> t
             mean("target_confidence", at["confidence"]),
             mean("steps_to_success", steps, of=confident, unit="steps"),
             _largest(at, budget),
-            mean("l2", at["l2"], unit="pixel scale"),
-            mean("ssim", at["ssim"]),
+            mean("l2", moved["l2"], of=MOVED_IMAGES, unit="pixel scale"),
+            mean("ssim", moved["ssim"], of=MOVED_IMAGES),
         ]
     return tuple(metrics)
 
@@ -141,6 +143,12 @@ def summarise(rows: pd.DataFrame, parameters: Parameters, subject: Subject) -> t
 def _others(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of OTHERS. Without labels they depend on the network's own answers."""
     return rows[~rows["already"]]
+
+
+def _moved(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of MOVED_IMAGES: a distance of 0 says nothing of a change."""
+    others = _others(rows)
+    return others[others["linf"] > 0]
 
 
 def _mean(
@@ -256,16 +264,18 @@ MEASURE = Measure(
         ),
         _spec(
             "l2",
-            "Mean Euclidean length of the change, pixel scale [0, 1].",
+            "Mean Euclidean length of the change of the images that the attack moved, pixel scale "
+            "[0, 1].",
             source="Carlini & Wagner 2017",
             range=(0.0, float("inf")),
-            per_image=each("l2", _others),
+            per_image=each("l2", _moved),
         ),
         _spec(
             "ssim",
-            "Mean structural similarity of image and adversarial image: 1 means equal.",
+            "Mean structural similarity of image and adversarial image, of the images that the "
+            "attack moved: 1 means equal.",
             source="Wang et al. 2004, equation 13",
-            per_image=each("ssim", _others),
+            per_image=each("ssim", _moved),
         ),
     ),
     observe=observe,

@@ -40,6 +40,13 @@ INTERVALS: dict[str, tuple[str, str, str]] = {
         "the middle share of the results.",
         "Efron 1979; Efron & Tibshirani 1993",
     ),
+    "cross-fitted": (
+        "cross-fitted",
+        "For the calibration error, which few images make too large. Lower end: one half of the "
+        "images says where the network is too confident, the other half by how much. Upper end: "
+        "bootstrap, corrected for the bias of few images.",
+        "Kumar et al. 2019; its coverage is simulated in docs/trust.md",
+    ),
     "score": (
         "score",
         "For the difference of two shares of the same images: every difference that the score "

@@ -200,6 +200,8 @@ def _by_value(
     Returns the verdict, and how many more images would decide where it is inconclusive.
     """
     assert metric.value is not None
+    if metric.few:
+        return Verdict.INCONCLUSIVE, '; add images, or show it only with severity = "warn"'
     if expectation.confidence is None:
         fits = metric.value >= threshold if side == "at_least" else metric.value <= threshold
         return Verdict.PASSED if fits else Verdict.FAILED, ""

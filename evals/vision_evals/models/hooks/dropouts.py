@@ -84,7 +84,7 @@ class MaskedDropouts(NamedTuple):
     logits: Tensor
     """(n, classes)."""
     calls: int
-    """How often the forward called dropout."""
+    """How often the forward called dropout with a rate above 0."""
 
 
 def masked_logits(
@@ -129,9 +129,9 @@ class _Masks:
         kind = _KINDS[call.function]
         x: Tensor = call.argument(0, "input")
         p = float(call.argument(1, "p", default=0.5))
-        self.calls += 1
         if p == 0:
             return x
+        self.calls += 1
         if call.argument(2, "training", "train", default=kind.on):
             self.on.append(f"{call} (p = {p:g})")
         dropped = _drop(x, self._keep(call, kind, x, p), p, alpha=kind.alpha)
