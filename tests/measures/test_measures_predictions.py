@@ -84,7 +84,9 @@ def test_every_work_equals_an_independent_loop(packaged: Classifier, rows_of: Ro
 )
 def test_auroc_equals_the_rank_statistic(these: list[float], others: list[float]) -> None:
     statistic = mannwhitneyu(others, these).statistic
-    assert auroc(*ranks(np.array(these), np.array(others))) == statistic / (len(these) * len(others))
+    assert auroc(*ranks(np.array(these), np.array(others))) == statistic / (
+        len(these) * len(others)
+    )
 
 
 @pytest.mark.slow

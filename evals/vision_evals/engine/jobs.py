@@ -13,6 +13,7 @@ from vision_evals.measures import lookup
 from vision_evals.models.card import Card
 from vision_evals.models.registry import Registry
 from vision_evals.models.request import Request, parse_request
+from vision_evals.suite.expectation import Reference
 from vision_evals.suite.options import Options, require_own_table
 from vision_evals.suite.parse import parse
 from vision_evals.suite.suite import Check, Suite
@@ -74,8 +75,36 @@ class Catalog:
         for name in sorted({*suite.models, *suite.references()} - typed):
             self._check_classifier(name, suite.path)
         for check in suite.checks:
+            where = f'{suite.path}:{check.line}, check "{check.name}"'
             for name in check.table.models or ():
-                self._check_classifier(name, f'{suite.path}:{check.line}, check "{check.name}"')
+                self._check_classifier(name, where)
+            self._check_held(suite, check, where)
+
+    def _check_held(self, suite: Suite, check: Check, where: str) -> None:
+        """Refuse an expectation that none of the check's own classifiers has to meet.
+
+        Raises:
+            UserError: ``for`` names none of them, or the only one is compared with itself.
+        """
+        if check.spec.subject is not None or not (
+            check.table.models or (suite.models and not self.requests)
+        ):
+            return
+        judged = [request.alias for request, _ in self._requests_of(suite, check)]
+        for number, expectation in enumerate(check.table.expect, 1):
+            needs = check.spec.metric(expectation.metric).needs
+            listed = getattr(check.parameters, needs or "", judged)
+            held = [a for a in judged if a in (expectation.for_ or judged) and a in listed]
+            if not held:
+                raise UserError(
+                    f"{where}, expect {number}: holds none of {', '.join(judged)}, which are "
+                    f"judged here; name one of them in `for`{f' and `{needs}`' if needs else ''}"
+                )
+            if any(isinstance(b, Reference) and held == [b.of] for _, b in expectation.bounds):
+                raise UserError(
+                    f"{where}, expect {number}: {held[0]} is only compared with itself, which "
+                    "nothing can fail; name another classifier in `models` or `of`"
+                )
 
     def _check_classifier(self, name: str, where: str) -> None:
         try:

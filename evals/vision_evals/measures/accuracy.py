@@ -57,6 +57,7 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
     """Return per image the five likeliest classes, whether they are right, and the log loss."""
     import torch
 
+    from vision_evals.core.errors import NotApplicableError
     from vision_evals.models.answers import one_of
 
     answers, logits, competing = probe.right, probe.logits, probe.logits.shape[1]
@@ -64,6 +65,10 @@ def observe(probe: Probe, parameters: Parameters) -> Columns:
         allowed = logits[:, answers.among]
         logits = torch.full_like(logits, -torch.inf).index_copy(1, answers.among, allowed)
         competing = len(answers.among)
+        if competing < 2:
+            raise NotApplicableError(
+                'among = "set" leaves one class, which always comes first; leave out `among`'
+            )
     log_probabilities = logits.log_softmax(dim=1)
     right = one_of(logits, answers.accepted)
     top = log_probabilities.topk(min(TOP, competing), dim=1)

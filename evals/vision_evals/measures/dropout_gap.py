@@ -247,6 +247,7 @@ MEASURE = Measure(
             "train_accuracy_spread",
             "Standard deviation over masks of the accuracy under a single mask: how much a thinned "
             "network depends on which units are dropped.",
+            range=(0.0, 0.5**0.5),  # of two masks, one always right and one always wrong
             higher_is_better=False,
         ),
         MetricSpec(

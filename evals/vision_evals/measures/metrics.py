@@ -174,6 +174,7 @@ EXPECTED_TOP1 = MetricSpec(
     "Share of the images listed in the check on which the classifier puts first exactly the class "
     "that it is known to put first. Below 1, the weights, the preprocessing or the libraries have "
     "changed.",
+    needs="expected_top1",
 )
 
 

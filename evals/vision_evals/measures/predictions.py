@@ -57,7 +57,7 @@ class Parameters(Table):
     """Number of pixels by which an image is moved left, right, up and down."""
     jpeg_quality: Annotated[int, Field(ge=1, le=100)] = 75
     """Quality of the JPEG as which an image is encoded again."""
-    overconfident: Share = 0.5
+    overconfident: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """Confidence above which an answer is overconfident."""
     expected: dict[str, Published] = Field(default_factory=dict)
     """Classifier alias to the published answer on these images, usually one."""
@@ -244,6 +244,7 @@ MEASURE = Measure(
             "image of `against` (negative, such as photographs). 0.5 is chance, and a tie counts "
             "half.",
             source="Hendrycks & Gimpel 2017; Mann & Whitney 1947",
+            needs="against",
             interval="bootstrap",
         ),
         MetricSpec(
@@ -252,6 +253,7 @@ MEASURE = Measure(
             "that detects 95 % of the images of this check: photographs taken for art when 95 % of "
             "the art is detected.",
             source="Liang et al. 2018",
+            needs="against",
             higher_is_better=False,
             interval="bootstrap",
         ),
@@ -259,12 +261,14 @@ MEASURE = Measure(
         MetricSpec(
             "expected_answer",
             "Share of images on which the published class comes first.",
+            needs="expected",
         ),
         MetricSpec(
             "expected_confidence_gap",
             "Largest difference between the confidence in the published class and the published "
             "confidence.",
             higher_is_better=False,
+            needs="expected",
         ),
     ),
     aliases=lambda parameters: {*parameters.expected, *parameters.expected_top1},

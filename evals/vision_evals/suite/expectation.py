@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from vision_evals.core.tables import Table
 from vision_evals.suite.spec import Spec
@@ -14,20 +14,44 @@ RESERVED = {"published", "baseline"}
 """References of a threshold that are not a classifier of this run."""
 
 
+def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not names:
+        raise ValueError("names no classifier, so nothing can fail; name one, or leave out the key")
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f'"{name}" is listed twice')
+    return names
+
+
+Classifiers = Annotated[tuple[str, ...], AfterValidator(_each_once)]
+"""At least one name, all different."""
+
+
+def _given(reason: str) -> str:
+    if not reason.strip():
+        raise ValueError("must say why the failure is expected; it excuses every failure")
+    return reason
+
+
 class Reference(Table):
     """A threshold that refers to another result."""
 
     of: str
     """``baseline``, ``published``, or the alias of another classifier."""
-    plus: float = 0.0
+    plus: Annotated[float, Field(strict=True)] = 0.0
     """Added to it."""
-    minus: float = 0.0
+    minus: Annotated[float, Field(strict=True)] = 0.0
     """Subtracted from it."""
 
     @property
     def margin(self) -> float:
         """By how much the threshold is above the reference."""
         return self.plus - self.minus
+
+    @property
+    def written(self) -> str:
+        """It in words: ``baseline + 0.1``."""
+        return f"{self.of} {'-' if self.margin < 0 else '+'} {abs(self.margin):g}"
 
     @property
     def alias(self) -> str | None:
@@ -57,9 +81,9 @@ class Expectation(Table):
     """Compare the two-sided interval at this confidence, not the point."""
     severity: Literal["error", "warn"] = "error"
     """``warn`` is shown and fails nothing."""
-    known: str | None = None
+    known: Annotated[str, AfterValidator(_given)] | None = None
     """Reason why a failure is expected; it is then shown and fails nothing."""
-    for_: tuple[str, ...] | None = Field(default=None, alias="for")
+    for_: Classifiers | None = Field(default=None, alias="for")
     """Aliases that it applies to; all of them without this key."""
 
     @model_validator(mode="after")
@@ -69,7 +93,19 @@ class Expectation(Table):
         low, high = self.at_least, self.at_most
         if isinstance(low, float) and isinstance(high, float) and low > high:
             raise ValueError(f"no value is at least {low:g} and at most {high:g}")
+        if (
+            isinstance(low, Reference)
+            and isinstance(high, Reference)
+            and low.of == high.of
+            and low.margin > high.margin
+        ):
+            raise ValueError(f"no value is at least {low.written} and at most {high.written}")
         for side, bound in self.bounds:
+            if isinstance(bound, Reference) and self.for_ == (bound.of,):
+                raise ValueError(
+                    f'for = ["{bound.of}"] compares {bound.of} with itself, which nothing can '
+                    "fail; name another classifier in one of the two places"
+                )
             if isinstance(bound, Reference) and bound.of == "baseline":
                 self._needs_margin(side, bound)
         return self

@@ -36,6 +36,8 @@ def check_expectation(expectation: Expectation, of: Spec, parameters: Table, whe
     for side, bound in expectation.bounds:
         if isinstance(bound, float):
             _can_fail(spec, side, bound, where)
+            if expectation.confidence is not None:
+                _interval_can_reach(spec, side, bound, where)
         else:
             _can_be_compared(spec, expectation, side, bound, where)
     _has_its_point(expectation, spec.axis, parameters, where)
@@ -69,18 +71,38 @@ def _can_fail(spec: MetricSpec, side: str, bound: float, where: str) -> None:
         )
 
 
+def _interval_can_reach(spec: MetricSpec, side: str, bound: float, where: str) -> None:
+    """Refuse the ends of the range: the interval of a share never lies on one of them."""
+    low, high = spec.range
+    if spec.interval == "wilson" and (side, bound) in {("at_least", high), ("at_most", low)}:
+        raise UserError(
+            f"{where}: {spec.name} {side} = {bound:g} with confidence cannot be met: the interval "
+            "of a share reaches below 1 and above 0; leave out `confidence`"
+        )
+
+
+def _has_its_key(spec: MetricSpec, tables: tuple[Table, Table], where: str) -> None:
+    """Refuse an expectation of a metric that has no value in this check."""
+    if spec.needs and not any(getattr(table, spec.needs, None) for table in tables):
+        raise UserError(
+            f"{where}: {spec.name} needs `{spec.needs}`, which this check does not have: nothing "
+            "could fail the expectation"
+        )
+
+
 def _can_be_compared(
     spec: MetricSpec, expectation: Expectation, side: str, bound: Reference, where: str
 ) -> None:
     """Refuse a margin that no network can cross, and a test on pairs where there are none."""
     low, high = spec.range
     allowed = -bound.margin if side == "at_least" else bound.margin
-    if bound.of != "published" and allowed >= high - low:
+    if allowed >= high - low or -allowed > high - low:
         of = "the baseline" if bound.of == "baseline" else bound.of
+        size, verb = abs(allowed), "cannot fail" if allowed > 0 else "cannot be met"
         raise UserError(
-            f"{where}: {spec.name} {side} that of {of}, {allowed:g} away: cannot fail, "
+            f"{where}: {spec.name} {side} that of {of}, {size:g} away: {verb}, "
             f"for it lies in [{low:g}, {high:g}]"
-            + (f"; {allowed:g} % is {allowed / 100:g}" if high == 1 <= allowed else "")
+            + (f"; {size:g} % is {size / 100:g}" if high == 1 <= size else "")
         )
     if expectation.confidence is not None and bound.of != "published" and spec.per_image is None:
         raise UserError(
@@ -181,6 +203,7 @@ def _check(data: Mapping[str, Any], path: str, line: int, measure: Callable[[str
     _check_images_and_models(table, spec, where)
     for expectation in table.expect:
         check_expectation(expectation, spec, parameters, where)
+        _has_its_key(spec.metric(expectation.metric), (table, parameters), where)
     return Check(table, spec, parameters, line)
 
 

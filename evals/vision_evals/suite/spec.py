@@ -57,6 +57,9 @@ class MetricSpec:
     None where no bound is known: nothing measured bounds the five likeliest, a threshold on
     confidence, a share of those that were right when clean, a median, a calibration error, or what
     is inside a network."""
+    needs: str | None = None
+    """Key of the check without which it has no value, such as ``against``: an expectation of it
+    would hold nothing."""
     counts: str | None = None
     """Which images it is a share of, counted once more by a validity check: ``image`` for all, else
     a boolean column of the rows. None where nothing recounts it."""

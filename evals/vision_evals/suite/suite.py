@@ -11,7 +11,7 @@ from pydantic import Field, create_model
 
 from vision_evals.core.tables import NAME, Table
 from vision_evals.log import Depth
-from vision_evals.suite.expectation import Expectation, Reference, paired
+from vision_evals.suite.expectation import Classifiers, Expectation, Reference, paired
 from vision_evals.suite.spec import Spec
 
 Name = Annotated[str, Field(pattern=NAME)]
@@ -29,7 +29,7 @@ class CheckTable(Table):
     that look at images."""
     against: str | None = None
     """Role of a second image set, for measures that compare two."""
-    models: tuple[str, ...] | None = None
+    models: Classifiers | None = None
     """Classifiers of this check, whatever the command line says."""
     unreadable: Literal["fail", "skip"] = "fail"
     """Whether pictures that cannot be decoded fail the check."""
@@ -48,7 +48,7 @@ class SuiteTable(Table):
     """One line."""
     about: str = ""
     """What the suite checks and why."""
-    models: tuple[str, ...] = ()
+    models: Classifiers = ()
     """Default classifiers; those that are unavailable are skipped."""
     images: dict[Name, str] = Field(default_factory=dict)
     """Role to source, relative to this file; the command line has priority."""
