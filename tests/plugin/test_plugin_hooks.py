@@ -340,6 +340,44 @@ def test_a_threshold_may_name_another_classifier_which_is_then_measured(
     project.runpytest("colors.toml", "--evals-model=wrong").assert_outcomes(failed=1)
 
 
+def test_a_network_is_not_held_against_itself(project: pytest.Pytester) -> None:
+    write_suite(project, SUITE.replace("0.9 }", '{ of = "color", minus = 0.1 } }'))
+    project.runpytest("colors.toml", "--evals-model=color").assert_outcomes(skipped=1)
+    (item,) = last_run(project).items
+    assert item.verdict is Verdict.NOT_APPLICABLE
+    assert "it is compared with itself" in item.sentence
+
+
+def test_a_margin_that_nothing_can_miss_decides_nothing(project: pytest.Pytester) -> None:
+    write_suite(project, SUITE.replace("0.9 }", '{ of = "wrong", minus = 0.2 } }'))
+    project.runpytest("colors.toml", "--evals-model=color").assert_outcomes(failed=1)
+    (item,) = last_run(project).items
+    assert item.verdict is Verdict.INCONCLUSIVE
+    assert "0 with this margin is -0.2, which nothing can fail" in item.sentence
+
+
+@pytest.mark.parametrize(
+    ("keys", "sentence"),
+    [
+        ('models = ["color"]\nexpect = [{ metric = "top1_accuracy", at_least = 0.5, for = ["wrong"]',
+         "expect 1: holds none of color, which are judged here; name one of them in `for`"),
+        ('models = ["color"]\nexpect = [{ metric = "top1_accuracy", at_least = { of = "color" }',
+         "color is only compared with itself, which nothing can fail"),
+        ('expected_top1 = { wrong = { "red" = "red" } }\n'
+         'expect = [{ metric = "expected_top1", at_least = 1.0',
+         "holds none of color, which are judged here; name one of them in `for` and `expected_top1`"),
+    ],
+)  # fmt: skip
+def test_an_expectation_that_holds_nobody_is_refused(
+    project: pytest.Pytester, keys: str, sentence: str
+) -> None:
+    start = SUITE.index("expect")
+    write_suite(project, SUITE[:start] + keys + " }]\n")
+    result = project.runpytest("colors.toml")
+    result.assert_outcomes(errors=1)
+    assert sentence in result.stdout.str()
+
+
 def publish(project: pytest.Pytester, declared: str | None = None) -> None:
     """Ask for the accuracy that the card publishes, of pictures with such a declaration."""
     toml = project.path / "pyproject.toml"

@@ -32,23 +32,23 @@ def resolve_threshold(
         expectation: that contains it.
         check_input: with the rows of all classifiers.
     """
+    lower, margin = reference is expectation.at_least, reference.margin
+    if reference.of == check_input.job.alias and (margin <= 0 if lower else margin >= 0):
+        return NoThreshold("it is compared with itself", Verdict.NOT_APPLICABLE)
     threshold = _find(reference, expectation, check_input)
-    if isinstance(threshold, NoThreshold):
+    if not isinstance(threshold, float):  # pairs decide by an interval, which can miss any margin
         return threshold
-    value = threshold.value if isinstance(threshold, PairedThreshold) else threshold
     low, high = check_input.measure.metric(expectation.metric).range
-    number, lower = value + reference.margin, reference is expectation.at_least
+    number = threshold + margin
     if number < low if lower else number > high:
         return NoThreshold(
-            f"{value:.4g} with this margin is {number:.4g}, which nothing can fail, for it lies in "
-            f"[{low:g}, {high:g}]; take a smaller margin"
+            f"{threshold:.4g} with this margin is {number:.4g}, which nothing can fail, for it "
+            f"lies in [{low:g}, {high:g}]; take a smaller margin"
         )
     return threshold
 
 
 def _find(reference: Reference, expectation: Expectation, check_input: CheckInput) -> Threshold:
-    if reference.of == check_input.job.alias:
-        return NoThreshold("it is compared with itself", Verdict.NOT_APPLICABLE)
     if reference.of == "published":
         return _published(check_input.job, check_input.measured[0], expectation.metric)
     if reference.of == "baseline":
