@@ -359,13 +359,14 @@ def test_a_margin_that_nothing_can_miss_decides_nothing(project: pytest.Pytester
 @pytest.mark.parametrize(
     ("keys", "sentence"),
     [
-        ('models = ["color"]\nexpect = [{ metric = "top1_accuracy", at_least = 0.5, for = ["wrong"]',
+        ('models = ["color"]\n'
+         'expect = [{ metric = "top1_accuracy", at_least = 0.5, for = ["wrong"]',
          "expect 1: holds none of color, which are judged here; name one of them in `for`"),
         ('models = ["color"]\nexpect = [{ metric = "top1_accuracy", at_least = { of = "color" }',
          "color is only compared with itself, which nothing can fail"),
         ('expected_top1 = { wrong = { "red" = "red" } }\n'
          'expect = [{ metric = "expected_top1", at_least = 1.0',
-         "holds none of color, which are judged here; name one of them in `for` and `expected_top1`"),
+         "which are judged here; name one of them in `for` and `expected_top1`"),
     ],
 )  # fmt: skip
 def test_an_expectation_that_holds_nobody_is_refused(
