@@ -24,7 +24,8 @@ from vision_evals.engine.tasks import PassResult, Task, TaskGroup
 from vision_evals.images import sources
 from vision_evals.images.image_set import ImageSet, limited
 from vision_evals.images.labels import ClassMap, targets
-from vision_evals.measures.accuracy import MEASURE, Parameters, badness, calibration_error
+from vision_evals.measures.accuracy import MEASURE, Parameters, badness
+from vision_evals.measures.calibration import calibration_error
 from vision_evals.measures.measure import Subject
 from vision_evals.measures.probe import Answers, Probe, answers
 from vision_evals.models.build import build

@@ -80,7 +80,7 @@ def _debiased(binned: Binned) -> Numbers:
     z = np.divide(gap, deviation, out=np.full_like(gap, np.inf), where=deviation > 0)
     folded = deviation * math.sqrt(2 / math.pi) * np.exp(-(z**2) / 2) + gap * _erf(z)
     error = ((2 * gap - folded) * binned.sizes).sum(axis=-1) / binned.sizes.sum(axis=-1)
-    return np.maximum(error, 0.0)
+    return np.asarray(np.maximum(error, 0.0))
 
 
 def _erf(z: Numbers) -> Numbers:

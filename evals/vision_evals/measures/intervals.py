@@ -84,7 +84,7 @@ def two_sided(confidence: float) -> float:
 
 def bootstrap(
     statistic: Callable[..., float],
-    columns: tuple[NDArray[np.floating], ...],
+    columns: tuple[NDArray[Any], ...],
     rng: np.random.Generator,
     confidence: float = CONFIDENCE,
     resamples: int = RESAMPLES,
@@ -112,13 +112,13 @@ def bootstrap(
 
 def _one_by_one(
     statistic: Callable[..., float],
-    columns: tuple[NDArray[np.floating], ...],
+    columns: tuple[NDArray[Any], ...],
     rng: np.random.Generator,
     resamples: int,
     *,
     paired: bool,
 ) -> Iterator[float]:
-    def draw(column: NDArray[np.floating]) -> NDArray[np.int64]:
+    def draw(column: NDArray[Any]) -> NDArray[np.int64]:
         return rng.integers(0, len(column), len(column))
 
     for _ in range(resamples):
@@ -131,7 +131,7 @@ def _one_by_one(
 
 def _rowwise(
     statistic: Callable[..., float],
-    columns: tuple[NDArray[np.floating], ...],
+    columns: tuple[NDArray[Any], ...],
     rng: np.random.Generator,
     resamples: int,
     *,
