@@ -45,7 +45,7 @@ INTERVALS: dict[str, tuple[str, str, str]] = {
         "For the calibration error, which few images make too large. Lower end: one half of the "
         "images says where the network is too confident, the other half by how much. Upper end: "
         "bootstrap, corrected for the bias of few images.",
-        "Kumar et al. 2019; its coverage is simulated in docs/trust.md",
+        "Efron 1979; Kumar et al. 2019",
     ),
     "score": (
         "score",
