@@ -6,8 +6,12 @@ error: those stay ordinary exceptions and keep their traceback.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+
+MAX_WORDS = 2_000
+"""Characters of a text that code of a user's makes: an exception may print a whole tensor."""
 
 
 class UserError(Exception):
@@ -35,6 +39,44 @@ class NotApplicableError(UserError):
 
 class InvalidError(UserError):
     """A measure finds that its numbers of this network would be wrong: the verdict is INVALID."""
+
+
+class ExitError(UserError):
+    """Code of a user's would have ended the process."""
+
+
+@contextlib.contextmanager
+def contained() -> Iterator[None]:
+    """Run code of a user's: what would end the process is an error like any other.
+
+    Raises:
+        ExitError: it raised ``SystemExit``, or anything else that is no ``Exception``. Ctrl-C
+            stays what it is.
+    """
+    try:
+        yield
+    except (Exception, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise ExitError(f"it would end the process ({words(error)})") from error
+
+
+def words(error: BaseException) -> str:
+    """Return the class and the text of an error that a user's code raised."""
+    if isinstance(error, ExitError):
+        return str(error)
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - its class may be a user's own
+        text = "its text cannot be read"
+    return cut(f"{type(error).__name__}: {text}" if text else type(error).__name__)
+
+
+def cut(text: str) -> str:
+    """Return a text; of one that is too long its beginning, and how long it is."""
+    if len(text) <= MAX_WORDS:
+        return text
+    return f"{text[:MAX_WORDS]} ... (cut: {len(text):,} characters)"
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
-from vision_evals.core.errors import UserError, did_you_mean
+from vision_evals.core.errors import ExitError, UserError, contained, did_you_mean, words
 
 FORMER = "evals"
 """Import name of the package in its first versions."""
@@ -33,20 +33,24 @@ def load(target: str, base: Path, where: str, kind: str = "function") -> object:
     with importable(base):
         _refuse_namesakes(module, base, where)
         try:
-            loaded = importlib.import_module(module)
+            with contained():
+                loaded = importlib.import_module(module)
         except Exception as error:
             missing = isinstance(error, ModuleNotFoundError) and error.name in _chain(module)
             repair = f"; {base} holds no such module and none is installed" if missing else ""
             repair += renamed(error)
-            raise UserError(f"{where}: cannot import {module}: {_words(error)}{repair}") from error
+            if isinstance(error, ExitError):
+                repair += '; put what a script does below if __name__ == "__main__":'
+            raise UserError(f"{where}: cannot import {module}: {words(error)}{repair}") from error
         try:
-            return getattr(loaded, attribute)
+            with contained():
+                return getattr(loaded, attribute)
         except AttributeError:
             near = did_you_mean(attribute, (name for name in vars(loaded) if name[0] != "_"))
             file = getattr(loaded, "__file__", None) or module
             raise UserError(f'{where}: {file} has no {kind} "{attribute}"{near}') from None
         except Exception as error:  # a module may compute its attributes
-            raise UserError(f"{where}: cannot import {target}: {_words(error)}") from error
+            raise UserError(f"{where}: cannot import {target}: {words(error)}") from error
 
 
 def renamed(error: Exception) -> str:
@@ -112,7 +116,3 @@ def _chain(module: str) -> list[str]:
     """``a.b.c`` to a, a.b, a.b.c."""
     parts = module.split(".")
     return [".".join(parts[: n + 1]) for n in range(len(parts))]
-
-
-def _words(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"

@@ -13,7 +13,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vision_evals.core.errors import InvalidError, NotApplicableError, UserError
+from vision_evals.core.errors import (
+    ExitError,
+    InvalidError,
+    NotApplicableError,
+    UserError,
+    contained,
+    words,
+)
+from vision_evals.engine.process_state import Setting, restore, settings
 from vision_evals.engine.shard import Shard, ShardPlan
 from vision_evals.engine.tasks import PassResult, RunConfig, Task, TaskGroup
 from vision_evals.images.geometry import Geometry, to_unit
@@ -54,9 +62,9 @@ def run_batch(
         result: filled, with the networks that failed and the tasks that stopped.
         announce: called before each task with its measure, check, network and last image.
     """
-    started = time.perf_counter()
+    started, before = time.perf_counter(), settings()
     pixels = {geometry: to_unit(raw, work.device) for geometry, raw in batch.pixels.items()}
-    _compare_decoders(batch, pixels, work, result)
+    _compare_decoders(batch, pixels, work, result, before)
     for group in work.groups:
         name = group.classifier.name
         if group.fast_path is not None and group.fast_path.fast and group.fast_path.calibrating:
@@ -68,6 +76,7 @@ def run_batch(
                 continue
             announce(f"{task.title}, {name}: image {batch.span.stop}")
             _run_task(task, probe, work.device, shard, result)
+        result.touch(name, restore(before))
     for fast_path in (group.fast_path for group in work.groups if group.fast_path):
         fast_path.count_images(len(batch.ids))
     result.spent["look"] += time.perf_counter() - started
@@ -81,7 +90,7 @@ def _run_task(
     generators = _generator_states(device)
     began, shared = time.perf_counter(), probe.shared_seconds
     try:
-        with timed("attack" if task.measure.attack else "measure"):
+        with timed("attack" if task.measure.attack else "measure"), contained():
             columns = dict(observe(task, probe, result.fitting))
             if (moved := columns.pop(MOVED, None)) is not None:
                 kept = zip(probe.ids, torch.as_tensor(moved), strict=True)
@@ -94,7 +103,7 @@ def _run_task(
         result.invalid[table] = str(error)
         shard.stopped[table] = "invalid"
     except Exception as error:  # noqa: BLE001 - one network's failure is not the others'
-        result.failures[name] = f"{type(error).__name__}: {error}{_location(error)}"
+        result.failures[name] = f"{words(error)}{_location(error)}"
     seconds = time.perf_counter() - began + shared
     result.seconds[table] += seconds
     shard.seconds[table] += seconds
@@ -152,6 +161,7 @@ def _compare_decoders(
     pixels: Mapping[Geometry, torch.Tensor],
     work: ShardWork,
     result: PassResult,
+    before: Mapping[Setting, Any],
 ) -> None:
     """Measure how far pixels decoded on the device are from PIL's, and what that changes."""
     if batch.plain is None or not batch.by_device:
@@ -172,6 +182,7 @@ def _compare_decoders(
                 to_unit(batch.plain[geometry], work.device)[rows],
                 None if answers is None else answers.accepted[rows],
             )
+            result.touch(group.classifier.name, restore(before))
 
 
 def _probe(
@@ -238,5 +249,6 @@ def _generator_states(device: torch.device) -> list[torch.Tensor]:
 
 def _location(error: Exception) -> str:
     """Return the file and line that an exception comes from."""
-    frames = traceback.extract_tb(error.__traceback__)
+    cause = (error.__cause__ if isinstance(error, ExitError) else None) or error
+    frames = traceback.extract_tb(cause.__traceback__)
     return f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""

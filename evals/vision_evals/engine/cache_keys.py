@@ -16,6 +16,7 @@ from PIL import features
 from vision_evals.core.cache.code import code_digest, own_code
 from vision_evals.core.cache.describe import UnknownValueError, describe
 from vision_evals.core.cache.store import Cache
+from vision_evals.engine.process_state import put_back
 from vision_evals.engine.tasks import RunConfig, Task, TaskGroup
 from vision_evals.images.image_set import Image
 from vision_evals.log.environment import versions
@@ -75,9 +76,10 @@ def _reply(group: TaskGroup, cache: Cache) -> str | None:
         reply = None
         if reason is None:
             try:
-                reply = output_digest(
-                    classifier.network, classifier.geometry.size, classifier.device
-                )
+                with put_back():  # it is named where its rows are computed
+                    reply = output_digest(
+                        classifier.network, classifier.geometry.size, classifier.device
+                    )
             except Exception as error:  # noqa: BLE001 - a network of any kind may refuse noise
                 reason = f"{type(error).__name__} on noise"
         if reason is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,6 +13,7 @@ import pandas as pd
 from vision_evals import log
 from vision_evals.engine import state_guard
 from vision_evals.engine.batch_step import probe_of
+from vision_evals.engine.process_state import Touched, put_back
 from vision_evals.engine.shard_cache import CachedTable, ShardCache
 from vision_evals.engine.tasks import PassResult, RunConfig, Task, TaskGroup, tasks_of
 from vision_evals.images.image_set import ImageSet
@@ -40,6 +41,8 @@ class Examined:
     """Those that serve other measures and passes, too."""
     changed: list[str]
     """Parts of the network that changed."""
+    touched: list[Touched]
+    """Settings of the process that it changed."""
 
 
 @dataclass
@@ -115,25 +118,38 @@ class Examination:
             if not images or not tasks:
                 continue
             before = state_guard.state_of(group.classifier.network)
-            probe = probe_of(group, self.image_set, images, self.result, self.config)
-            validity = {}
-            for task in tasks:
-                table = rows[task.table]
-                if table.empty or task.table in self.result.not_applicable:
-                    continue
-                send(f"validity of {task.title}, {name}")
-                evidence = Evidence(
-                    group.classifier,
-                    probe,
-                    tuple(self.image_set.images[i] for i in images),
-                    self.image_set,
-                    task.measure,
-                    task.parameters,
-                    table,
-                )
-                validity[task.table] = examiner.examine(evidence, self._depth(task))
+            with put_back() as touched:
+                validity = self._validity(group, tasks, rows, images, send)
             changed = state_guard.changed_since(before, group.classifier.network)
-            send(Examined(name, validity, examiner.results_of(name), changed))
+            send(Examined(name, validity, examiner.results_of(name), changed, touched))
+
+    def _validity(
+        self,
+        group: TaskGroup,
+        tasks: Iterable[Task],
+        rows: Mapping[str, pd.DataFrame],
+        images: Sequence[int],
+        send: Callable[[str], None],
+    ) -> ValidityByTable:
+        """Run the checks of one network, on a few images."""
+        validity = {}
+        probe = probe_of(group, self.image_set, images, self.result, self.config)
+        for task in tasks:
+            table = rows[task.table]
+            if table.empty or task.table in self.result.not_applicable:
+                continue
+            send(f"validity of {task.title}, {group.classifier.name}")
+            evidence = Evidence(
+                group.classifier,
+                probe,
+                tuple(self.image_set.images[i] for i in images),
+                self.image_set,
+                task.measure,
+                task.parameters,
+                table,
+            )
+            validity[task.table] = self.config.examiner.examine(evidence, self._depth(task))
+        return validity
 
     def _take(self, validity: ValidityByTable, examined: Examined | str) -> None:
         if isinstance(examined, str):
@@ -141,6 +157,7 @@ class Examination:
             return
         validity |= examined.validity
         self.config.examiner.results |= examined.results
+        self.result.touch(examined.name, examined.touched)
         if examined.changed:
             self.changes.by_alias[examined.name] = examined.changed
 
@@ -208,6 +225,7 @@ def observed(
         _ran(name, result),
         changes.validity(name),
         _drew(name, result),
+        *_touched(name, result),
         *_fast_path_decisions(fast_path_record(group, result)),
         *refused,
         *(() if refused or table.empty else task.measure.vouch(group.classifier.network, table)),
@@ -284,3 +302,17 @@ def _drew(name: str, result: PassResult) -> Validity:
         meaning="A network that draws random numbers in eval mode answers differently next time.",
         source="Croce & Hein 2020, AutoAttack's flag for randomised defences",
     )
+
+
+def _touched(name: str, result: PassResult) -> Iterator[Validity]:
+    """Yield which settings of the whole process a network changed, if it did."""
+    if touched := sorted(result.touched.get(name, ())):
+        yield Validity(
+            name="settings of the process",
+            outcome="failed",
+            # what changes no number of its own is put back, and said
+            severity="error" if any(setting.numeric for setting in touched) else "warn",
+            evidence=f"changed {', '.join(setting.text for setting in touched)}; put back after it",
+            meaning="What one network sets for the whole process changes the numbers of others, "
+            "and its own are not of the precision that the log states.",
+        )

@@ -15,6 +15,7 @@ import torch
 from vision_evals import log
 from vision_evals.core.errors import NotFetchedError, UserError
 from vision_evals.core.progress import Progress
+from vision_evals.engine.process_state import put_back
 from vision_evals.images import sources
 from vision_evals.images.image_set import ImageSet, limited
 from vision_evals.images.labels import BUILT_IN, targets
@@ -112,7 +113,7 @@ class Resources:
         start = time.perf_counter()
         try:
             card, base = self.registry.card(request.name)
-            with timed("load"):
+            with timed("load"), put_back() as touched:
                 classifiers = self._load(request, card, base)
         except UserError as error:
             self.records[request.alias] = log.Classifier(
@@ -123,6 +124,11 @@ class Resources:
                 **_series_fields(request),
             )
             raise
+        for setting in touched:
+            remark = (
+                f"{request.alias}: its code changed {setting.text}; put back before any forward"
+            )
+            self.remarks[remark] = None
         seconds = time.perf_counter() - start
         self.records[request.alias] = record(classifiers, seconds, request)
         user_defined = card.source not in {"torchvision", "timm", "packaged"}

@@ -189,7 +189,7 @@ def _fails(session: Session, job: Job, catalog: Catalog) -> bool:
         return False
     except UnavailableError:
         return prepared or (job.named and job.missing is None)
-    except (Exception, SystemExit):  # noqa: BLE001 - of a user's code: only that check fails
+    except Exception:  # noqa: BLE001 - of a user's code: only that check fails
         return True
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vision_evals import log
-from vision_evals.core.errors import UserError
+from vision_evals.core.errors import UserError, contained, cut
 from vision_evals.engine.item import failed
 from vision_evals.engine.merge.union import classifiers, image_sets
 from vision_evals.engine.passes import Passes
@@ -65,14 +65,15 @@ class RunLog:
         with warnings.catch_warnings(record=True) as caught, counting(self.stages):
             warnings.simplefilter("default")
             try:
-                yield
+                with contained():
+                    yield
             except Exception as error:
                 # a log that cannot be written is reported once
                 with contextlib.suppress(UserError):
                     self.record(failed(job, error))
                 raise
             finally:
-                messages = (f"{w.category.__name__}: {w.message}" for w in caught)
+                messages = (cut(f"{w.category.__name__}: {w.message}") for w in caught)
                 self.remarks.update(dict.fromkeys(messages))
 
     def write(self, status: log.Status) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from vision_evals.core.errors import NotApplicableError, UserError
+from vision_evals.core.errors import NotApplicableError, UserError, words
 from vision_evals.core.progress import Progress
 from vision_evals.core.worker import dealt
 from vision_evals.engine import state_guard, tables
@@ -147,7 +147,7 @@ class Pass:
                     changes=changes,
                 )
         except BaseException as error:
-            self.broken = f"the pass over {self.role} broke: {type(error).__name__}: {error}"
+            self.broken = f"the pass over {self.role} broke: {words(error)}"
             raise
         finally:
             for group in self.groups.values():
@@ -190,7 +190,7 @@ class Pass:
         try:
             rows = tables.merge(self.config.directory, task.table, task.join)
         except Exception as error:  # noqa: BLE001 - a measure may be a user's own
-            reason = f"its rows cannot be joined: {type(error).__name__}: {error}"
+            reason = f"its rows cannot be joined: {words(error)}"
             self.result.invalid.setdefault(task.table, reason)
             rows = None
         return pd.DataFrame({key: [] for key in task.measure.keys}) if rows is None else rows

@@ -91,7 +91,8 @@ class ShardCache:
             name = group.classifier.name
             # after cached rows, a calibration starts elsewhere, and would differ in the next run
             calibrated_late = name in shard.calibrated and not shard.plan.first
-            if calibrated_late or name in {*result.failures, *shard.changed} or "" in shard.hashes:
+            unlike = {*result.failures, *shard.changed, *result.touched}
+            if calibrated_late or name in unlike or "" in shard.hashes:
                 continue
             if not changed_since(self.states[name], group.classifier.network):
                 for task in group.tasks:

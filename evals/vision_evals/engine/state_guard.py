@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import random
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from torch import nn
 
+from vision_evals.engine.process_state import put_back
 from vision_evals.log import Validity
 
 
@@ -43,19 +42,13 @@ def watch(networks: Mapping[str, nn.Module], changes: Changes) -> Iterator[None]
     Global random generators are restored: measures draw from their own.
     """
     before = {alias: state_of(network) for alias, network in networks.items()}
-    generators = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
-    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    try:
-        yield
-    finally:
-        for alias, network in networks.items():
-            if changed := changed_since(before[alias], network):
-                changes.by_alias[alias] = changed
-        torch.set_rng_state(generators[0])
-        if devices:
-            torch.cuda.set_rng_state_all(devices)
-        np.random.set_state(generators[1])  # noqa: NPY002
-        random.setstate(generators[2])
+    with put_back():
+        try:
+            yield
+        finally:
+            for alias, network in networks.items():
+                if changed := changed_since(before[alias], network):
+                    changes.by_alias[alias] = changed
 
 
 def changed_since(then: Mapping[str, object], network: nn.Module) -> list[str]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vision_evals.core.cache.store import Cache
     from vision_evals.core.tables import Table
     from vision_evals.core.worker import Partition
+    from vision_evals.engine.process_state import Touched
     from vision_evals.measures.measure import Measure
     from vision_evals.measures.probe import Answers
     from vision_evals.models.classifier import Classifier
@@ -153,6 +154,8 @@ class PassResult:
     """Images that a device decoded."""
     drew: set[str] = field(default_factory=set)
     """Names of classifiers that drew from a global generator."""
+    touched: dict[str, set[Touched]] = field(default_factory=dict)
+    """Name of a classifier to the settings of the process that it changed."""
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     """Table to its own time, the forward that it shares with others included."""
     cached: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
@@ -160,6 +163,11 @@ class PassResult:
     spent: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     """``total``, ``read``, ``decode``, ``preprocess``, ``wait``, ``look``, ``rows``, ``validity``,
     ``pictures``: times in seconds."""
+
+    def touch(self, name: str, touched: Collection[Touched]) -> None:
+        """Note what a classifier changed, if it did."""
+        if touched:
+            self.touched[name] = self.touched.get(name, set()).union(touched)
 
     def join(self, other: PassResult, skipped: Collection[str]) -> None:
         """Add what another process computed.
@@ -174,6 +182,8 @@ class PassResult:
         self.hashes |= other.hashes
         self.unreadable |= other.unreadable
         self.drew |= other.drew
+        for name, touched in other.touched.items():
+            self.touch(name, touched)
         self.fitting |= other.fitting
         self.failures = other.failures | self.failures
         self.not_applicable = other.not_applicable | self.not_applicable

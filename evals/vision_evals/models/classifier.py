@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from vision_evals.core.errors import UserError
+from vision_evals.core.errors import UserError, contained
 from vision_evals.log.profiling.stages import timed
 from vision_evals.models.card import Card, Input
 from vision_evals.models.layout import Layout, layout_of
@@ -94,7 +94,7 @@ class Classifier:
         Raises:
             UserError: the output is not one row of logits for each picture.
         """
-        with timed("forward"):
+        with timed("forward"), contained():
             return self.checked(self.network(self.prepared(pixels)), len(pixels))
 
     def prepared(self, pixels: Tensor) -> Tensor:

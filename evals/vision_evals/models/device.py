@@ -98,14 +98,15 @@ def numerics(device: torch.device, precision: Precision) -> Iterator[None]:
     on_device = torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
     backends: Any = torch.backends
     exactness = (
-        backends.cuda.matmul, backends.cudnn.conv, backends.mkldnn.matmul, backends.mkldnn.conv
+        backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn,
+        backends.mkldnn.matmul, backends.mkldnn.conv, backends.mkldnn.rnn,
     )  # fmt: skip
     before = [backend.fp32_precision for backend in exactness]
     benchmark = backends.cudnn.benchmark
     backends.cudnn.benchmark = False
     try:
         for backend in exactness:
-            cuda = backend in exactness[:2]
+            cuda = backend in exactness[:3]
             backend.fp32_precision = "tf32" if cuda and precision == "tf32" else "ieee"
         with on_device:
             yield

@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from vision_evals.core.errors import contained
+
 Layout = Literal["channels_last", "contiguous"]
 
 
@@ -52,7 +54,8 @@ def _works(network: nn.Module, size: tuple[int, int]) -> bool:
     pixels = torch.zeros(2, 3, *size).contiguous(memory_format=torch.channels_last)
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
         try:
-            _arranged(deepcopy(network))(pixels)
+            with contained():
+                _arranged(deepcopy(network))(pixels)
         except Exception:  # noqa: BLE001 - the first forward of a run reports it
             return False
     return True

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from vision_evals.core.errors import UserError
+from vision_evals.core.errors import ExitError, UserError, contained, words
 from vision_evals.core.imports import importable, load
 from vision_evals.models.card import Card
 from vision_evals.models.fit import fit
@@ -79,8 +79,10 @@ def as_user_error(failure: str, repair: str = "") -> Iterator[None]:
         repair: ends it.
     """
     try:
-        yield
-    except (UserError, torch.OutOfMemoryError):
-        raise
+        with contained():
+            yield
     except Exception as error:
-        raise UserError(f"{failure}: {type(error).__name__}: {error}{repair}") from error
+        told = isinstance(error, UserError | torch.OutOfMemoryError)
+        if told and not isinstance(error, ExitError):
+            raise
+        raise UserError(f"{failure}: {words(error)}{repair}") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from vision_evals.core.errors import InvalidError, NotApplicableError
+from vision_evals.core.errors import InvalidError, NotApplicableError, contained, words
 from vision_evals.log import Depth, Validity
 from vision_evals.validity.check import CheckResult, Evidence, ValidityCheck, attacking, undecided
 
@@ -52,11 +52,12 @@ class Examiner:
 
 def _run_check(check: ValidityCheck, evidence: Evidence) -> CheckResult:
     try:
-        return check.run(evidence)
+        with contained():
+            return check.run(evidence)
     except (NotApplicableError, InvalidError) as error:
         return undecided(str(error))
     except Exception as error:  # noqa: BLE001 - a network may raise anything; the message shows it
-        return undecided(f"stopped with an error: {type(error).__name__}: {error}")
+        return undecided(f"stopped with an error: {words(error)}")
 
 
 def _as_validity(check: ValidityCheck, finding: CheckResult) -> Validity:

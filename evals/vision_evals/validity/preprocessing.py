@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from vision_evals.core.errors import NotApplicableError
+from vision_evals.core.errors import NotApplicableError, contained
 from vision_evals.models.build import preprocessing, source_of
 from vision_evals.validity.check import (
     CheckResult,
@@ -49,7 +49,7 @@ def raw_logits(evidence: Evidence) -> CheckResult:
     mean, std = (np.array(three)[None, :, None, None] for three in (spec.mean, spec.std))
     prepared = np.ascontiguousarray((planes * spec.range - mean) / std, dtype=np.float32)
     with exact_fp32(pixels.device):
-        with torch.inference_mode():
+        with torch.inference_mode(), contained():
             raw = classifier.network(torch.from_numpy(prepared).to(pixels.device, classifier.dtype))
         share = logit_difference(logits_of(classifier, pixels), raw)
     text = (

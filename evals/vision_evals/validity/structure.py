@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
+from vision_evals.core.errors import words
 from vision_evals.validity.check import (
     CheckResult,
     Evidence,
@@ -74,7 +75,7 @@ def same_in_every_batch(evidence: Evidence) -> CheckResult:
                 parts = _in_batches(evidence, pixels, size)
                 worst[size] = logit_difference(parts, together[: len(parts)])
             except Exception as error:  # noqa: BLE001 - a network may refuse a batch with any error
-                refused.append(f"batches of {size} are refused: {type(error).__name__}: {error}")
+                refused.append(f"batches of {size} are refused: {words(error)}")
     shares = "; ".join(f"in batches of {size} by {share:.2g}" for size, share in worst.items())
     at_once = f"logits of {len(pixels)} images at once differ from those {shares}"
     sentence = "; ".join([f"{at_once} of the largest logit"] * bool(worst) + refused)

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from vision_evals import log
+from vision_evals.core.errors import contained
 from vision_evals.core.rng import generator
 from vision_evals.log.profiling.stages import timed
 from vision_evals.models.answers import decision, margin
@@ -90,7 +91,8 @@ class FastPath:
         with torch.inference_mode(), timed("forward"):
             if forward is not None:
                 try:
-                    output = forward(self.classifier.prepared(pixels))
+                    with contained():
+                        output = forward(self.classifier.prepared(pixels))
                     return self.classifier.checked(output, len(pixels))
                 except torch.OutOfMemoryError:
                     raise
@@ -163,7 +165,8 @@ class FastPath:
     def _build(self, pixels: torch.Tensor) -> None:
         started = time.perf_counter()
         try:
-            self._built = build_forward(self.classifier, self.plan, pixels, self.kernels)
+            with contained():
+                self._built = build_forward(self.classifier, self.plan, pixels, self.kernels)
         except torch.OutOfMemoryError:
             self.refused = "the device has no memory for its copy"
         except Exception as error:  # noqa: BLE001 - a network of any kind may refuse

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from vision_evals import log
 from vision_evals.core.cache.code import code_digest
+from vision_evals.core.errors import contained
 from vision_evals.core.paths import whole_file
 from vision_evals.models.card import Card, Input
 from vision_evals.models.classifier import Classifier
@@ -78,7 +79,7 @@ def output_digest(network: nn.Module, size: tuple[int, int], device: torch.devic
     # of medium brightness: some networks fail on pixels that no picture has
     noise = 0.25 + torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0)) / 2
     whole = hashlib.sha256()
-    with torch.inference_mode():
+    with torch.inference_mode(), contained():
         network.eval()
         output = network(noise.to(device))
     values = output.cpu().tolist() if isinstance(output, Tensor) else type(output)
