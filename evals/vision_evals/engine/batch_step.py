@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from vision_evals.core.errors import (
     contained,
     words,
 )
+from vision_evals.core.time_limit import TimeUpError, time_limit
 from vision_evals.engine.process_state import Setting, restore, settings
 from vision_evals.engine.shard import Shard, ShardPlan
 from vision_evals.engine.tasks import PassResult, RunConfig, Task, TaskGroup
@@ -44,6 +46,19 @@ class ShardWork:
     """Names of classifiers with a task that needs the gradient, cached tasks included."""
     keeps: bool = False
     """Whether the points that pictures show are kept: a pass of few images has memory for them."""
+    timeout: float = math.inf
+    """Seconds that a task may take."""
+    cached: Mapping[str, float] = field(default_factory=dict)
+    """Table to the seconds that its cached rows took in earlier runs."""
+
+    def left(self, table: str, spent: float) -> float:
+        """Return the seconds that a task may still take.
+
+        Args:
+            table: of the task.
+            spent: that it took, its cached rows included.
+        """
+        return self.timeout + self.cached.get(table, 0.0) - spent
 
 
 def run_batch(
@@ -52,6 +67,7 @@ def run_batch(
     shard: Shard,
     result: PassResult,
     announce: Callable[[str], None] = lambda _: None,
+    spent: Mapping[str, float] | None = None,
 ) -> None:
     """Run every task of every group on a batch, and put the columns into the shard.
 
@@ -61,6 +77,7 @@ def run_batch(
         shard: filled.
         result: filled, with the networks that failed and the tasks that stopped.
         announce: called before each task with its measure, check, network and last image.
+        spent: seconds that tasks took before, where they are not in ``result``.
     """
     started, before = time.perf_counter(), settings()
     pixels = {geometry: to_unit(raw, work.device) for geometry, raw in batch.pixels.items()}
@@ -75,7 +92,7 @@ def run_batch(
             if name in result.failures or stopped:
                 continue
             announce(f"{task.title}, {name}: image {batch.span.stop}")
-            _run_task(task, probe, work.device, shard, result)
+            _run_task(task, probe, work, shard, result, (spent or {}).get(task.table, 0.0))
         result.touch(name, restore(before))
     for fast_path in (group.fast_path for group in work.groups if group.fast_path):
         fast_path.count_images(len(batch.ids))
@@ -83,14 +100,16 @@ def run_batch(
 
 
 def _run_task(
-    task: Task, probe: Probe, device: torch.device, shard: Shard, result: PassResult
+    task: Task, probe: Probe, work: ShardWork, shard: Shard, result: PassResult, spent: float
 ) -> None:
     """Put the columns of one task into the shard, or note why it stopped."""
     name, table = probe.classifier.name, task.table
-    generators = _generator_states(device)
+    generators = _generator_states(work.device)
     began, shared = time.perf_counter(), probe.shared_seconds
+    left = work.left(table, result.seconds[table] + spent)
     try:
-        with timed("attack" if task.measure.attack else "measure"), contained():
+        stage = timed("attack" if task.measure.attack else "measure")
+        with stage, time_limit(left, work.timeout), contained():
             columns = dict(observe(task, probe, result.fitting))
             if (moved := columns.pop(MOVED, None)) is not None:
                 kept = zip(probe.ids, torch.as_tensor(moved), strict=True)
@@ -102,12 +121,14 @@ def _run_task(
     except InvalidError as error:
         result.invalid[table] = str(error)
         shard.stopped[table] = "invalid"
+    except TimeUpError as error:
+        result.invalid[table] = str(error)
     except Exception as error:  # noqa: BLE001 - one network's failure is not the others'
         result.failures[name] = f"{words(error)}{_location(error)}"
     seconds = time.perf_counter() - began + shared
     result.seconds[table] += seconds
     shard.seconds[table] += seconds
-    if not all(map(torch.equal, generators, _generator_states(device))):
+    if not all(map(torch.equal, generators, _generator_states(work.device))):
         result.drew.add(name)
         shard.drew.add(table)
 

@@ -16,6 +16,7 @@ from PIL import features
 from vision_evals.core.cache.code import code_digest, own_code
 from vision_evals.core.cache.describe import UnknownValueError, describe
 from vision_evals.core.cache.store import Cache
+from vision_evals.core.time_limit import time_limit
 from vision_evals.engine.process_state import put_back
 from vision_evals.engine.tasks import RunConfig, Task, TaskGroup
 from vision_evals.images.image_set import Image
@@ -60,7 +61,7 @@ def keyed_tasks(groups: Iterable[TaskGroup], batch: int, config: RunConfig) -> d
     assert config.cache is not None
     keyed_tasks = {}
     for group in groups:
-        reply = _reply(group, config.cache)
+        reply = _reply(group, config.cache, config.timeout)
         for task in group.tasks:
             key = None if reply is None else _task_key(group, task, config, batch, reply)
             if key is not None:
@@ -68,7 +69,7 @@ def keyed_tasks(groups: Iterable[TaskGroup], batch: int, config: RunConfig) -> d
     return keyed_tasks
 
 
-def _reply(group: TaskGroup, cache: Cache) -> str | None:
+def _reply(group: TaskGroup, cache: Cache, timeout: float) -> str | None:
     """Return a digest of the network's outputs on noise; None if its code is unknown."""
     classifier = group.classifier
     if classifier.name not in cache.replies:
@@ -76,7 +77,7 @@ def _reply(group: TaskGroup, cache: Cache) -> str | None:
         reply = None
         if reason is None:
             try:
-                with put_back():  # it is named where its rows are computed
+                with put_back(), time_limit(timeout, timeout):  # named where its rows are computed
                     reply = output_digest(
                         classifier.network, classifier.geometry.size, classifier.device
                     )

@@ -11,6 +11,7 @@ from functools import partial
 import pandas as pd
 
 from vision_evals import log
+from vision_evals.core.time_limit import TimeUpError, time_limit
 from vision_evals.engine import state_guard
 from vision_evals.engine.batch_step import probe_of
 from vision_evals.engine.process_state import Touched, put_back
@@ -20,7 +21,7 @@ from vision_evals.images.image_set import ImageSet
 from vision_evals.log import Validity
 from vision_evals.models.classifier import Classifier
 from vision_evals.models.device import numerics
-from vision_evals.models.processes import forked
+from vision_evals.models.processes import EndedError, Work, forked
 from vision_evals.validity.check import CheckResult, Evidence
 from vision_evals.verdict.judge import check_finite
 
@@ -98,10 +99,27 @@ class Examination:
             if min(self.config.processes, len(names)) < 2:
                 examine(iter(names), partial(self._take, validity))
             else:
-                for examined in forked(names, self.config.processes, examine):
-                    self._take(validity, examined)
+                self._examine_elsewhere(names, examine, validity)
         self.result.spent["validity"] = time.perf_counter() - started
         return validity
+
+    def _examine_elsewhere(
+        self, names: list[str], examine: Work[str, Examined | str], validity: ValidityByTable
+    ) -> None:
+        """Run the checks in other processes; a network that ends its process fails alone."""
+        while names:
+            done, config = set[str](), self.config
+            try:
+                for examined in forked(names, config.processes, examine, config.timeout):
+                    self._take(validity, examined)
+                    done |= {examined.name} if isinstance(examined, Examined) else set()
+            except EndedError as error:
+                if error.unit is None:
+                    raise
+                self.result.failures.setdefault(names[error.unit], error.reason)
+                names = [n for n in names if n not in {*done, *self.result.failures}]
+            else:
+                return
 
     def _examine_networks(
         self,
@@ -148,7 +166,11 @@ class Examination:
                 task.parameters,
                 table,
             )
-            validity[task.table] = self.config.examiner.examine(evidence, self._depth(task))
+            try:
+                with time_limit(self.config.timeout, self.config.timeout):
+                    validity[task.table] = self.config.examiner.examine(evidence, self._depth(task))
+            except TimeUpError as error:
+                validity[task.table] = (_stopped("its validity checks end in time", str(error)),)
         return validity
 
     def _take(self, validity: ValidityByTable, examined: Examined | str) -> None:
@@ -236,12 +258,16 @@ def observed(
 def _refused(task: Task, result: PassResult) -> Iterator[Validity]:
     """Yield why a measure refused this network, if it did."""
     if task.table in result.invalid:
-        yield Validity(
-            name=f"{task.measure.name} can be measured",
-            outcome="failed",
-            evidence=result.invalid[task.table],
-            meaning="A measure that cannot see what it counts would still give a number.",
-        )
+        yield _stopped(f"{task.measure.name} can be measured", result.invalid[task.table])
+
+
+def _stopped(name: str, evidence: str) -> Validity:
+    return Validity(
+        name=name,
+        outcome="failed",
+        evidence=evidence,
+        meaning="A measure that stops, or cannot see what it counts, would still give a number.",
+    )
 
 
 def _trained(classifier: Classifier) -> Iterator[Validity]:

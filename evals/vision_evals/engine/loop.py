@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -45,6 +46,7 @@ def run_loop(
     shard_cache: ShardCache | None = None,
     processes: int = 1,
     changes: Changes | None = None,
+    timeout: float = math.inf,
 ) -> None:
     """Run every task on every image, and fill ``result``.
 
@@ -62,6 +64,7 @@ def run_loop(
         shard_cache: of finished shards; None: nothing is cached.
         processes: that share the batches, one thread each; no row depends on how many.
         changes: of the networks' state in these processes; filled.
+        timeout: seconds that a task may take.
 
     Raises:
         UserError: image files changed during the run, or a process was killed.
@@ -69,7 +72,7 @@ def run_loop(
     start = time.perf_counter()
     plans = plan_shards(dealt(spans_of(len(image_set.images), batch_size), partition))
     cached = {} if shard_cache is None else shard_cache.restore(plans, directory, result)
-    work_by_shard = _work_by_shard(plans, groups, cached, result, device, seed)
+    work_by_shard = _work_by_shard(plans, groups, cached, result, device, seed, timeout)
     for index in cached.keys() - work_by_shard.keys():
         _count_cached(image_set, cached[index], result)
         advance(len(cached[index].hashes))
@@ -204,17 +207,19 @@ def _work_by_shard(
     result: PassResult,
     device: torch.device,
     seed: int,
+    timeout: float,
 ) -> dict[int, ShardWork]:
     """Return the tasks of each shard that is not wholly cached."""
     differentiated = (g for g in groups if any(task.measure.gradient for task in g.tasks))
     gradients = frozenset(group.classifier.name for group in differentiated)
-    keeps = _bytes_of_points(plans, groups) <= MAX_KEPT_BYTES
+    keeps, earlier = _bytes_of_points(plans, groups) <= MAX_KEPT_BYTES, dict(result.seconds)
     work_by_shard = {}
     for plan in plans:
         tables = cached[plan.index].abouts if plan.index in cached else {}
         remaining = tuple(_remaining(groups, tables, result))
         if remaining or plan.index not in cached:
-            work = ShardWork(plan, remaining, device, seed, gradients, keeps)
+            more = (gradients, keeps, timeout, earlier)
+            work = ShardWork(plan, remaining, device, seed, *more)
             work_by_shard[plan.index] = work
     return work_by_shard
 

@@ -135,11 +135,12 @@ def _put_global_hooks(before: Mapping[str, Mapping[Any, Any]]) -> None:
 
 
 def _devices_drawn() -> list[torch.Tensor] | None:
-    return torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
+    return torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None  # type: ignore[no-untyped-call]
 
 
 def _numpy_generator() -> tuple[Any, ...]:
-    name, key, *rest = np.random.get_state()  # noqa: NPY002 - the global one, on purpose
+    state: Any = np.random.get_state()  # noqa: NPY002 - the global one, on purpose
+    name, key, *rest = state
     return name, key.tobytes(), *rest
 
 

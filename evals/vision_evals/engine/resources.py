@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ import torch
 from vision_evals import log
 from vision_evals.core.errors import NotFetchedError, UserError
 from vision_evals.core.progress import Progress
+from vision_evals.core.time_limit import time_limit
 from vision_evals.engine.process_state import put_back
 from vision_evals.images import sources
 from vision_evals.images.image_set import ImageSet, limited
@@ -52,6 +54,8 @@ class Resources:
     """Shows trainings."""
     shown: Callable[[ImageSet], ImageSet] | None = None
     """Changes every image set, where a self-test breaks them or needs a part."""
+    timeout: float = math.inf
+    """Seconds that loading a classifier may take."""
     records: dict[str, log.Classifier] = field(default_factory=dict)
     """Alias to its entry in the log, the unavailable ones included."""
     remarks: dict[str, None] = field(default_factory=dict)
@@ -113,7 +117,8 @@ class Resources:
         start = time.perf_counter()
         try:
             card, base = self.registry.card(request.name)
-            with timed("load"), put_back() as touched:
+            limit = math.inf if card.recipe is not None else self.timeout  # a training takes long
+            with timed("load"), put_back() as touched, time_limit(limit, self.timeout):
                 classifiers = self._load(request, card, base)
         except UserError as error:
             self.records[request.alias] = log.Classifier(

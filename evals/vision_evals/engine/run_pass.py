@@ -145,6 +145,7 @@ class Pass:
                     shard_cache=self.shard_cache,
                     processes=self.config.processes,
                     changes=changes,
+                    timeout=self.config.timeout,
                 )
         except BaseException as error:
             self.broken = f"the pass over {self.role} broke: {words(error)}"

@@ -70,6 +70,7 @@ def run_config(options: Options, device: torch.device, worker: Worker | None = N
         depth=table.validity,
         trace=options.trace,
         partition=options.partition,
+        timeout=options.timeout,
         processes=1 if table.profile or options.trace else processes_on(device, sharing),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -54,6 +55,8 @@ class RunConfig:
     """Which part of every image set is read; None: all of it."""
     processes: int = 1
     """How many share the work, one thread each; on a CPU."""
+    timeout: float = math.inf
+    """Seconds that a check of a classifier may take."""
 
 
 @dataclass(frozen=True, slots=True)

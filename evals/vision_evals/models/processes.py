@@ -8,26 +8,46 @@ down beyond their share. No number depends on how many processes there are, nor 
 from __future__ import annotations
 
 import contextlib
+import math
 import multiprocessing
 import pickle
 import signal
 import sys
+import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
 import torch
 
-from vision_evals.core.errors import UserError
+from vision_evals.core.errors import UserError, words
+from vision_evals.core.time_limit import time_up
 
 Unit = TypeVar("Unit")
 Result = TypeVar("Result")
 Work = Callable[[Iterator[Unit], Callable[[Result], None]], None]
 """Takes units, and a function that sends a result."""
 
+SECONDS_OF_GRACE = 5.0
+"""Seconds after which a process is ended that does not end its own work in time."""
+
 MAX_PROCESSES = 16
 """Each holds the activations of a batch."""
+
+
+class EndedError(UserError):
+    """A process was ended by what it computed, or for lack of memory."""
+
+    def __init__(self, unit: int | None, ending: str) -> None:
+        super().__init__(
+            f"a process that computes was ended ({ending}), perhaps for lack of memory; "
+            "OMP_NUM_THREADS=1 computes in one process, and --evals-batch-size takes fewer images"
+        )
+        self.unit = unit
+        """Place of what it computed among the units; None: it had taken none."""
+        self.reason = f"its process was ended ({ending})"
 
 
 def can_fork(device: torch.device) -> bool:
@@ -66,7 +86,23 @@ def threads(device: torch.device) -> contextlib.AbstractContextManager[None]:
     return one_thread(device) if can_fork(device) else contextlib.nullcontext()
 
 
-def forked(units: Sequence[Unit], processes: int, work: Work[Unit, Result]) -> Iterator[Result]:
+@dataclass
+class _Running:
+    """A process that works."""
+
+    process: Any
+    unit: int | None = None
+    """Place of what it computes."""
+    since: float | None = None
+    """When it said last what it computes; None: nothing that has a limit."""
+
+
+def forked(
+    units: Sequence[Unit],
+    processes: int,
+    work: Work[Unit, Result],
+    timeout: float = math.inf,
+) -> Iterator[Result]:
     """Do work in forked processes, and yield every result, in the order in which they arrive.
 
     Args:
@@ -74,14 +110,15 @@ def forked(units: Sequence[Unit], processes: int, work: Work[Unit, Result]) -> I
         processes: how many there are at most.
         work: called once in each process, with the units that it takes and a function that sends
             results, which are pickled. Changes that it makes to anything else are lost.
+        timeout: seconds that a process may take after it sent a string, which says what it does.
 
     Raises:
-        UserError: a process was killed.
+        EndedError: a process was killed, or took too long.
         BaseException: of a process, as it was raised there.
     """
     fork = multiprocessing.get_context("fork")
     taken = fork.Value("q", 0)
-    running: dict[Connection, Any] = {}
+    running: dict[Connection, _Running] = {}
     try:
         for _ in range(min(processes, len(units))):
             here, there = fork.Pipe(duplex=False)
@@ -90,40 +127,62 @@ def forked(units: Sequence[Unit], processes: int, work: Work[Unit, Result]) -> I
                 warnings.simplefilter("ignore", DeprecationWarning)
                 process.start()
             there.close()
-            running[here] = process
+            running[here] = _Running(process)
         while running:
-            for connection in wait(list(running)):
-                assert isinstance(connection, Connection)
+            for connection in _ready(running, timeout):
                 if (result := _next(connection, running)) is not None:
                     yield result
     finally:
-        for connection, process in running.items():
-            process.kill()
+        for connection, worker in running.items():
+            worker.process.kill()
             connection.close()
-        for process in running.values():
-            process.join()
+        for worker in running.values():
+            worker.process.join()
 
 
-def _next(connection: Connection, running: dict[Connection, Any]) -> Any:
+def _ready(running: Mapping[Connection, _Running], timeout: float) -> list[Connection]:
+    """Wait for processes that sent something or were ended, and return their connections.
+
+    What a network started itself may hold the other end of a connection: so its process counts.
+    """
+    connections: dict[Any, Connection] = {w.process.sentinel: c for c, w in running.items()}
+    connections |= {connection: connection for connection in running}
+    ready = wait(list(connections), None if math.isinf(timeout) else SECONDS_OF_GRACE / 5)
+    for connection, worker in running.items():
+        silent = 0.0 if worker.since is None else time.monotonic() - worker.since
+        if silent > timeout + SECONDS_OF_GRACE and not connection.poll():
+            raise EndedError(worker.unit, time_up(timeout))
+    return list(dict.fromkeys(connections[which] for which in ready))
+
+
+def _next(connection: Connection, running: dict[Connection, _Running]) -> Any:
     """Return the next result of a process; None at its end, when it is taken from the running."""
-    try:
-        kind, content = pickle.loads(connection.recv_bytes())  # noqa: S301 - of our own process
-    except EOFError:
-        running[connection].join()
-        code = running[connection].exitcode
-        raise UserError(
-            f"a process that computes was ended ({_ending(code)}), perhaps for lack of memory; "
-            "OMP_NUM_THREADS=1 computes in one process, and --evals-batch-size takes fewer images"
-        ) from None
+    worker = running[connection]
+    if (message := _received(connection)) is None:
+        worker.process.join()
+        raise EndedError(worker.unit, _ending(worker.process.exitcode))
+    kind, content = pickle.loads(message)  # noqa: S301 - of our own process
+    if kind == "unit":
+        worker.unit, worker.since = content, None
+        return None
     if kind == "result":
+        worker.since = time.monotonic() if isinstance(content, str) else None
         return content
-    running.pop(connection).join()
+    running.pop(connection).process.join()
     connection.close()
     if kind == "error":
         raise content
     for message, category, file, line in content:
         warnings.warn_explicit(message, category, file, line)
     return None
+
+
+def _received(connection: Connection) -> bytes | None:
+    """Return a message; None where its process ended without a whole one."""
+    try:
+        return connection.recv_bytes() if connection.poll() else None
+    except (EOFError, OSError):
+        return None
 
 
 def _ending(code: int | None) -> str:
@@ -146,6 +205,7 @@ def _run(units: Sequence[Unit], taken: Any, work: Work[Unit, Any], there: Connec
                 number, taken.value = taken.value, taken.value + 1
             if number >= len(units):
                 return
+            send("unit", number)
             yield units[number]
 
     with contextlib.suppress(BrokenPipeError), warnings.catch_warnings(record=True) as caught:
@@ -163,5 +223,5 @@ def _portable(error: BaseException) -> BaseException:
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301 - of our own process
     except Exception:  # noqa: BLE001 - an exception class of any kind
-        return RuntimeError(f"{type(error).__name__}: {error}")
+        return RuntimeError(words(error))
     return error

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Pictures,
         Precision,
         RunId,
+        Seconds,
         Seed,
     )
 
@@ -91,6 +92,9 @@ class OptionsTable:
         "N|none", "pictures in the report for each check and classifier, up to 8"))
     baseline: str | None = field(default=None, metadata=option(
         "RUN[:ALIAS]", "compare gates with this run, image by image", "merge"))
+    timeout: Seconds | None = field(default=None, metadata=option(
+        "SECONDS", "time that one check may take on one classifier, and that loading it may take; "
+        "one that takes longer is INVALID", otherwise="no limit"))
     same: Choice = field(default="fail", metadata=option(
         "fail|skip", "whether a gate that compares a network with itself fails or is skipped",
         "merge"))

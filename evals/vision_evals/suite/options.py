@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -86,6 +87,11 @@ class Options:
     def partition(self) -> Partition | None:
         """The part that is run, where machines share a run."""
         return None if self.table.shard is None else Partition.parse(self.table.shard)
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that a check of a classifier may take."""
+        return math.inf if self.table.timeout is None else self.table.timeout
 
     @property
     def pictures(self) -> int:
