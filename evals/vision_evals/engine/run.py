@@ -23,6 +23,7 @@ from vision_evals.suite.suite import Suite, is_suite
 from vision_evals.verdict.job import Job
 
 if TYPE_CHECKING:
+    from vision_evals.engine.isolated import Isolated
     from vision_evals.engine.session import Session
 
 Place: TypeAlias = "str | os.PathLike[str]"
@@ -65,9 +66,9 @@ def run(suites: Place | Iterable[Place], models: str | Iterable[str] = (), **opt
             "named; recipes=True runs them, too"
         )
     with first_import_of("pandas"):
-        from vision_evals.engine.session import Session
+        from vision_evals.engine.isolated import start
 
-    session = Session(catalog, jobs, _call_text(places, arguments), _progress())
+    session = start(catalog, jobs, _call_text(places, arguments), _progress())
     try:
         failed = [_fails(session, job, catalog) for job in jobs]
     except BaseException:
@@ -178,7 +179,7 @@ def _suite_path(file: Path, named: Path) -> str:
     return file.name
 
 
-def _fails(session: Session, job: Job, catalog: Catalog) -> bool:
+def _fails(session: Session | Isolated, job: Job, catalog: Catalog) -> bool:
     """Judge a job, and return whether it fails the run; the log has the reason."""
     prepared = False
     try:
@@ -198,7 +199,7 @@ def _lenient(catalog: Catalog) -> bool:
 
 
 def _finish(
-    session: Session, catalog: Catalog, *, interrupted: bool
+    session: Session | Isolated, catalog: Catalog, *, interrupted: bool
 ) -> tuple[ReportPlaces | None, list[str]]:
     """Write log and report; return where they are (None if that failed), and what went wrong."""
     trouble: list[str] = []

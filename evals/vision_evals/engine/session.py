@@ -84,7 +84,7 @@ class Session:
             remarks |= dict.fromkeys(baseline.remarks(self._baseline, run))
         stages = _stages(device) if options.table.profile and worker is None else None
         if options.table.profile and worker is not None:
-            warn("--evals-profile counts in one process only; leave out -n of pytest-xdist")
+            warn("--evals-profile counts in one process only; leave out -n and --evals-isolate")
         self._run_log = RunLog(run, self._passes, remarks, start, stages)
         self._run_log.write("running")
         if worker is None:

@@ -8,6 +8,8 @@ down beyond their share. No number depends on how many processes there are, nor 
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import faulthandler
 import math
 import multiprocessing
 import pickle
@@ -29,6 +31,9 @@ Unit = TypeVar("Unit")
 Result = TypeVar("Result")
 Work = Callable[[Iterator[Unit], Callable[[Result], None]], None]
 """Takes units, and a function that sends a result."""
+
+PR_SET_PDEATHSIG = 1
+"""Of Linux: the signal that a process gets when the one that forked it ends."""
 
 SECONDS_OF_GRACE = 5.0
 """Seconds after which a process is ended that does not end its own work in time."""
@@ -102,6 +107,8 @@ def forked(
     processes: int,
     work: Work[Unit, Result],
     timeout: float = math.inf,
+    *,
+    nested: bool = False,
 ) -> Iterator[Result]:
     """Do work in forked processes, and yield every result, in the order in which they arrive.
 
@@ -111,6 +118,7 @@ def forked(
         work: called once in each process, with the units that it takes and a function that sends
             results, which are pickled. Changes that it makes to anything else are lost.
         timeout: seconds that a process may take after it sent a string, which says what it does.
+        nested: whether the work forks processes itself.
 
     Raises:
         EndedError: a process was killed, or took too long.
@@ -122,7 +130,7 @@ def forked(
     try:
         for _ in range(min(processes, len(units))):
             here, there = fork.Pipe(duplex=False)
-            process = fork.Process(target=_run, args=(units, taken, work, there), daemon=True)
+            process = fork.Process(target=_run, args=(units, taken, work, there), daemon=not nested)
             with warnings.catch_warnings():  # of one thread from here on, as in a DataLoader
                 warnings.simplefilter("ignore", DeprecationWarning)
                 process.start()
@@ -194,6 +202,8 @@ def _ending(code: int | None) -> str:
 def _run(units: Sequence[Unit], taken: Any, work: Work[Unit, Any], there: Connection) -> None:
     """Work in a process, and send results, warnings and an error."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the run ends its processes itself
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # none outlives it
+    faulthandler.disable()  # pytest's: how a process ends is a sentence, not a traceback
     torch.set_num_threads(1)
 
     def send(kind: str, content: object) -> None:
@@ -212,13 +222,13 @@ def _run(units: Sequence[Unit], taken: Any, work: Work[Unit, Any], there: Connec
         try:
             work(take(), lambda result: send("result", result))
         except BaseException as error:  # noqa: BLE001 - raised again where the run is
-            send("error", _portable(error))
+            send("error", portable(error))
         else:
             kept = [(str(w.message), w.category, w.filename, w.lineno) for w in caught]
             send("end", kept)
 
 
-def _portable(error: BaseException) -> BaseException:
+def portable(error: BaseException) -> BaseException:
     """Return an error that can be pickled, and read again."""
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301 - of our own process

@@ -129,10 +129,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             from vision_evals.core.first_import import first_import_of
 
             with first_import_of("pandas"):
-                from vision_evals.engine.session import Session
+                from vision_evals.engine.isolated import start
 
             worker = _worker(config)
-            run = Session(
+            run = start(
                 finish.catalog_of(config),
                 jobs,
                 finish.command_of(config),

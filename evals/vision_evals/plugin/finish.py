@@ -16,13 +16,14 @@ import pytest
 from vision_evals.suite.declared_options import declared
 
 if TYPE_CHECKING:
+    from vision_evals.engine.isolated import Isolated
     from vision_evals.engine.jobs import Catalog
     from vision_evals.engine.merge.workers import Gathered
     from vision_evals.engine.publish import ReportPlaces
     from vision_evals.engine.session import Session
 
 _CATALOG = pytest.StashKey["Catalog"]()
-RUN: pytest.StashKey[Session | Gathered] = pytest.StashKey()
+RUN: pytest.StashKey[Session | Isolated | Gathered] = pytest.StashKey()
 REPORT: pytest.StashKey[ReportPlaces] = pytest.StashKey()
 DESELECTED = pytest.StashKey[int]()
 WARNINGS = pytest.StashKey[list[str]]()

@@ -12,12 +12,13 @@ from vision_evals.plugin.finish import catalog_of
 
 if TYPE_CHECKING:
     from vision_evals.core.errors import UserError
+    from vision_evals.engine.isolated import Isolated
     from vision_evals.engine.session import Session
     from vision_evals.log import Item
     from vision_evals.suite.suite import Suite
     from vision_evals.verdict.job import Job
 
-SESSION = pytest.StashKey["Session"]()
+SESSION = pytest.StashKey["Session | Isolated"]()
 SUITES: pytest.StashKey[list[Suite]] = pytest.StashKey()
 REFUSED: pytest.StashKey[UserError] = pytest.StashKey()
 
@@ -151,7 +152,7 @@ class CheckItem(pytest.Item):
         return self.path, self.job.check.line - 1, self.name
 
     @property
-    def _session(self) -> Session:
+    def _session(self) -> Session | Isolated:
         return self.config.stash[SESSION]
 
 

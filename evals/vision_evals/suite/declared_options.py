@@ -95,6 +95,9 @@ class OptionsTable:
     timeout: Seconds | None = field(default=None, metadata=option(
         "SECONDS", "time that one check may take on one classifier, and that loading it may take; "
         "one that takes longer is INVALID", otherwise="no limit"))
+    isolate: bool = field(default=False, metadata=option(
+        None, "judge each classifier in a process of its own: one that ends its process is INVALID "
+        "and the others are judged; costs a decode of the images for each classifier"))
     same: Choice = field(default="fail", metadata=option(
         "fail|skip", "whether a gate that compares a network with itself fails or is skipped",
         "merge"))

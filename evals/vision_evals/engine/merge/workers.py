@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,13 +22,16 @@ class Gathered:
     directory: Path
 
 
-def gather(directory: Path, command: str, *, interrupted: bool) -> Gathered | None:
+def gather(
+    directory: Path, command: str, *, interrupted: bool, ended: Iterable[log.Item] = ()
+) -> Gathered | None:
     """Join the logs and tables of all processes below a run directory into one run.
 
     Args:
         directory: of the run.
         command: as typed.
         interrupted: whether the run was.
+        ended: entries of the checks at which a process was ended, with the reason.
 
     Returns:
         The run, or None if no process wrote a log.
@@ -36,10 +39,13 @@ def gather(directory: Path, command: str, *, interrupted: bool) -> Gathered | No
     parts = dict(_parts(directory))
     if not parts:
         return None
-    died = [folder.name for folder, run in parts.items() if run.status == "running"]
+    items = tuple(ended)
+    died = (
+        [] if items else [folder.name for folder, run in parts.items() if run.status == "running"]
+    )
     status: Status = "interrupted" if interrupted or died else "finished"
     remarks = [f"process {process} died; what it was judging is not in the log" for process in died]
-    run = _join(directory.name, list(parts.values()), command, status, remarks)
+    run = _join(directory.name, list(parts.values()), command, status, remarks, items)
     for folder in parts:
         _move_files(folder, directory)
     log.write(run, directory)
@@ -77,9 +83,15 @@ def _parts(directory: Path) -> Iterator[tuple[Path, log.Run]]:
 
 
 def _join(
-    name: str, runs: Sequence[log.Run], command: str, status: Status, remarks: Sequence[str] = ()
+    name: str,
+    runs: Sequence[log.Run],
+    command: str,
+    status: Status,
+    remarks: Sequence[str] = (),
+    ended: Sequence[log.Item] = (),
 ) -> log.Run:
-    items, selected = {item.id: item for run in runs for item in run.items}, runs[0].selected
+    judged = (item for run in runs for item in run.items)
+    items, selected = {item.id: item for item in (*judged, *ended)}, runs[0].selected
     update = {
         "id": name,
         "status": status,
