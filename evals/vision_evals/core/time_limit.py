@@ -27,7 +27,7 @@ class _Alarm(KeyboardInterrupt):
 
 
 @contextlib.contextmanager
-def time_limit(seconds: float, limit: float) -> Iterator[None]:
+def time_limit(seconds: float, limit: float, what: str = "it") -> Iterator[None]:
     """End a block that takes too long.
 
     It ends where Python is: code that never returns to Python goes on, unless its process is ended.
@@ -35,6 +35,7 @@ def time_limit(seconds: float, limit: float) -> Iterator[None]:
     Args:
         seconds: that are left; infinite: no limit.
         limit: the whole limit, for the message.
+        what: takes the time, for the message.
 
     Raises:
         TimeUpError: the block took longer.
@@ -43,26 +44,30 @@ def time_limit(seconds: float, limit: float) -> Iterator[None]:
         yield
         return
     if seconds <= 0:
-        raise TimeUpError(time_up(limit))
-    fired = False
+        raise TimeUpError(time_up(limit, what))
+    fired, active = False, True
 
     def fire(*_: object) -> None:
         nonlocal fired
-        fired = True
-        raise _Alarm
+        fired |= active
+        if active:
+            raise _Alarm
 
     start, before = time.monotonic(), signal.signal(signal.SIGALRM, fire)
     # pytest-timeout has a timer, too
     left, interval = signal.setitimer(signal.ITIMER_REAL, seconds, SECONDS_BETWEEN_SIGNALS)
     try:
-        yield
+        try:
+            yield
+        finally:
+            active = False
     except BaseException as error:
         if fired:  # also where the code made another error of it
-            raise TimeUpError(time_up(limit)) from error
+            raise TimeUpError(time_up(limit, what)) from error
         raise
     else:
         if fired:  # the code caught what was to end it
-            raise TimeUpError(time_up(limit))
+            raise TimeUpError(time_up(limit, what))
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
@@ -82,6 +87,6 @@ def limit_of(seconds: float) -> float:
     return seconds
 
 
-def time_up(limit: float) -> str:
+def time_up(limit: float, what: str = "it") -> str:
     """Return the sentence about code that took longer."""
-    return f"it took longer than the {limit:g} s of --evals-timeout"
+    return f"{what} took longer than the {limit:g} s of --evals-timeout"

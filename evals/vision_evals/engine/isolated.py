@@ -22,7 +22,7 @@ from vision_evals.engine.publish import ReportPlaces, publish
 from vision_evals.engine.session import Session
 from vision_evals.engine.setup import device_of
 from vision_evals.log import Item
-from vision_evals.models.processes import EndedError, can_fork, forked, portable
+from vision_evals.models.processes import SECONDS_OF_GRACE, EndedError, can_fork, forked, portable
 from vision_evals.verdict.job import Job
 
 MAX_DEATHS = 3
@@ -102,7 +102,9 @@ class Isolated:
             work = partial(self._work, worker, torch.get_num_threads())
             try:
                 with self.progress(jobs[0].alias, 0) as bar:
-                    for message in forked(jobs, 1, work, timeout, nested=True):
+                    # after a pass that took its time, pictures may take the same again
+                    grace = timeout + SECONDS_OF_GRACE
+                    for message in forked(jobs, 1, work, timeout, grace=grace, nested=True):
                         if isinstance(message, str):
                             bar(0, message)
                         else:

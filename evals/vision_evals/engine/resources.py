@@ -118,7 +118,11 @@ class Resources:
         try:
             card, base = self.registry.card(request.name)
             limit = math.inf if card.recipe is not None else self.timeout  # a training takes long
-            with timed("load"), put_back() as touched, time_limit(limit, self.timeout):
+            with (
+                timed("load"),
+                put_back() as touched,
+                time_limit(limit, self.timeout, f"loading {request.alias}"),
+            ):
                 classifiers = self._load(request, card, base)
         except UserError as error:
             self.records[request.alias] = log.Classifier(

@@ -37,6 +37,8 @@ PR_SET_PDEATHSIG = 1
 
 SECONDS_OF_GRACE = 5.0
 """Seconds after which a process is ended that does not end its own work in time."""
+SECONDS_BETWEEN_LOOKS = 1.0
+"""Seconds between two looks at how long processes take."""
 
 MAX_PROCESSES = 16
 """Each holds the activations of a batch."""
@@ -52,7 +54,8 @@ class EndedError(UserError):
         )
         self.unit = unit
         """Place of what it computed among the units; None: it had taken none."""
-        self.reason = f"its process was ended ({ending})"
+        memory = ", perhaps for lack of memory" if ending == "SIGKILL" else ""
+        self.reason = f"its process was ended ({ending}){memory}"
 
 
 def can_fork(device: torch.device) -> bool:
@@ -108,6 +111,7 @@ def forked(
     work: Work[Unit, Result],
     timeout: float = math.inf,
     *,
+    grace: float = SECONDS_OF_GRACE,
     nested: bool = False,
 ) -> Iterator[Result]:
     """Do work in forked processes, and yield every result, in the order in which they arrive.
@@ -118,6 +122,7 @@ def forked(
         work: called once in each process, with the units that it takes and a function that sends
             results, which are pickled. Changes that it makes to anything else are lost.
         timeout: seconds that a process may take after it sent a string, which says what it does.
+        grace: seconds more, in which it ends its work itself.
         nested: whether the work forks processes itself.
 
     Raises:
@@ -137,7 +142,7 @@ def forked(
             there.close()
             running[here] = _Running(process)
         while running:
-            for connection in _ready(running, timeout):
+            for connection in _ready(running, timeout, grace):
                 if (result := _next(connection, running)) is not None:
                     yield result
     finally:
@@ -148,17 +153,19 @@ def forked(
             worker.process.join()
 
 
-def _ready(running: Mapping[Connection, _Running], timeout: float) -> list[Connection]:
+def _ready(
+    running: Mapping[Connection, _Running], timeout: float, grace: float
+) -> list[Connection]:
     """Wait for processes that sent something or were ended, and return their connections.
 
     What a network started itself may hold the other end of a connection: so its process counts.
     """
     connections: dict[Any, Connection] = {w.process.sentinel: c for c, w in running.items()}
     connections |= {connection: connection for connection in running}
-    ready = wait(list(connections), None if math.isinf(timeout) else SECONDS_OF_GRACE / 5)
+    ready = wait(list(connections), None if math.isinf(timeout) else SECONDS_BETWEEN_LOOKS)
     for connection, worker in running.items():
         silent = 0.0 if worker.since is None else time.monotonic() - worker.since
-        if silent > timeout + SECONDS_OF_GRACE and not connection.poll():
+        if silent > timeout + grace and not connection.poll():
             raise EndedError(worker.unit, time_up(timeout))
     return list(dict.fromkeys(connections[which] for which in ready))
 
