@@ -40,7 +40,8 @@ def _hook() -> None:
 
 
 def _flushing() -> bool:
-    return float(np.float64(1e-310) * np.float64(1)) == 0
+    # as a text: a comparison with 0 is true of every denormal number while they are flushed
+    return str(np.float64(1e-310) * np.float64(1)) == "0.0"
 
 
 CHANGES: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
@@ -61,10 +62,7 @@ CHANGES: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
         torch.get_num_threads,
     ),
     "grad mode": (lambda: torch.set_grad_enabled(False), torch.is_grad_enabled),
-    "denormal": (
-        lambda: torch.set_flush_denormal(not _flushing()),
-        lambda: float(torch.tensor([1e-310], dtype=torch.float64).mul(1)),
-    ),
+    "denormal": (lambda: torch.set_flush_denormal(not _flushing()), _flushing),
     "deterministic": (
         lambda: torch.use_deterministic_algorithms(True),
         torch.are_deterministic_algorithms_enabled,

@@ -17,7 +17,7 @@ import torch
 from PIL import Image as Picture
 from torch import nn
 
-from vision_evals.core.errors import NotApplicableError, UserError
+from vision_evals.core.errors import NotApplicableError
 from vision_evals.engine import tables
 from vision_evals.engine.loop import run_loop
 from vision_evals.engine.shard import SHARD, Shard
@@ -283,13 +283,107 @@ class Killed(BreaksOnWhite):
             raise
 
 
-def test_a_process_that_is_killed_is_a_sentence_and_finished_shards_are_kept(
+@pytest.mark.parametrize("batch_size", [32, 128])
+def test_a_network_that_ends_its_process_fails_alone(
+    small: Small, image_set: ImageSet, tmp_path: Path, batch_size: int
+) -> None:
+    """In units of one network, and in units of all networks."""
+    groups = [
+        group(small(net, name), image_set, Task(MEASURE, Parameters(), name))
+        for net, name in ((Net(0), "first"), (Killed(), "bad"), (Net(1), "last"))
+    ]
+    sound = [groups[0], groups[2]]
+    alone = go(image_set, sound, tmp_path / "1", 1, batch_size=batch_size)
+    shared = go(image_set, groups, tmp_path / "2", 2, batch_size=batch_size)
+    said = "its process was ended (SIGKILL), perhaps for lack of memory"
+    assert shared.failures == {"bad": said}
+    assert (shared.n, shared.hashes, shared.digests) == (alone.n, alone.hashes, alone.digests)
+    assert shared.unreadable == alone.unreadable
+    for table in ("first", "last"):
+        pd.testing.assert_frame_equal(
+            rows(tmp_path / "1", table), rows(tmp_path / "2", table), check_exact=True
+        )
+    assert not multiprocessing.active_children()
+
+
+def test_a_network_alone_that_ends_its_process_is_a_sentence_and_finished_shards_are_kept(
     small: Small, image_set: ImageSet, tmp_path: Path
 ) -> None:
     groups = [group(small(Killed()), image_set, Task(MEASURE, Parameters(), "rows"))]
-    with pytest.raises(UserError, match="SIGKILL"):
-        go(image_set, groups, tmp_path, 2)
-    assert len(rows(tmp_path, "rows")) == SHARD - 1
+    result = go(image_set, groups, tmp_path, 2)
+    assert "SIGKILL" in next(iter(result.failures.values()))
+    assert len(rows(tmp_path, "rows")) >= SHARD - 1
+    assert result.finished
+
+
+class Rings(Net):
+    """The timer of a limit rings during its forward of the white picture."""
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        if bool((pixels == 1).all(dim=(1, 2, 3)).any()):
+            signal.raise_signal(signal.SIGALRM)
+        return super().forward(pixels)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_check_that_takes_too_long_stops_alone(
+    small: Small, image_set: ImageSet, tmp_path: Path, processes: int
+) -> None:
+    groups = [
+        group(small(net, name), image_set, Task(MEASURE, Parameters(), name))
+        for net, name in ((Rings(), "late"), (Net(), "good"))
+    ]
+    result = go(image_set, groups, tmp_path, processes, timeout=3600)
+    assert result.invalid == {"late": "it took longer than the 3600 s of --evals-timeout"}
+    assert len(rows(tmp_path, "good")) == len(image_set.images) - 1
+    assert result.failures == {}
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_all_seconds_of_a_check_count_but_not_those_of_cached_rows(
+    small: Small, image_set: ImageSet, tmp_path: Path, processes: int
+) -> None:
+    few = limited(image_set, 8)
+    groups = [group(small(Net(), "net"), few, Task(MEASURE, Parameters(), "rows"))]
+    result = PassResult()
+    go(few, groups, tmp_path / "late", processes, batch_size=1, timeout=1e-9, result=result)
+    assert result.invalid == {"rows": "it took longer than the 1e-09 s of --evals-timeout"}
+    before = PassResult()
+    before.seconds["rows"] = 1e6
+    go(few, groups, tmp_path / "rest", processes, batch_size=1, timeout=3600, result=before)
+    assert before.invalid == {}
+
+
+def seeds(probe: Probe, parameters: Any) -> Mapping[str, Any]:
+    torch.set_default_dtype(torch.float64)
+    torch.backends.mkldnn.enabled = False  # type: ignore[assignment]
+    return MEASURE.observe(probe, parameters)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_what_a_network_sets_for_all_is_put_back_before_the_next_one(
+    small: Small, image_set: ImageSet, tmp_path: Path, processes: int
+) -> None:
+    class Sees(Net):
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            assert torch.get_default_dtype() == torch.float32
+            assert torch.backends.mkldnn.enabled
+            return super().forward(pixels)
+
+    few = limited(image_set, 20)
+    setting: Measure = replace(MEASURE, observe=seeds)
+    groups = [
+        group(small(Net(), "sets"), few, Task(setting, Parameters(), "a")),
+        group(small(Sees(), "sees"), few, Task(MEASURE, Parameters(), "b")),
+    ]
+    result = go(few, groups, tmp_path, processes, batch_size=4)
+    assert result.failures == {}
+    assert result.touched.keys() == {"sets"}
+    texts = {setting.text for setting in result.touched["sets"]}
+    assert texts == {
+        "torch's default dtype from torch.float32 to torch.float64",
+        "torch.backends.mkldnn.enabled from True to False",
+    }
 
 
 def test_progress_says_what_is_computed(small: Small, image_set: ImageSet, tmp_path: Path) -> None:

@@ -275,17 +275,18 @@ def build_here():
 """
 
 
-@pytest.mark.parametrize("kind", ["RuntimeError", "KeyError", "AssertionError"])
+@pytest.mark.parametrize("kind", ["RuntimeError", "KeyError", "AssertionError", "SystemExit"])
 def test_whatever_a_network_raises_names_the_classifier_and_the_cause(
     base: Path, kind: str
 ) -> None:
     (base / "own_odd.py").write_text(ODD.replace("KIND", kind))
     message = refused(own("own_odd:build"), base)
-    assert message.startswith(f"mine: own_odd:build cannot be built: {kind}: ")
+    assert message.startswith("mine: own_odd:build cannot be built: ")
+    assert f"{kind}: " in message
     assert "odd" in message
 
 
-@pytest.mark.parametrize("kind", [torch.OutOfMemoryError, KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("kind", [torch.OutOfMemoryError, KeyboardInterrupt])
 @pytest.mark.parametrize("function", ["build", "build_here"])
 def test_what_is_no_mistake_of_the_network_passes_through(
     base: Path, kind: type[BaseException], function: str

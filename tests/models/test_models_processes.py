@@ -15,7 +15,14 @@ import pytest
 import torch
 
 from vision_evals.core.errors import UserError
-from vision_evals.models.processes import can_fork, forked, one_thread, processes_on, threads
+from vision_evals.models.processes import (
+    EndedError,
+    can_fork,
+    forked,
+    one_thread,
+    processes_on,
+    threads,
+)
 
 CPU = torch.device("cpu")
 needs_fork = pytest.mark.skipif(not can_fork(CPU), reason="needs Linux without an accelerator")
@@ -95,6 +102,69 @@ def test_a_process_that_is_killed_is_a_sentence() -> None:
 
     with pytest.raises(UserError, match=r"was ended \(SIGKILL\), perhaps for lack of memory"):
         list(forked(range(1000), 2, die))
+    assert no_child_is_left()
+
+
+@needs_fork
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [(lambda: os._exit(0), "exit code 0"), (os.abort, "SIGABRT")],
+)
+def test_how_a_process_ended_and_at_which_unit(
+    end: Callable[[], None], said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def die(units: Iterator[int], send: Callable[[Any], None]) -> None:
+        for unit in units:
+            send(unit)
+            if unit == 2:
+                end()
+
+    with pytest.raises(EndedError) as caught:
+        list(forked(range(5), 1, die))
+    assert caught.value.unit == 2
+    assert caught.value.reason == f"its process was ended ({said})"
+    assert capfd.readouterr().err == ""  # no traceback of faulthandler
+    assert no_child_is_left()
+
+
+@needs_fork
+def test_a_process_that_left_a_child_behind_has_ended_all_the_same() -> None:
+    """Its child holds the pipe open, so that no end of it is seen."""
+
+    def die(units: Iterator[int], _: Callable[[Any], None]) -> None:
+        next(units)
+        child = os.fork()
+        if child:
+            os._exit(3)
+        signal.pause()
+
+    with pytest.raises(EndedError, match="exit code 3"):
+        list(forked(range(2), 1, die))
+
+
+@needs_fork
+def test_a_process_that_does_not_end_in_time_is_ended() -> None:
+    def hang(units: Iterator[int], send: Callable[[Any], None]) -> None:
+        for _ in units:
+            send("something that takes long")
+            signal.pause()
+
+    with pytest.raises(EndedError) as caught:
+        list(forked(range(2), 1, hang, 0.01, grace=0.01))
+    assert caught.value.unit == 0
+    assert "took longer than the 0.01 s of --evals-timeout" in caught.value.reason
+    assert no_child_is_left()
+
+
+@needs_fork
+def test_work_may_fork_itself_and_none_of_it_is_left() -> None:
+    def outer(units: Iterator[int], send: Callable[[Any], None]) -> None:
+        for unit in units:
+            for result in forked(range(3), 2, echo):
+                send((unit, result[0]))
+
+    results = sorted(forked(range(2), 1, outer, nested=True))
+    assert results == [(unit, inner) for unit in range(2) for inner in range(3)]
     assert no_child_is_left()
 
 
