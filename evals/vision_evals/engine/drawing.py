@@ -9,8 +9,11 @@ from dataclasses import replace
 from functools import partial
 
 from vision_evals import log
+from vision_evals.core.errors import contained, words
+from vision_evals.core.time_limit import time_limit
 from vision_evals.engine import pictures, tables
 from vision_evals.engine.batch_step import probe_of
+from vision_evals.engine.process_state import put_back
 from vision_evals.engine.run_pass import Pass
 from vision_evals.engine.shard_cache import CachedTable
 from vision_evals.engine.tasks import Task
@@ -18,7 +21,7 @@ from vision_evals.log import Verdict
 from vision_evals.log.profiling.stages import timed
 from vision_evals.measures.measure import Drawing
 from vision_evals.models.device import numerics
-from vision_evals.models.processes import forked
+from vision_evals.models.processes import EndedError, forked
 from vision_evals.suite.options import Options
 from vision_evals.verdict.job import Job
 
@@ -44,16 +47,18 @@ def illustrated(
     empty = image_pass.measured[task.table].rows.empty
     if not empty and (item.metrics or recorded):
         try:
-            if count:
-                with timed("pictures"):
-                    if image_pass.drawn is None:
-                        image_pass.drawn = {}
-                        image_pass.drawn |= _draw_ahead(image_pass, count)
-                    saved = image_pass.drawn.get(task.table) or draw(image_pass, name, task, count)
-            if options.table.keep_adversarials:
-                keep_adversarials(image_pass, name, task)
+            with timed("pictures"):
+                if count and image_pass.drawn is None:
+                    image_pass.drawn = {}
+                    image_pass.drawn |= _draw_ahead(image_pass, count, warn)
+                with _guarded(image_pass, name, warn):
+                    if count:
+                        drawn = (image_pass.drawn or {}).get(task.table)
+                        saved = draw(image_pass, name, task, count) if drawn is None else drawn
+                    if options.table.keep_adversarials:
+                        keep_adversarials(image_pass, name, task)
         except Exception as error:  # noqa: BLE001 - see above
-            warn(f"no pictures for {item.id}: {type(error).__name__}: {error}")
+            warn(f"no pictures for {item.id}: {words(error)}")
     return item.model_copy(
         update={
             "table": None if empty else tables.file(task.table),
@@ -64,14 +69,27 @@ def illustrated(
     )
 
 
-def _draw_ahead(image_pass: Pass, count: int) -> Iterator[tuple[str, tuple[log.Picture, ...]]]:
+@contextlib.contextmanager
+def _guarded(image_pass: Pass, name: str, warn: Callable[[str], None]) -> Iterator[None]:
+    """Show images to a classifier; what it sets for the whole process is put back and said."""
+    timeout = image_pass.config.timeout
+    with put_back() as touched, time_limit(timeout, timeout), contained():
+        yield
+    for setting in touched:
+        warn(f"{name}: changed {setting.text} while its pictures were drawn; put back")
+
+
+def _draw_ahead(
+    image_pass: Pass, count: int, warn: Callable[[str], None]
+) -> Iterator[tuple[str, tuple[log.Picture, ...]]]:
     """Yield table and pictures of what the checks of a pass show, drawn by several processes.
 
-    What fails is left out: it fails again, and says why, where it is asked for.
+    What fails is left out: it fails again, and says why, where it is asked for. What ends its
+    process has no pictures.
     """
     config, units, aliases = image_pass.config, list[tuple[str, Task]](), set[str]()
     for name, group in image_pass.groups.items():
-        if group.classifier.alias in aliases:
+        if group.classifier.alias in aliases or name in image_pass.result.failures:
             continue
         aliases.add(group.classifier.alias)
         for task in group.tasks:
@@ -84,19 +102,46 @@ def _draw_ahead(image_pass: Pass, count: int) -> Iterator[tuple[str, tuple[log.P
                 yield task.table, kept
     if min(config.processes, len(units)) > 1:
         started = time.perf_counter()
-        yield from forked(units, config.processes, partial(_draw_each, image_pass, count))
+        yield from _draw_elsewhere(image_pass, count, units, warn)
         image_pass.result.spent["pictures"] += time.perf_counter() - started
+
+
+def _draw_elsewhere(
+    image_pass: Pass,
+    count: int,
+    units: Sequence[tuple[str, Task]],
+    warn: Callable[[str], None],
+) -> Iterator[tuple[str, tuple[log.Picture, ...]]]:
+    done, config = set[str](), image_pass.config
+    work = partial(_draw_each, image_pass, count)
+    while units:
+        try:
+            for drawn in forked(units, config.processes, work, config.timeout):
+                if not isinstance(drawn, str):
+                    done.add(drawn[0])
+                    yield drawn
+        except EndedError as error:
+            if error.unit is None:
+                raise
+            name, task = units[error.unit]
+            warn(f"no pictures of {task.title}, {name}: {error.reason}")
+            done.add(task.table)
+            yield task.table, ()
+            units = [unit for unit in units if unit[1].table not in done]
+        else:
+            return
 
 
 def _draw_each(
     image_pass: Pass,
     count: int,
     units: Iterator[tuple[str, Task]],
-    send: Callable[[tuple[str, tuple[log.Picture, ...]]], None],
+    send: Callable[[tuple[str, tuple[log.Picture, ...]] | str], None],
 ) -> None:
     """Draw in a process of its own."""
     for name, task in units:
-        with contextlib.suppress(Exception):
+        send(f"pictures of {task.title}, {name}")
+        with contextlib.suppress(Exception), _guarded(image_pass, name, lambda _: None):
             send((task.table, draw(image_pass, name, task, count)))
 
 
