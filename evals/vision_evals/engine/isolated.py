@@ -56,13 +56,13 @@ class Isolated:
     _ended: dict[str, Item] = field(default_factory=dict)
     """By id, of the jobs at which a process was ended: no process has logged them."""
     _processes: int = 0
-    _gathered: Gathered | None = None
+    _finished: Session | Gathered | None = None
 
     @property
     def log(self) -> log.Run:
         """Of all processes; at the end of the run."""
-        assert self._gathered is not None
-        return self._gathered.log
+        assert self._finished is not None
+        return self._finished.log
 
     def prepare(self, job: Job) -> None:
         """Judge all checks of a job's classifier, if that is not done, or raise why one cannot be.
@@ -159,11 +159,13 @@ class Isolated:
         Raises:
             UserError: the log or the report could not be written.
         """
-        self._gathered = gather(
+        self._finished = gather(
             self.directory, self.command, interrupted=interrupted, ended=self._ended.values()
         )
-        if self._gathered is None:
-            raise UserError("no process wrote a log")
+        if self._finished is None:  # nothing was to be judged
+            session = Session(self.catalog, self.jobs, self.command, self.progress)
+            self._finished, self.directory = session, session.directory
+            return session.close(interrupted=interrupted, warn=warn)
         point_latest(self.directory)
         return publish(self.log, self.directory, self.catalog.options, warn)
 
