@@ -113,9 +113,10 @@ class Isolated:
                 deaths += 1
                 first = error.unit or 0
                 lost = jobs[first:] if deaths == MAX_DEATHS else jobs[first : first + 1]
-                for job in lost:
-                    self._lose(job, UserError(f"{job.alias}: {error.reason}"))
                 jobs = jobs[first + len(lost) :]
+                for job in lost:
+                    if job.id not in self._outcomes:  # else it ended after its last verdict
+                        self._lose(job, UserError(f"{job.alias}: {error.reason}"))
             else:
                 return
 
