@@ -45,7 +45,7 @@ def time_limit(seconds: float, limit: float, what: str = "it") -> Iterator[None]
         return
     if seconds <= 0:
         raise TimeUpError(time_up(limit, what))
-    fired, active = False, True
+    fired = active = False
 
     def fire(*_: object) -> None:
         nonlocal fired
@@ -53,11 +53,13 @@ def time_limit(seconds: float, limit: float, what: str = "it") -> Iterator[None]
         if active:
             raise _Alarm
 
-    start, before = time.monotonic(), signal.signal(signal.SIGALRM, fire)
-    # pytest-timeout has a timer, too
-    left, interval = signal.setitimer(signal.ITIMER_REAL, seconds, SECONDS_BETWEEN_SIGNALS)
+    start = time.monotonic()
+    left, interval = signal.getitimer(signal.ITIMER_REAL)  # pytest-timeout has a timer, too
+    before = signal.signal(signal.SIGALRM, fire)
     try:
         try:
+            active = True
+            signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-6), SECONDS_BETWEEN_SIGNALS)
             yield
         finally:
             active = False
