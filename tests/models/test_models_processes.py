@@ -131,15 +131,20 @@ def test_how_a_process_ended_and_at_which_unit(
 def test_a_process_that_left_a_child_behind_has_ended_all_the_same() -> None:
     """Its child holds the pipe open, so that no end of it is seen."""
 
-    def die(units: Iterator[int], _: Callable[[Any], None]) -> None:
+    def die(units: Iterator[int], send: Callable[[Any], None]) -> None:
         next(units)
-        child = os.fork()
-        if child:
+        if child := os.fork():
+            send(child)
             os._exit(3)
         signal.pause()
 
-    with pytest.raises(EndedError, match="exit code 3"):
-        list(forked(range(2), 1, die))
+    results = forked(range(2), 1, die)
+    child = next(results)
+    try:
+        with pytest.raises(EndedError, match="exit code 3"):
+            next(results)
+    finally:
+        os.kill(child, signal.SIGKILL)
 
 
 @needs_fork

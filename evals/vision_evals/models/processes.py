@@ -156,18 +156,17 @@ def forked(
 def _ready(
     running: Mapping[Connection, _Running], timeout: float, grace: float
 ) -> list[Connection]:
-    """Wait for processes that sent something or were ended, and return their connections.
+    """Wait for processes that sent something or have ended, and return their connections.
 
-    What a network started itself may hold the other end of a connection: so its process counts.
+    What a network started itself may hold the other end of a connection, so that its process ends
+    unseen: each is asked from time to time.
     """
-    connections: dict[Any, Connection] = {w.process.sentinel: c for c, w in running.items()}
-    connections |= {connection: connection for connection in running}
-    ready = wait(list(connections), None if math.isinf(timeout) else SECONDS_BETWEEN_LOOKS)
+    ready: list[Any] = wait(list(running), SECONDS_BETWEEN_LOOKS)
     for connection, worker in running.items():
         silent = 0.0 if worker.since is None else time.monotonic() - worker.since
         if silent > timeout + grace and not connection.poll():
             raise EndedError(worker.unit, time_up(timeout))
-    return list(dict.fromkeys(connections[which] for which in ready))
+    return ready or [c for c, worker in running.items() if worker.process.exitcode is not None]
 
 
 def _next(connection: Connection, running: dict[Connection, _Running]) -> Any:
