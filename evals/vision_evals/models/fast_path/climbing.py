@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.functional import cosine_similarity
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from vision_evals.core.errors import contained
 from vision_evals.core.rng import generator
 from vision_evals.models.device import numerics
 from vision_evals.models.fast_path.fold_batchnorm import fold_batchnorms
@@ -37,7 +38,7 @@ def climbable(network: nn.Module, size: tuple[int, int], device: torch.device) -
     """
     if not any(isinstance(module, _BatchNorm) for module in network.modules()):
         return None
-    with contextlib.suppress(Exception), numerics(device, "fp32"):
+    with contextlib.suppress(Exception), contained(), numerics(device, "fp32"):
         copy, folded = fold_batchnorms(network)
         if folded and _agree(network, copy, size, device):
             return copy
