@@ -74,7 +74,8 @@ class Session:
         config, folder = caching(run_config(options, device, worker), options, warn)
         named = frozenset(job.alias for job in jobs if job.named)
         self._resources = Resources(
-            catalog.registry, device, options.table.limit, named, folder, progress, options.timeout
+            *(catalog.registry, device, options.table.limit, named, folder, progress),
+            timeout=options.timeout,
         )
         self._passes = Passes(tuple(jobs), catalog, self._resources, config, progress, worker)
         noise = file.name if self._noise.entries else None
