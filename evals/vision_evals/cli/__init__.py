@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from vision_evals import __version__
 from vision_evals.cli import cache, export, networks, reports, runs, suites
-from vision_evals.core.errors import UserError
+from vision_evals.core.errors import UserError, printable
 
 __all__ = ["main"]
 
@@ -23,7 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (UserError, OSError) as error:
-        print(f"evals: {error}", file=sys.stderr)
+        message = error if isinstance(error, UserError) else printable(str(error))
+        print(f"evals: {message}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

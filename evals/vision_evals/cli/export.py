@@ -76,7 +76,9 @@ def _export(options: argparse.Namespace) -> None:
         raise UserError("Parquet is not text; name a file or a folder with --out")
     else:
         text = _text(frame, form)
-        print(printable(text) if sys.stdout.isatty() else text, end="")
+        if sys.stdout.isatty():
+            text = "".join(f"{printable(line)}\n" for line in text.splitlines())
+        print(text, end="")
 
 
 def _write_folder(
@@ -130,7 +132,7 @@ def _write_file(frame: pd.DataFrame, path: Path, form: str) -> None:
             frame.to_parquet(partial, index=False)
         else:
             partial.write_text(_text(frame, form), encoding="utf-8", newline="")
-    print(path)
+    print(printable(str(path)))
 
 
 def _text(frame: pd.DataFrame, form: str) -> str:

@@ -50,7 +50,7 @@ def predict(catalog: Catalog, pictures: Sequence[str]) -> None:
                 with numerics(device, "fp32"):
                     console.print(answer(classifier, to_unit(raw, device)))
     if mistakes:
-        raise UserError("\n".join(mistakes))
+        raise UserError(*mistakes)
 
 
 def resources_of(catalog: Catalog, device: torch.device) -> Resources:
@@ -73,5 +73,5 @@ def answer(classifier: Classifier, pixels: torch.Tensor) -> Table:
     """Return the top-5 of one image (1, 3, H, W) in [0, 1] as a table with bars."""
     table = Table(title=classifier.alias, title_justify="left", box=None, show_header=False)
     for name, value in top(classifier, pixels):
-        table.add_row(f"{value:6.1%}", ProgressBar(total=1, completed=value, width=30), Text(name))
+        table.add_row(f"{value:6.1%}", ProgressBar(total=1, completed=value, width=30), Text(printable(name)))
     return table

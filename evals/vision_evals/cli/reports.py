@@ -54,7 +54,7 @@ def _report(options: argparse.Namespace) -> int:
     for run_dir in options.run_dir:
         try:
             for page in _pages(run_dir, options, templates):
-                print(page)
+                print(printable(str(page)))
         except (UserError, OSError) as error:
             failed = True
             print(f"evals: {_sentence(run_dir, error)}", file=sys.stderr)
@@ -105,7 +105,7 @@ def _serve(options: argparse.Namespace) -> None:
 
     pages = Pages(Folder(options.folder), _templates(options))
     with Server(pages, options.port) as server, contextlib.suppress(KeyboardInterrupt):
-        print(f"{server.address} shows {options.folder}; Ctrl-C ends it", flush=True)
+        print(printable(f"{server.address} shows {options.folder}; Ctrl-C ends it"), flush=True)
         if options.open:
             webbrowser.open(server.address)
         server.serve_forever()

@@ -80,14 +80,16 @@ def _finished(options: argparse.Namespace) -> None:
     run = log.read(place)
     if (reason := unfinished(run)) is not None:
         raise UserError(printable(f"{place}: {reason}"))
-    print(f"{place}: finished, {verdict_counts(run)}")
+    print(printable(f"{place}: finished, {verdict_counts(run)}"))
 
 
 def _accept(options: argparse.Namespace) -> None:
     from vision_evals.verdict.baseline.accept import accept
 
     run = accept(_place(options), options.to, force=options.force)
-    print(f"{options.to}: holds run {run.id} now; name it with --evals-baseline {options.to}")
+    print(
+        printable(f"{options.to}: holds run {run.id} now; name it with --evals-baseline {options.to}")
+    )
 
 
 def _merge(options: argparse.Namespace) -> int:
@@ -108,9 +110,9 @@ def _merge(options: argparse.Namespace) -> int:
     if not console.is_terminal and "COLUMNS" not in os.environ:
         width = FILE_WIDTH
     print(table(run.log.items, color=color, width=width, lines=TABLE_LINES), end="")
-    print(*remarks(run.log), counts(run.log), f"log: {run.directory / 'run.json'}", sep="\n")
+    print(*remarks(run.log), counts(run.log), printable(f"log: {run.directory / 'run.json'}"), sep="\n")
     for path in filter(None, (published.page, published.folder)):
-        print(f"report: {path}")
+        print(printable(f"report: {path}"))
     warnings += write_markdown(
         run.log, run.directory, published.where, checked.markdown, os.environ
     )
@@ -133,4 +135,4 @@ def _mlflow(options: argparse.Namespace) -> None:
     run = log.read(options.run_dir)
     directory = options.run_dir if options.run_dir.is_dir() else options.run_dir.parent
     report = options.report or directory / REPORT
-    print(record(run, directory, report if report.is_file() else None, uri))
+    print(printable(record(run, directory, report if report.is_file() else None, uri)))

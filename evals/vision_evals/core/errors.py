@@ -8,14 +8,34 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 
 MAX_WORDS = 2_000
 """Characters of a text that code of a user's makes: an exception may print a whole tensor."""
 
+REPLACED = "\N{REPLACEMENT CHARACTER}"
+"""Stands for what a terminal would obey."""
+
+MAX_LINES, MAX_LINE_CHARS = 50, 4000
+"""Of a message: names, values and the words of other libraries may be of any length."""
+
+MAX_WORD_CHARS = 100
+"""Of words that are compared: difflib takes time by the square of it."""
+
 
 class UserError(Exception):
     """A mistake the user can repair. Shown without a traceback."""
+
+    def __init__(self, *lines: str) -> None:
+        """Take the message line by line: no name or value in it can begin another line."""
+        more = [f"... and {len(lines) - MAX_LINES:,} more"] if len(lines) > MAX_LINES else []
+        shown = (cut(printable(line), MAX_LINE_CHARS) for line in (*lines[:MAX_LINES], *more))
+        super().__init__(*shown)
+
+    def __str__(self) -> str:
+        """Return the message."""
+        return "\n".join(self.args)
 
 
 class UnavailableError(UserError):
@@ -81,8 +101,8 @@ def cut(text: str) -> str:
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
     """Return ``'; did you mean "x"?'``, or the choices when none is near, or ``""`` without any."""
-    words = sorted(set(choices))
-    near = difflib.get_close_matches(word, words, n=3, cutoff=0.6)
+    words = sorted({choice for choice in choices if len(choice) <= MAX_WORD_CHARS})
+    near = difflib.get_close_matches(word[:MAX_WORD_CHARS], words, n=3, cutoff=0.6)
     if near:
         return "; did you mean " + " or ".join(f'"{choice}"' for choice in near) + "?"
     if not words:
@@ -91,6 +111,30 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
     return f"; known are {shown}"
 
 
+def cut(text: str, most: int) -> str:
+    """Return text of at most so many characters, with an ellipsis where it was longer."""
+    return text if len(text) <= most else text[: most - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
 def printable(text: str) -> str:
-    """Return text without control characters, which a terminal would obey."""
-    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+    r"""Return text as one line that no terminal and no CI obeys.
+
+    Line breaks become spaces. Other controls, and orders to write backwards, become a replacement
+    character; a byte of a file name that is not UTF-8 becomes ``\xfc``. What GitHub, Azure and
+    TeamCity take for a command (``::error``, ``##[error]``) is broken.
+    """
+    shown = text if text.isprintable() else "".join(map(_shown, text))
+    return disarmed(shown)
+
+
+def disarmed(line: str) -> str:
+    """Return a line that is no command to a CI."""
+    return re.sub(r"##(?=\w*\[)", f"#{REPLACED}#", re.sub(r"^\s*::", f"{REPLACED}::", line))
+
+
+def _shown(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":  # how Python holds a byte that is not UTF-8
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    if character in "\t\n\r":
+        return " "
+    return character if character.isprintable() else REPLACED

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol, TextIO
 
+from vision_evals.core.errors import printable
+
 SECONDS_BETWEEN_LINES = 30.0
 """Seconds between plain lines."""
 
@@ -48,7 +50,7 @@ def bar(title: str, total: int, unit: str = "images") -> Iterator[Advance]:
     console = Console(stderr=True)
 
     def shown_text(text: str) -> str:
-        return escape(encodable(text, console.encoding))
+        return escape(encodable(printable(text), console.encoding))
 
     counts = progress.MofNCompleteColumn(), progress.TextColumn(escape(unit))
     columns = (
@@ -94,7 +96,8 @@ def lines(write: Callable[[str], None], seconds: float = SECONDS_BETWEEN_LINES) 
                 last = time.monotonic()
                 counts = f"{title}: {done} of {total} {unit}" if total else title
                 left = (total - done) * (counted - start) / done - (last - counted) if done else 0
-                write((latest or counts) + (f", {left:.0f} s left" if left >= 1 else ""))
+                left_text = f", {left:.0f} s left" if left >= 1 else ""
+                write(printable(latest or counts) + left_text)
 
         speaker = threading.Thread(target=speak, daemon=True)
         speaker.start()

@@ -50,7 +50,7 @@ def validate(model: type[T], data: Mapping[str, Any], where: str) -> T:
             else:
                 messages[place + message] = [""]
         lines = (f"{where}: {place}{' or '.join(words)}" for place, words in messages.items())
-        raise UserError("\n".join(lines)) from None
+        raise UserError(*lines) from None
 
 
 def parse_toml(text: str, where: object) -> dict[str, Any]:

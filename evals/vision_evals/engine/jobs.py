@@ -113,7 +113,8 @@ class Catalog:
             hint = did_you_mean(name, self.named.by_alias)
             if members := self.named.series.get(name):
                 hint = f"; it is a series: name one of its checkpoints, such as {members[-1]}"
-            raise UserError(f'{where}: classifier "{name}": {error}{hint}') from None
+            first, *more = error.args
+            raise UserError(f'{where}: classifier "{name}": {first}{hint}', *more) from None
         if card.recipe is not None:
             try:
                 self._check_recipe(card, name, base)

@@ -128,7 +128,7 @@ def _collect(places: Sequence[Place], catalog: Catalog) -> Iterator[tuple[str, J
                     suite = catalog.suite(file, _suite_path(file, Path(file_or_folder)))
                     suites[file] = suite, list(catalog.jobs(suite, file.parent))
             except UserError as error:
-                mistakes.append(str(error))
+                mistakes += error.args
                 continue
             suite, jobs = suites[file]
             chosen = [job for job in jobs if name in {"", job.name, job.check.name}]
@@ -137,7 +137,7 @@ def _collect(places: Sequence[Place], catalog: Catalog) -> Iterator[tuple[str, J
                 mistakes.append(f'{suite.path}: no check is called "{name}"{hint}')
             yield from ((job.id, job) for job in chosen)
     if mistakes:
-        raise UserError("\n".join(dict.fromkeys(mistakes)))
+        raise UserError(*dict.fromkeys(mistakes))
 
 
 def _files(place: str) -> list[Path]:

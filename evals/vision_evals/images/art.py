@@ -66,7 +66,7 @@ def art(root: Path) -> Found:
     hashed = (work for work in works if work.sha256 is not None)
     mistakes = mistakes or [line for work in hashed for line in _other_file(path, work, files)]
     if mistakes:
-        raise UserError("\n".join(mistakes))
+        raise UserError(*mistakes)
     images = (Image(work.file, files[work.file], work.label, (), _about(work)) for work in works)
     return found._replace(images=tuple(images))
 

@@ -96,8 +96,8 @@ class Registry:
         if colon and network and source not in ("packaged", "timm", "torchvision"):
             raise UserError(
                 f'"{name}" says how to build a network but not how to feed it; write a card in '
-                f"pyproject.toml ([tool.evals.models.my_net]) or a cards file, and name that:\n"
-                + _SNIPPET.format(name=name)
+                f"pyproject.toml ([tool.evals.models.my_net]) or a cards file, and name that:",
+                *_SNIPPET.format(name=name).splitlines(),
             )
         if source == "timm" and network:
             return Card(network=name), Path()

@@ -58,10 +58,13 @@ class UnmarkedSuiteFile(pytest.File):
 
     def collect(self) -> Iterable[CheckItem]:
         """Say so: an error where the file was named, else a warning, since it may be another's."""
+        from vision_evals.core.errors import printable
+
         message = (
             f"{self.nodeid or self.path.name}: has [[check]] tables but is not a suite, so nothing "
             "in it is judged; write evals = 1 above the first table"
         )
+        message = printable(message)
         if self.session.isinitpath(self.path):
             raise self.CollectError(message)
         try:
@@ -99,7 +102,7 @@ class CheckItem(pytest.Item):
 
     def runtest(self) -> None:
         """Judge; the first item of a pass runs the pass. A retry finds the same verdict."""
-        from vision_evals.core.errors import NotApplicableError
+        from vision_evals.core.errors import NotApplicableError, printable
         from vision_evals.log import Verdict
 
         try:
@@ -108,18 +111,18 @@ class CheckItem(pytest.Item):
             pytest.skip(f"not applicable: {error}")
         match item.verdict:
             case Verdict.NOT_APPLICABLE:
-                pytest.skip(f"not applicable: {item.sentence}")
+                pytest.skip(printable(f"not applicable: {item.sentence}"))
             case Verdict.INCONCLUSIVE if (
                 catalog_of(self.config).options.table.inconclusive == "skip"
             ):
-                pytest.skip(f"inconclusive: {item.sentence}")
+                pytest.skip(printable(f"inconclusive: {item.sentence}"))
             case Verdict.INVALID | Verdict.FAILED | Verdict.INCONCLUSIVE:
                 raise CheckFailedError(item)
         known_reasons = [j.known for j in item.judgements if j.excused and j.known is not None]
         if known_reasons and self.config.option.runxfail:
             raise CheckFailedError(item.model_copy(update={"verdict": Verdict.FAILED}))
         if known_reasons:
-            pytest.xfail("; ".join(known_reasons))
+            pytest.xfail(printable("; ".join(known_reasons)))
 
     def _initrequest(self) -> None:
         """Do nothing: pytest-retry asks this of every item, as if each were a function."""
@@ -157,7 +160,10 @@ class CheckItem(pytest.Item):
 
 
 def _explained(item: Item) -> str:
+    from vision_evals.core.errors import printable
+
     failed = [j.sentence for j in item.judgements if j.verdict == item.verdict]
     invalid = [v for v in item.validity if v.invalidates]
     evidence = [f"{v.name} {v.outcome}: {v.evidence}. {v.meaning}" for v in invalid]
-    return "\n".join([item.headline, *(evidence or (failed if len(failed) > 1 else []))])
+    lines = [item.headline, *(evidence or (failed if len(failed) > 1 else []))]
+    return "\n".join(map(printable, lines))

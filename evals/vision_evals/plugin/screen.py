@@ -114,10 +114,12 @@ def progress_of_worker(directory: Path | None) -> Progress:
 
 def latest(parts: Path) -> str:
     """Return in one line what the workers are doing; empty if none of them has a note."""
+    from vision_evals.core.errors import printable
+
     notes = []
     for file in sorted(parts.glob("*.progress")):
         with contextlib.suppress(OSError, UnicodeDecodeError):  # it may be gone by now
-            notes.append(f"{file.stem} {file.read_text(encoding='utf-8')}")
+            notes.append(printable(f"{file.stem} {file.read_text(encoding='utf-8')}"))
     return "; ".join(notes)
 
 
@@ -153,7 +155,7 @@ def summarise(screen: pytest.TerminalReporter) -> None:
         unfetched = {item.id for items in not_fetched(run.log).values() for item in items}
         _hide(screen, "skipped", unfetched)
     left_out = remarks(run.log, verbose=verbose, skips=not screen.hasopt("s"))
-    below = [*left_out, counts(run.log), *profile(run.log), f"log: {run.directory / 'run.json'}"]
+    below = [*left_out, counts(run.log), *profile(run.log), printable(f"log: {run.directory / 'run.json'}")]
     width = _width(screen)
     skips = {str(report.longrepr) for report in screen.stats.get("skipped", [])}
     listed = ["short test summary", *skips] if skips and screen.hasopt("s") else []
@@ -178,9 +180,11 @@ def summarise(screen: pytest.TerminalReporter) -> None:
 
 def write_report(screen: pytest.TerminalReporter) -> None:
     """Print where the report is, as a link where the terminal takes links."""
+    from vision_evals.core.errors import printable
+
     report = screen.config.stash.get(REPORT, None)
     for place in filter(None, () if report is None else (report.page, report.folder)):
-        shown = _fitting(str(place))
+        shown = _fitting(printable(str(place)))
         if screen.isatty and screen.hasmarkup and not os.environ.get("CI"):
             shown = f"\x1b]8;;{place.absolute().as_uri()}\x1b\\{shown}\x1b]8;;\x1b\\"
         screen.write_line(f"report: {shown}")

@@ -99,7 +99,7 @@ def text(run: Run, directory: Path, report: Path | None, exit_code: int) -> str:
     lines += [f"  {f.verdict.upper()} {f.subject}: {f.text}" for f in failures.open]
     lines += [f"  and {words.plural(len(failures.more), 'more failure')}"] * bool(failures.more)
     lines += [] if report is None else [f"  report: {report}"]
-    return "\n".join(printable(line.replace("\n", " ")) for line in lines)
+    return "\n".join(map(printable, lines))
 
 
 def _failures(run: Run) -> list[Sentence]:

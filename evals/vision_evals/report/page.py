@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import vision_evals
+from vision_evals.core.errors import printable
 from vision_evals.core.paths import whole_file
 from vision_evals.log import Run
 from vision_evals.report import scripts, view
@@ -110,7 +111,7 @@ def filled(
 
 def without_controls(html: str) -> str:
     """Return a page without them; no template has any: they came with names from the log."""
-    return CONTROL.sub("\N{REPLACEMENT CHARACTER}", html)
+    return CONTROL.sub(lambda control: printable(control[0]), html)
 
 
 def _put(html: str, path: Path) -> Path:

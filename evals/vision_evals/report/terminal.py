@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vision_evals.core.errors import printable
+from vision_evals.core.errors import disarmed, printable
 from vision_evals.log import Item, Judgement, Metric, Run, Verdict
 from vision_evals.log.outcome import verdict_counts
 from vision_evals.report import rounding, words
@@ -186,7 +186,7 @@ def _drawn(
         if console.measure(grid, options=wide).maximum > width:
             grid = _grid(rows, repeated, details=False, stacked=stacked)
     console.print(grid)
-    return "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
+    return "".join(f"{disarmed(line.rstrip())}\n" for line in text.getvalue().splitlines())
 
 
 def _grid(
@@ -203,15 +203,16 @@ def _grid(
     for row in rows:
         item, brief = row.item, not details and row.verdict is Verdict.PASSED
         suite = f" ({Path(item.suite).stem})" if item.check in repeated else ""
-        head = ("", "") if item is above else (item.classifier, item.check + suite)
+        names = ("", "") if item is above else (item.classifier, item.check + suite)
+        head, metric = [*map(printable, names)], printable(row.metric)
         cells = [
             *(["\n".join(head).rstrip()] if stacked else head),
-            row.metric.replace(" at ", "\nat ") if stacked else row.metric,
-            row.value + (row.interval if details else ""),
-            row.bound if brief else row.wanted,
+            metric.replace(" at ", "\nat ") if stacked else metric,
+            printable(row.value + (row.interval if details else "")),
+            printable(row.bound if brief else row.wanted),
         ]
         style = STYLES.get(row.verdict, "dim") if row.excuse is None else "yellow"
-        grid.add_row(*map(Text, map(printable, cells)), Text(printable(row.word), style))
+        grid.add_row(*map(Text, cells), Text(printable(row.word), style))
         above = item
     return grid
 

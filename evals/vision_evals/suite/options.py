@@ -157,7 +157,7 @@ def _joined(written: Mapping[str, Any], where: str, typed: Mapping[str, Any]) ->
     for key, value in typed.items():
         mistakes += _mistakes({key: value}, PREFIX + key.replace("_", "-"))
     if mistakes:
-        raise UserError("\n".join(mistakes))
+        raise UserError(*mistakes)
     return OptionsTable(**dict(_checked().model_validate({**written, **typed})))
 
 
@@ -165,7 +165,7 @@ def _mistakes(table: Mapping[str, Any], where: str) -> list[str]:
     try:
         validate(_checked(), table, where)
     except UserError as error:
-        return [str(error)]
+        return list(error.args)
     return []
 
 

@@ -154,7 +154,7 @@ def parse(text: str, path: str, measure: Callable[[str], Spec]) -> Suite:
         for key, named in (("images", table.images), ("unavailable", table.unavailable))
         for role in sorted(set(named) - suite.roles())
     ]:
-        raise UserError("\n".join(unused))
+        raise UserError(*unused)
     return suite
 
 
@@ -169,14 +169,14 @@ def _checks(
         try:
             checks.append(_check(data, path, line, measure))
         except UserError as error:
-            mistakes.append(str(error))
+            mistakes += error.args
     names = [check.name for check in checks]
     mistakes += [
         f'{path}: two checks are named "{name}"; ids need one name each'
         for name in sorted({name for name in names if names.count(name) > 1})
     ]
     if mistakes:
-        raise UserError("\n".join(mistakes))
+        raise UserError(*mistakes)
     return tuple(checks)
 
 

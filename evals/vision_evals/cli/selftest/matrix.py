@@ -80,18 +80,19 @@ def sound(outcomes: Evaluations) -> None:
     items = [outcome.item for outcome in outcomes.values()]
     if not any(item.verdict in judged for item in items):
         raise UserError(
-            f"no check of these suites applies, so none can notice anything:{_lines(items)}"
+            "no check of these suites applies, so none can notice anything:", *_lines(items)
         )
     bad = [item for item in items if item.verdict in {*NOT_PASSED, Verdict.INVALID}]
     if bad:
         raise UserError(
-            f"the network does not pass as it is, so its mutants would show nothing:{_lines(bad)}\n"
-            "name suites that it passes"
+            "the network does not pass as it is, so its mutants would show nothing:",
+            *_lines(bad),
+            "name suites that it passes",
         )
 
 
-def _lines(items: Sequence[log.Item]) -> str:
-    return "".join(f"\n  {item.id}: {item.sentence}" for item in items)
+def _lines(items: Sequence[log.Item]) -> list[str]:
+    return [f"  {item.id}: {item.sentence}" for item in items]
 
 
 def attempt(

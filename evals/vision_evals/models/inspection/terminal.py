@@ -77,4 +77,4 @@ def _shortened(words: list[str]) -> str:
 
 
 def _safe(text: str) -> str:
-    return printable(text.replace("\n", " "))
+    return printable(text)

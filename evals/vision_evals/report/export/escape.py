@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-REPLACED = "\N{REPLACEMENT CHARACTER}"
+from vision_evals.core.errors import REPLACED, cut
+
 GAP = "&#8203;"
 """A space without width: what follows it is no longer a user's name."""
 
@@ -24,9 +25,7 @@ def markdown(text: str, most: int = 500) -> str:
         text: any text.
         most: characters after which it is cut.
     """
-    line = _one_line(text)
-    if len(line) > most:
-        line = line[: most - 1] + "\N{HORIZONTAL ELLIPSIS}"
+    line = cut(_one_line(text), most)
     safe = "".join(_ENTITIES.get(c, c) for c in _MARKUP.sub(_escaped, line))
     safe = _WWW.sub(lambda www: www[0][:-1] + "&#46;", safe)
     for pattern, instead in _LINKS:

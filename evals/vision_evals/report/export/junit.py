@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from vision_evals.core.errors import printable
 from vision_evals.log import Item, Judgement, Metric
 from vision_evals.report.checks import metric_of
 from vision_evals.report.words import first_free
@@ -45,7 +46,7 @@ def _facts(judgement: Judgement, metric: Metric | None) -> Iterator[tuple[str, s
         for key in keys:
             value = getattr(record, key, None)  # there may be no such record
             if value is not None:
-                yield prefix + key, repr(value) if isinstance(value, float) else str(value)
+                yield prefix + key, repr(value) if isinstance(value, float) else printable(str(value))
 
 
 def _name(judgement: Judgement) -> str:
