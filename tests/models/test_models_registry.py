@@ -124,7 +124,7 @@ def test_guessing_preprocessing_is_refused_with_a_card_to_copy() -> None:
     ("text", "says"),
     [
         (b"[models.mine]\nnetwork = \n", "line 2"),
-        (b"\xff\xfe", "cannot be read"),
+        (b"\xff\xfe", "not UTF-8"),
         (b"[model.mine]\nnetwork = 'timm:x'\n", 'unknown table "model"; did you mean "models"?'),
         (b"models = 3\n", "must be tables"),
         (b"[models.mine]\n", '"network" is missing'),

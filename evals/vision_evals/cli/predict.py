@@ -73,5 +73,6 @@ def answer(classifier: Classifier, pixels: torch.Tensor) -> Table:
     """Return the top-5 of one image (1, 3, H, W) in [0, 1] as a table with bars."""
     table = Table(title=classifier.alias, title_justify="left", box=None, show_header=False)
     for name, value in top(classifier, pixels):
-        table.add_row(f"{value:6.1%}", ProgressBar(total=1, completed=value, width=30), Text(printable(name)))
+        bar = ProgressBar(total=1, completed=value, width=30)
+        table.add_row(f"{value:6.1%}", bar, Text(printable(name)))
     return table

@@ -87,9 +87,8 @@ def _accept(options: argparse.Namespace) -> None:
     from vision_evals.verdict.baseline.accept import accept
 
     run = accept(_place(options), options.to, force=options.force)
-    print(
-        printable(f"{options.to}: holds run {run.id} now; name it with --evals-baseline {options.to}")
-    )
+    named = f"name it with --evals-baseline {options.to}"
+    print(printable(f"{options.to}: holds run {run.id} now; {named}"))
 
 
 def _merge(options: argparse.Namespace) -> int:
@@ -110,9 +109,9 @@ def _merge(options: argparse.Namespace) -> int:
     if not console.is_terminal and "COLUMNS" not in os.environ:
         width = FILE_WIDTH
     print(table(run.log.items, color=color, width=width, lines=TABLE_LINES), end="")
-    print(*remarks(run.log), counts(run.log), printable(f"log: {run.directory / 'run.json'}"), sep="\n")
-    for path in filter(None, (published.page, published.folder)):
-        print(printable(f"report: {path}"))
+    places = [f"log: {run.directory / 'run.json'}"]
+    places += [f"report: {path}" for path in (published.page, published.folder) if path]
+    print(*remarks(run.log), counts(run.log), *map(printable, places), sep="\n")
     warnings += write_markdown(
         run.log, run.directory, published.where, checked.markdown, os.environ
     )

@@ -102,19 +102,52 @@ def user_cache() -> Path:
     """Return the folder of builds of this user: they are code, so a project must not bring them.
 
     Raises:
-        RuntimeError: the home folder of this user is unknown.
+        RuntimeError: the home folder of this user is unknown, or relative to the current folder.
     """
-    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(home) / "vision-evals"
+    place = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if not place.is_absolute():  # a relative one is void, says its specification
+        place = Path.home() / ".cache"
+    if not place.is_absolute():
+        raise RuntimeError(f"{place} is relative")
+    return place / "vision-evals"
 
 
-def read_text(path: Path) -> str:
-    """Read a text file that a user wrote.
+def user_path(text: str, base: Path) -> Path:
+    """Return the path that a user wrote, from a folder that it may be relative to.
+
+    Args:
+        text: as written; ``~`` is expanded.
+        base: the folder.
 
     Raises:
-        UserError: it cannot be read or is not UTF-8.
+        UserError: no file could have this path, or nobody may look there.
+    """
+    path = Path(text)
+    try:
+        path = base / path.expanduser()
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return path
+    except (OSError, RuntimeError, ValueError) as error:  # ~nosuch; a null byte
+        raise UserError(f'"{text}" cannot be reached: {error}') from None
+    return path
+
+
+def read_text(path: Path, most: int | None = None) -> str:
+    """Read a text file that a user wrote.
+
+    Args:
+        path: of the file.
+        most: bytes above which it is refused.
+
+    Raises:
+        UserError: it cannot be read, is too large or is not UTF-8.
     """
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe waits for a writer
+            raise UserError(f"{path}: cannot be read: it is no file")
+        if most is not None and path.stat().st_size > most:
+            raise UserError(f"{path}: more than {most:,} bytes; split it")
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 ({error}); save it as UTF-8") from None

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+import re
 import tomllib
 import typing
 from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Tag, ValidationError
 
-from vision_evals.core.errors import UserError, did_you_mean
+from vision_evals.core.errors import UserError, cut, did_you_mean
+from vision_evals.core.paths import read_text
 
 NAME = r"^[A-Za-z0-9._-]+$"
 SHA256 = r"^[0-9a-f]{64}$"
@@ -18,6 +23,9 @@ PATTERNS = {
     NAME: "must be made of letters, digits, '.', '_' and '-' only",
     SHA256: "must be 64 lower-case hexadecimal digits",
 }
+MAX_SHOWN_CHARS = 200
+"""Of a wrong value in a message."""
+
 KINDS = {"tuple_type": "a list", "list_type": "a list", "dict_type": "a table",
          "model_type": "a table", "model_attributes_type": "a table"}  # fmt: skip
 
@@ -53,16 +61,84 @@ def validate(model: type[T], data: Mapping[str, Any], where: str) -> T:
         raise UserError(*lines) from None
 
 
+MAX_BYTES, MAX_DEPTH = 1_000_000, 32
+"""Of a TOML file, and of tables and lists within one another."""
+
+_PART = r"""(?:(?<![\w-])[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+"""
+_DEEP_KEY = re.compile(rf"{_PART}(?:\.[ \t]*+{_PART}){{{MAX_DEPTH}}}")
+"""For which tomllib takes time by the square, or by the cube, of its parts."""
+
+
+def toml_text(path: Path) -> str:
+    """Return the text of a TOML file.
+
+    Raises:
+        UserError: it cannot be read, is not UTF-8, or is larger than any person writes.
+    """
+    return read_text(path, MAX_BYTES)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return the tables of a TOML file; UserError where it is not one."""
+    return parse_toml(toml_text(path), path)
+
+
 def parse_toml(text: str, where: object) -> dict[str, Any]:
     """Return the tables of a TOML text.
 
     Raises:
-        UserError: it is not valid TOML; ``where`` begins the message.
+        UserError: it is not valid TOML, or holds what no file of ours needs and some program that
+            reads it fails at; ``where`` begins the message.
     """
+    if _DEEP_KEY.search(text):
+        raise UserError(f"{where}: not valid TOML: a key of more than {MAX_DEPTH} parts")
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        tables = tomllib.loads(text)
+        _require_plain(tables)
+    except RecursionError:
+        raise UserError(f"{where}: not valid TOML: tables or lists too deep") from None
+    except ValueError as error:  # among them numbers of thousands of digits
         raise UserError(f"{where}: not valid TOML: {error}") from None
+    return tables
+
+
+def _require_plain(value: object, depth: int = 0) -> None:
+    """Refuse what is no number, text or list of a person; ValueError says what it is."""
+    if depth > MAX_DEPTH:
+        raise ValueError(f"tables or lists in one another more than {MAX_DEPTH} times")
+    if isinstance(value, dict):
+        _require_plain([*value, *value.values()], depth)
+    elif isinstance(value, list):
+        for item in value:
+            _require_plain(item, depth + 1)
+    elif isinstance(value, str) and "\0" in value:
+        raise ValueError(f"a null character in {cut(value, 60)!r}")
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError("a whole number that needs more than 64 bits")
+
+
+def rational(value: object) -> Fraction:
+    """Return a number as people write it, exactly: ``7``, ``0.007``, ``"8/255"``, ``"1e-3"``.
+
+    Raises:
+        ValueError: it is none, or would take memory for hundreds of digits.
+    """
+    return _rational(str(value))
+
+
+@functools.lru_cache(maxsize=4096)
+def _rational(text: str) -> Fraction:
+    exponent = text.lower().partition("e")[2]
+    if len(text) > MAX_DIGITS or abs(int(exponent or 0)) > MAX_DIGITS:
+        raise ValueError("more digits than a number here may have")
+    try:
+        return Fraction(text)
+    except ZeroDivisionError as error:
+        raise ValueError(str(error)) from None
+
+
+MAX_DIGITS = 300
+"""Of a number, its exponent of ten included: as many as a float has."""
 
 
 def keys(model: type[BaseModel]) -> tuple[str, ...]:
@@ -87,7 +163,8 @@ def _sentence(model: type[BaseModel], data: object, detail: Any) -> tuple[str, s
         message = PATTERNS.get(detail["ctx"]["pattern"], detail["msg"])
     else:
         message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    shown = "" if isinstance(value, Mapping | BaseModel) else f" = {value!r}"
+    known = isinstance(value, Mapping | BaseModel)
+    shown = "" if known else f" = {cut(repr(value), MAX_SHOWN_CHARS)}"
     return (f"{place}{shown}: " if place else ""), message
 
 

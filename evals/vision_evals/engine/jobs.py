@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vision_evals.core.errors import UnavailableError, UserError, did_you_mean
+from vision_evals.core.tables import toml_text
 from vision_evals.engine.requests import Requests
 from vision_evals.engine.roles import sources
 from vision_evals.measures import lookup
@@ -51,10 +52,7 @@ class Catalog:
 
     def suite(self, file: Path, path: str) -> Suite:
         """Read a suite, and check every name in it."""
-        try:
-            text = file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{path}: cannot be read as UTF-8: {error}; save it as UTF-8") from None
+        text = toml_text(file)
         try:
             require_own_table(self.options, file.absolute())
         except UserError as error:

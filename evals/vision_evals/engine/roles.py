@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from vision_evals.core.errors import UserError, did_you_mean
+from vision_evals.core.paths import user_path
 from vision_evals.images.sources import BUILT_IN
 from vision_evals.suite.options import DEFAULT_ROLE, Options, Source
 from vision_evals.suite.suite import Check, Suite
@@ -61,4 +62,4 @@ def source_of(text: str, base: Path) -> Source:
     """Return the source for its text; whether it exists is checked when it is loaded."""
     if text in BUILT_IN:
         return Source(text, text)
-    return Source(text, os.path.normpath(base / Path(text).expanduser()))
+    return Source(text, os.path.normpath(user_path(text, base)))

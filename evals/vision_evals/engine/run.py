@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from vision_evals.core import progress
 from vision_evals.core.errors import NotApplicableError, UnavailableError, UserError, did_you_mean
 from vision_evals.core.first_import import first_import_of
+from vision_evals.core.paths import user_path
 from vision_evals.engine.jobs import Catalog
 from vision_evals.engine.publish import ReportPlaces, announce
 from vision_evals.log.outcome import FAILED, PASSED, exit_code, fails
@@ -53,7 +54,7 @@ def run(suites: Place | Iterable[Place], models: str | Iterable[str] = (), **opt
     """
     places = [suites] if isinstance(suites, str | os.PathLike) else list(suites)
     arguments = _option_arguments(models, options)
-    named = [Path(os.fspath(place).partition("::")[0]).expanduser() for place in places]
+    named = [user_path(os.fspath(place).partition("::")[0], Path()) for place in places]
     catalog = Catalog.read(read_options(arguments, Path.cwd(), named))
     jobs_by_id = dict(_collect(places, catalog))
     catalog.refuse_unused_roles({j.suite.path: j.suite for j in jobs_by_id.values()}.values())
@@ -142,7 +143,7 @@ def _collect(places: Sequence[Place], catalog: Catalog) -> Iterator[tuple[str, J
 
 def _files(place: str) -> list[Path]:
     """Return the suite at a path, or those in a folder."""
-    path = Path(place).expanduser().absolute()
+    path = user_path(place, Path()).absolute()
     if not path.exists():
         raise UserError(f"{place}: there is no such file or folder")
     files = list(_suites_in(path)) if path.is_dir() else [path] * _is_suite_file(path)

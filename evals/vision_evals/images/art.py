@@ -10,8 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from vision_evals.core.errors import UserError, did_you_mean
-from vision_evals.core.paths import read_text
-from vision_evals.core.tables import SHA256, Table, parse_toml, validate
+from vision_evals.core.tables import SHA256, Table, read_toml, validate
 from vision_evals.images.folders import Found, folder
 from vision_evals.images.image_set import Image
 
@@ -55,7 +54,7 @@ def art(root: Path) -> Found:
             file twice, another file than the one listed, a key that is unknown or missing.
     """
     path = root / LIST
-    table = validate(ArtTable, parse_toml(read_text(path), path), str(path))
+    table = validate(ArtTable, read_toml(path), str(path))
     works = [
         validate(Work, data, f'{path}, work {number} "{data.get("file", "?")}"')
         for number, data in enumerate(table.work, 1)

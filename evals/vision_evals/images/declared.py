@@ -8,8 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from vision_evals.core.errors import UserError
-from vision_evals.core.paths import read_text
-from vision_evals.core.tables import Table, parse_toml, validate
+from vision_evals.core.tables import Table, parse_toml, toml_text, validate
 from vision_evals.images.art import LIST
 from vision_evals.suite.suite import is_suite
 
@@ -46,7 +45,7 @@ def sample_of(source: Path, found: int) -> str | None:
     path = declaration(source)
     if path is None or not path.is_file():
         return None
-    text = read_text(path)
+    text = toml_text(path)
     if is_suite(text):  # a suite with the name of the manifest
         return None
     declared = validate(Declaration, parse_toml(text, path), str(path))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vision_evals.core.errors import UserError, did_you_mean
-from vision_evals.core.paths import read_text
+from vision_evals.core.paths import read_text, user_path
 
 
 class FileLine(NamedTuple):
@@ -31,12 +31,12 @@ def resolve(source: str, base: Path, *built_in: str) -> Path:
     Raises:
         UserError: nothing is there, or it cannot be reached.
     """
+    path = user_path(source, base)
     try:
-        path = base / Path(source).expanduser()
         if source.strip() and path.exists():
             return path
         names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-    except (OSError, RuntimeError, ValueError) as error:
+    except OSError as error:
         raise UserError(f'"{source}" cannot be reached: {error}') from None
     choices = " or ".join(f'"{name}"' for name in built_in)
     raise UserError(

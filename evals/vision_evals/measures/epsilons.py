@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from typing import Annotated
 
 from pydantic import AfterValidator
+
+from vision_evals.core.tables import rational
 
 MAX_L2_DISTANCE = 10_000
 """Euclidean distance of black and white at 5,773 x 5,773 pixels; far above it, fp32 overflows."""
 
 
+MAX_EPSILONS = 1000
+"""Of a check."""
+
+
 def value(epsilon: str | int | float) -> float:
     """Return an epsilon as a number."""
-    return float(Fraction(str(epsilon)))
+    return float(rational(epsilon))
 
 
 def _not_negative(epsilon: str | int | float) -> str | int | float:
     try:
-        size = Fraction(str(epsilon))
-    except (ValueError, ZeroDivisionError):
+        size = rational(epsilon)
+    except ValueError:
         raise ValueError(f'{epsilon!r} is not a number; write 0.007 or "8/255"') from None
     if size < 0:
         raise ValueError(f"{epsilon} is negative; an epsilon is a distance of at least 0")
@@ -28,7 +33,7 @@ def _not_negative(epsilon: str | int | float) -> str | int | float:
 
 def within_scale(epsilon: str | int | float) -> str | int | float:
     """Return an epsilon that a single pixel can move by; ValueError for a larger one."""
-    if Fraction(str(epsilon)) > 1:
+    if rational(epsilon) > 1:
         raise ValueError(f'{epsilon} is above 1, the whole pixel scale; write "{epsilon}/255"')
     return epsilon
 
@@ -40,10 +45,13 @@ Epsilon = Annotated[str | int | float, AfterValidator(_not_negative), AfterValid
 def _distinct(epsilons: tuple[str | int | float, ...]) -> tuple[str | int | float, ...]:
     if not epsilons:
         raise ValueError("must hold at least one epsilon")
-    sizes = [Fraction(str(epsilon)) for epsilon in epsilons]
-    for epsilon, size in zip(epsilons, sizes, strict=True):
-        if sizes.count(size) > 1:
+    if len(epsilons) > MAX_EPSILONS:
+        raise ValueError(f"lists {len(epsilons):,} epsilons, each a pass; at most {MAX_EPSILONS}")
+    sizes = set()
+    for epsilon in epsilons:
+        if rational(epsilon) in sizes:
             raise ValueError(f"{epsilon} is listed twice")
+        sizes.add(rational(epsilon))
     return epsilons
 
 
@@ -52,7 +60,7 @@ Epsilons = Annotated[tuple[Epsilon, ...], AfterValidator(_distinct)]
 
 
 def _reachable(epsilon: str | int | float) -> str | int | float:
-    if Fraction(str(epsilon)) > MAX_L2_DISTANCE:
+    if rational(epsilon) > MAX_L2_DISTANCE:
         raise ValueError(f"{epsilon} is larger than the distance between any two pictures")
     return epsilon
 

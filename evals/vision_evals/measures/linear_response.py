@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from pydantic import AfterValidator, Field
 
-from vision_evals.core.tables import Table
+from vision_evals.core.tables import Table, rational
 from vision_evals.log import Line, Mark, Metric, Plot, Validity, WorstFirst
 from vision_evals.measures.epsilons import Epsilon, value
 from vision_evals.measures.measure import Drawing, Measure, Subject
@@ -48,7 +47,7 @@ class Parameters(Table):
     @property
     def epsilons(self) -> tuple[str, ...]:
         """Exact fractions from -reach to reach, 0 in the middle."""
-        reach = Fraction(str(self.reach))
+        reach = rational(self.reach)
         steps = range(-self.points, self.points + 1)
         return tuple(str(reach * step / self.points) for step in steps)
 

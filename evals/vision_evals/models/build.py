@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from vision_evals.core.errors import UserError
+from vision_evals.core.paths import user_path
 from vision_evals.images.labels import class_map
 from vision_evals.models import packaged, timm, torchvision, user_modules
 from vision_evals.models.card import Card, Input
@@ -104,7 +105,7 @@ def unavailable(card: Card, base: Path) -> str | None:
     """Return why a classifier cannot be used without a download, or None."""
     if card.checkpoint is None:
         return source_of(card).unavailable(card)
-    path = base / Path(card.checkpoint).expanduser()
+    path = user_path(card.checkpoint, base)
     return None if path.is_file() else f"{path.name} is not in {path.parent}"
 
 
@@ -132,7 +133,7 @@ def _weights(
 ) -> Weights:
     if card.checkpoint is None:
         return source.weights(card, download=download)
-    path = base / Path(card.checkpoint).expanduser()
+    path = user_path(card.checkpoint, base)
     try:
         state = load_state_dict(path, card.sha256)
     except UserError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 from vision_evals.core.errors import UserError, did_you_mean
 from vision_evals.core.first_import import first_import_of
 from vision_evals.core.paths import data_folder
+from vision_evals.core.tables import read_toml
 from vision_evals.models.card import Card, parse_cards
 
 PACKAGED = (
@@ -151,14 +151,9 @@ def _two_meanings(name: str, meanings: str) -> UserError:
 
 
 def _models(file: Path) -> Mapping[str, Any]:
-    try:
-        tables = tomllib.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{file}: no such cards file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: cannot be read: {error}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{file}: broken TOML: {error}") from None
+    if not file.exists():
+        raise UserError(f"{file}: no such cards file")
+    tables = read_toml(file)
     for key in tables:
         if key != "models":
             raise UserError(

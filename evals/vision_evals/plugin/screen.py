@@ -155,7 +155,8 @@ def summarise(screen: pytest.TerminalReporter) -> None:
         unfetched = {item.id for items in not_fetched(run.log).values() for item in items}
         _hide(screen, "skipped", unfetched)
     left_out = remarks(run.log, verbose=verbose, skips=not screen.hasopt("s"))
-    below = [*left_out, counts(run.log), *profile(run.log), printable(f"log: {run.directory / 'run.json'}")]
+    place = printable(f"log: {run.directory / 'run.json'}")
+    below = [*left_out, counts(run.log), *profile(run.log), place]
     width = _width(screen)
     skips = {str(report.longrepr) for report in screen.stats.get("skipped", [])}
     listed = ["short test summary", *skips] if skips and screen.hasopt("s") else []

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
-from vision_evals.core.tables import Table
+from vision_evals.core.tables import Table, rational
 from vision_evals.suite.spec import Spec
 
 RESERVED = {"published", "baseline"}
@@ -142,6 +141,6 @@ def paired(spec: Spec, expectation: Expectation, bound: Reference) -> bool:
 def same_point(a: object, b: object) -> bool:
     """Whether two values of an axis are equal: numbers exactly (0.5 is "1/2"), words as texts."""
     try:
-        return Fraction(str(a)) == Fraction(str(b))
-    except (ValueError, ZeroDivisionError):
+        return rational(a) == rational(b)
+    except ValueError:
         return str(a) == str(b)

@@ -13,8 +13,8 @@ from typing import Any, get_type_hints
 from pydantic import BaseModel, Field, create_model
 
 from vision_evals.core.errors import UserError
-from vision_evals.core.paths import data_folder, read_text
-from vision_evals.core.tables import Table, parse_toml, validate
+from vision_evals.core.paths import data_folder, user_path
+from vision_evals.core.tables import Table, read_toml, validate
 from vision_evals.core.worker import Partition
 from vision_evals.suite import option_types
 from vision_evals.suite.declared_options import PREFIX, OptionsTable, declared
@@ -125,7 +125,7 @@ def read(
 
     def place(key: str) -> Path | None:
         text = getattr(table, key)
-        return None if text is None else base[key] / Path(text).expanduser()
+        return None if text is None else user_path(text, base[key])
 
     images = [_role(text) for text in table.images]
     roles = [role for role, _ in images]
@@ -139,8 +139,8 @@ def read(
         typed=frozenset(role for role in roles if "images" in typed),
         cards=place("cards"),
         baseline=None if table.baseline is None else (table.baseline, base["baseline"]),
-        run_dir=base["run_dir"] / Path(table.run_dir).expanduser(),
-        cache=base["cache"] / Path(table.cache).expanduser(),
+        run_dir=user_path(table.run_dir, base["run_dir"]),
+        cache=user_path(table.cache, base["cache"]),
         report=None if table.report == "none" else place("report"),
         report_dir=place("report_dir"),
         templates=place("templates"),
@@ -198,7 +198,7 @@ def _tool_table(places: Iterable[Path]) -> tuple[Path | None, dict[str, Any]]:
 
 
 def _table_of(file: Path) -> dict[str, Any] | None:
-    tool = parse_toml(read_text(file), file).get("tool", {})
+    tool = read_toml(file).get("tool", {})
     table = tool.get("evals") if isinstance(tool, dict) else None
     if table is not None and not isinstance(table, dict):
         raise UserError(f"{file}: evals = {table!r} is not a table; write it as [tool.evals]")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -173,7 +174,8 @@ def _checks(
     names = [check.name for check in checks]
     mistakes += [
         f'{path}: two checks are named "{name}"; ids need one name each'
-        for name in sorted({name for name in names if names.count(name) > 1})
+        for name, count in sorted(Counter(names).items())
+        if count > 1
     ]
     if mistakes:
         raise UserError(*mistakes)

@@ -138,8 +138,8 @@ class Suite:
 
 def is_suite(text: str) -> bool:
     """Whether a TOML text marks itself as a suite: ``evals = 1`` before its first table."""
-    head = re.split(r"^\s*\[", text, maxsplit=1, flags=re.MULTILINE)[0]
-    mark = r"""^\ufeff?\s*["']?evals["']?\s*=\s*\d"""
+    head = re.split(r"^[ \t]*\[", text, maxsplit=1, flags=re.MULTILINE)[0]
+    mark = r"""^\ufeff?[ \t]*["']?evals["']?[ \t]*=[ \t]*\d"""
     return re.search(mark, head, flags=re.MULTILINE) is not None
 
 

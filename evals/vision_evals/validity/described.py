@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator
-from fractions import Fraction
 from typing import Any
 
+from vision_evals.core.tables import rational
 from vision_evals.log import Metric
 from vision_evals.log.environment import versions
 from vision_evals.measures.measure import Measure, Subject
@@ -90,8 +90,8 @@ def full_description(evidence: Evidence) -> CheckResult:
 
 def _exact(size: object) -> bool:
     try:
-        return Fraction(str(size)) >= 0
-    except (ValueError, ZeroDivisionError):
+        return rational(size) >= 0
+    except ValueError:
         return False
 
 

@@ -9,8 +9,7 @@ from pydantic import Field
 
 from vision_evals import log
 from vision_evals.core.errors import UserError, did_you_mean
-from vision_evals.core.paths import read_text
-from vision_evals.core.tables import Table, parse_toml, validate
+from vision_evals.core.tables import Table, read_toml, validate
 
 
 class Expected(Table):
@@ -77,7 +76,7 @@ def outdated(mutants: Sequence[log.Mutant]) -> tuple[str, ...]:
 
 
 def _tables(file: Path) -> Mapping[str, Mapping[str, object]]:
-    tables = parse_toml(read_text(file), file)
+    tables = read_toml(file)
     for name, table in tables.items():
         if not isinstance(table, dict):
             raise UserError(f"{file}: {name} = {table!r}: must be a table [NETWORK]")

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from vision_evals import log
 from vision_evals.core.errors import UserError
+from vision_evals.core.tables import toml_text
 from vision_evals.engine.merge import tables
 from vision_evals.engine.merge.read import RunPart
 from vision_evals.engine.roles import source_of
@@ -46,10 +47,7 @@ def suite(entry: log.Suite, folders: Sequence[Path], commit: str | None) -> tupl
         raise UserError(
             f"{entry.path}: no such suite here; merge in the folder that pytest called rootdir"
         )
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: cannot be read as UTF-8: {error}") from None
+    text = toml_text(file)
     if digest(text) != entry.sha256:
         at = f" (commit {commit})" if commit else ""
         raise UserError(

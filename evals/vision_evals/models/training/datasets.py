@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from vision_evals.core.errors import UnavailableError, UserError
+from vision_evals.core.paths import user_path
 from vision_evals.images.files import resolve
 from vision_evals.models.recipe import BUILT_IN_DATA, Recipe
 
@@ -103,7 +104,7 @@ def _torchvision(name: str, root: Path, where: str) -> ImageArrays:
 
 def _root(recipe: Recipe, base: Path) -> Path:
     if recipe.root is not None:
-        return base / Path(recipe.root).expanduser()
+        return user_path(recipe.root, base)
     import torch
 
     return Path(torch.hub.get_dir()) / "datasets"

@@ -46,7 +46,8 @@ def _facts(judgement: Judgement, metric: Metric | None) -> Iterator[tuple[str, s
         for key in keys:
             value = getattr(record, key, None)  # there may be no such record
             if value is not None:
-                yield prefix + key, repr(value) if isinstance(value, float) else printable(str(value))
+                text = repr(value) if isinstance(value, float) else str(value)
+                yield prefix + key, printable(text)
 
 
 def _name(judgement: Judgement) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from vision_evals import log
 from vision_evals.core.errors import UserError, did_you_mean
+from vision_evals.core.paths import user_path
 from vision_evals.log.tables import read_table
 
 if TYPE_CHECKING:
@@ -52,12 +53,10 @@ def load(text: str, base: Path) -> StoredRun:
     Raises:
         UserError: no such run, a damaged or newer one, or one without that classifier.
     """
-    path, alias = base / Path(text).expanduser(), None
-    if "\0" in text:
-        raise UserError(f"{text!r}: a path cannot contain a null byte")
+    path, alias = user_path(text, base), None
     if not path.exists() and ":" in text:
         place, _, alias = text.rpartition(":")
-        path = base / Path(place).expanduser()
+        path = user_path(place, base)
     try:
         path = path.resolve()  # `runs/latest` may change before its rows are read
     except (OSError, ValueError) as error:
