@@ -63,33 +63,43 @@ def data(rng: Random, content: bytes) -> bytes:
 def tree(rng: Random, content: Any) -> Any:
     """Return a tree of JSON of which some nodes are gone, doubled, or others."""
     root = [json.loads(json.dumps(content))]
-    for _ in range(rng.randint(1, 5)):
-        holder, key = rng.choice(list(_nodes(root)))
+    for _ in range(rng.randint(1, 4)):
+        holder, key = _node(rng, root)
         value = holder[key]
-        match rng.randrange(8):
-            case 0 | 1:
-                holder[key] = rng.choice(TEXTS)
-            case 2 | 3:
-                holder[key] = rng.choice(NUMBERS)
-            case 4:
-                holder[key] = rng.choice([None, [], {}, [None], {"": 0}, [[]]])
-            case 5 if holder is not root:
-                del holder[key]
-            case 6 if isinstance(holder, dict):
-                holder[rng.choice(TEXTS)] = value
+        match rng.randrange(10):
+            case 0 | 1 | 2 | 3 | 4:  # of the same type, so that what reads it goes on
+                holder[key] = _like(rng, value)
+            case 5:
+                holder[key] = rng.choice([None, [], {}, *TEXTS, *NUMBERS])
             case 6 if holder is not root:
+                del holder[key]
+            case 7 if isinstance(holder, dict):
+                holder[rng.choice(TEXTS)] = value
+            case 7 | 8 if isinstance(holder, list) and holder is not root:
                 holder.insert(key, json.loads(json.dumps(value)))
             case _:
-                other, name = rng.choice(list(_nodes(root)))
+                other, name = _node(rng, root)
                 holder[key] = json.loads(json.dumps(other[name]))
     return root[0]
 
 
-def _nodes(holder: Any) -> Any:
-    for key in holder if isinstance(holder, dict) else range(len(holder)):
-        yield holder, key
-        if isinstance(holder[key], dict | list):
-            yield from _nodes(holder[key])
+def _like(rng: Random, value: Any) -> Any:
+    if isinstance(value, list):
+        return rng.choice([[], value[:1], value * 2, value[::-1]])
+    if isinstance(value, dict):
+        return rng.choice(
+            [{}, dict(list(value.items())[:1]), {f"{key} ": value[key] for key in value}]
+        )
+    return rng.choice(NUMBERS if isinstance(value, int | float) else TEXTS)
+
+
+def _node(rng: Random, root: Any) -> tuple[Any, Any]:
+    """Return a place in a tree, found from its root: one of a long list is no likelier."""
+    holder, key = root, 0
+    while isinstance(holder[key], dict | list) and holder[key] and rng.random() < 0.9:
+        holder = holder[key]
+        key = rng.choice(list(holder) if isinstance(holder, dict) else range(len(holder)))
+    return holder, key
 
 
 def toml(rng: Random, content: str) -> str:
@@ -98,11 +108,12 @@ def toml(rng: Random, content: str) -> str:
     for _ in range(rng.randint(1, 5)):
         at = rng.randrange(len(lines))
         match rng.randrange(9):
-            case 0 | 1 | 2:
+            case 0 | 1:
                 lines[at] = re.sub(r"=.*", lambda _: f"= {_value(rng)}", lines[at], count=1)
-            case 3:
-                values = re.compile(r"""("[^"]*"|'[^']*'|-?\d[\d./e]*)""")
-                lines[at] = values.sub(lambda old: rng.choice([old[0], _value(rng)]), lines[at])
+            case 2 | 3:
+                lines[at] = VALUES.sub(
+                    lambda old: rng.choice([old[0], _other(rng, old)]), lines[at]
+                )
             case 4:
                 lines.insert(at, rng.choice(lines))
             case 5:
@@ -118,14 +129,29 @@ def toml(rng: Random, content: str) -> str:
     return text if rng.random() < 0.9 else data(rng, text.encode()).decode("utf-8", "replace")
 
 
-def _value(rng: Random) -> str:
-    if rng.random() < 0.5:
-        return rng.choice(TOML)
+VALUES = re.compile(r"""("[^"]*"|'[^']*')|(?<![\w"'-])-?\d[\d./e]*""")
+"""Texts, and numbers."""
+
+
+def _other(rng: Random, value: re.Match[str]) -> str:
+    """Return another value of the same type, or of any."""
+    if rng.random() < 0.2:
+        return _value(rng)
+    return _text(rng) if value[1] else str(rng.choice(NUMBERS)).lower()
+
+
+def _text(rng: Random) -> str:
     return json.dumps(rng.choice(TEXTS).encode("utf-8", "replace").decode())
+
+
+def _value(rng: Random) -> str:
+    return rng.choice(TOML) if rng.random() < 0.5 else _text(rng)
 
 
 def _key(rng: Random, content: str) -> str:
     if rng.random() < 0.7:
         return rng.choice(re.findall(r"[\w-]+", content))
     deep = ".".join("a" * rng.choice([1, 10, 40, 3000]))
-    return rng.choice(["evals", "check", '"a b"', "''", deep, "[models.x]", "[[check]]", "for", "at"])
+    return rng.choice(
+        ["evals", "check", '"a b"', "''", deep, "[models.x]", "[[check]]", "for", "at"]
+    )

@@ -11,6 +11,8 @@ import json
 import os
 import pickle
 import shutil
+import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -30,7 +32,6 @@ from torch import nn
 from tests import project
 from tests.fuzz import mutate
 from tests.fuzz.watch import Fault, obeyed
-from tests.small_run import made
 from vision_evals import log, report
 from vision_evals.core.errors import UserError
 from vision_evals.core.paths import data_folder
@@ -41,7 +42,6 @@ from vision_evals.images.geometry import Geometry, pixels
 from vision_evals.images.image_set import ImageSet
 from vision_evals.images.labels import class_map, targets
 from vision_evals.log import frames
-from vision_evals.measures import lookup
 from vision_evals.models.checkpoint import load_state_dict
 from vision_evals.models.inspection.inspect_file import inspect_file
 from vision_evals.models.inspection.terminal import text as inspection_text
@@ -50,7 +50,6 @@ from vision_evals.report import notebook, terminal
 from vision_evals.report.export import annotations, junit, markdown, mlflow
 from vision_evals.report.remarks import remarks
 from vision_evals.suite.options import read as read_options
-from vision_evals.suite.parse import parse
 from vision_evals.suite.suite import is_suite
 from vision_evals.verdict.baseline import stored
 
@@ -111,7 +110,10 @@ top1_accuracy = 0.5
 network = "small_cnn"
 [models.trained.recipe]
 data = "digits"
+size = 16
+optimizer = { name = "sgd", lr = 0.05 }
 epochs = 2
+seeds = [0, 1]
 """
 
 PYPROJECT = """
@@ -131,8 +133,9 @@ network = "timm:resnet18"
 
 
 def a_card(rng: Random) -> bytes:
-    recipes = [file.read_text("utf-8") for file in (data_folder("suites") / "cards").glob("*.toml")]
-    return mutate.toml(rng, rng.choice([CARDS, CARDS, *sorted(recipes)])).encode("utf-8", "replace")
+    shipped = (data_folder("suites") / "cards" / "recipes.toml").read_text("utf-8")
+    recipes = shipped.replace("[models.", "[models.my_")  # one name, one meaning
+    return mutate.toml(rng, rng.choice([CARDS, CARDS, recipes])).encode("utf-8", "replace")
 
 
 def judge_card(data: bytes, folder: Path) -> None:
@@ -180,7 +183,23 @@ def _saved(save: Callable[[io.BytesIO], object]) -> bytes:
 
 
 def a_picture(rng: Random) -> bytes:
-    return mutate.data(rng, rng.choice(pictures()))
+    data = rng.choice(pictures())
+    if data.startswith(b"\x89PNG") and rng.random() < 0.7:
+        return _png(rng, data)
+    return mutate.data(rng, data)
+
+
+def _png(rng: Random, data: bytes) -> bytes:
+    """Return a PNG with another chunk, whose checksum is right."""
+    whole, at, changed = data[:8], 8, rng.randrange(4)
+    while at < len(data):
+        length = int.from_bytes(data[at : at + 4], "big")
+        kind, content = data[at + 4 : at + 8], data[at + 8 : at + 8 + length]
+        content = mutate.data(rng, content) if changed == 0 else content
+        check = zlib.crc32(kind + content).to_bytes(4, "big")
+        whole += len(content).to_bytes(4, "big") + kind + content + check
+        at, changed = at + 12 + length, changed - 1
+    return whole
 
 
 def judge_picture(data: bytes, folder: Path) -> None:
@@ -216,16 +235,34 @@ def checkpoints() -> tuple[bytes, ...]:
 
 
 def a_checkpoint(rng: Random) -> bytes:
-    return mutate.data(rng, rng.choice(checkpoints()))
+    data = rng.choice(checkpoints())
+    if not data.startswith(b"PK") or rng.random() < 0.2:
+        return mutate.data(rng, data)
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:  # else a checksum stops nearly all
+        members = {name: archive.read(name) for name in archive.namelist()}
+    name = rng.choice([*members, next(name for name in members if name.endswith("data.pkl"))])
+    members[name] = mutate.data(rng, members[name])
+    return _saved(lambda file: _zip(file, members))
+
+
+def _zip(file: io.BytesIO, members: dict[str, bytes]) -> None:
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
 
 
 def judge_checkpoint(data: bytes, folder: Path) -> None:
     file = folder / "weights.pt"
     file.write_bytes(data)
-    found = inspect_file(file, {})
-    if problem := obeyed(inspection_text([found], as_json=False)):
-        raise Fault(problem)
-    state = load_state_dict(file)
+    try:
+        state = load_state_dict(file)
+    except UserError:
+        found = inspect_file(file, {})  # of what loads it would build all known networks: seconds
+        if problem := obeyed(inspection_text([found], as_json=False)):
+            raise Fault(problem) from None
+        if found.judged:
+            raise Fault("check-file says yes, judging no") from None
+        raise
     if not all(torch.isfinite(tensor).all() for tensor in state.values()):
         raise Fault("weights that are not finite")
 
@@ -234,7 +271,8 @@ def judge_checkpoint(data: bytes, folder: Path) -> None:
 def logs() -> tuple[Any, ...]:
     """Return real logs, and one made by hand, as JSON."""
     return tuple(
-        json.loads((folder / "run.json").read_text("utf-8")) for folder in sorted(FIXTURES.iterdir())
+        json.loads((folder / "run.json").read_text("utf-8"))
+        for folder in sorted(FIXTURES.iterdir())
     )
 
 
@@ -247,7 +285,8 @@ def a_log(rng: Random) -> bytes:
 
 
 def judge_log(data: bytes, folder: Path) -> None:
-    shutil.copytree(FIXTURES / "gate" / "tables", folder / "tables")
+    for fixture in FIXTURES.iterdir():
+        shutil.copytree(fixture / "tables", folder / "tables", dirs_exist_ok=True)
     (folder / "run.json").write_bytes(data)
     run = log.read(folder)
     shown = [
@@ -259,17 +298,19 @@ def judge_log(data: bytes, folder: Path) -> None:
     for text in (*shown, *(command.partition("::")[2].partition("::")[2] for command in commands)):
         if problem := obeyed(text.removesuffix("\n")):
             raise Fault(problem)
-    html = report.render(run, folder)
-    html.encode()
+    report.render(run, folder).encode()
     markdown.render(run, "here").encode()
+    log.read(log.write(run, folder))
     for item in run.items:
         junit.properties(item)
+        mlflow.parameters(None, [item])
         with contextlib.suppress(UserError):
             frames.rows(run, folder, item)
     frames.metrics(run)
-    frames.images(run, folder)
-    mlflow.settings(run), mlflow.metrics(run.items), mlflow.tags(run, run.items)
-    log.read(log.write(run, folder))
+    mlflow.named(mlflow.settings(run) | mlflow.tags(run, run.items))
+    mlflow.metrics(run.items)
+    with contextlib.suppress(UserError):
+        frames.images(run, folder)
     stored.load(str(folder), folder)
 
 
@@ -289,9 +330,9 @@ def a_table(rng: Random) -> bytes:
         case 0:
             table = table.drop(columns=column)
         case 1:
-            table = pd.concat([table, table.sample(rng.randint(1, 3), random_state=0)])
+            table = pd.concat([table, table.iloc[rng.randrange(len(table)) :]])
         case 2:
-            table = table.iloc[: rng.randrange(len(table))]
+            table = table.iloc[: rng.randrange(len(table) + 1)]
         case 3:
             table[column] = rng.choice([*mutate.NUMBERS[:10], None, "x", "\x1b[2J"])
         case 4:
@@ -325,7 +366,9 @@ def judge_table(data: bytes, folder: Path) -> None:
             raise Fault("rows twice")
 
 
-MANIFEST = 'path,label,id,accepted\nred/0.png,red,a,\nred/1.png,red,b,"green|blue"\nblue/0.png,blue,c,\n'
+MANIFEST = (
+    'path,label,id,accepted\nred/0.png,red,a,\nred/1.png,red,b,"green|blue"\nblue/0.png,blue,c,\n'
+)
 ART = """
 about = "x"
 [[work]]

@@ -26,7 +26,7 @@ MAX_KILOBYTES = 2**20
 MAX_MESSAGE_CHARS = 250_000
 
 FORBIDDEN = re.compile(
-    r"os\.(system|exec|fork|forkpty|kill|posix_spawn|putenv)|subprocess\.|socket\.(connect|bind)"
+    r"os\.(system|exec|fork|forkpty|kill|posix_spawn)|subprocess\.|socket\.(connect|bind)"
     r"|pty\.|ctypes\.(dlopen|cdata)|webbrowser|urllib|smtplib|shutil\.rmtree|pickle\.find_class"
 )
 """Events of Python's audit: what only code from the input would do."""

@@ -132,6 +132,11 @@ def disarmed(line: str) -> str:
     return re.sub(r"##(?=\w*\[)", f"#{REPLACED}#", re.sub(r"^\s*::", f"{REPLACED}::", line))
 
 
+def encodable(text: str) -> str:
+    r"""Return text that UTF-8 can hold: a byte of a path that is not UTF-8 as ``\xfc``."""
+    return re.sub("[\ud800-\udfff]", lambda half: _shown(half[0]), text)
+
+
 def _shown(character: str) -> str:
     if "\udc80" <= character <= "\udcff":  # how Python holds a byte that is not UTF-8
         return f"\\x{ord(character) - 0xDC00:02x}"

@@ -119,7 +119,7 @@ def merge(directory: Path, name: str, join: Join | None = None) -> pd.DataFrame 
     shards = sorted(folder.glob("*.parquet"))
     if not shards:
         return None
-    table = pa.concat_tables([pq.read_table(shard) for shard in shards])
+    table = pa.concat_tables(map(_read, shards))
     table = table if join is None else join(table)
     _write(table, directory / file(name))
     shutil.rmtree(folder)
@@ -150,9 +150,14 @@ def _shards(directory: Path, name: str) -> Path:
     return directory / "tables" / f"{name}.shards"
 
 
+def _read(file: Path) -> pa.Table:
+    with file.open("rb") as stream:  # Arrow takes no path of bytes that are not UTF-8
+        return pq.read_table(stream)
+
+
 def _write(table: pa.Table, file: Path) -> None:
-    with run_file(file) as partial:
-        pq.write_table(table, partial, compression="zstd")
+    with run_file(file) as partial, partial.open("wb") as stream:
+        pq.write_table(table, stream, compression="zstd")
 
 
 def _table(parts: Sequence[BatchRows]) -> pa.Table:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
 
-from vision_evals.core.errors import UserError
+from vision_evals.core.errors import UserError, encodable
 from vision_evals.core.paths import whole_file
 from vision_evals.log.run import VERSION, Run
 from vision_evals.log.upgrade import upgraded
@@ -24,8 +25,23 @@ def write(run: Run, directory: Path) -> Path:
     """
     path = directory / "run.json"
     with run_file(path) as partial:
-        partial.write_text(run.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        partial.write_text(_json(run) + "\n", encoding="utf-8")
     return path
+
+
+def _json(run: Run) -> str:
+    try:
+        return run.model_dump_json(indent=1)
+    except PydanticSerializationError:  # a path of bytes that are not UTF-8
+        return Run.model_validate(_encodable(run.model_dump())).model_dump_json(indent=1)
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {encodable(key): _encodable(inner) for key, inner in value.items()}
+    if isinstance(value, tuple):
+        return tuple(map(_encodable, value))
+    return encodable(value) if isinstance(value, str) else value
 
 
 @contextlib.contextmanager

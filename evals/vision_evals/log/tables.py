@@ -31,10 +31,11 @@ def read_table(
 
     try:
         path = _inside(directory, file, where)
-        if columns is not None:
-            existing = pq.read_schema(path).names
-            columns = [name for name in columns if name in existing]
-        return pq.read_table(path, columns=columns)
+        with path.open("rb") as stream:  # Arrow takes no path of bytes that are not UTF-8
+            if columns is not None:
+                existing = pq.read_schema(stream).names
+                columns = [name for name in columns if name in existing]
+            return pq.read_table(stream, columns=columns)
     except FileNotFoundError:
         raise UserError(f"{where}: {file} is missing; name a complete run") from None
     except (pa.ArrowException, OSError, ValueError, RuntimeError) as error:

@@ -13,13 +13,18 @@ from vision_evals.core.tables import NAME, PATTERNS, SHA256, Table, validate
 from vision_evals.images.geometry import Geometry, Interpolation
 from vision_evals.models.recipe import Recipe
 
+MAX_SIDE = 4096
+"""Pixels: a picture of that side takes 200 MB as numbers, and a batch many of them."""
+
 
 def _size(value: object) -> object:
     if value is None or value == "none":  # TOML has no null
         return None
     sides = tuple(value) if isinstance(value, list | tuple) and len(value) == 2 else (value,)
-    if not all(type(side) is int and side > 0 for side in sides):
-        raise ValueError('must be a positive number of pixels, [height, width] or "none"')
+    if not all(type(side) is int and 0 < side <= MAX_SIDE for side in sides):
+        raise ValueError(
+            f'must be a number of pixels from 1 to {MAX_SIDE:,}, [height, width] or "none"'
+        )
     return sides if len(sides) == 2 else value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import warnings
 from collections import OrderedDict
@@ -14,7 +15,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from vision_evals.core.errors import UserError
+from vision_evals.core.errors import UserError, encodable
 from vision_evals.models.fit import MAX_SHOWN, view
 from vision_evals.models.inspection.code import Code, code_in
 from vision_evals.models.weight_names import plain_names
@@ -179,6 +180,11 @@ def _sharded(index: Path) -> dict[str, Any]:
 
 def _read(path: Path, kind: Format) -> object:
     try:
+        if encodable(str(path)) != str(path):  # neither library opens it by such a name
+            content = path.read_bytes()
+            if kind is Format.SAFETENSORS:
+                return safetensors.torch.load(content)
+            return torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
         if kind is Format.SAFETENSORS:
             with safetensors.safe_open(path, "pt") as file:
                 if len(file.keys()) > MAX_TENSORS:

@@ -39,9 +39,9 @@ class SuiteFile(pytest.File):
 
     def collect(self) -> Iterator[CheckItem]:
         """Yield an item for each check and classifier."""
-        from vision_evals.core.errors import UserError
+        from vision_evals.core.errors import UserError, encodable
 
-        path = self.nodeid or self.path.name
+        path = encodable(self.nodeid or self.path.name)  # or pytest's JUnit cannot be written
         try:
             catalog = catalog_of(self.config)
             suite = catalog.suite(self.path, path)

@@ -89,10 +89,12 @@ def rows(directory: Path, file: str, images: Collection[str]) -> dict[str, Table
     whole = pa.list_(pa.int64())
     types = (pa.string(), pa.int64(), whole, whole, pa.list_(pa.float64()), pa.bool_())
     try:
-        stored = dataset.dataset(_inside(directory, file), format="parquet")
-        columns = {n: t for n, t in zip(COLUMNS, types, strict=True) if n in stored.schema.names}
-        selected = dataset.field("image").isin(sorted(images))
-        table = stored.head(MAX_TABLE_ROWS + 1, columns=list(columns), filter=selected)
+        with _inside(directory, file).open("rb") as stream:
+            stored = dataset.ParquetFileFormat().make_fragment(stream)
+            names = stored.physical_schema.names
+            columns = {n: t for n, t in zip(COLUMNS, types, strict=True) if n in names}
+            selected = dataset.field("image").isin(sorted(images))
+            table = stored.head(MAX_TABLE_ROWS + 1, columns=list(columns), filter=selected)
         table = table.cast(pa.schema(columns))
     except FileNotFoundError:
         raise Missing(f"{file} is missing") from None

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import jinja2
 from jinja2 import nodes
+from jinja2.sandbox import SandboxedEnvironment
 
 from vision_evals.core.errors import UserError, did_you_mean
 from vision_evals.core.paths import data_folder
@@ -21,13 +22,13 @@ def environment(templates: Path | None = None) -> jinja2.Environment:
 
     Args:
         templates: folder of a user's own partials: one of the name of ours is taken in its place,
-            and can include ours as ``ours/NAME``.
+            and can include ours as ``ours/NAME``. With them, all of Jinja runs in its sandbox.
     """
     from vision_evals.report import vega  # Altair takes half a second to import
 
     our_loader = jinja2.FileSystemLoader(data_folder("reports"))
     user_loaders = [] if templates is None else [jinja2.FileSystemLoader(templates)]
-    jinja = jinja2.Environment(
+    jinja = (jinja2.Environment if templates is None else SandboxedEnvironment)(
         loader=jinja2.ChoiceLoader(
             [*user_loaders, our_loader, jinja2.PrefixLoader({"ours": our_loader})]
         ),

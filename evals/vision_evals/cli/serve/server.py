@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import socket
 import sys
+import threading
 import traceback
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,6 +28,9 @@ _SECONDS = 10.0
 
 class Server(ThreadingHTTPServer):
     """Answers on this machine alone."""
+
+    request_queue_size = 256
+    """Connections that may wait; of more, the system refuses some."""
 
     def __init__(self, pages: Pages, port: int) -> None:
         """Listen.
@@ -58,6 +64,22 @@ class Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     server: Server
     timeout = _SECONDS
+
+    def setup(self) -> None:
+        """Give a request so long in all: a byte now and then does not hold the connection."""
+        super().setup()
+        self.deadline = threading.Timer(_SECONDS, self._read_no_more)
+        self.deadline.daemon = True
+        self.deadline.start()
+
+    def _read_no_more(self) -> None:
+        with contextlib.suppress(OSError):  # who asked may have left
+            self.connection.shutdown(socket.SHUT_RD)
+
+    def finish(self) -> None:
+        """Stop its clock."""
+        self.deadline.cancel()
+        super().finish()
 
     def do_GET(self) -> None:
         """Answer with a page."""

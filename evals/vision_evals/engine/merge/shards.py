@@ -159,7 +159,8 @@ class Merge:
         """Make the run; write its tables, and copy its pictures and adversarials."""
         new_directory(self.directory.parent, self.directory)
         for file, table in self.rows.joined.items():
-            pq.write_table(table, self.directory / file, compression="zstd")
+            with (self.directory / file).open("wb") as stream:
+                pq.write_table(table, stream, compression="zstd")
         for part in self.parts:
             for path in sorted((part.directory / ADVERSARIALS).rglob("*.png")):
                 file = str(path.relative_to(part.directory))

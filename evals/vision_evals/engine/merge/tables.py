@@ -36,7 +36,8 @@ def read(part: RunPart, file: str) -> pa.Table:
     """Return a table of a part; UserError where it is missing or damaged."""
     path = path_in(part, file)
     try:
-        return pq.read_table(path)
+        with path.open("rb") as stream:
+            return pq.read_table(stream)
     except (OSError, pa.ArrowException) as error:
         reason = str(error).partition("\n")[0]
         raise UserError(f"{part}: {file} cannot be read: {reason}; copy it again") from None

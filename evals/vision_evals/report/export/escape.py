@@ -52,8 +52,11 @@ def attribute(text: str) -> str:
 
 
 def without_password(text: str) -> str:
-    """Return text with the user and password of every address in it left out."""
-    return re.sub(r"(?<=://)[^/\s]*@", "***@", text)
+    """Return text with the user and password of every address in it left out.
+
+    A password may hold ``/`` and ``@``, so all up to the last ``@`` goes, and some paths with it.
+    """
+    return re.sub(r"(?<=://)(?!/)\S*@", "***@", text)
 
 
 def _escaped(mark: re.Match[str]) -> str:
