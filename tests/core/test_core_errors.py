@@ -1,12 +1,77 @@
-"""What a user's code raises: an error like any other, in few words."""
+"""Whatever stands in a name or a value, a sentence obeys none of it and stays short."""
 
 from __future__ import annotations
 
 import asyncio
+import pickle
 
 import pytest
 
-from vision_evals.core.errors import MAX_WORDS, ExitError, contained, cut, words
+from vision_evals.core.errors import (
+    MAX_LINE_CHARS,
+    MAX_LINES,
+    MAX_WORDS,
+    ExitError,
+    UnreadableError,
+    UserError,
+    contained,
+    cut,
+    did_you_mean,
+    printable,
+    words,
+)
+
+STAND_IN = "\N{REPLACEMENT CHARACTER}"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain, größer, 猫", "plain, größer, 猫"),
+        ("x\n::stop-commands::pwned\ny", "x ::stop-commands::pwned y"),
+        ("::error::x", f"{STAND_IN}::error::x"),
+        (" \t::error::x", f"{STAND_IN}::error::x"),
+        ("\r\n::error::x", f"{STAND_IN}::error::x"),
+        ("suites/a.toml::c[net]", "suites/a.toml::c[net]"),
+        ("a ##[error]x", f"a #{STAND_IN}#[error]x"),
+        ("##vso[task.complete]", f"#{STAND_IN}#vso[task.complete]"),
+        ("##teamcity[x]", f"#{STAND_IN}#teamcity[x]"),
+        ("## a heading", "## a heading"),
+        ("\x1b[2Jx", f"{STAND_IN}[2Jx"),
+        ("\x9b31m\x07\x00", f"{STAND_IN}31m{STAND_IN}{STAND_IN}"),
+        ("\u202egpj.exe\u2066", f"{STAND_IN}gpj.exe{STAND_IN}"),
+        ("\u2028\u2029\x85", STAND_IN * 3),
+        ("caf\udce9", "caf\\xe9"),
+        ("\ud800x\udfff", f"{STAND_IN}x{STAND_IN}"),
+    ],
+)
+def test_what_a_terminal_or_a_ci_would_obey_is_shown_instead(text: str, shown: str) -> None:
+    assert printable(text) == shown
+    assert printable(shown) == shown
+    assert str(UserError(text)) == shown
+    shown.encode()
+
+
+def test_each_line_of_a_message_is_its_own() -> None:
+    error = UserError("first\n::error::a", "::error::b")
+    assert str(error) == f"first ::error::a\n{STAND_IN}::error::b"
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+    assert isinstance(pickle.loads(pickle.dumps(UnreadableError("x"))), UnreadableError)
+    assert str(UserError()) == ""
+
+
+def test_a_message_is_as_long_as_a_person_reads() -> None:
+    many = str(UserError(*map(str, range(MAX_LINES + 7)))).split("\n")
+    assert many[-2:] == [str(MAX_LINES - 1), "... and 7 more"]
+    (long,) = str(UserError("x" * 5_000_000)).split("\n")
+    assert len(long) == MAX_LINE_CHARS
+    assert long.endswith("x\N{HORIZONTAL ELLIPSIS}")
+
+
+def test_words_of_any_length_are_compared_in_no_time() -> None:
+    """Difflib takes hours for two of a million characters."""
+    assert did_you_mean("ab" * 500_000, ["ba" * 500_000, "x"]) == "; known are x"
+    assert did_you_mean("albatros", ["albatross"]) == '; did you mean "albatross"?'
 
 
 class OddError(BaseException):
@@ -37,7 +102,7 @@ def test_every_other_error_stays_what_it_is(error: BaseException) -> None:
     assert caught.value is error
 
 
-class UnreadableError(Exception):
+class MuteError(Exception):
     def __str__(self) -> str:
         raise RuntimeError
 
@@ -45,7 +110,7 @@ class UnreadableError(Exception):
 def test_words_are_short() -> None:
     assert words(ValueError("x")) == "ValueError: x"
     assert words(ValueError()) == "ValueError"
-    assert words(UnreadableError()) == "UnreadableError: its text cannot be read"
+    assert words(MuteError()) == "MuteError: its text cannot be read"
     long = words(ValueError("x" * 5_000_000))
     assert long.startswith("ValueError: xxx")
     assert long.endswith("x ... (cut: 5,000,012 characters)")

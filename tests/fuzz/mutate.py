@@ -13,11 +13,12 @@ CANARY = "canary:fire"
 
 TEXTS = (
     "", " ", "\0", "\n", "x\n::stop-commands::pwned\n", "::error::x", "##[error]x", "\x1b[2J",
-    "\x9b31m", "\u202egpj", "\ud800", "\udcfc", "\ufeff", "..", "../../x", "/etc/passwd", "~nosuch/x",
-    "~", "-", "nan", "inf", "1e999999999", "1e-999999999", "1/0", "0/1", "8/255", "-1", CANARY,
-    "{{ 7 * 7 }}", "<script>alert(1)</script>", "a" * 300, "b" * 100_000, "é" * 5000, "published",
-    "baseline", "imagenet", "photographs", "torchvision:alexnet", "timm:", ":", "a:b:c", "2026-01-01",
-    "=SUM(A1)", "|", ";", "%s", "\\", "'\"", "CON", "a/b", "\r\n", "\N{ZERO WIDTH SPACE}",
+    "\x9b31m", "\u202egpj", "\ud800", "\udcfc", "\ufeff", "..", "../../x", "/etc/passwd",
+    "~nosuch/x", "~", "-", "nan", "inf", "1e999999999", "1e-999999999", "1/0", "0/1", "8/255",
+    "-1", CANARY, "{{ 7 * 7 }}", "<script>alert(1)</script>", "a" * 300, "b" * 100_000, "é" * 5000,
+    "published", "baseline", "imagenet", "photographs", "torchvision:alexnet", "timm:", ":",
+    "a:b:c", "2026-01-01", "=SUM(A1)", "|", ";", "%s", "\\", "'\"", "CON", "a/b",
+    "\r\n", "\N{ZERO WIDTH SPACE}",
 )  # fmt: skip
 
 NUMBERS = (

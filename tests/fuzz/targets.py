@@ -36,7 +36,6 @@ from vision_evals import log, report
 from vision_evals.core.errors import UserError
 from vision_evals.core.paths import data_folder
 from vision_evals.engine.jobs import Catalog
-from vision_evals.engine.merge.read import read_parts
 from vision_evals.images import decode, sources
 from vision_evals.images.geometry import Geometry, pixels
 from vision_evals.images.image_set import ImageSet
@@ -354,8 +353,6 @@ def judge_table(data: bytes, folder: Path) -> None:
         if item.table is not None:
             (folder / "run" / item.table).write_bytes(data)
     report.render(run, folder / "run")
-    with contextlib.suppress(UserError):
-        read_parts([folder / "run"])
     held = stored.load(str(folder / "run"), folder)
     for item in run.items:
         with contextlib.suppress(UserError):
@@ -430,19 +427,16 @@ def a_name(rng: Random) -> bytes:
 
 def judge_name(data: bytes, folder: Path) -> None:
     """Read pictures below folders of any name, and require each to be there once."""
-    count = 0
-    for name in filter(None, data.split(b"\0")):
-        place = os.path.join(os.fsencode(folder), b"set", name.replace(b"/", b"_")[:200])
-        if os.path.basename(place).startswith(b"."):
-            continue
-        with contextlib.suppress(FileExistsError):
-            os.makedirs(place)
-            with open(os.path.join(place, name.replace(b"/", b"-")[:200] + b".png"), "wb") as file:
-                file.write(pictures()[2])
-            count += 1
+    made = set()
+    for name in filter(None, map(os.fsdecode, data.split(b"\0"))):
+        place = folder / "set" / name.replace("/", "_")[:50] / f"{name.replace('/', '-')[:50]}.png"
+        if not place.parent.name.startswith(".") and not place.name.startswith("."):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(pictures()[2])
+            made.add(place)
     images = sources.load("set", folder)
-    if len(images.images) != count:
-        raise Fault(f"{len(images.images)} of {count} pictures")
+    if {image.path for image in images.images} != made:
+        raise Fault(f"{len(images.images)} of {len(made)} pictures")
     _held(images)
 
 

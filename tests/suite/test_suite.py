@@ -290,3 +290,10 @@ def test_gates_are_those_that_a_paired_test_decides() -> None:
     assert check.on_baseline("other")
     assert suite.references() == {"vgg11", "alexnet"}  # a baseline is no classifier of this run
     assert len(suite.sha256) == 64
+
+
+def test_blank_lines_before_the_mark_take_no_time() -> None:
+    """By a pattern that starts anew at each of them they would take hours."""
+    assert is_suite("\n" * 300_000 + "evals = 1\n")
+    assert not is_suite("\n \n" * 300_000)
+    assert not is_suite(" " * 300_000 + "x")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from html import unescape
 from pathlib import Path
@@ -17,6 +19,10 @@ from typing import Any
 import pytest
 
 from vision_evals.cli import main
+from vision_evals.cli.serve import server as server_module
+from vision_evals.cli.serve.folder import Folder
+from vision_evals.cli.serve.pages import Pages
+from vision_evals.cli.serve.server import Server
 
 Serving = Callable[..., Any]
 
@@ -313,3 +319,35 @@ def test_starting_loads_no_torch_and_no_charts() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+def test_two_hundred_at_once_are_all_answered(folder: Path) -> None:
+    server = Server(Pages(Folder(folder)), 0)  # nothing is accepted yet: all of them wait
+    with contextlib.ExitStack() as opened:
+        opened.callback(server.server_close)
+        waiting = [
+            opened.enter_context(socket.create_connection(("127.0.0.1", server.server_port), 10))
+            for _ in range(200)
+        ]
+        for connection in waiting:
+            connection.sendall(b"GET /none HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        opened.callback(server.shutdown)
+        assert {connection.recv(13) for connection in waiting} == {b"HTTP/1.0 404 "}
+
+
+def test_a_byte_now_and_then_does_not_hold_a_connection(
+    folder: Path, serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No single wait is long; the request as a whole is."""
+    monkeypatch.setattr(server_module, "_SECONDS", 0.2)
+    with socket.create_connection(("127.0.0.1", serving(folder).port), timeout=60) as connection:
+        connection.settimeout(0.02)
+        sent, answer = 0, None
+        while answer is None:
+            with contextlib.suppress(TimeoutError):
+                answer = connection.recv(13)
+            with contextlib.suppress(ConnectionError):
+                sent += connection.send(b"G")
+    assert sent > 3
+    assert not answer or b" 200 " not in answer

@@ -318,3 +318,5 @@ def test_what_the_user_set_of_timeouts_stands() -> None:
 def test_passwords() -> None:
     assert without_password("a http://me:pw@h/x, https://h/y") == "a http://***@h/x, https://h/y"
     assert without_password("sqlite:///a@b.db") == "sqlite:///a@b.db"
+    for secret in ("me:p/w", "me:p@w", "me:/p/@/w@", "me:p?w#x", "to/ken", ":/w"):
+        assert without_password(f"to https://{secret}@h:5/x now") == "to https://***@h:5/x now"
