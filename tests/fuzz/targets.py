@@ -45,7 +45,7 @@ from vision_evals.models.checkpoint import load_state_dict
 from vision_evals.models.inspection.inspect_file import inspect_file
 from vision_evals.models.inspection.terminal import text as inspection_text
 from vision_evals.models.registry import Registry
-from vision_evals.report import notebook, terminal
+from vision_evals.report import files, notebook, terminal
 from vision_evals.report.export import annotations, junit, markdown, mlflow
 from vision_evals.report.remarks import remarks
 from vision_evals.suite.options import read as read_options
@@ -352,7 +352,11 @@ def judge_table(data: bytes, folder: Path) -> None:
     for item in run.items:
         if item.table is not None:
             (folder / "run" / item.table).write_bytes(data)
-    report.render(run, folder / "run")
+    for item in run.items:
+        with contextlib.suppress(files.Missing):
+            files.rows(
+                folder / "run", item.table or "", [picture.image for picture in item.pictures]
+            )
     held = stored.load(str(folder / "run"), folder)
     for item in run.items:
         with contextlib.suppress(UserError):

@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-from vision_evals.core.errors import UserError
+from vision_evals.core.errors import UserError, cut
 
 REPORT = "report.html"
 """Of a run, in its directory."""
@@ -129,7 +129,8 @@ def user_path(text: str, base: Path) -> Path:
     except (FileNotFoundError, NotADirectoryError):
         return path
     except (OSError, RuntimeError, ValueError) as error:  # ~nosuch; a null byte
-        raise UserError(f'"{text}" cannot be reached: {error}') from None
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f'"{cut(text, 100)}" cannot be reached: {reason}') from None
     return path
 
 

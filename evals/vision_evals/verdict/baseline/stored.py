@@ -122,6 +122,10 @@ def read_rows(stored: StoredRun, item: log.Item) -> pd.DataFrame:
     if item.table is None:
         raise UserError(f"{where} has no rows: {item.sentence}")
     table: pd.DataFrame = read_table(stored.directory, item.table, where).to_pandas()
-    if "image" in table and table.duplicated([key for key in ROW_KEYS if key in table]).any():
+    try:
+        twice = "image" in table and table.duplicated([k for k in ROW_KEYS if k in table]).any()
+    except TypeError:  # lists in the place of names
+        raise UserError(f"{where}: {item.table} is damaged: its keys are not names") from None
+    if twice:
         raise UserError(f"{where}: {item.table} is damaged: it has duplicate rows")
     return table
