@@ -151,7 +151,8 @@ def _value(rng: Random) -> str:
 
 def _key(rng: Random, content: str) -> str:
     if rng.random() < 0.7:
-        return rng.choice(re.findall(r"[\w-]+", content))
+        words: list[str] = re.findall(r"[\w-]+", content)
+        return rng.choice(words)
     deep = ".".join("a" * rng.choice([1, 10, 40, 3000]))
     return rng.choice(
         ["evals", "check", '"a b"', "''", deep, "[models.x]", "[[check]]", "for", "at"]

@@ -41,7 +41,7 @@ from vision_evals.images.geometry import Geometry, pixels
 from vision_evals.images.image_set import ImageSet
 from vision_evals.images.labels import class_map, targets
 from vision_evals.log import frames
-from vision_evals.models.checkpoint import load_state_dict
+from vision_evals.models.checkpoint import contents, load_state_dict
 from vision_evals.models.inspection.inspect_file import inspect_file
 from vision_evals.models.inspection.terminal import text as inspection_text
 from vision_evals.models.registry import Registry
@@ -254,14 +254,15 @@ def judge_checkpoint(data: bytes, folder: Path) -> None:
     file = folder / "weights.pt"
     file.write_bytes(data)
     try:
-        state = load_state_dict(file)
+        contents(file)
     except UserError:
-        found = inspect_file(file, {})  # of what loads it would build all known networks: seconds
+        found = inspect_file(file, {})  # of what can be read it builds all known networks: seconds
         if problem := obeyed(inspection_text([found], as_json=False)):
             raise Fault(problem) from None
         if found.judged:
             raise Fault("check-file says yes, judging no") from None
         raise
+    state = load_state_dict(file)
     if not all(torch.isfinite(tensor).all() for tensor in state.values()):
         raise Fault("weights that are not finite")
 

@@ -187,9 +187,7 @@ def test_a_sentence_with_a_command_in_it_stays_one_line() -> None:
     evil = item(sentence="x\n::add-mask::y\r::set-output name=a::b")
     (said,) = commands(run(evil), Path(), {"GITHUB_ACTIONS": "true"}, lenient=False)
     assert len(said.splitlines()) == 1
-    assert said.endswith(
-        "::FAILED: x%0A::add-mask::y\N{REPLACEMENT CHARACTER}::set-output name=a::b"
-    )
+    assert said.endswith("::FAILED: x ::add-mask::y ::set-output name=a::b")
 
 
 def test_a_gate_is_in_the_properties() -> None:
