@@ -73,3 +73,27 @@ def test_every_file_is_whole_and_obeys_nothing(project: Path, done: Done) -> Non
     assert "::" not in (project / "m.md").read_text("utf-8").replace(".toml::colors", "")
     page = (project / "r.html").read_text("utf-8")
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", page)
+
+
+@pytest.mark.parametrize("forward", [1, 2])
+def test_pictures_that_vanish_during_a_run_are_a_sentence(forward: int, tmp_path: Path) -> None:
+    """In the pass, and after it, when a few of them are decoded once more."""
+    nets = f"""{NETS}
+import pathlib
+class Eater(Color):
+    forwards = 0
+    def forward(self, pixels):
+        Eater.forwards += 1
+        if Eater.forwards == {forward}:
+            for file in pathlib.Path(__file__).parent.glob("pictures/*/*"):
+                file.unlink()
+        return super().forward(pixels)
+"""
+    files = {"pyproject.toml": card("color", f"eater{forward}:Eater"), "classes.txt": CLASSES}
+    write(tmp_path, {**files, f"eater{forward}.py": nets, "a.toml": SUITE})
+    pictures(tmp_path / "pictures", 2, (16, 16))
+    done = run(tmp_path, "a.toml")
+    assert done.code == 1
+    assert re.search("INVALID: .*(could be read|vanished during the run)", done.out)
+    assert "Traceback" not in done.out
+    assert "KeyError" not in done.out

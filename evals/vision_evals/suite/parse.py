@@ -164,7 +164,8 @@ def _checks(
 ) -> tuple[Check, ...]:
     """Read every check; the mistakes of all of them are reported together."""
     lines = [n for n, line in enumerate(text.split("\n"), 1) if re.match(r"\s*\[\[check\]\]", line)]
-    checks, mistakes = [], []
+    checks: list[Check] = []
+    mistakes: list[str] = []
     for index, data in enumerate(table.check):
         line = lines[index] if index < len(lines) else 1
         try:
