@@ -36,9 +36,7 @@ def main() -> int:
     warnings.simplefilter("ignore")  # of libraries, about what they read
     sys.dont_write_bytecode = True
     targets = [t for t in TARGETS if options.only is None or t.name in options.only]
-    numbers = itertools.count(options.first)
-    if options.count is not None:
-        numbers = iter(range(options.first, options.first + options.count))
+    numbers = itertools.islice(itertools.count(options.first), options.count)
     fed: Counter[str] = Counter()
     faults, until = 0, time.monotonic() + options.seconds
     with tempfile.TemporaryDirectory(prefix="fuzz-") as scratch:

@@ -6,6 +6,7 @@ A reader returns, or raises `UserError`; anything else is a fault.
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import json
 import os
@@ -46,7 +47,8 @@ from vision_evals.models.inspection.inspect_file import inspect_file
 from vision_evals.models.inspection.terminal import text as inspection_text
 from vision_evals.models.registry import Registry
 from vision_evals.report import files, notebook, terminal
-from vision_evals.report.export import annotations, junit, markdown, mlflow
+from vision_evals.report.export import junit, markdown, mlflow
+from vision_evals.report.export.annotations import commands
 from vision_evals.report.remarks import remarks
 from vision_evals.suite.options import read as read_options
 from vision_evals.suite.suite import is_suite
@@ -172,7 +174,7 @@ def pictures() -> tuple[bytes, ...]:
         (picture.convert("1"), {"format": "TIFF"}), (picture, {"format": "PPM"}),
         (picture.convert("CMYK"), {"format": "JPEG"}), (picture.convert("LA"), {"format": "PNG"}),
     ]  # fmt: skip
-    return tuple(_saved(lambda file, p=p, o=o: p.save(file, **o)) for p, o in kinds)
+    return tuple(_saved(functools.partial(p.save, **options)) for p, options in kinds)
 
 
 def _saved(save: Callable[[io.BytesIO], object]) -> bytes:
@@ -294,8 +296,8 @@ def judge_log(data: bytes, folder: Path) -> None:
         *remarks(run, verbose=True),
         notebook.text(run, folder, None, 1),
     ]
-    commands = annotations.commands(run, folder, {"GITHUB_ACTIONS": "true"}, lenient=False)
-    for text in (*shown, *(command.partition("::")[2].partition("::")[2] for command in commands)):
+    remarked = commands(run, folder, {"GITHUB_ACTIONS": "true"}, lenient=False)
+    for text in (*shown, *(command.partition("::")[2].partition("::")[2] for command in remarked)):
         if problem := obeyed(text.removesuffix("\n")):
             raise Fault(problem)
     report.render(run, folder).encode()

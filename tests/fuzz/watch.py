@@ -84,7 +84,7 @@ class Watch:
 
     @contextlib.contextmanager
     def _armed(self) -> Iterator[None]:
-        faulthandler.dump_traceback_later(300, exit=True)  # where it waits, or is in C for ever
+        faulthandler.dump_traceback_later(1800, exit=True)  # where it waits, or is in C for ever
         signal.setitimer(signal.ITIMER_PROF, SECONDS)
         self.armed = True
         try:
