@@ -47,7 +47,7 @@ def main() -> int:
                 target.judge(target.make(Random(0)), folder)
             shutil.rmtree(folder)
         watch = Watch(Path(scratch))
-        for number, target in itertools.product(numbers, targets):
+        for number, target in ((n, t) for n in numbers for t in targets):
             if time.monotonic() > until:
                 break
             data = target.make(Random(f"{options.seed} {target.name} {number}"))
