@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
+from vision_evals.core.errors import cut
 from vision_evals.core.tables import rational
 
 MAX_L2_DISTANCE = 10_000
@@ -25,7 +26,9 @@ def _not_negative(epsilon: str | int | float) -> str | int | float:
     try:
         size = rational(epsilon)
     except ValueError:
-        raise ValueError(f'{epsilon!r} is not a number; write 0.007 or "8/255"') from None
+        raise ValueError(
+            f'{cut(repr(epsilon), 60)} is not a number; write 0.007 or "8/255"'
+        ) from None
     if size < 0:
         raise ValueError(f"{epsilon} is negative; an epsilon is a distance of at least 0")
     return epsilon
