@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import re
+import tempfile
 import warnings
 from collections import OrderedDict
 from collections.abc import ItemsView, Iterator, Mapping
@@ -179,12 +179,15 @@ def _sharded(index: Path) -> dict[str, Any]:
 
 
 def _read(path: Path, kind: Format) -> object:
+    if encodable(str(path)) != str(path):  # neither library opens it by such a name
+        with tempfile.TemporaryDirectory() as folder:
+            link = Path(folder) / f"weights{path.suffix}"
+            link.symlink_to(path.absolute())
+            try:
+                return _read(link, kind)
+            except UserError as error:
+                raise UserError(str(error).replace(str(link), str(path))) from error
     try:
-        if encodable(str(path)) != str(path):  # neither library opens it by such a name
-            content = path.read_bytes()
-            if kind is Format.SAFETENSORS:
-                return safetensors.torch.load(content)
-            return torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
         if kind is Format.SAFETENSORS:
             with safetensors.safe_open(path, "pt") as file:
                 if len(file.keys()) > MAX_TENSORS:
