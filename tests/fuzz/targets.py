@@ -43,9 +43,11 @@ from vision_evals.images.image_set import ImageSet
 from vision_evals.images.labels import class_map, targets
 from vision_evals.log import frames
 from vision_evals.models.checkpoint import contents, load_state_dict
+from vision_evals.models.inspection.code import code_in
 from vision_evals.models.inspection.inspect_file import inspect_file
 from vision_evals.models.inspection.terminal import text as inspection_text
 from vision_evals.models.registry import Registry
+from vision_evals.models.weights_file import examine
 from vision_evals.report import files, notebook, terminal
 from vision_evals.report.export import junit, markdown, mlflow
 from vision_evals.report.export.annotations import commands
@@ -256,7 +258,8 @@ def judge_checkpoint(data: bytes, folder: Path) -> None:
     file = folder / "weights.pt"
     file.write_bytes(data)
     try:
-        contents(file)
+        kind = examine(file, None)
+        contents(file, kind, code_in(file, kind)[1])
     except UserError:
         found = inspect_file(file, {})  # of what can be read it builds all known networks: seconds
         if problem := obeyed(inspection_text([found], as_json=False)):
@@ -265,7 +268,8 @@ def judge_checkpoint(data: bytes, folder: Path) -> None:
             raise Fault("check-file says yes, judging no") from None
         raise
     state = load_state_dict(file)
-    if not all(torch.isfinite(tensor).all() for tensor in state.values()):
+    tensors = (value for value in state.values() if isinstance(value, torch.Tensor))
+    if not all(torch.isfinite(tensor).all() for tensor in tensors):
         raise Fault("weights that are not finite")
 
 
