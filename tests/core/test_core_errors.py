@@ -15,8 +15,8 @@ from vision_evals.core.errors import (
     UnreadableError,
     UserError,
     contained,
-    cut,
     did_you_mean,
+    excerpt,
     printable,
     words,
 )
@@ -116,5 +116,5 @@ def test_words_are_short() -> None:
     assert long.endswith("x ... (cut: 5,000,012 characters)")
     assert len(long) < MAX_WORDS + 50
     whole = "y" * MAX_WORDS
-    assert cut(whole) == whole
-    assert cut(whole + "y") != whole + "y"
+    assert excerpt(whole) == whole
+    assert excerpt(whole + "y") != whole + "y"

@@ -89,10 +89,10 @@ def words(error: BaseException) -> str:
         text = str(error)
     except Exception:  # noqa: BLE001 - its class may be a user's own
         text = "its text cannot be read"
-    return cut(f"{type(error).__name__}: {text}" if text else type(error).__name__)
+    return excerpt(f"{type(error).__name__}: {text}" if text else type(error).__name__)
 
 
-def cut(text: str) -> str:
+def excerpt(text: str) -> str:
     """Return a text; of one that is too long its beginning, and how long it is."""
     if len(text) <= MAX_WORDS:
         return text

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from vision_evals import log
-from vision_evals.core.errors import NotApplicableError, UnavailableError, UserError, cut
+from vision_evals.core.errors import NotApplicableError, UnavailableError, UserError, excerpt
 from vision_evals.core.worker import Partition
 from vision_evals.engine.merge.part import partial_item
 from vision_evals.log import Verdict
@@ -94,7 +94,7 @@ def failed(job: Job, error: Exception, role: str | None = None) -> log.Item:
         error: a UserError, or any other.
         role: name of the image set in the log, if known.
     """
-    sentence = cut(str(error) if isinstance(error, UserError) else repr(error))
+    sentence = excerpt(str(error) if isinstance(error, UserError) else repr(error))
     match error:
         case UnavailableError():
             verdict = Verdict.UNAVAILABLE

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vision_evals import log
-from vision_evals.core.errors import UserError, contained, cut
+from vision_evals.core.errors import UserError, contained, excerpt
 from vision_evals.engine.item import failed
 from vision_evals.engine.merge.union import classifiers, image_sets
 from vision_evals.engine.passes import Passes
@@ -73,7 +73,7 @@ class RunLog:
                     self.record(failed(job, error))
                 raise
             finally:
-                messages = (cut(f"{w.category.__name__}: {w.message}") for w in caught)
+                messages = (excerpt(f"{w.category.__name__}: {w.message}") for w in caught)
                 self.remarks.update(dict.fromkeys(messages))
 
     def write(self, status: log.Status) -> None:
