@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from PIL import features
 
-from vision_evals.core.cache.code import code_digest, own_code
+from vision_evals.core.cache.code import code_digest, own_code, unwrapped
 from vision_evals.core.cache.describe import UnknownValueError, describe
 from vision_evals.core.cache.store import Cache
 from vision_evals.core.time_limit import time_limit
@@ -129,18 +129,8 @@ def _measure_key(measure: Measure) -> list[str]:
     if getattr(module, "MEASURE", None) is measure:
         return [measure.name]
     parts = vars(measure).values()
-    homes = {str(getattr(_unwrapped(part), "__module__", "")) for part in parts if callable(part)}
+    homes = {str(getattr(unwrapped(part), "__module__", "")) for part in parts if callable(part)}
     return [measure.name, describe(measure), own_code(homes - {""})]
-
-
-def _unwrapped(part: Any) -> Any:
-    """Return the function within partials and wrappers."""
-    for _ in range(8):
-        inner = getattr(part, "func", None) or getattr(part, "__wrapped__", None)
-        if inner is None:
-            break
-        part = inner
-    return part
 
 
 def images_key(images: Sequence[Image], hashes: Sequence[str]) -> str:

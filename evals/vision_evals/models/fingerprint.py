@@ -10,10 +10,12 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from vision_evals.core.cache.code import own_code
 from vision_evals.core.cache.describe import UnknownValueError, describe
 from vision_evals.models.card import Card, Input
+from vision_evals.models.members import global_hooks, hook_modules, members, own_values
 
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
@@ -49,9 +51,10 @@ def fingerprint(network: nn.Module, preprocessing: Input, classes: str, card: Ca
 
 
 def attributes(network: nn.Module) -> list[str]:
-    """Return the attributes of each module, without weights, buffers and modules.
+    """Return the attributes and hooks of each module, without weights, buffers and modules.
 
-    Such as a dropout probability that a function is called with, a factor, a switch.
+    Such as a dropout probability that a function is called with, a factor, a switch. Then come
+    the hooks that torch calls in every module, and what the classes of the network hold.
 
     Raises:
         UnknownValueError: the value of an attribute cannot be described.
@@ -66,6 +69,8 @@ def attributes(network: nn.Module) -> list[str]:
             return "device"  # which one changes no weight: it depends on the machine
         if isinstance(value, torch.dtype | torch.Size | torch.layout):
             return str(value)
+        if isinstance(value, RemovableHandle):
+            return "handle"  # of a hook, which is described where it is called
         if isinstance(value, torch.Generator):
             return f"generator {value.initial_seed()}"
         if not isinstance(value, Tensor):
@@ -74,21 +79,14 @@ def attributes(network: nn.Module) -> list[str]:
             return "weight"
         return f"{value.dtype} {tuple(value.shape)} {hashlib.sha256(_bytes(value)).hexdigest()}"
 
-    texts = []
-    for name, module in network.named_modules():
-        own_values = {k: value for k, value in vars(module).items() if k not in _KEYS_OF_TORCH}
-        texts.append(f"{name} {describe(own_values, tensor)}")
-    return texts
+    texts = [f"{n} {describe(own_values(m), tensor)}" for n, m in network.named_modules()]
+    return [*texts, describe(global_hooks(), tensor), describe(members(_kinds(network)), tensor)]
 
 
 def traceable(network: nn.Module, card: Card) -> str | None:
     """Return why it is unknown what a network computes, or None; then nothing of it is cached."""
     reasons = _traces(network, card)[1]
     return reasons[0] if reasons else None
-
-
-_KEYS_OF_TORCH = {*vars(nn.Sequential()), "training"}
-"""Attributes that torch itself gives every module."""
 
 
 def _traces(network: nn.Module, card: Card) -> tuple[list[str], list[str]]:
@@ -108,8 +106,12 @@ def _traces(network: nn.Module, card: Card) -> tuple[list[str], list[str]]:
 
 
 def _modules(network: nn.Module, card: Card) -> set[str]:
-    kinds = {kind for module in network.modules() for kind in type(module).__mro__}
-    return {kind.__module__ for kind in kinds} | {card.source}
+    written = {kind.__module__ for kind in _kinds(network)}
+    return written | hook_modules(network) | {card.source}
+
+
+def _kinds(network: nn.Module) -> set[type]:
+    return {kind for module in network.modules() for kind in type(module).__mro__}
 
 
 def sources(network: nn.Module) -> list[str]:

@@ -8,8 +8,10 @@ import hashlib
 import importlib.metadata
 import sys
 import sysconfig
+import types
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import vision_evals
 from vision_evals.core.cache.describe import describe
@@ -97,12 +99,39 @@ def _constants(name: str) -> str:
     if module is None:
         return "not imported"
     values = {
-        key: value
+        key: enclosed(value) if isinstance(value, types.FunctionType) else value
         for key, value in list(vars(module).items())
-        if not key.startswith("__") and not hasattr(type(value), "__code__")
+        if not key.startswith("__") and not isinstance(value, type(sys) | type)
     }
-    plain = {k: v for k, v in values.items() if not isinstance(v, type(sys) | type)}
-    return describe(plain)
+    return describe({key: value for key, value in values.items() if value is not None})
+
+
+def enclosed(function: types.FunctionType) -> list[object] | None:
+    """Return what a function has besides its source: what it closes over, its defaults.
+
+    None where that is nothing.
+    """
+    cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
+    held = [cell for name, cell in cells.items() if name != "__class__"]
+    values = [*held, function.__defaults__, function.__kwdefaults__]
+    return values if any(value is not None for value in values) else None
+
+
+def unwrapped(part: Any) -> Any:
+    """Return the function within partials and wrappers."""
+    for _ in range(8):
+        inner = getattr(part, "func", None) or getattr(part, "__wrapped__", None)
+        if inner is None:
+            break
+        part = inner
+    return part
+
+
+def is_own(name: str) -> bool:
+    """Whether a module is the user's own: no package's, or one that no file shows."""
+    top = name.partition(".")[0]
+    known = top in OURS or top in sys.stdlib_module_names or bool(_version(top))
+    return _own(name) is not None or not known
 
 
 def _imports(name: str, file: Path) -> Iterator[str]:

@@ -17,6 +17,7 @@ import pathlib
 import re
 import threading
 import types
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -105,6 +106,10 @@ class _Description:
             return self._function(value)
         if isinstance(value, type | types.BuiltinFunctionType | types.GenericAlias | np.ufunc):
             return _name(value)
+        if isinstance(value, types.CellType):
+            return self._cell(value)
+        if isinstance(value, weakref.ReferenceType):
+            return f"reference to {self.of(value())}"
         if (inner := getattr(value, "__wrapped__", None)) is not None and callable(value):
             return f"{_name(type(value))} of {self.of(inner)}"
         if isinstance(value, _IDLE):
@@ -119,15 +124,17 @@ class _Description:
         return "" if not own else self.of(dict(own))
 
     def _function(self, value: types.FunctionType) -> str:
-        cells = []
-        for cell in value.__closure__ or ():
-            try:
-                cells.append(self.of(cell.cell_contents))
-            except ValueError:  # not filled yet
-                cells.append("empty")
+        cells = [self._cell(cell) for cell in value.__closure__ or ()]
         defaults = self._all((value.__defaults__, value.__kwdefaults__))
         name = f"{value.__module__}.{value.__qualname__}"
-        return f"function {name} {self._code(value.__code__)} {cells} {defaults}"
+        code = self._code(value.__code__)
+        return f"function {name} {code} {cells} {defaults} {self._rest(value)}"
+
+    def _cell(self, cell: types.CellType) -> str:
+        try:
+            return self.of(cell.cell_contents)
+        except ValueError:  # not filled yet
+            return "empty"
 
     def _code(self, code: types.CodeType) -> str:
         constants = [
