@@ -259,7 +259,7 @@ def test_a_damaged_entry_is_named_and_computed_again(project: pytest.Pytester) -
 def test_entries_of_an_older_layout_are_computed_again(project: pytest.Pytester) -> None:
     first = go(project)
     files = [f for f in (project.path / ".evals_cache").glob("*/*/*") if f.is_file()]
-    assert {file.parts[-3] for file in files} == {"shards", "measured", "pictures"}
+    assert {file.parts[-3] for file in files} == {"shards", "measured", "pictures", "answers"}
     for file in files:
         entry = parse(file.read_bytes())
         assert entry is not None

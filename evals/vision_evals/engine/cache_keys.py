@@ -16,15 +16,11 @@ from PIL import features
 from vision_evals.core.cache.code import code_digest, own_code, unwrapped
 from vision_evals.core.cache.describe import UnknownValueError, describe
 from vision_evals.core.cache.store import Cache
-from vision_evals.core.time_limit import time_limit
-from vision_evals.engine.process_state import put_back
 from vision_evals.engine.tasks import RunConfig, Task, TaskGroup
 from vision_evals.images.image_set import Image
 from vision_evals.log.environment import versions
 from vision_evals.measures.measure import Measure
 from vision_evals.models.device import name_of
-from vision_evals.models.fingerprint import traceable
-from vision_evals.models.training.store import output_digest
 
 
 @dataclass(frozen=True)
@@ -61,36 +57,26 @@ def keyed_tasks(groups: Iterable[TaskGroup], batch: int, config: RunConfig) -> d
     assert config.cache is not None
     keyed_tasks = {}
     for group in groups:
-        reply = _reply(group, config.cache, config.timeout)
+        logits = _logits(group, config.cache)
         for task in group.tasks:
-            key = None if reply is None else _task_key(group, task, config, batch, reply)
+            key = None if logits is None else _task_key(group, task, config, batch, logits)
             if key is not None:
                 keyed_tasks[task.table] = KeyedTask(group, task, key)
     return keyed_tasks
 
 
-def _reply(group: TaskGroup, cache: Cache, timeout: float) -> str | None:
-    """Return a digest of the network's outputs on noise; None if its code is unknown."""
-    classifier = group.classifier
-    if classifier.name not in cache.replies:
-        reason = traceable(classifier.network, classifier.card)
-        reply = None
-        if reason is None:
-            try:
-                with put_back(), time_limit(timeout, timeout):  # named where its rows are computed
-                    reply = output_digest(
-                        classifier.network, classifier.geometry.size, classifier.device
-                    )
-            except Exception as error:  # noqa: BLE001 - a network of any kind may refuse noise
-                reason = f"{type(error).__name__} on noise"
-        if reason is not None:
-            cache.warn(f"{classifier.name}: its rows are not cached: {reason}")
-        cache.replies[classifier.name] = reply
-    return cache.replies[classifier.name]
+def _logits(group: TaskGroup, cache: Cache) -> Sequence[str] | None:
+    """Return the network's answers to fixed inputs; None, with a warning, if it is not known."""
+    name, answers = group.classifier.name, group.classifier.answers
+    reason = cache.hidden.get(name, "it was not asked")
+    if reason is None and answers is not None:
+        return answers.logits
+    cache.warn(f"{name}: its rows are not cached: {reason}")
+    return None
 
 
 def _task_key(
-    group: TaskGroup, task: Task, config: RunConfig, batch: int, reply: str
+    group: TaskGroup, task: Task, config: RunConfig, batch: int, logits: Sequence[str]
 ) -> str | None:
     """Return the key of everything that changes a row, except the images; None without a key."""
     among = None if group.answers is None else group.answers.among.tolist()
@@ -102,7 +88,7 @@ def _task_key(
         return None
     return _hash(
         {
-            "classifier": [group.classifier.fingerprint, reply],
+            "classifier": [group.classifier.fingerprint, *logits],
             "measure": measure,
             "parameters": task.parameters.model_dump(mode="json"),
             "among": among,

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 
 from vision_evals import log
+from vision_evals.core.cache.store import Cache
 from vision_evals.core.errors import NotFetchedError, UserError
 from vision_evals.core.progress import Progress
 from vision_evals.core.time_limit import time_limit
+from vision_evals.engine.identity import identified, joined
 from vision_evals.engine.process_state import put_back
 from vision_evals.images import sources
 from vision_evals.images.image_set import ImageSet, limited
@@ -56,6 +58,8 @@ class Resources:
     """Changes every image set, where a self-test breaks them or needs a part."""
     timeout: float = math.inf
     """Seconds that loading a classifier may take."""
+    earlier: Cache | None = None
+    """With what classifiers answered in earlier runs; None: nothing is kept."""
     records: dict[str, log.Classifier] = field(default_factory=dict)
     """Alias to its entry in the log, the unavailable ones included."""
     remarks: dict[str, None] = field(default_factory=dict)
@@ -123,7 +127,8 @@ class Resources:
                 put_back() as touched,
                 time_limit(limit, self.timeout, f"loading {request.alias}"),
             ):
-                classifiers = self._load(request, card, base)
+                loaded = self._load(request, card, base)
+                classifiers = tuple(identified(one, self.earlier) for one in loaded)
         except UserError as error:
             self.records[request.alias] = log.Classifier(
                 alias=request.alias,
@@ -240,6 +245,7 @@ def record(
         weights=first.weights,
         sha256=first.sha256,
         fingerprint=_fingerprint(classifiers),
+        answers=joined(classifiers),
         input=str(first.input),
         class_map=first.classes.name,
         class_count=len(first.classes),

@@ -76,6 +76,7 @@ class Session:
         self._resources = Resources(
             *(catalog.registry, device, options.table.limit, named, folder, progress),
             timeout=options.timeout,
+            earlier=config.cache,
         )
         self._passes = Passes(tuple(jobs), catalog, self._resources, config, progress, worker)
         noise = file.name if self._noise.entries else None
@@ -119,7 +120,9 @@ class Session:
                 sets = [
                     unread_image_set(self._resources.image_set(source)) for source in job.sources
                 ]
-                self._baseline.require_comparable(job, self._now(), sets)
+                remark = self._baseline.require_comparable(job, self._now(), sets)
+                if remark is not None:
+                    self._run_log.warn(remark)
 
     def judge(self, job: Job) -> Item:
         """Return the verdict on a prepared job; the first job of a pass runs the pass.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from vision_evals.log.classifier import Classifier as Classifier
 from vision_evals.log.classifier import Epoch as Epoch
+from vision_evals.log.classifier import ProbeAnswers as ProbeAnswers
 from vision_evals.log.classifier import Training as Training
 from vision_evals.log.comparison import Change as Change
 from vision_evals.log.comparison import Comparison as Comparison

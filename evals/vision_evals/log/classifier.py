@@ -71,6 +71,27 @@ class Training(Record):
     """Whether it was trained in an earlier run."""
 
 
+class ProbeAnswers(Record):
+    """What a classifier answers to eight fixed inputs of its own size, in fp32.
+
+    They show what no fingerprint sees: a file that a forward reads, a variable of the environment,
+    a function of a library that was replaced.
+    """
+
+    inputs: str = ""
+    """sha256 of the inputs; empty without answers."""
+    logits: tuple[str, ...] = ()
+    """Of each seed of a recipe, or of the one network: float32, little-endian, input by input, as
+    base64. Of more than 1,000 classes those whose indices leave one rest are added up."""
+    noise: float | None = None
+    """How far a logit may be from another run's on this machine: three times its largest distance
+    between a batch of eight and one of two, or twelve roundings in fp32 where they are more."""
+    environment: dict[str, str] = Field(default_factory=dict)
+    """Where they were computed: device, threads, and versions."""
+    unknown: str | None = None
+    """Why there are none."""
+
+
 class Classifier(Record):
     """A network as it was judged: everything that changes its numbers."""
 
@@ -83,7 +104,9 @@ class Classifier(Record):
     sha256: str | None = None
     """Of the weights' file."""
     fingerprint: str | None = None
-    """Of weights, preprocessing, class map, network and its source; null when not loaded."""
+    """Of weights, preprocessing, class map, hooks, network and source; null when not loaded."""
+    answers: ProbeAnswers | None = None
+    """What it answers to eight fixed inputs; null when not loaded, and in older logs."""
     input: str = ""
     """The preprocessing in words: ``resize 256 bilinear, crop 224, mean ..., std ..., rgb``."""
     class_map: str = ""

@@ -47,6 +47,8 @@ class Classifier:
     """Published metrics of exactly these weights and this preprocessing, as fractions."""
     training: log.Training | None = None
     """How its recipe trained it; None without a recipe."""
+    answers: log.ProbeAnswers | None = None
+    """To fixed inputs; None where nobody asked."""
     device: torch.device = _CPU
     """Where the network computes; a network may have no parameters to show it."""
     taken_off: str = ""

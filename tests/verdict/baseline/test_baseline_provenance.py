@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from vision_evals import log
 from vision_evals.core.errors import UserError
 from vision_evals.log import Verdict
-from vision_evals.verdict.baseline.provenance import Side, differences, other_images, same_network
+from vision_evals.verdict.baseline.provenance import Side, differences, networks, other_images
 from vision_evals.verdict.baseline.stored import StoredRun, find_entry
 
 
@@ -44,7 +44,7 @@ def side(parameters: dict[str, Any] | None = None, fingerprint: str = "f", **cha
 def test_equal_sides_differ_in_nothing_and_other_weights_are_no_difference() -> None:
     assert differences(side(), side()) == ()
     assert differences(side(), side(fingerprint="f", network="n:N")) == ()
-    assert same_network(side(), side())
+    assert networks(side(), side()).fingerprint
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 from vision_evals.core.paths import whole_file
 
-KINDS = ("shards", "measured", "pictures")
-"""Rows of up to 256 images; validity checks; pictures of the report."""
+KINDS = ("shards", "measured", "pictures", "answers")
+"""Rows of up to 256 images; validity checks; pictures of the report; answers to fixed inputs."""
 
 
 class CacheEntry(NamedTuple):
@@ -36,8 +36,8 @@ class Cache:
     folder: Path
     warn: Callable[[str], None]
     """Receives warnings of damaged entries and of a full disk."""
-    replies: dict[str, str | None] = field(default_factory=dict)
-    """Name of a classifier to its noise, determined once a run."""
+    hidden: dict[str, str | None] = field(default_factory=dict)
+    """Name of a classifier to why nothing of it is kept, determined once a run; None: it is."""
     _full: list[str] = field(default_factory=list)
     """Why nothing more is kept, if that is so."""
 

@@ -11,11 +11,12 @@ from typing import Any
 from vision_evals import log
 from vision_evals.core.errors import UserError
 from vision_evals.core.worker import Partition
+from vision_evals.log.identity import likeness
 
 MACHINE_SETTINGS = {"device", "device_name", "noise", "pyproject", "shard"}
 """Settings that may differ between parts, because machines differ."""
 
-CLASSIFIER_EXTRAS = {"load_seconds", "trainings", "weights"}
+CLASSIFIER_EXTRAS = {"answers", "load_seconds", "trainings", "weights"}
 """Fields of a classifier that may differ; its fingerprint identifies it."""
 
 
@@ -84,6 +85,7 @@ def _check_same_run(first: RunPart, other: RunPart) -> None:
     ours, theirs = dict(_identity(first.log)), dict(_identity(other.log))
     differing = [key for key in ours if key in theirs and ours[key] != theirs[key]]
     if not differing:
+        _check_same_answers(first, other)
         return
     shown = differing[:MAX_DIFFERENCES]
     differences = [f"{key}: {_shortened(ours[key])} and {_shortened(theirs[key])}" for key in shown]
@@ -93,6 +95,18 @@ def _check_same_run(first: RunPart, other: RunPart) -> None:
         f"{first} and {other} are parts of different runs: {'; '.join(differences)}. Run all parts "
         "with one command on one checkout, with the same packages and files"
     )
+
+
+def _check_same_answers(first: RunPart, other: RunPart) -> None:
+    """Refuse parts whose classifiers answer otherwise, in equal environments."""
+    theirs = {classifier.alias: classifier for classifier in other.log.classifiers}
+    for classifier in first.log.classifiers:
+        found = likeness(classifier, theirs.get(classifier.alias, classifier))
+        if found.changed_unseen:
+            raise UserError(
+                f"{first} and {other} are parts of different runs: {classifier.alias}: "
+                f"something the fingerprint does not see changed between them: {found.remark}"
+            )
 
 
 MAX_DIFFERENCES = 5

@@ -44,6 +44,8 @@ class Merge:
     """The run that gates compare with."""
     pictures: dict[str, Path] = field(default_factory=dict)
     """File below the new run to the file that it is copied from."""
+    remarks: dict[str, None] = field(default_factory=dict)
+    """Warnings that judging gave, each once."""
 
     def run(self, command: str, warnings: Sequence[str] = ()) -> log.Run:
         """Join the parts: judge the run, write its tables and pictures, and return its log.
@@ -66,7 +68,7 @@ class Merge:
             "image_sets": tuple(self.rows.image_sets.values()),
             "items": items,
         }
-        return join_logs(runs, command, [*mixed, *warnings], update)
+        return join_logs(runs, command, [*mixed, *warnings, *self.remarks], update)
 
     @cached_property
     def rows(self) -> JoinedRows:
@@ -123,7 +125,8 @@ class Merge:
         now = CurrentRun(settings, self.rows.classifiers, passes)
         try:
             if self.baseline is not None:
-                self.baseline.require_comparable(results.job, now, results.images)
+                remark = self.baseline.require_comparable(results.job, now, results.images)
+                self.remarks |= dict.fromkeys(filter(None, [remark]))
             return item_of(results, Standards(now, self.noise, self.baseline))
         except Exception as error:  # noqa: BLE001 - a measure may be a user's own
             return failed(results.job, error)

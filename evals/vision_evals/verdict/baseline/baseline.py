@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from vision_evals import log
 from vision_evals.core.errors import UserError
 from vision_evals.log import Verdict
+from vision_evals.log.identity import Likeness
 from vision_evals.suite.options import Options
 from vision_evals.verdict.baseline import stored
 from vision_evals.verdict.baseline.comparison import comparison
@@ -17,8 +18,8 @@ from vision_evals.verdict.baseline.paths import NumericPath, fast_path_names, pa
 from vision_evals.verdict.baseline.provenance import (
     Side,
     differences,
+    networks,
     other_images,
-    same_network,
     side_of,
 )
 from vision_evals.verdict.baseline.stored import StoredRun
@@ -67,14 +68,24 @@ class BaselineRun:
     same_is_skipped: bool
     """Whether a network may be compared with itself."""
 
-    def require_comparable(self, job: Job, now: CurrentRun, images: Sequence[log.ImageSet]) -> None:
+    def require_comparable(
+        self, job: Job, now: CurrentRun, images: Sequence[log.ImageSet]
+    ) -> str | None:
         """Refuse a gate that cannot be decided, before anything is measured.
+
+        Returns:
+            What is to be said of the two networks; None where nothing is.
 
         Raises:
             UserError: there is no such check, or it differs in more than the network.
         """
-        if job.check.on_baseline(job.alias):
-            require_comparable(self.stored, now.side(job, images))
+        if not job.check.on_baseline(job.alias):
+            return None
+        side = now.side(job, images)
+        found = networks(require_comparable(self.stored, side), side)
+        if found is None or not found.remark or found.changed_unseen:
+            return None
+        return f"{job.alias} and the baseline's network: {found.remark}; judged image by image"
 
     def entry(
         self, check_input: CheckInput, now: CurrentRun, images: Sequence[log.ImageSet]
@@ -103,8 +114,14 @@ class BaselineRun:
 
 
 SAME_NETWORK = (
-    "the baseline is the very same network (equal fingerprints), so nothing is compared; name "
-    "the new checkpoint, or --evals-same=skip where a change touches none"
+    "the baseline is the very same network (equal fingerprints and answers), so nothing is "
+    "compared; name the new checkpoint, or --evals-same=skip where a change touches none"
+)
+
+CHANGED_UNSEEN = (
+    "something the fingerprint does not see changed since the baseline, such as a file that the "
+    "network reads or a patched library; make it a buffer or an attribute of the network, or "
+    "accept a new baseline"
 )
 
 
@@ -132,14 +149,28 @@ def baseline_entry(
     reasons = [*differs, *filter(None, [other_images(table, rows)])]
     if reasons:
         return replace(entry, refused=f"not comparable with the baseline, {'; '.join(reasons)}")
-    if same_network(then, now):
-        verdict = Verdict.NOT_APPLICABLE if same_is_skipped else Verdict.INVALID
-        return replace(entry, refused=SAME_NETWORK, verdict=verdict)
-    return entry
+    refused = _refused_as_same(networks(then, now), same_is_skipped=same_is_skipped)
+    return entry if refused is None else replace(entry, refused=refused[0], verdict=refused[1])
 
 
-def require_comparable(baseline: StoredRun, now: Side) -> None:
-    """Refuse a check that the baseline cannot be compared with, before anything is measured.
+def _refused_as_same(
+    found: Likeness | None, *, same_is_skipped: bool
+) -> tuple[str, Verdict] | None:
+    """Return why two networks are not compared, and the verdict of a gate; None where they are.
+
+    Where nobody knows the answers, the same fingerprint is refused, and never skipped.
+    """
+    if found is None or not found.fingerprint:
+        return None
+    if found.changed_unseen:
+        return f"{CHANGED_UNSEEN}: {found.remark}", Verdict.INVALID
+    if same_is_skipped:
+        return (SAME_NETWORK, Verdict.NOT_APPLICABLE) if found.answers else None
+    return None if found.answers is False else (SAME_NETWORK, Verdict.INVALID)
+
+
+def require_comparable(baseline: StoredRun, now: Side) -> Side:
+    """Return the side of the baseline, unless the check cannot be compared with it.
 
     Args:
         baseline: the run that checkpoints are compared with.
@@ -150,11 +181,13 @@ def require_comparable(baseline: StoredRun, now: Side) -> None:
     """
     item = stored.find_entry(baseline, now.item.suite, now.item.check, now.item.classifier)
     stored.read_rows(baseline, item)
-    if differs := differences(side_of(baseline.run, item), now):
+    then = side_of(baseline.run, item)
+    if differs := differences(then, now):
         raise UserError(
             f"{baseline.source}: not comparable with this check, {'; '.join(differs)}; run it as "
             "the baseline was, or accept a new baseline"
         )
+    return then
 
 
 LIBRARIES = ("vision-evals", "torch", "torchvision", "pillow")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vision_evals import log
+from vision_evals.log.identity import Likeness, likeness
 from vision_evals.verdict.baseline.paths import NumericPath, fast_path_names, paths
 
 if TYPE_CHECKING:
@@ -53,10 +54,11 @@ def differences(then: Side, now: Side) -> tuple[str, ...]:
     return (*other_question(then, now), *_config(then, now), *_images(then, now))
 
 
-def same_network(then: Side, now: Side) -> bool:
-    """Whether both have one network: equal weights, preprocessing, classes and code."""
-    first, second = (side.classifier and side.classifier.fingerprint for side in (then, now))
-    return first is not None and first == second
+def networks(then: Side, now: Side) -> Likeness | None:
+    """Return how far both have one network; None where a log does not record it."""
+    if then.classifier is None or now.classifier is None:
+        return None
+    return likeness(then.classifier, now.classifier)
 
 
 def other_images(then: pd.DataFrame, now: pd.DataFrame) -> str | None:
