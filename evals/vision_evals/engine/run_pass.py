@@ -154,8 +154,8 @@ class Pass:
             for group in self.groups.values():
                 if group.fast_path is not None:
                     group.fast_path.release()
-            for _, task in tasks_of(self.groups.values()):
-                rows[task.table] = self._joined(task)
+            for group, task in tasks_of(self.groups.values()):
+                rows[task.table] = self._joined(group, task)
         try:
             with progress(f"validity of {self.role}", 0) as bar:
                 self._hold(rows, self._evidence(rows, changes, lambda what: bar(0, what)))
@@ -186,10 +186,18 @@ class Pass:
         folder, name = self.config.trace, tables.slug("-".join([self.role, *self.aliases]))
         return None if folder is None else folder / f"{name}-{os.getpid()}.json"
 
-    def _joined(self, task: Task) -> pd.DataFrame:
-        """Return a task's rows; where they cannot be joined, that task alone is invalid."""
+    def _joined(self, group: TaskGroup, task: Task) -> pd.DataFrame:
+        """Return a task's rows; where they cannot be joined, that task alone is invalid.
+
+        So is one whose rows are not those of every image, after a pass that finished.
+        """
+        result = self.result
+        stopped = {*result.not_applicable, *result.invalid}
+        whole = result.finished and task.table not in stopped
+        lost = not whole or group.classifier.name in result.failures
+        plan = None if lost else task.plan(group, result.digests)
         try:
-            rows = tables.merge(self.config.directory, task.table, task.join)
+            rows = tables.merge(self.config.directory, task.table, task.join, plan)
         except Exception as error:  # noqa: BLE001 - a measure may be a user's own
             reason = f"its rows cannot be joined: {words(error)}"
             self.result.invalid.setdefault(task.table, reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,13 +53,30 @@ class ShardCache:
             shard_hashes = [hashes[p] for p in plan.positions]
             key = images_key(self._images(plan.positions), shard_hashes)
             entries = {t: self.cache.get("shards", keys[t], key) for t in keys}
-            cached = {table: entry for table, entry in entries.items() if _is_valid(entry)}
+            found = {table: entry for table, entry in entries.items() if _is_valid(entry)}
+            cached = {t: e for t, e in found.items() if self._holds(t, plan, e, (keys[t], key))}
             for table, entry in cached.items():
                 self._restore_rows(table, plan, entry, directory, result)
             if cached:
                 abouts = {table: entry.about for table, entry in cached.items()}
                 self._restored[plan.index] = CachedShard(plan, shard_hashes, abouts)
         return self._restored
+
+    def _holds(
+        self, table: str, plan: ShardPlan, entry: CacheEntry, place: tuple[str, str]
+    ) -> bool:
+        """Return whether an entry has the rows that were planned; remove it where it has not."""
+        keyed, about = self.keyed_tasks[table], entry.about
+        ids = [image.id for image in self._images(plan.positions)]
+        read = [image for image in ids if image not in about["unreadable"]]
+        stopped = about["not_applicable"] or about["invalid"]
+        reason: str | None = "unreadable images that are not of the shard"
+        if len(read) + len(about["unreadable"]) == len(ids):
+            wanted = keyed.task.plan(keyed.group, () if stopped and not entry.payload else read)
+            reason = tables.why_not(entry.payload, wanted)
+        if reason is not None:
+            self.cache.drop("shards", *place, f"an entry of the cache with wrong rows: {reason}")
+        return reason is None
 
     def _restore_rows(
         self, table: str, plan: ShardPlan, entry: CacheEntry, directory: Path, result: PassResult
@@ -181,8 +199,13 @@ def _is_valid(entry: CacheEntry | None) -> TypeGuard[CacheEntry]:
     about = entry.about
     kinds: dict[str, Any] = {"unreadable": dict, "oriented": int, "seconds": float, "drew": bool}
     stops = (about.get(key) for key in ("not_applicable", "invalid"))
-    return all(isinstance(about.get(key), kind) for key, kind in kinds.items()) and all(
-        stop is None or isinstance(stop, str) for stop in stops
+    texts = (*about["unreadable"].values(),) if isinstance(about.get("unreadable"), dict) else ()
+    return (
+        all(isinstance(about.get(key), kind) for key, kind in kinds.items())
+        and 0 <= about["seconds"] < math.inf
+        and about["oriented"] >= 0
+        and all(isinstance(text, str) for text in texts)
+        and all(stop is None or isinstance(stop, str) for stop in stops)
     )
 
 

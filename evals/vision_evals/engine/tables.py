@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from vision_evals.core.errors import UserError
 from vision_evals.log.disk import run_file
+from vision_evals.log.rows import RowPlan, hold, read_bounded, require
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,6 +106,16 @@ def shard_bytes(directory: Path, name: str, index: int) -> bytes:
     return file.read_bytes() if file.is_file() else b""
 
 
+def why_not(content: bytes, plan: RowPlan) -> str | None:
+    """Return why the bytes of a shard's rows are not what was planned; None where they are."""
+    if not content:
+        return f"none of {plan.rows:,}" if plan.rows else None
+    try:
+        return hold(read_bounded(io.BytesIO(content), plan), plan)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        return str(error).partition("\n")[0]
+
+
 def put_shard(directory: Path, name: str, index: int, content: bytes) -> None:
     """Write the bytes of a shard's rows where `add_shard` writes them."""
     file = _shard(directory, name, index)
@@ -110,17 +123,32 @@ def put_shard(directory: Path, name: str, index: int, content: bytes) -> None:
     file.write_bytes(content)
 
 
-def merge(directory: Path, name: str, join: Join | None = None) -> pd.DataFrame | None:
+def merge(
+    directory: Path, name: str, join: Join | None = None, plan: RowPlan | None = None
+) -> pd.DataFrame | None:
     """Join the finished shards of a table into one file, and return its rows in order.
 
     None when no shard was written.
+
+    Args:
+        directory: of the run.
+        name: of the table.
+        join: of rows that are not those of images.
+        plan: what it must hold; None where some of it may be missing.
+
+    Raises:
+        UserError: it holds something else.
     """
     folder = _shards(directory, name)
     shards = sorted(folder.glob("*.parquet"))
     if not shards:
+        if plan is not None and plan.rows:
+            raise UserError(f"{file(name)}: it has none of {plan.rows:,} rows; run it again")
         return None
     table = pa.concat_tables(map(_read, shards))
     table = table if join is None else join(table)
+    if plan is not None:
+        require(table, plan, file(name), "run it again")
     _write(table, directory / file(name))
     shutil.rmtree(folder)
     rows: pd.DataFrame = table.to_pandas()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from vision_evals.core.tables import Table
     from vision_evals.core.worker import Partition
     from vision_evals.engine.process_state import Touched
+    from vision_evals.log.rows import RowPlan
     from vision_evals.measures.measure import Measure
     from vision_evals.measures.probe import Answers
     from vision_evals.models.classifier import Classifier
@@ -78,13 +79,15 @@ class Task:
         measure = self.measure
         return tables.Join(measure.keys, measure.reduce) if measure.reduce else None
 
+    def plan(self, group: TaskGroup, images: Collection[str]) -> RowPlan:
+        """Return what its table must hold after these images."""
+        return self.measure.plan(self.parameters, images, len(group.classifier.classes))
+
     @property
     def axis(self) -> tables.Axis | None:
         """The axis of its rows, its values as the suite wrote them."""
-        if self.measure.axis is None:
-            return None
-        column, parameter = self.measure.axis
-        return tables.Axis(column, tuple(map(str, getattr(self.parameters, parameter))))
+        values = self.measure.values(self.parameters)
+        return None if values is None else tables.Axis(self.measure.row_keys[-1], values)
 
 
 def task_of(job: Job, name: str, source: Source) -> Task:

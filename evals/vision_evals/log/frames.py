@@ -6,11 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vision_evals.core.errors import UserError
 from vision_evals.log.classifier import Classifier
 from vision_evals.log.item import Item
 from vision_evals.log.run import Run
-from vision_evals.log.tables import read_table
+from vision_evals.log.tables import read_rows
 from vision_evals.log.verdicts import Judgement, Metric, Verdict
 
 if TYPE_CHECKING:
@@ -112,9 +111,7 @@ def rows(run: Run, directory: Path, item: Item) -> pd.DataFrame:
     """
     import pandas as pd
 
-    if item.table is None:
-        raise UserError(f"{item.id} has no rows: {item.sentence}")
-    table = read_table(directory, item.table, item.id).to_pandas()
+    table = read_rows(run, directory, item, item.id).to_pandas()
     own = {"suite": item.suite, "check": item.check, "model": item.classifier}
     first = pd.DataFrame({k: [v] * len(table) for k, v in own.items() if k not in table})
     declared = CLASS_COLUMNS_OF_OLD_LOGS if item.class_columns is None else item.class_columns
@@ -163,7 +160,7 @@ def _with_rows(run: Run, directory: Path) -> Iterator[pd.DataFrame]:
         if item.images is not None and item.table is not None:
             sources.setdefault((item.images, card.classes if card else ""), item)
     for (role, classes), item in sources.items():
-        table = read_table(directory, str(item.table), item.id, ("image", *LABELS)).to_pandas()
+        table = read_rows(run, directory, item, item.id, ("image", *LABELS)).to_pandas()
         if "image" in table:
             once = table.drop_duplicates("image", ignore_index=True)
             named = _with_names(once, LABELS, _classifier(run, item))

@@ -69,6 +69,8 @@ class Item(Record):
     class_columns: tuple[str, ...] | None = None
     """Columns of its rows that hold class indices, in addition to ``label`` and ``accepted``; null
     in older logs."""
+    keys: tuple[str, ...] | None = None
+    """Columns that identify a row of it; null in older logs."""
     rows: tuple[Rows, ...] = ()
     """Of a part of a run: the rows that `evals merge` judges; empty in a whole run."""
     pictures: tuple[Picture, ...] = ()

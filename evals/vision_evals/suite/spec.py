@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from vision_evals.core.tables import Table
 from vision_evals.log import Headline, Reference, WorstFirst
+from vision_evals.log.rows import RowPlan
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -129,6 +130,29 @@ class Spec:
     """Classifiers that its parameters name, so that a typo is found at collection."""
     references: tuple[Reference, ...] = ()
     """Published numbers that the report shows next to its metrics."""
+
+    @property
+    def row_keys(self) -> tuple[str, ...]:
+        """Columns that identify a row, that of the axis included."""
+        return self.keys if self.axis is None else (*self.keys, self.axis[0])
+
+    def values(self, parameters: Any) -> tuple[str, ...] | None:
+        """Return the values of its axis as the suite wrote them; None without an axis."""
+        return None if self.axis is None else tuple(map(str, getattr(parameters, self.axis[1])))
+
+    def plan(self, parameters: Any, images: Collection[str] | None, classes: int | None) -> RowPlan:
+        """Return what a table of its rows must hold.
+
+        Args:
+            parameters: of the check.
+            images: ids of those that were measured; None for rows that name none.
+            classes: how many the classifier has; None where it is unknown.
+        """
+        columns = (*self.columns, *self.class_columns)
+        own = ("label", "accepted", *self.class_columns)
+        if images is None or self.reduce:
+            return RowPlan(self.row_keys, columns=columns, class_columns=own, classes=classes)
+        return RowPlan(self.row_keys, images, self.values(parameters), columns, own, classes)
 
     def metric(self, name: str) -> MetricSpec:
         """Return the metric of this name; KeyError if there is none."""

@@ -109,6 +109,7 @@ def identity(job: Job, role: str | None, against: str | None = None) -> dict[str
         "measure": job.check.spec.name,
         "parameters": job.check.parameters.model_dump(mode="json"),
         "class_columns": job.check.spec.class_columns,
+        "keys": job.check.spec.row_keys,
         "worst_first": job.check.spec.worst_first,
         "images": role or job.check.table.images,
         "against": against or job.check.table.against,

@@ -286,8 +286,22 @@ def test_tables_that_are_damaged_or_overlap(copied: Path) -> None:
     assert "cannot be read" in refused()
     shutil.copyfile(ours, theirs)
     message = refused()
-    assert "part 1 of 3 (" in message
-    assert "both have rows of" in message
+    assert "part 2 of 3 (" in message
+    assert "7 missing (" in message
+    assert "8 not planned (" in message
+    table = pd.read_parquet(copied / "part1" / "latest" / str(item.rows[0].table))
+    for spoilt, says in (
+        (pd.concat([table, table]), "is there 2 times"),
+        (table.iloc[:0], "of the images, 8 missing ("),
+        (table.drop(columns="correct1"), "it has no column correct1"),
+        (table.assign(label=3), "label holds 3, no class index"),
+        (table.assign(confidence=1.5), "confidence holds 1.5, no probability"),
+    ):
+        spoilt.to_parquet(ours, index=False)
+        message = refused()
+        assert "part 1 of 3 (" in message
+        assert says in message
+    table.to_parquet(ours, index=False)
     theirs.write_bytes(kept)
     listing = log.read(copied / "part2" / "latest").image_sets[0].table
     place = copied / "part2" / "latest" / str(listing)

@@ -113,7 +113,7 @@ def enclosed(function: types.FunctionType) -> list[object] | None:
     """
     cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
     held = [cell for name, cell in cells.items() if name != "__class__"]
-    values = [*held, function.__defaults__, function.__kwdefaults__]
+    values: list[object] = [*held, function.__defaults__, function.__kwdefaults__]
     return values if any(value is not None for value in values) else None
 
 

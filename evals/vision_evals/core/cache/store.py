@@ -57,13 +57,18 @@ class Cache:
             return None
         entry = parse(content)
         if entry is None:
-            self.warn(f"{file}: a damaged entry of the cache; it is computed again")
-            with contextlib.suppress(OSError):
-                file.unlink()
+            self.drop(kind, check_input, images, "a damaged entry of the cache")
             return None
         with contextlib.suppress(OSError):
             os.utime(file)
         return entry
+
+    def drop(self, kind: str, check_input: str, images: str, reason: str) -> None:
+        """Remove an entry with a warning that says why."""
+        file = self._place(kind, check_input) / images
+        self.warn(f"{file}: {reason}; it is computed again")
+        with contextlib.suppress(OSError):
+            file.unlink()
 
     def put(self, kind: str, check_input: str, images: str, entry: CacheEntry) -> None:
         """Keep an entry so that a reader sees all of it or nothing, also of two at once."""

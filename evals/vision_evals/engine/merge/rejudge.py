@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
@@ -17,6 +17,7 @@ from vision_evals.engine.merge.read import RunPart
 from vision_evals.engine.roles import source_of
 from vision_evals.images.labels import BUILT_IN, ClassMap, class_map
 from vision_evals.log import Validity
+from vision_evals.log.rows import RowPlan
 from vision_evals.measures import lookup
 from vision_evals.measures.measure import Measure
 from vision_evals.models.request import Request
@@ -125,7 +126,7 @@ class JoinedRows:
     _joined_files: dict[tuple[tuple[int, str], ...], str] = field(default_factory=dict)
 
     def seed_results_by_alias(
-        self, items: Sequence[log.Item], measure: Measure, *, against: bool
+        self, items: Sequence[log.Item], job: Job, *, against: bool
     ) -> dict[str, tuple[Measured, ...]]:
         """Return the rows of one check by alias, joined from the entries of all parts.
 
@@ -139,7 +140,7 @@ class JoinedRows:
                     entries.setdefault((rows.classifier, rows.seed), []).append((part, rows))
         seed_results: dict[str, tuple[Measured, ...]] = {}
         for (alias, seed), rows_by_part in entries.items():
-            measured = self._measured(alias, seed, rows_by_part, measure)
+            measured = self._measured(alias, seed, rows_by_part, job)
             seed_results[alias] = (*seed_results.get(alias, ()), measured)
         return seed_results
 
@@ -148,15 +149,16 @@ class JoinedRows:
         alias: str,
         seed: int | None,
         rows_by_part: Sequence[tuple[RunPart, log.Rows]],
-        measure: Measure,
+        job: Job,
     ) -> Measured:
-        file = self._file(
-            [(part, rows.table) for part, rows in rows_by_part if rows.table], measure
-        )
-        role, images = rows_by_part[0][1].images, sum(rows.n for _, rows in rows_by_part)
+        role, measure = rows_by_part[0][1].images, job.measure
         image_set = None if role is None else self.image_sets.get(role)
+        read = [() if role is None else tables.images_of(part, role) for part, _ in rows_by_part]
+        images = sum(map(len, read))
         if image_set is not None:
-            self._check_complete(image_set, alias, images)
+            for counted in (images, sum(rows.n for _, rows in rows_by_part)):
+                self._check_complete(image_set, alias, counted)
+        file = self._file(rows_by_part, [self._plan(alias, ids, job, role) for ids in read], job)
         return Measured(
             classifier=classifier_info(self.classifiers.get(alias), seed),
             rows=self._rows(file, seed, measure, tabulated=role is None),
@@ -169,14 +171,35 @@ class JoinedRows:
             table=file,
         )
 
-    def _file(self, files: Sequence[tuple[RunPart, str]], measure: Measure) -> str | None:
+    def _plan(self, alias: str, images: Sequence[str], job: Job, role: str | None) -> RowPlan:
+        """Return what the table of a part must hold, which has read these images."""
+        card, parameters = self.classifiers.get(alias), job.check.parameters
+        plan = job.measure.plan(parameters, images, None if card is None else card.class_count)
+        if role is not None:
+            return plan
+        keys = ("seed", *plan.keys) if card is not None and card.trainings else plan.keys
+        return replace(plan, keys=keys, images=None)
+
+    def _file(
+        self, rows_by_part: Sequence[tuple[RunPart, log.Rows]], plans: Sequence[RowPlan], job: Job
+    ) -> str | None:
         """Join a table once, and return the file that it will be in."""
-        key = tuple((part.partition.k, file) for part, file in files)
-        if not key:
+        planned = [
+            (part, rows.table, plan)
+            for (part, rows), plan in zip(rows_by_part, plans, strict=True)
+            if rows.table is not None or plan.rows
+        ]
+        if not planned:
             return None
+        lost = next((part for part, file, _ in planned if file is None), None)
+        if lost is not None:
+            raise UserError(f"{lost}: its log names no rows for {job.id}; run all parts again")
+        files = [(part, str(file)) for part, file, _ in planned]
+        key = tuple((part.partition.k, file) for part, file in files)
         if key not in self._joined_files:
             self._joined_files[key] = f"tables/{Path(files[0][1]).name}"
-            self.joined[self._joined_files[key]] = tables.join_rows(files, measure)
+            joined = tables.join_rows(files, job.measure, [plan for _, _, plan in planned])
+            self.joined[self._joined_files[key]] = joined
         return self._joined_files[key]
 
     def _rows(

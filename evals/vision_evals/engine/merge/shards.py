@@ -109,13 +109,13 @@ class Merge:
 
     def _results(self, job: Job, entries: Sequence[log.Item]) -> Results:
         """Return what the parts measured for a job."""
-        seed_results = self.rows.seed_results_by_alias(entries, job.measure, against=False)
+        seed_results = self.rows.seed_results_by_alias(entries, job, against=False)
         if job.alias not in seed_results:
             raise UserError(f"{job.id}: the parts have no rows of {job.alias}; run them again")
         roles = filter(None, (entries[0].images, entries[0].against))
         image_sets = self.rows.image_sets
         images = tuple(image_sets[role] for role in roles if role in image_sets)
-        against = self.rows.seed_results_by_alias(entries, job.measure, against=True)
+        against = self.rows.seed_results_by_alias(entries, job, against=True)
         return Results(job, seed_results, against, images=images)
 
     def _judge(self, results: Results) -> log.Item:

@@ -8,12 +8,12 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from vision_evals.core.errors import UserError
 from vision_evals.engine.merge.read import RunPart
 from vision_evals.engine.tables import Join
 from vision_evals.images.image_set import Image, ImageSet, fingerprint
+from vision_evals.log.rows import RowPlan, read_bounded, require
 from vision_evals.measures.measure import Measure
 
 
@@ -32,18 +32,26 @@ def path_in(part: RunPart, file: str) -> Path:
     return path
 
 
-def read(part: RunPart, file: str) -> pa.Table:
-    """Return a table of a part; UserError where it is missing or damaged."""
+def read(part: RunPart, file: str, plan: RowPlan | None = None) -> pa.Table:
+    """Return a table of a part.
+
+    Raises:
+        UserError: it is missing or damaged, or holds something else than was planned.
+    """
     path = path_in(part, file)
     try:
-        with path.open("rb") as stream:
-            return pq.read_table(stream)
-    except (OSError, pa.ArrowException) as error:
+        table = read_bounded(path, plan)
+    except (OSError, ValueError, pa.ArrowException) as error:
         reason = str(error).partition("\n")[0]
         raise UserError(f"{part}: {file} cannot be read: {reason}; copy it again") from None
+    if plan is not None:
+        require(table, plan, f"{part}: {file}", "copy it again, or run all parts again")
+    return table
 
 
-def join_rows(files: Sequence[tuple[RunPart, str]], measure: Measure) -> pa.Table:
+def join_rows(
+    files: Sequence[tuple[RunPart, str]], measure: Measure, plans: Sequence[RowPlan]
+) -> pa.Table:
     """Return the rows of one measure on one classifier, in the order of the parts.
 
     Rows without images are reduced to one row per key, as the measure declares.
@@ -51,35 +59,38 @@ def join_rows(files: Sequence[tuple[RunPart, str]], measure: Measure) -> pa.Tabl
     Args:
         files: each part that has rows, and their file.
         measure: whose rows they are.
+        plans: what each file must hold.
 
     Raises:
-        UserError: a file is missing or damaged, or does not fit the others.
+        UserError: a file is missing or damaged, is not as planned, or does not fit the others.
     """
+    pairs = zip(files, plans, strict=True)
     try:
-        table = pa.concat_tables([read(part, file) for part, file in files])
-        if measure.reduce:
-            table = Join(measure.keys, measure.reduce)(table)
+        table = pa.concat_tables([read(part, file, plan) for (part, file), plan in pairs])
+        return Join(measure.keys, measure.reduce)(table) if measure.reduce else table
     except pa.ArrowException as error:
         parts, reason = ", ".join(str(part) for part, _ in files), str(error).partition("\n")[0]
         raise UserError(
             f"rows of {measure.name} in {parts} do not fit together: {reason}"
         ) from None
-    if "image" in measure.keys and "image" in table.column_names:
-        _refuse_repeated_images(measure, files)
-    return table
 
 
-def _refuse_repeated_images(measure: Measure, files: Sequence[tuple[RunPart, str]]) -> None:
-    """Refuse an image with rows in two parts: it would count twice."""
-    part_by_image: dict[str, RunPart] = {}
-    for part, file in files:
-        for image in dict.fromkeys(read(part, file).column("image").to_pylist()):
-            if image in part_by_image:
-                raise UserError(
-                    f"{measure.name}: {part_by_image[image]} and {part} both have rows of {image}; "
-                    "merge parts of one run"
-                )
-            part_by_image[image] = part
+def images_of(part: RunPart, role: str) -> tuple[str, ...]:
+    """Return the images of a role that a part has read.
+
+    Raises:
+        UserError: it does not list them, or lists one twice.
+    """
+    file = next((i.table for i in part.log.image_sets if i.role == role and i.table), None)
+    if file is None:
+        raise UserError(f"{part}: lists no images of {role}; run it again")
+    table = read(part, file, LISTING)
+    pairs = zip(table["image"].to_pylist(), table["sha256"].to_pylist(), strict=True)
+    return tuple(image for image, sha256 in pairs if sha256 is not None)
+
+
+LISTING = RowPlan(("image",), columns=("sha256", "label", "accepted"))
+"""What a list of images must hold."""
 
 
 def joined_fingerprint(parts: Sequence[RunPart], files: Sequence[str]) -> str:
@@ -95,7 +106,7 @@ def joined_fingerprint(parts: Sequence[RunPart], files: Sequence[str]) -> str:
     first: dict[str, list[Any]] = {}
     digests: dict[str, str] = {}
     for part, file in zip(parts, files, strict=True):
-        table = read(part, file).to_pandas()
+        table = read(part, file, LISTING).to_pandas()
         for column in ("image", "label", "accepted"):
             theirs = _plain_values(table[column])
             ours = first.setdefault(column, theirs)
@@ -107,6 +118,9 @@ def joined_fingerprint(parts: Sequence[RunPart], files: Sequence[str]) -> str:
                     f"in {column}: {pair[0]} and {pair[1]}"
                 )
         readable = table[table["sha256"].notna()]
+        twice = [image for image in readable["image"] if image in digests]
+        if twice:
+            raise UserError(f"{part}: {twice[0]} was read by another part too; merge one run's")
         digests |= dict(zip(readable["image"], readable["sha256"], strict=True))
     images = tuple(
         Image(image, Path(), label, tuple(accepted))

@@ -9,14 +9,10 @@ from typing import TYPE_CHECKING
 from vision_evals import log
 from vision_evals.core.errors import UserError, did_you_mean
 from vision_evals.core.paths import user_path
-from vision_evals.log.tables import read_table
+from vision_evals.log import tables
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-ROW_KEYS = ("image", "epsilon", "budget", "mask", "epoch", "layer", "call", "unit", "seed", "step")
-"""Columns that identify a row, as far as a table has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,16 +112,8 @@ def read_rows(stored: StoredRun, item: log.Item) -> pd.DataFrame:
     """Return the rows of an entry.
 
     Raises:
-        UserError: it has none, or they cannot be read.
+        UserError: it has none, they cannot be read, or are not those that were measured.
     """
     where = f"{stored.source}: {item.id}"
-    if item.table is None:
-        raise UserError(f"{where} has no rows: {item.sentence}")
-    table: pd.DataFrame = read_table(stored.directory, item.table, where).to_pandas()
-    try:
-        twice = "image" in table and table.duplicated([k for k in ROW_KEYS if k in table]).any()
-    except TypeError:  # lists in the place of names
-        raise UserError(f"{where}: {item.table} is damaged: its keys are not names") from None
-    if twice:
-        raise UserError(f"{where}: {item.table} is damaged: it has duplicate rows")
-    return table
+    rows: pd.DataFrame = tables.read_rows(stored.run, stored.directory, item, where).to_pandas()
+    return rows
