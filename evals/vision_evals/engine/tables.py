@@ -111,7 +111,7 @@ def why_not(content: bytes, plan: RowPlan) -> str | None:
     if not content:
         return f"none of {plan.rows:,}" if plan.rows else None
     try:
-        return hold(read_bounded(io.BytesIO(content), plan), plan)
+        return hold(read_bounded(io.BytesIO(content), plan.most), plan)
     except (OSError, ValueError, pa.ArrowException) as error:
         return str(error).partition("\n")[0]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from vision_evals.core.errors import UserError
 from vision_evals.images.files import check_columns, csv_lines
 from vision_evals.images.image_set import Image
+from vision_evals.log.rows import read_bounded
 
 COLUMNS = ("path", "label", "id", "accepted")
 
@@ -61,15 +62,17 @@ def _csv(path: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
         yield f"line {number}", dict(zip(header, cells, strict=True))
 
 
+MAX_VALUES = 5_000_000
+"""Numbers and texts in a manifest: each image takes about half a kB of memory."""
+
+
 def _parquet(path: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
     # pyarrow is slow to import, and most sets do not need it
     import pyarrow as pa
-    from pyarrow.parquet import ParquetFile
 
     try:
-        with ParquetFile(path) as file:
-            table = file.read()
-    except (OSError, pa.ArrowException) as error:
+        table = read_bounded(path, MAX_VALUES)
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise UserError(f"{path}: not readable as Parquet: {error}") from None
     _refuse_columns(path, table.column_names)
     for number, cells in enumerate(table.to_pylist(), start=1):

@@ -26,6 +26,9 @@ PROBABILITIES = ("confidence", "confidence_clean")
 TOLERANCE = 1e-5
 """How far rounding may bring a probability beyond 1."""
 
+MAX_BYTES = 500_000_000
+"""Bytes of a table."""
+
 MAX_NAMED = 3
 """Rows of one difference that are named."""
 
@@ -48,6 +51,12 @@ class RowPlan:
     """How many classes there are; None: unknown."""
 
     @property
+    def most(self) -> int:
+        """How many values may be read: enough for it, and for a message of what is wrong."""
+        rows = self.rows
+        return MAX_VALUES if rows is None else max(LEAST_VALUES, rows * VALUES_PER_ROW)
+
+    @property
     def rows(self) -> int | None:
         """How many rows there are; None where that is unknown."""
         if self.images is None or (len(self.keys) > 1 and self.values is None):
@@ -56,15 +65,12 @@ class RowPlan:
         return images * (1 if self.values is None else len(self.values))
 
 
-def read_bounded(
-    place: Path | BinaryIO, plan: RowPlan | None = None, columns: Sequence[str] | None = None
-) -> pa.Table:
-    """Return a Parquet file, unless it holds more than its plan, or than any table may.
+def read_bounded(place: Path | BinaryIO, most: int = MAX_VALUES) -> pa.Table:
+    """Return a Parquet file, unless it holds more than it may.
 
     Args:
         place: the file.
-        plan: what it must hold; None where that is unknown.
-        columns: those to read, as far as it has them; None for all.
+        most: numbers and texts in it.
 
     Raises:
         ValueError: it holds too much.
@@ -73,19 +79,39 @@ def read_bounded(
     from pyarrow.parquet import ParquetFile
 
     with ParquetFile(place) as file:
-        _refuse_large(file, None if plan is None else plan.rows)
-        names = file.schema_arrow.names
-        wanted = None if columns is None else [name for name in columns if name in names]
-        return file.read(columns=wanted, use_threads=False)
+        _refuse_large(file, most)
+        columns = [file.schema.column(i) for i in range(len(file.schema))]
+        texts = [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
+        schema = file.schema_arrow
+    with ParquetFile(place, read_dictionary=texts) as file:  # each text once, however often
+        table = file.read(use_threads=False)
+    for column in table.columns:
+        _refuse_long(column)
+    return table.cast(schema)
 
 
-def _refuse_large(file: ParquetFile, rows: int | None) -> None:
+def _refuse_large(file: ParquetFile, most: int) -> None:
     about = file.metadata
-    groups = (about.row_group(index) for index in range(about.num_row_groups))
-    held = sum(group.column(i).num_values for group in groups for i in range(group.num_columns))
-    most = MAX_VALUES if rows is None else max(LEAST_VALUES, rows * VALUES_PER_ROW)
-    if max(held, about.num_rows) > most:
-        raise ValueError(f"it holds {max(held, about.num_rows):,} values, more than {most:,}")
+    groups = [about.row_group(index) for index in range(about.num_row_groups)]
+    values = sum(group.column(i).num_values for group in groups for i in range(group.num_columns))
+    if (held := max(values, about.num_rows)) > most:
+        raise ValueError(f"it holds {held:,} values, more than {most:,}")
+    if (size := sum(group.total_byte_size for group in groups)) > MAX_BYTES:
+        raise ValueError(f"it holds {size:,} bytes, more than {MAX_BYTES:,}")
+
+
+def _refuse_long(column: pa.ChunkedArray) -> None:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    size = 0
+    for chunk in column.chunks:
+        while pa.types.is_list(chunk.type) or pa.types.is_large_list(chunk.type):
+            chunk = chunk.flatten()
+        if isinstance(chunk, pa.DictionaryArray):
+            size += len(chunk) * (pc.max(pc.binary_length(chunk.dictionary)).as_py() or 0)
+    if size > MAX_BYTES:
+        raise ValueError(f"it holds up to {size:,} bytes of text, more than {MAX_BYTES:,}")
 
 
 def hold(table: pa.Table, plan: RowPlan) -> str | None:

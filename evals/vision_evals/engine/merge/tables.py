@@ -40,7 +40,7 @@ def read(part: RunPart, file: str, plan: RowPlan | None = None) -> pa.Table:
     """
     path = path_in(part, file)
     try:
-        table = read_bounded(path, plan)
+        table = read_bounded(path) if plan is None else read_bounded(path, plan.most)
     except (OSError, ValueError, pa.ArrowException) as error:
         reason = str(error).partition("\n")[0]
         raise UserError(f"{part}: {file} cannot be read: {reason}; copy it again") from None
