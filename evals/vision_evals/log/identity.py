@@ -39,11 +39,13 @@ class Likeness:
         """What is unexpected, as a part of a sentence; empty where nothing is."""
         if self.fingerprint and self.answers is None:
             return "equal fingerprints, and nobody knows whether the answers are equal too"
-        if self.fingerprint and not self.answers:
+        if self.same or not (self.fingerprint or self.answers):
+            return ""
+        if self.fingerprint:
             by = "" if self.distance is None else f" by {self.distance:.2g}"
             where = f", in another environment ({self.elsewhere})" if self.elsewhere else ""
             return f"equal fingerprints, and logits that differ{by} on fixed inputs{where}"
-        return "other fingerprints, and equal answers to fixed inputs" if self.answers else ""
+        return "other fingerprints, and equal answers to fixed inputs"
 
 
 def likeness(first: Classifier, second: Classifier) -> Likeness:

@@ -82,4 +82,5 @@ def environment(device: torch.device) -> dict[str, str]:
         "threads": str(torch.get_num_threads()),
         "system": f"{platform.system()} {platform.machine()}",
         **{name: installed[name] for name in LIBRARIES if name in installed},
+        "torch": torch.__version__,  # of which kind, too
     }
