@@ -69,7 +69,7 @@ def read(path: Path) -> Run:
     """
     file = path / "run.json" if path.is_dir() else path
     try:
-        data = json.loads(file.read_text(encoding="utf-8"))
+        data = json.loads(file.read_text(encoding="utf-8"), parse_int=_whole_number)
     except FileNotFoundError:
         runs = sorted(inner.parent.name for inner in path.glob("*/run.json"))
         newest = path / ("latest" if "latest" in runs else runs[-1]) if runs else None
@@ -91,6 +91,13 @@ def read(path: Path) -> Run:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise UserError(f"{file}: not a run log: {where}: {first['msg']}") from None
+
+
+def _whole_number(digits: str) -> int:
+    """Return a number that a table can hold, too."""
+    if abs(number := int(digits)) >= 2**63:
+        raise ValueError(f"a whole number of {len(digits)} digits")
+    return number
 
 
 def json_schema() -> dict[str, Any]:

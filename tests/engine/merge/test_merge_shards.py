@@ -239,6 +239,10 @@ def test_a_link_to_a_part_that_is_named_too_counts_once(copied: Path) -> None:
         (lambda run: run["suites"][0].update(sha256="0" * 64), "suite all.toml: "),
         (lambda run: run["classifiers"][1].update(fingerprint="f"), "fingerprint of two: "),
         (
+            lambda run: run["classifiers"][1]["answers"].update(logits=["AAAA"]),
+            "two: something the fingerprint does not see changed between them",
+        ),
+        (
             lambda run: run["classifiers"][1].update(unavailable="no weights"),
             "why two is unavailable: ",
         ),
