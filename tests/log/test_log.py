@@ -42,6 +42,7 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     [
         (None, "no such run; name a folder that holds run.json"),
         ("{", "not a readable run log"),
+        ('{"version": 3, "n": 10000000000000000000}', "log: a whole number of 20 digits"),
         ("[]", "not a run log"),
         ('{"version": 1}', "not a run log: id: Field required"),
         ('{"version": "1a"}', "not a run log: version"),
@@ -78,3 +79,11 @@ def test_every_field_is_documented() -> None:
                 "passes",
             }
             assert field.description or plain, f"{record.__name__}.{name}"
+
+
+def test_a_change_of_a_metric_that_was_not_measured_is_refused() -> None:
+    change = log.Change(metric="top1_accuracy", before=0.5, now=0.5)
+    known = {"id": "i", "suite": "s", "check": "c", "classifier": "n", "measure": "accuracy"}
+    comparison = log.Comparison(run="r", alias="n", changes=(change,))
+    with pytest.raises(ValueError, match="a change of top1_accuracy, which it did not measure"):
+        log.Item(**known, verdict=log.Verdict.PASSED, sentence="", comparison=comparison)

@@ -37,6 +37,13 @@ def hooked():
     network.register_forward_hook(lambda module, inputs, output: output + by)
     return network
 
+class Eating(Bright):
+    def forward(self, pixels):
+        if len(pixels) == 24:  # the pass, and no fixed input
+            for picture in Path("pictures").glob("*/*"):
+                picture.unlink()
+        return super().forward(pixels)
+
 class Reading(Bright):
     def forward(self, pixels):
         return super().forward(pixels) + shift()
@@ -56,6 +63,7 @@ def furnish(folder: Path) -> None:
     files = {
         "pyproject.toml": '[tool.evals]\nrun_dir = "runs"\npictures = "none"\nreport = "none"\n'
         + card("hooked", "identity_nets:hooked", side=8)
+        + card("eating", "identity_nets:Eating", side=8)
         + card("reading", "identity_nets:Reading", side=8),
         "identity_nets.py": NETS,
         "classes.txt": CLASSES,
@@ -224,6 +232,30 @@ def test_what_an_entry_says_of_itself_is_held_too(
     assert run.items[0].cached == 0
     assert run.items[0].metrics[0].n == 24
     assert says is None or any(says in said for said in run.warnings)
+
+
+def test_pictures_that_vanish_during_a_run_make_every_check_invalid(
+    project: pytest.Pytester,
+) -> None:
+    with (project.path / "gate.toml").open("a", encoding="utf-8") as file:
+        file.write(SUITE[SUITE.index("[[check]]") :].replace("colors", "again"))
+        file.write(FGSM)
+    project.runpytest("gate.toml", "--evals-model=eating")
+    items = last_run(project).items
+    assert len(items) == 3
+    for item in items:
+        assert item.verdict is Verdict.INVALID
+        assert "image files changed during the run; run it again" in item.sentence
+
+
+FGSM = """
+[[check]]
+name = "step"
+measure = "fgsm"
+images = "photographs"
+epsilons = [0, "1/255"]
+expect = []
+"""
 
 
 def test_rows_of_a_baseline_are_held_against_its_log(project: pytest.Pytester) -> None:

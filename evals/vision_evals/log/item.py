@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from vision_evals.log.comparison import Comparison
 from vision_evals.log.pictures import Picture, Plot, WorstFirst
@@ -85,6 +85,15 @@ class Item(Record):
     """Images whose rows came from the cache."""
     seconds: float = 0.0
     """Forward passes and rows of this item, as if it had run alone."""
+
+    @model_validator(mode="after")
+    def _changes_are_of_its_metrics(self) -> Item:
+        own = {(metric.name, metric.at) for metric in self.metrics}
+        changes = self.comparison.changes if self.comparison is not None else ()
+        other = next((c.metric for c in changes if (c.metric, c.at) not in own), None)
+        if other is not None:
+            raise ValueError(f"its comparison has a change of {other}, which it did not measure")
+        return self
 
     @property
     def headline(self) -> str:

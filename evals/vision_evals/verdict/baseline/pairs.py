@@ -42,6 +42,8 @@ def values_by_image(
         values = per_image(rows, parameters)
     except KeyError as error:
         raise UserError(f"the rows have no column {error}, which {name} is computed from") from None
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{name} cannot be computed from the rows: {error}") from None
     if not values.index.is_unique:
         raise UserError("the rows contain an image twice")
     return values
