@@ -84,6 +84,8 @@ def test_every_field_is_documented() -> None:
 def test_a_change_of_a_metric_that_was_not_measured_is_refused() -> None:
     change = log.Change(metric="top1_accuracy", before=0.5, now=0.5)
     known = {"id": "i", "suite": "s", "check": "c", "classifier": "n", "measure": "accuracy"}
-    comparison = log.Comparison(run="r", alias="n", changes=(change,))
+    known |= {"verdict": "passed", "sentence": ""}
+    comparison = log.Comparison(run="r", alias="n", changes=(change,)).model_dump()
+    log.Item.model_validate(known)
     with pytest.raises(ValueError, match="a change of top1_accuracy, which it did not measure"):
-        log.Item(**known, verdict=log.Verdict.PASSED, sentence="", comparison=comparison)
+        log.Item.model_validate({**known, "comparison": comparison})

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from tests.inner import last_run, warm
@@ -14,12 +16,12 @@ from tests.project import CLASSES, card, shades, suite, write
 from vision_evals import log
 from vision_evals.cli import main
 from vision_evals.core.cache.store import CacheEntry, parse, written
-from vision_evals.engine import tables
 from vision_evals.log import Verdict
 
 pytest_plugins = ("pytester",)
 
 NETS = """
+import io
 import json
 from pathlib import Path
 import torch
@@ -194,10 +196,10 @@ def test_rows_of_the_cache_are_held_against_the_images(
     (file,) = (project.path / ".evals_cache" / "shards").glob("*/*")
     entry = parse(file.read_bytes())
     assert entry is not None
-    changed = spoilt(tables.pq.read_table(tables.io.BytesIO(entry.payload)))
+    changed = spoilt(pq.read_table(io.BytesIO(entry.payload)))
     if not isinstance(changed, bytes):
-        sink = tables.io.BytesIO()
-        tables.pq.write_table(changed, sink)
+        sink = io.BytesIO()
+        pq.write_table(changed, sink)
         changed = sink.getvalue()
     file.write_bytes(written(CacheEntry(entry.about, changed)))  # with its checksum
     project.runpytest("gate.toml", "--evals-model=hooked")

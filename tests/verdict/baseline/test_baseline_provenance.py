@@ -44,7 +44,9 @@ def side(parameters: dict[str, Any] | None = None, fingerprint: str = "f", **cha
 def test_equal_sides_differ_in_nothing_and_other_weights_are_no_difference() -> None:
     assert differences(side(), side()) == ()
     assert differences(side(), side(fingerprint="f", network="n:N")) == ()
-    assert networks(side(), side()).fingerprint
+    found = networks(side(), side())
+    assert found is not None
+    assert found.fingerprint
 
 
 @pytest.mark.parametrize(
