@@ -548,7 +548,7 @@ def test_rows_of_the_baseline_that_make_no_number_are_no_skip(baseline: pytest.P
     for broken, said in (
         (whole.assign(nll=whole["nll"].where(whole.index != 3)), "not finite"),
         (whole.drop(columns="nll"), "have no column 'nll'"),
-        (pd.concat([whole, whole.tail(1)]), "has duplicate rows"),
+        (pd.concat([whole, whole.tail(1)]), "image red/40.png is there 2 times"),
         (whole.drop(columns="image"), "rows of images on one side only"),
     ):
         broken.to_parquet(table)

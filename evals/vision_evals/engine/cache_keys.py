@@ -67,11 +67,10 @@ def keyed_tasks(groups: Iterable[TaskGroup], batch: int, config: RunConfig) -> d
 
 def _logits(group: TaskGroup, cache: Cache) -> Sequence[str] | None:
     """Return the network's answers to fixed inputs; None, with a warning, if it is not known."""
-    name, answers = group.classifier.name, group.classifier.answers
-    reason = cache.hidden.get(name, "it was not asked")
-    if reason is None and answers is not None:
-        return answers.logits
-    cache.warn(f"{name}: its rows are not cached: {reason}")
+    classifier = group.classifier
+    if classifier.hidden is None and classifier.answers is not None:
+        return classifier.answers.logits
+    cache.warn(f"{classifier.name}: its rows are not cached: {classifier.hidden}")
     return None
 
 

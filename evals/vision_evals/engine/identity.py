@@ -47,12 +47,10 @@ def identified(classifier: Classifier, cache: Cache | None) -> Classifier:
             f"({', '.join(changes.by_alias[classifier.name][:5])}), so what is judged is not what "
             "ships; keep what it counts out of weights, buffers and modes"
         )
-    if cache is not None:
-        hidden = traceable(classifier.network, classifier.card) or answers.unknown
-        cache.hidden[classifier.name] = hidden
-        if hidden is None:
-            _hold_against_earlier(classifier, answers, cache)
-    return replace(classifier, answers=answers)
+    hidden = traceable(classifier.network, classifier.card) or answers.unknown
+    if cache is not None and hidden is None:
+        _hold_against_earlier(classifier, answers, cache)
+    return replace(classifier, answers=answers, hidden=hidden)
 
 
 def _hold_against_earlier(classifier: Classifier, answers: log.ProbeAnswers, cache: Cache) -> None:

@@ -36,8 +36,6 @@ class Cache:
     folder: Path
     warn: Callable[[str], None]
     """Receives warnings of damaged entries and of a full disk."""
-    hidden: dict[str, str | None] = field(default_factory=dict)
-    """Name of a classifier to why nothing of it is kept, determined once a run; None: it is."""
     _full: list[str] = field(default_factory=list)
     """Why nothing more is kept, if that is so."""
 
