@@ -50,7 +50,7 @@ class Classifier:
     answers: log.ProbeAnswers | None = None
     """To fixed inputs; None where nobody asked."""
     hidden: str | None = "nobody asked what it answers"
-    """Why nobody can tell what it computes, so that nothing of it is kept; None where all is known."""
+    """Why nobody can tell what it computes, so that nothing of it is kept; None where one can."""
     device: torch.device = _CPU
     """Where the network computes; a network may have no parameters to show it."""
     taken_off: str = ""
