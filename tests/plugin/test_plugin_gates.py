@@ -549,7 +549,7 @@ def test_rows_of_the_baseline_that_make_no_number_are_no_skip(baseline: pytest.P
         (whole.assign(nll=whole["nll"].where(whole.index != 3)), "not finite"),
         (whole.drop(columns="nll"), "have no column 'nll'"),
         (pd.concat([whole, whole.tail(1)]), "image red/40.png is there 2 times"),
-        (whole.drop(columns="image"), "rows of images on one side only"),
+        (whole.drop(columns="image"), "it has no column image"),
     ):
         broken.to_parquet(table)
         result = baseline.runpytest(

@@ -253,6 +253,8 @@ def test_the_unbroken_network_comes_from_the_cache_and_no_mutant_goes_into_it(
     (item,) = log.read(folder / "runs" / "latest").items
     assert item.cached == 3
     assert item.metrics == logs[0].items[0].metrics
+    assert len(forwards.read_text("utf-8")) == 2  # the fixed inputs, and some of them again
+    forwards.unlink()
     # without a cache all is computed again
     run(folder, "colors.toml", "--evals-no-cache")
     assert len(forwards.read_text("utf-8")) == counts[0]
