@@ -34,6 +34,13 @@ def test_they_are_the_logits_of_eight_pictures() -> None:
     assert probe_answers(toy) == answers
 
 
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_they_are_known_in_every_type_of_weights(kind: torch.dtype) -> None:
+    answers = probe_answers(classifier(Toy().to(kind)))
+    assert answers.unknown is None
+    assert len(base64.b64decode(answers.logits[0])) == 8 * 4 * 4
+
+
 def test_of_many_classes_none_is_left_out() -> None:
     logits = torch.randn(8, 2500, dtype=torch.float64)
     added = folded(logits)

@@ -24,6 +24,9 @@ INPUTS = 8
 AGAIN = 2
 """Inputs that are answered a second time, in a smaller batch: how far rounding goes."""
 
+MAX_ROUNDINGS = 8
+"""How many roundings of a weight's type may be between two answers, where fp32 allows fewer."""
+
 MAX_COLUMNS = 1000
 """Columns of logits that are kept."""
 
@@ -56,7 +59,8 @@ def _probe_answers(classifier: Classifier) -> ProbeAnswers:
         logits = classifier.logits(moved).float()
         error = float((logits[:AGAIN] - classifier.logits(moved[:AGAIN])).abs().amax())
         largest = float(logits.abs().amax())
-    if not error <= MAX_FP32_RELATIVE_ERROR * largest:
+    steady = max(MAX_FP32_RELATIVE_ERROR, MAX_ROUNDINGS * torch.finfo(classifier.dtype).eps)
+    if not error <= steady * largest:
         return ProbeAnswers(unknown=f"two answers to one input differ by {error:.2g}")
     return ProbeAnswers(
         inputs=hashlib.sha256(pixels.numpy().tobytes()).hexdigest(),
