@@ -247,7 +247,7 @@ def test_pictures_that_vanish_during_a_run_make_every_check_invalid(
     assert len(items) == 3
     for item in items:
         assert item.verdict is Verdict.INVALID
-        assert "image files changed during the run; run it again" in item.sentence
+        assert "image files changed or vanished during the run; run it again" in item.sentence
 
 
 FGSM = """
