@@ -369,7 +369,7 @@ def judge_table(data: bytes, folder: Path) -> None:
         with contextlib.suppress(UserError):
             frames.rows(run, folder / "run", item)
         rows = stored.read_rows(held, item)
-        keys = [key for key in stored.ROW_KEYS if key in rows]
+        keys = [key for key in item.keys or rows if key in rows]
         if "image" in rows and rows.duplicated(keys).any():
             raise Fault("rows twice")
 

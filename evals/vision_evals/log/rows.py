@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from vision_evals.core.errors import UserError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import pyarrow as pa
     from pyarrow.parquet import ParquetFile
 
@@ -78,13 +78,16 @@ def read_bounded(place: Path | BinaryIO, most: int = MAX_VALUES) -> pa.Table:
     """
     from pyarrow.parquet import ParquetFile
 
-    with ParquetFile(place) as file:
+    # Arrow takes no path of bytes that are not UTF-8
+    opened = place.open("rb") if isinstance(place, Path) else contextlib.nullcontext(place)
+    with opened as stream:
+        file = ParquetFile(stream)
         _refuse_large(file, most)
         columns = [file.schema.column(i) for i in range(len(file.schema))]
         texts = [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
         schema = file.schema_arrow
-    with ParquetFile(place, read_dictionary=texts) as file:  # each text once, however often
-        table = file.read(use_threads=False)
+        stream.seek(0)  # each text once, however often
+        table = ParquetFile(stream, read_dictionary=texts).read(use_threads=False)
     for column in table.columns:
         _refuse_long(column)
     return table.cast(schema)
