@@ -19,6 +19,7 @@ DRAWN = {
     ("attack", "pgd", "start", "0", "image"): 0.9180532538574957,
     ("attack", "planted", "border", "0", "image"): 0.906858203073113,
     ("attack", "planted", "inner", "0", "image"): 0.07941838781628496,
+    ("climbing",): 0.3488240092683902,
     ("dropout_gap", "0", "image"): 0.8216329356183194,
     ("fgsm", "noise", "image"): 0.6648522390207643,
     ("lane", "image"): 0.6324716201872772,
@@ -27,6 +28,7 @@ DRAWN = {
     ("training", "init"): 0.532965213374022,
     ("training", "order", "0"): 0.1026851172267621,
     ("validity", "image"): 0.9603763533465806,
+    ("validity", "signs", "image"): 0.9264780716220566,
     ("validity", "plane"): 0.11656560145578398,
 }
 """Names to the first number that seed 0 draws with them, as of the first logs."""

@@ -42,6 +42,7 @@ from vision_evals.images.geometry import Geometry, pixels
 from vision_evals.images.image_set import ImageSet
 from vision_evals.images.labels import class_map, targets
 from vision_evals.log import frames
+from vision_evals.log.tables import KEYS_OF_OLD_LOGS
 from vision_evals.models.checkpoint import contents, load_state_dict
 from vision_evals.models.inspection.code import code_in
 from vision_evals.models.inspection.inspect_file import inspect_file
@@ -369,7 +370,7 @@ def judge_table(data: bytes, folder: Path) -> None:
         with contextlib.suppress(UserError):
             frames.rows(run, folder / "run", item)
         rows = stored.read_rows(held, item)
-        keys = [key for key in item.keys or rows if key in rows]
+        keys = [key for key in item.keys or KEYS_OF_OLD_LOGS if key in rows]
         if "image" in rows and rows.duplicated(keys).any():
             raise Fault("rows twice")
 

@@ -156,9 +156,14 @@ def _differences(table: pa.Table, plan: RowPlan) -> Iterator[str]:
 
 
 def _keys(table: pa.Table, plan: RowPlan) -> Iterator[str]:
+    import pyarrow as pa
+
     if not plan.keys:
         return
     for key in plan.keys:
+        if pa.types.is_nested(table[key].type):
+            yield f"{key} holds {table[key].type}, no name"
+            return
         if table[key].null_count:
             yield f"{table[key].null_count:,} rows have no {key}"
     counted = (
@@ -194,8 +199,10 @@ def _grid(table: pa.Table, plan: RowPlan, images: int) -> Iterator[str]:
 
 def _set_difference(found: Collection[object], planned: Collection[str], what: str = "") -> str:
     """Return what one has and the other lacks, in words; nothing where both are equal."""
-    lost, new = ([v for v in a if v not in set(b)] for a, b in ((planned, found), (found, planned)))
-    words = ((lost, "missing"), (new, "not planned"))
+    present, wanted = set(found), set(planned)
+    lost = [value for value in planned if value not in present]
+    new = [value for value in found if value not in wanted]
+    words: tuple[tuple[Sequence[object], str], ...] = ((lost, "missing"), (new, "not planned"))
     each = (f"{len(v):,} {word} ({_listed(v)})" for v, word in words if v)
     text = ", ".join(each)
     return f"of {what or 'the images'}, {text}" if text else ""
