@@ -109,6 +109,31 @@ def test_what_the_opposite_change_does_as_well_is_no_proof(
     assert result.evidence.endswith("the opposite change does as well")
 
 
+class Contrasted(nn.Module):
+    """Is surer the more contrast its pictures have, and so gets some more of them right."""
+
+    def __init__(self, gain: int) -> None:
+        super().__init__()
+        self.gain = gain
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        n, contrast = len(pixels), pixels.flatten(1).std(dim=1)
+        at = torch.arange(n)
+        late = (at < self.gain) & (contrast < 0.08)
+        logits = torch.zeros(n, 5)
+        logits[at, at % 5] = torch.where(late, -1.0, 1.0) * 50 * contrast
+        return logits
+
+
+@pytest.mark.parametrize(("gain", "why"), [(3, "more contrast"), (4, "the opposite change")])
+def test_more_contrast_alone_makes_a_network_surer(
+    gain: int, why: str, small: Small, asked: Make
+) -> None:
+    result = own_is_best(found(Contrasted(gain), told(BARE), small, asked))
+    assert result.outcome == "undecided", result.evidence
+    assert why in result.evidence
+
+
 def test_few_images_and_no_labels_decide_nothing(small: Small, asked: Make) -> None:
     assert own_is_best(found(Nearest(BARE), told(BARE), small, asked, n=8)).outcome == "undecided"
     with pytest.raises(NotApplicableError, match="no labels"):
