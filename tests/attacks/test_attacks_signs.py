@@ -92,7 +92,7 @@ def test_logistic_loss_equals_the_closed_form(small: Small) -> None:
     class Two(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.weight = Linear().weight[0].double()
+            self.weight = nn.Parameter(Linear().weight[0].double(), requires_grad=False)
 
         def forward(self, pixels: torch.Tensor) -> torch.Tensor:
             score = pixels.flatten(1) @ self.weight

@@ -200,7 +200,7 @@ def test_without_an_image_that_is_right_there_is_nothing_to_attack() -> None:
         ({"attacks": ["pgd", {"name": "pgd", "steps": 40}]}, "is listed twice"),
         ({"attacks": ["foolbox.LinfPGD", "foolbox.LinfPGD"]}, "is listed twice"),
         (
-            {"norm": "l2", "epsilons": ["1e400"]},
+            {"norm": "l2", "epsilons": ["1e200"]},
             "larger than the distance between any two pictures",
         ),
         ({"attacks": ["foolbox.LinfPDG"]}, "LinfPGD"),
@@ -208,6 +208,7 @@ def test_without_an_image_that_is_right_there_is_nothing_to_attack() -> None:
         ({"norm": "linf", "attacks": ["foolbox.L2PGD"]}, 'norm = "l2"'),
         ({"norm": "linf", "epsilons": [2]}, "above 1"),
         ({"norm": "l2", "epsilons": [-1]}, "negative"),
+        ({"norm": "l2", "epsilons": ["1e400"]}, "not a number of at most 300 digits"),
         ({"norm": "l1"}, "linf"),
     ],
 )

@@ -89,7 +89,7 @@ def test_every_mistake_of_a_card_is_named() -> None:
         ({"input": {"mean": [float("nan"), 0, 0], "std": STD}}, "input.mean.0"),
         (
             {"input": {"mean": MEAN, "std": STD, "resize": 0}},
-            "input.resize = 0: must be a positive",
+            "input.resize = 0: must be a number of pixels from 1 to",
         ),
         ({"input": {"mean": MEAN, "std": STD, "crop": True}}, "input.crop = True"),
         ({"input": {"mean": MEAN, "std": STD, "crop": [1, 2, 3]}}, "[height, width]"),

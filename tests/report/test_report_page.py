@@ -169,7 +169,7 @@ def test_the_gallery_says_what_is_seen_and_what_is_right(
     assert "worst for good and poor" in page.text
     assert "fair sample for good and poor" in page.text
     assert "right in place 2" in page.text
-    assert "The worst are the images whose label got the smallest probability." in page.text
+    assert "The worst are the images whose right classes got the smallest probability." in page.text
     words = re.findall(r'class="badge (worst|fair)"', page.html)
     assert words == sorted(words, reverse=True), "the worst first"
     assert set(words) == {"worst", "fair"}

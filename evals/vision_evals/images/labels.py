@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from vision_evals.core.errors import UserError, did_you_mean
+from vision_evals.core.errors import UserError, cut, did_you_mean
 from vision_evals.core.paths import data_folder
 from vision_evals.images.class_files import read_classes
 from vision_evals.images.files import resolve
@@ -74,7 +74,8 @@ class ClassMap:
                 "use the map of the classes that the labels number"
             )
         choices = self.synsets if self.synsets and _SYNSET.fullmatch(token) else self.names
-        raise UserError(f'"{token}" is not a class of {self.name}{did_you_mean(token, choices)}')
+        shown = cut(token, 60)
+        raise UserError(f'"{shown}" is not a class of {self.name}{did_you_mean(token, choices)}')
 
 
 @dataclass(frozen=True, slots=True)

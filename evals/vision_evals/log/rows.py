@@ -227,7 +227,7 @@ def _outside(table: pa.Table, name: str, low: float, high: float, what: str) -> 
         if len(column):
             yield f"{name} holds {column.type}, {what}"
         return
-    ends = pc.min_max(column)  # NaN is neither
+    ends = pc.min_max(column)
     for end in (ends["min"].as_py(), ends["max"].as_py()):
-        if end is not None and not low <= end <= high:
+        if end is not None and (end < low or end > high):  # NaN is judged where rows are finite
             yield f"{name} holds {end:g}, {what}"

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from vision_evals.core.errors import cut
-from vision_evals.core.tables import rational
+from vision_evals.core.tables import MAX_DIGITS, rational
 
 MAX_L2_DISTANCE = 10_000
 """Euclidean distance of black and white at 5,773 x 5,773 pixels; far above it, fp32 overflows."""
@@ -27,7 +27,8 @@ def _not_negative(epsilon: str | int | float) -> str | int | float:
         size = rational(epsilon)
     except ValueError:
         raise ValueError(
-            f'{cut(repr(epsilon), 60)} is not a number; write 0.007 or "8/255"'
+            f"{cut(repr(epsilon), 60)} is not a number of at most {MAX_DIGITS} digits; "
+            'write 0.007 or "8/255"'
         ) from None
     if size < 0:
         raise ValueError(f"{epsilon} is negative; an epsilon is a distance of at least 0")

@@ -42,12 +42,10 @@ def draws(n: int, *names: str) -> list[torch.Generator]:
     return [generator(0, *names, str(i)) for i in range(n)]
 
 
-def through(small: Make, x: Tensor, drop: Drop, n: int = 0) -> Tensor:
+def through(small: Make, x: Tensor, drop: Drop, n: int = 0, calls: int = 1) -> Tensor:
     network = Through(x, drop)
-    calls = masked_logits(
-        small(network), torch.zeros(n or len(x), 3, 16, 16), draws(n or len(x))
-    ).calls
-    assert calls == 1
+    masked = masked_logits(small(network), torch.zeros(n or len(x), 3, 16, 16), draws(n or len(x)))
+    assert masked.calls == calls  # with a rate above 0
     return network.came
 
 
@@ -178,7 +176,7 @@ def test_p_zero_is_the_identity_and_p_one_is_nothing(
     small: Make, function: Callable[..., Tensor]
 ) -> None:
     x = some(3, 4, 5, 5)
-    assert torch.equal(through(small, x, lambda x: function(x, 0.0, False)), x)
+    assert torch.equal(through(small, x, lambda x: function(x, 0.0, False), calls=0), x)
     assert not through(small, x, lambda x: function(x, 1.0, False)).any()
 
 
@@ -202,7 +200,7 @@ def test_dropout_that_stays_on_is_named(small: Make) -> None:
 
 
 def test_dropout_without_effect_does_not_stay_on(small: Make) -> None:
-    through(small, x := some(2, 3), lambda x: F.dropout(x, 0.0, True))
+    through(small, x := some(2, 3), lambda x: F.dropout(x, 0.0, True), calls=0)
     assert len(x) == 2
 
 
