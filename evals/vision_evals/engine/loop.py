@@ -55,7 +55,7 @@ def run_loop(
         groups: the classifiers and their tasks.
         device: where the classifiers are.
         batch_size: images in a batch; halved where memory runs out.
-        seed: of the run; every random generator derives from it.
+        seed: of every random generator.
         directory: of the run; finished shards are written below it.
         advance: called with the number of images that are done.
         result: filled.
@@ -63,7 +63,7 @@ def run_loop(
         partition: which part of the images; None: all.
         shard_cache: of finished shards; None: nothing is cached.
         processes: that share the batches, one thread each; no row depends on how many.
-        changes: of the networks' state in these processes; filled.
+        changes: of the networks' state in them; filled.
         timeout: seconds that a task may take.
 
     Raises:
@@ -76,13 +76,11 @@ def run_loop(
     for index in cached.keys() - work_by_shard.keys():
         _count_cached(image_set, cached[index], result)
         advance(len(cached[index].hashes))
-
-    finish = partial(_finish, work_by_shard, shard_cache, result)
     own = _own_steps(image_set, work_by_shard, device, result, announce)
     steps = _steps(own, image_set, groups, work_by_shard, processes, announce, result, changes)
-    _run_steps(steps, work_by_shard, directory, result, advance, finish, start)
-    result.spent["total"] = time.perf_counter() - start
-    result.finished = True
+    keep = partial(_finish, work_by_shard, shard_cache, result)
+    _run_steps(steps, work_by_shard, directory, result, advance, keep, start)
+    result.spent["total"], result.finished = time.perf_counter() - start, True
 
 
 def _finish(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from vision_evals import log
 from vision_evals.cli.selftest.mutant import Mutant
@@ -124,9 +125,31 @@ def attempt(
     except Exception as error:  # noqa: BLE001 - a network may be of any kind, and refuse a copy
         reason = f"it cannot be made: {type(error).__name__}: {error}"
         return entry.model_copy(update={"inapplicable": reason})
+    enough = 1 if mutant.one_is_enough else 2
+    noticed = _noticed(broken, rounds, unbroken, judge, OpenChecks(checks), enough)
+    seconds = time.perf_counter() - started
+    return entry.model_copy(update={**noticed._asdict(), "seconds": seconds})
+
+
+class _Noticed(NamedTuple):
+    behaviour: Notice | None
+    structure: Notice | None
+    suites: tuple[str, ...]
+    """Those that were tried."""
+
+
+def _noticed(
+    broken: Classifier,
+    rounds: Sequence[SuiteRound],
+    unbroken: Before,
+    judge: Judge,
+    open_checks: OpenChecks,
+    enough: int,
+) -> _Noticed:
+    """Return what noticed a broken classifier; the rounds end with enough notices."""
     behaviour: Notice | None = None
     structure: Notice | None = None
-    suites, open_checks = list[str](), OpenChecks(checks)
+    suites: list[str] = []
     for suite_round in rounds:
         current = suite_round if behaviour is None else open_checks.of(suite_round)
         if not current.jobs:
@@ -141,17 +164,9 @@ def attempt(
         before = unbroken(suite_round)
         behaviour = behaviour or next(_behaviour(before, after), None)
         structure = structure or next(_structure(before, after), None)
-        notices = (behaviour is not None) + (structure is not None)
-        if notices == 2 or (notices and mutant.one_is_enough):
+        if (behaviour is not None) + (structure is not None) >= enough:
             break
-    return entry.model_copy(
-        update={
-            "behaviour": behaviour,
-            "structure": structure,
-            "suites": tuple(suites),
-            "seconds": time.perf_counter() - started,
-        }
-    )
+    return _Noticed(behaviour, structure, tuple(suites))
 
 
 def _behaviour(before: Evaluations, after: Evaluations) -> Iterator[Notice]:
