@@ -41,13 +41,14 @@ def identified(classifier: Classifier, cache: Cache | None) -> Classifier:
         np.random.seed(0)  # noqa: NPY002 - a network may draw from any of them
         random.seed(0)
         answers = probe_answers(classifier)
-    if changes.by_alias:  # put back: the pass sees it again, and finds it invalid
-        parts = ", ".join(changes.by_alias[classifier.name][:5])
+    changed = tuple(changes.by_alias.get(classifier.name, ()))
+    if changed:
+        parts = ", ".join(changed[:5])
         answers = log.ProbeAnswers(unknown=f"its first answers change the network ({parts})")
     hidden = traceable(classifier.network, classifier.card) or answers.unknown
     if cache is not None and hidden is None:
         _hold_against_earlier(classifier, answers, cache)
-    return replace(classifier, answers=answers, hidden=hidden)
+    return replace(classifier, answers=answers, hidden=hidden, changed=changed)
 
 
 def _hold_against_earlier(classifier: Classifier, answers: log.ProbeAnswers, cache: Cache) -> None:

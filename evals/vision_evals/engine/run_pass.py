@@ -116,7 +116,9 @@ class Pass:
     def run(self, progress: Progress) -> None:
         """Run the loop, and join the rows of every finished shard, also after an interruption."""
         networks = {name: group.classifier.network for name, group in self.groups.items()}
-        changes, rows = state_guard.Changes(), dict[str, pd.DataFrame]()
+        loaded = {name: list(group.classifier.changed) for name, group in self.groups.items()}
+        changes = state_guard.Changes({name: parts for name, parts in loaded.items() if parts})
+        rows: dict[str, pd.DataFrame] = {}
         total = len(self.image_set.images)
         try:
             with (

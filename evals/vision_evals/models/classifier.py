@@ -55,6 +55,9 @@ class Classifier:
     """Where the network computes; a network may have no parameters to show it."""
     taken_off: str = ""
     """What was taken off the names in its file, in words."""
+    changed: tuple[str, ...] = ()
+    """Parts of its network that its answers to the fixed inputs changed: every pass of it is
+    invalid."""
     layout: Layout = field(init=False)
     """Memory format of its weights and activations."""
     dtype: torch.dtype = field(init=False)

@@ -55,7 +55,8 @@ def probe_answers(classifier: Classifier) -> ProbeAnswers:
 def _probe_answers(classifier: Classifier) -> ProbeAnswers:
     pixels = inputs(classifier.geometry.size)
     moved = pixels.to(classifier.device)
-    with torch.inference_mode(), numerics(classifier.device, "fp32"):
+    # not in inference mode: a network may make parameters in its first forward, and keep them
+    with torch.no_grad(), numerics(classifier.device, "fp32"):
         logits = classifier.logits(moved).float()
         error = float((logits[:AGAIN] - classifier.logits(moved[:AGAIN])).abs().amax())
         largest = float(logits.abs().amax())

@@ -364,7 +364,7 @@ digits = "digits_test"
 name = "right"
 measure = "accuracy"
 images = "digits"
-expect = [{ metric = "top1_accuracy", at_least = { of = "other", minus = 0.9 }, for = ["quick"] }]
+expect = [{ metric = "top1_accuracy", at_least = { of = "other", minus = 0.09 }, for = ["quick"] }]
 [[check]]
 name = "course"
 measure = "training"
