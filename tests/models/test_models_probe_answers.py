@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from tests.models.test_models_classifier import Toy, classifier
 from vision_evals.core.cache.store import Cache
-from vision_evals.core.errors import UserError
 from vision_evals.engine.identity import identified, joined
 from vision_evals.models.probe_answers import folded, inputs, probe_answers
 
@@ -90,9 +89,14 @@ class Counting(nn.Module):
         return x.mean((2, 3)) @ torch.ones(3, 4)
 
 
-def test_a_network_that_its_answers_change_is_refused() -> None:
-    with pytest.raises(UserError, match=r"its first answers change the network \(seen\)"):
-        identified(classifier(Counting()), None)
+def test_a_network_that_its_answers_change_has_none(tmp_path: Path) -> None:
+    """What changed goes with it: every pass says so, and nothing is kept."""
+    found = identified(classifier(Counting()), Cache(tmp_path, print))
+    assert found.changed == ("seen",)
+    assert found.answers is not None
+    assert found.answers.unknown == "its first answers change the network (seen)"
+    assert found.hidden is not None
+    assert not list(tmp_path.glob("answers/*/*"))
 
 
 def test_a_damaged_memory_is_written_again(tmp_path: Path) -> None:
